@@ -1,0 +1,26 @@
+"""The one exception for wrong requests, and near misses for its message."""
+
+from collections.abc import Iterable
+
+from rapidfuzz import fuzz, process
+
+
+class RequestError(ValueError):
+    """What the user asked cannot be done as asked: printed as one line, exit code 2.
+
+    The message names the file, field or option, what was found and what is allowed.
+    """
+
+
+def did_you_mean(found: str, allowed: Iterable[str]) -> str:
+    """`" (did you mean 'simset1'?)"` when a name of `allowed` is near `found`, else an empty string."""
+    near = process.extractOne(found, sorted(allowed), scorer=fuzz.ratio, score_cutoff=60)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def unknown_name(kind: str, found: str, allowed: Iterable[str]) -> RequestError:
+    """The error for a name that is not in a closed list: what was found, a near miss, what is allowed."""
+    names = sorted(allowed)
+    return RequestError(
+        f"unknown {kind} {found!r}{did_you_mean(found, names)}: choose from {', '.join(names)}"
+    )

@@ -1,0 +1,52 @@
+"""Finding a causal LM's decoder blocks, and the block that a layer option names."""
+
+import math
+
+from torch import nn
+
+from simset_bench.errors import RequestError
+
+
+def find_blocks(model: nn.Module) -> nn.ModuleList:
+    """The one `nn.ModuleList` that holds a decoder's blocks, for GPT-NeoX, Llama, GPT-2 and their like.
+
+    Looked for is a list as long as the configuration's number of hidden layers, not inside another such list.
+    Raises RequestError, which lists every module list that was looked at, unless exactly one fits.
+    """
+    expected = model.config.get_text_config().num_hidden_layers
+    lists = {name: module for name, module in model.named_modules() if isinstance(module, nn.ModuleList)}
+    fitting = [name for name, blocks in lists.items() if len(blocks) == expected]
+    outermost = [name for name in fitting if not any(name.startswith(f"{other}.") for other in fitting)]
+    if len(outermost) == 1:
+        found = lists[outermost[0]]
+        assert isinstance(found, nn.ModuleList)
+        return found
+    seen = ", ".join(f"{name} ({len(blocks)})" for name, blocks in lists.items()) or "none"
+    raise RequestError(
+        f"cannot tell the decoder blocks of {type(model).__name__}: looked for one module list of length {expected} "
+        f"(num_hidden_layers), found {len(outermost)}; module lists seen: {seen}"
+    )
+
+
+def resolve_layer(layer: str | float, num_blocks: int, model_name: str) -> int:
+    """Block number of `layer`: a whole number counts blocks from 0, a fraction below 1 is a share of the depth.
+
+    A fraction f names block floor(f * num_blocks). Raises RequestError when out of range or not a number.
+    """
+    allowed = f"{model_name} has blocks 0 to {num_blocks - 1} (or a fraction below 1, such as 0.75)"
+    text = str(layer).strip()
+    try:
+        if text.lstrip("+-").isdigit():
+            block = int(text)
+        else:
+            fraction = float(text)
+            if not 0 <= fraction < 1:
+                raise RequestError(f"--layer {text} is out of range: {allowed}")
+            block = math.floor(fraction * num_blocks)
+    except ValueError as error:
+        if isinstance(error, RequestError):
+            raise
+        raise RequestError(f"--layer {text!r} is not a number: {allowed}") from error
+    if not 0 <= block < num_blocks:
+        raise RequestError(f"--layer {text} is out of range: {allowed}")
+    return block

