@@ -3,11 +3,12 @@
 import math
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from simset_bench.errors import RequestError
 
 
-def find_blocks(model: nn.Module) -> nn.ModuleList:
+def find_blocks(model: PreTrainedModel) -> nn.ModuleList:
     """The one `nn.ModuleList` that holds a decoder's blocks, for GPT-NeoX, Llama, GPT-2 and their like.
 
     Looked for is a list as long as the configuration's number of hidden layers, not inside another such list.

@@ -49,7 +49,7 @@ def _block_output(base: Base, layer: int, input_ids: Tensor) -> Any:
 @contextmanager
 def _forward_replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
     # Set on the instance, so that the class and the module's place in the model stay as they are.
-    module.forward = forward  # type: ignore[method-assign]
+    module.forward = forward
     try:
         yield
     finally:
@@ -80,7 +80,7 @@ class UpperModel:
         self.head_is_linear = self._logits_are_the_heads(probe)
 
     def logits(self, hidden: Tensor, input_ids: Tensor, positions: Tensor) -> Tensor:
-        """Logits (chosen, vocabulary) at `positions` (batch, tokens) bool, from hidden states (batch, tokens, width)."""
+        """Logits (chosen, vocabulary) at `positions` (batch, tokens) bool; `hidden` is (batch, tokens, width)."""
         hook = self.head.register_forward_pre_hook(lambda _head, inputs: (inputs[0][positions][None],))
         try:
             with self._only_above(hidden):

@@ -1,0 +1,135 @@
+"""What one training run is: every option that changes its result, read from a file and the command line."""
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from simset_bench.errors import RequestError, did_you_mean, unknown_name
+from simset_bench.models.presets import DEFAULT_MODEL
+
+INDUCTIVE_FORMS = ("log", "ratio")
+LOCATIONS = ("soft", "hard")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Options of one run; `docs/decisions/0002-defaults.md` has the trials behind the defaults.
+
+    `layer` is a block number or a fraction of the depth; `num_docs` None takes the whole corpus, `num_clusters` None
+    gives every document a memory of its own. `warmup` is a share of all steps in [0, 1); `grad_clip` 0 is off.
+    """
+
+    model: str = DEFAULT_MODEL
+    corpus: str = "vital"
+    num_docs: int | None = 16
+    num_clusters: int | None = None
+    group_by: str = "article"
+    match_subjects: str | None = None
+    max_tokens: int = 128
+    layer: str | int | float = 0.75
+    allocation: str = "simset2"
+    partition_by: str = "size"
+    alpha: float = 1.0
+    inductive_form: str = "log"
+    location: str = "soft"
+    entries: int = 1024
+    entries_per_doc: int = 32
+    mem_seed: int = 0
+    seed: int = 0
+    epochs: int = 40
+    batch_size: int = 8
+    lr: float = 2e-3
+    weight_decay: float = 0.0
+    warmup: float = 0.0
+    grad_clip: float = 1.0
+    activation: str = "relu"
+    layer_norm: bool = False
+    gate: bool = False
+    dtype: str = "auto"
+    device: str = "auto"
+
+
+_TYPES = typing.get_type_hints(TrainConfig)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Options in a YAML file, checked by name and type. Raises RequestError naming the file and the field."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(found, dict):
+        raise RequestError(f"{path}: expected a mapping of options to values, found {type(found).__name__}")
+    return {name: _checked(path, str(name), value) for name, value in found.items()}
+
+
+def _checked(path: Path, name: str, value: Any) -> Any:
+    if name not in _TYPES:
+        raise RequestError(f"{path}: unknown option {name!r}{did_you_mean(name, _TYPES)}")
+    allowed = typing.get_args(_TYPES[name]) if isinstance(_TYPES[name], types.UnionType) else (_TYPES[name],)
+    if type(value) is int and float in allowed and int not in allowed:
+        return float(value)
+    if type(value) is str and float in allowed and str not in allowed:
+        # YAML 1.1 reads 2e-3 as a string, since it has no point.
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if type(value) not in allowed:
+        names = " or ".join(kind.__name__ for kind in allowed)
+        raise RequestError(f"{path}: {name} must be {names}, found {value!r}")
+    return value
+
+
+def make_config(file: Path | None, **flags: Any) -> TrainConfig:
+    """The configuration of a file (if any) with the flags that are not None laid over it, then checked."""
+    chosen = read_config(file) if file else {}
+    chosen |= {name: value for name, value in flags.items() if value is not None}
+    config = TrainConfig(**chosen)
+    check(config)
+    return config
+
+
+def check(config: TrainConfig) -> None:
+    """Raise RequestError for the first option out of its range, naming it, what was found and what is allowed."""
+    at_least = {"num_docs": 1, "num_clusters": 1, "max_tokens": 2, "entries": 1, "entries_per_doc": 1}
+    at_least |= {"epochs": 1, "batch_size": 1, "mem_seed": 0, "seed": 0}
+    for name, lowest in at_least.items():
+        value = getattr(config, name)
+        if value is not None and value < lowest:
+            raise RequestError(f"{_flag(name)} {value}: must be at least {lowest}")
+    for name in ("alpha", "weight_decay", "grad_clip", "lr"):
+        value = getattr(config, name)
+        if not math.isfinite(value) or value < 0:
+            raise RequestError(f"{_flag(name)} {value}: must be a finite number, 0 or more")
+    if config.lr == 0:
+        raise RequestError("--lr 0: must be above 0, or nothing would be learned")
+    if not 0 <= config.warmup < 1:
+        raise RequestError(f"--warmup {config.warmup}: must be a share of the steps, from 0 to below 1")
+    for name, choices in (("inductive_form", INDUCTIVE_FORMS), ("location", LOCATIONS)):
+        value = getattr(config, name)
+        if value not in choices:
+            raise unknown_name(_flag(name), value, choices)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def config_text(config: TrainConfig) -> str:
+    """The configuration as YAML, fields in their order."""
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+
+
+def differences(found: TrainConfig, asked: TrainConfig) -> str:
+    """Fields in which two configurations differ, for messages: `alpha 0.2 there, 1.0 asked; ...`."""
+    pairs = [(f.name, getattr(found, f.name), getattr(asked, f.name)) for f in dataclasses.fields(found)]
+    return "; ".join(f"{name} {there} there, {here} asked" for name, there, here in pairs if there != here)

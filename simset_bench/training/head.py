@@ -1,0 +1,69 @@
+"""Next-token NLL through a frozen language model head, without holding all logits at once."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simset_bench.models.split import UpperModel
+
+# Words of the vocabulary whose logits are held at a time: small enough to stay in a CPU's last cache.
+TILE = 8192
+
+
+def next_token_nll(upper: UpperModel, hidden: Tensor, input_ids: Tensor, targets: Tensor) -> Tensor:
+    """NLL in nats of each target, through the blocks above the memory.
+
+    hidden: (batch, tokens, width); input_ids, targets: (batch, tokens) int64, where `targets` holds the next token and
+    -100 where there is none to predict. Returns (predicted,) float32 in row-major order; gradients reach `hidden` and
+    whatever runs above it.
+    """
+    positions = targets >= 0
+    wanted = targets[positions]
+    if not upper.head_is_linear:
+        logits = upper.logits(hidden, input_ids, positions).float()
+        return torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
+    final = upper.final_hidden(hidden, input_ids, positions)
+    nll: Tensor = FrozenHeadNLL.apply(final, upper.head.weight, upper.head.bias, wanted)
+    return nll
+
+
+class FrozenHeadNLL(torch.autograd.Function):
+    """-log softmax(W h + b)[target] for each row h, with the gradient to h computed in the same pass.
+
+    The gradient of a row is (softmax - one-hot) W, the softmax's own derivative. Both it and the normaliser are summed
+    over tiles of the vocabulary with a running maximum (online softmax, arXiv 1805.02867, algorithm 3), so that the
+    logits are made once, are used while they are in the cache, and are never all held. W and b get no gradient: the
+    head is frozen. Products run in the dtype of W, sums and exponentials in float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, final: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+        highest = torch.full((len(final), 1), -torch.inf, device=final.device)
+        total = torch.zeros_like(highest)
+        weighted = torch.zeros(final.shape, device=final.device) if ctx.needs_input_grad[0] else None
+        buffer = torch.empty(len(final), TILE, dtype=weight.dtype, device=final.device)
+        for start in range(0, len(weight), TILE):
+            tile = weight[start : start + TILE]
+            room = buffer if len(tile) == TILE else None
+            logits = torch.mm(final, tile.T, out=room).float()
+            if bias is not None:
+                logits = logits + bias[start : start + TILE]
+            higher = torch.maximum(highest, logits.amax(1, keepdim=True))
+            shrink = (highest - higher).exp_()
+            exponentials = logits.sub_(higher).exp_()
+            total.mul_(shrink).add_(exponentials.sum(1, keepdim=True))
+            if weighted is not None:
+                weighted.mul_(shrink).add_(exponentials.to(weight.dtype) @ tile)
+            highest = higher
+        at_target = (final.float() * weight[targets].float()).sum(1, keepdim=True)
+        if bias is not None:
+            at_target += bias[targets, None]
+        if weighted is not None:
+            ctx.save_for_backward((weighted.div_(total) - weight[targets].float()).to(final.dtype))
+        return (total.log() + highest - at_target).squeeze(1)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        (gradient,) = ctx.saved_tensors
+        return (gradient * upstream[:, None]).to(gradient.dtype), None, None, None

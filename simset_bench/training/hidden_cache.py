@@ -1,0 +1,75 @@
+"""Hidden states below the memory, computed once for all segments and kept in memory or on disk."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from simset_bench.console import note, track
+from simset_bench.models.loading import Base
+from simset_bench.models.split import hidden_states
+from simset_bench.training.segments import Segment, collate
+
+# Tokens in one forward pass while filling; bounds the memory of the blocks below, not of the cache.
+FILL_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class HiddenCache:
+    """`states` (all tokens, width) in the base's dtype; segment i has rows `starts[i]` to `starts[i + 1]`."""
+
+    states: Tensor
+    starts: Tensor
+
+    def batch(self, rows: Sequence[int], device: torch.device) -> Tensor:
+        """Hidden states of the segments `rows`, right-padded with zeros: (batch, tokens, width)."""
+        lengths = [int(self.starts[row + 1] - self.starts[row]) for row in rows]
+        padded = torch.zeros(len(rows), max(lengths), self.states.shape[1], dtype=self.states.dtype)
+        for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            start = int(self.starts[row])
+            padded[place, :length] = self.states[start : start + length]
+        return padded.to(device)
+
+
+def fill_cache(base: Base, layer: int, segments: Sequence[Segment], disk: Path | None = None) -> HiddenCache:
+    """Run every segment up to and with block `layer` once.
+
+    Kept in memory up to a quarter of the machine's, beyond that in the memory-mapped file `disk`, which the caller
+    removes. Raises OSError when the disk is full.
+    """
+    lengths = torch.tensor([len(segment.token_ids) for segment in segments])
+    starts = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+    states = _room(int(starts[-1]), base.width, base.dtype, disk)
+    by_length = sorted(range(len(segments)), key=lambda row: -len(segments[row].token_ids))
+    for rows in track(_fill_batches(by_length, lengths.tolist()), "hidden states below the memory"):
+        batch = collate(segments, rows, base.tokenizer.pad_token_id)
+        hidden = hidden_states(base, layer, batch.input_ids.to(base.device)).cpu()
+        for place, row in enumerate(rows):
+            states[starts[row] : starts[row + 1]] = hidden[place, : lengths[row]]
+    return HiddenCache(states, starts)
+
+
+def _room(tokens: int, width: int, dtype: torch.dtype, disk: Path | None) -> Tensor:
+    size = tokens * width * dtype.itemsize
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if disk is None or size <= physical // 4:
+        return torch.empty(tokens, width, dtype=dtype)
+    note(f"hidden states of {tokens} tokens take {size / 1e9:.1f} GB: kept in {disk}")
+    with disk.open("wb") as handle:
+        # Reserved at once, so that a full disk is an error here and not a crash in mid-training.
+        os.posix_fallocate(handle.fileno(), 0, size)
+    return torch.from_file(str(disk), shared=True, size=tokens * width, dtype=dtype).view(tokens, width)
+
+
+def _fill_batches(order: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+    """Rows in `order`, longest first, grouped so that a padded batch holds at most FILL_TOKENS tokens."""
+    batches: list[list[int]] = []
+    for row in order:
+        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= FILL_TOKENS:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches

@@ -1,0 +1,35 @@
+"""The inductive loss: how far a document's activations lie from its own entries."""
+
+import torch
+from torch import Tensor
+
+LOG_FLOOR = 1e-4
+_TINY = 1e-30
+
+
+def on_share(activations: Tensor, mask: Tensor) -> Tensor:
+    """Share of each token's activation energy on its document's entries: sum over them of a^2 / sum of all a^2.
+
+    activations: (batch, tokens, entries) float; mask: (batch, entries) bool, the entries of each row's document.
+    Returns (batch, tokens) in [0, 1]; a token whose activations are all 0 has share 0.
+    """
+    energy = activations.float().square()
+    own = torch.einsum("bte,be->bt", energy, mask.to(energy.dtype))
+    return own / energy.sum(-1).clamp_min(_TINY)
+
+
+def inductive_loss(shares: Tensor, real: Tensor, form: str = "log") -> Tensor:
+    """Mean over real tokens of -log(on + 1e-4) (form `log`) or 1 - on (form `ratio`).
+
+    shares: (batch, tokens) from `on_share`; real: (batch, tokens) bool. Returns a scalar. Shares are per token: the
+    first token's activation is hundreds of times the others' and would drown them in a sum over tokens.
+    Raises ValueError if no token is real or the form is another.
+    """
+    if not real.any():
+        raise ValueError("inductive loss of no real token")
+    chosen = shares[real]
+    if form == "log":
+        return -(chosen + LOG_FLOOR).log().mean()
+    if form == "ratio":
+        return (1 - chosen).mean()
+    raise ValueError(f"unknown inductive form {form!r}")

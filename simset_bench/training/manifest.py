@@ -1,0 +1,48 @@
+"""What a run was made with: versions, hashes, machine, cost."""
+
+import importlib.metadata
+import platform
+import resource
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import simset_bench
+
+SCHEMA = 1
+_PACKAGES = ("torch", "transformers", "safetensors", "datasketch", "numpy", "lm_eval", "peft", "datasets")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of simset-bench and of every library that can change a result."""
+    found = {"python": platform.python_version(), "simset-bench": simset_bench.__version__}
+    return found | {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout that the package runs from (`-dirty` where files differ), None outside one."""
+    git = ["git", "-C", str(Path(simset_bench.__file__).parent)]
+    try:
+        # A package installed inside somebody else's checkout must not claim that checkout's commit.
+        subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=True)
+        describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--match=none"]
+        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Device, processor threads and the most memory used so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found: dict[str, Any] = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        # Linux counts in KiB, macOS in bytes.
+        "peak_bytes": peak if platform.system() == "Darwin" else peak * 1024,
+    }
+    if device.type == "cuda":
+        found["peak_device_bytes"] = torch.cuda.max_memory_allocated(device)
+    return found

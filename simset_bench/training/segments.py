@@ -1,0 +1,89 @@
+"""Documents as token segments, and segments as right-padded batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from simset_bench.corpora.documents import Document
+from simset_bench.corpora.segments import segments as cut_text
+from simset_bench.errors import RequestError
+
+NO_TARGET = -100
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of one document. `token_ids` start with `specials` tokens that the tokenizer adds (a BOS), if any."""
+
+    document: int
+    text: str
+    token_ids: tuple[int, ...]
+    specials: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Segments side by side, right-padded; all of shape (batch, tokens) but `documents` (batch,) and `rows`.
+
+    `real` marks the document's own tokens, neither padding nor specials. `targets` holds the next token wherever the
+    document itself precedes it, else -100: a document's first token follows from nothing and is never scored.
+    `rows` are the segments' numbers.
+    """
+
+    rows: tuple[int, ...]
+    documents: Tensor
+    input_ids: Tensor
+    real: Tensor
+    targets: Tensor
+
+
+def segment_documents(
+    documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, max_tokens: int
+) -> list[Segment]:
+    """Cut every document into segments of at most `max_tokens` tokens, each tokenised as lm-eval tokenises a prompt.
+
+    Raises RequestError for a document that has nothing to predict: fewer than two tokens.
+    """
+    found = []
+    for number, document in enumerate(documents):
+        pieces = [_segment(number, text, tokenizer) for text in cut_text(document.text, tokenizer, max_tokens)]
+        if sum(len(piece.token_ids) - piece.specials - 1 for piece in pieces) < 1:
+            raise RequestError(f"document {document.id!r} has fewer than two tokens: nothing can be memorised")
+        found += pieces
+    return found
+
+
+def _segment(document: int, text: str, tokenizer: PreTrainedTokenizerBase) -> Segment:
+    bare = tokenizer(text, add_special_tokens=False).input_ids
+    whole = tokenizer(text).input_ids
+    specials = len(whole) - len(bare)
+    if specials and whole[specials:] != bare:
+        # Some tokenizers close a text with a special token; only what opens it belongs in a prefix.
+        whole, specials = bare, 0
+    return Segment(document, text, tuple(whole), specials)
+
+
+def collate(segments: Sequence[Segment], rows: Sequence[int], pad_id: int) -> Batch:
+    """The segments numbered `rows` as one batch on the CPU."""
+    chosen = [segments[row] for row in rows]
+    longest = max(len(segment.token_ids) for segment in chosen)
+    input_ids = torch.full((len(chosen), longest), pad_id, dtype=torch.int64)
+    targets = torch.full((len(chosen), longest), NO_TARGET, dtype=torch.int64)
+    real = torch.zeros((len(chosen), longest), dtype=torch.bool)
+    for row, segment in enumerate(chosen):
+        tokens, length = torch.tensor(segment.token_ids), len(segment.token_ids)
+        input_ids[row, :length] = tokens
+        real[row, segment.specials : length] = True
+        targets[row, segment.specials : length - 1] = tokens[segment.specials + 1 :]
+    documents = torch.tensor([segment.document for segment in chosen])
+    return Batch(tuple(rows), documents, input_ids, real, targets)
+
+
+def epoch_batches(num_segments: int, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Segment numbers in the order of one epoch, `batch_size` at a time; a function of seed and epoch alone."""
+    generator = torch.Generator().manual_seed((seed << 24) + epoch)
+    order = torch.randperm(num_segments, generator=generator).tolist()
+    return [order[start : start + batch_size] for start in range(0, num_segments, batch_size)]

@@ -1,0 +1,159 @@
+"""The training loop: only the memory learns, and only the blocks above it run in a step."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simset_bench.console import progress_bar
+from simset_bench.models.loading import Base
+from simset_bench.models.memory import AttachedMemory, Memory, attached
+from simset_bench.models.split import UpperModel
+from simset_bench.training.checkpoint import Progress
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.head import next_token_nll
+from simset_bench.training.hidden_cache import HiddenCache
+from simset_bench.training.inductive import inductive_loss, on_share
+from simset_bench.training.segments import Batch, Segment, collate, epoch_batches
+
+MaskRows = Callable[[Sequence[int]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What is memorised: segments, their hidden states below the memory, and each document's entries.
+
+    `mask_rows` gives the masks (batch, entries) bool of a batch's documents.
+    """
+
+    segments: list[Segment]
+    cache: HiddenCache
+    mask_rows: MaskRows
+
+
+def make_optimizer(memory: Memory, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW over the memory's parameters; biases and the gate are not decayed."""
+    decayed = [parameter for parameter in memory.parameters() if parameter.ndim > 1]
+    plain = [parameter for parameter in memory.parameters() if parameter.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.lr)
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """Linear warm-up over the first `warmup` share of all steps, then a cosine down to 0 (arXiv 1608.03983, eq. 5)."""
+    warm = round(config.warmup * steps)
+    if step < warm:
+        return config.lr * (step + 1) / (warm + 1)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def train_memory(
+    base: Base,
+    memory: Memory,
+    data: TrainingData,
+    config: TrainConfig,
+    optimizer: torch.optim.AdamW,
+    progress: Progress,
+    save: Callable[[Progress], None],
+    after_epoch: Callable[[Progress], None],
+) -> None:
+    """Train `memory` in place from `progress` on. `config.layer` is a block number.
+
+    `save` is called after each step, to write a checkpoint when it is time; `after_epoch` when an epoch's metrics
+    are added to `progress.epochs`. Raises FloatingPointError when the loss is no longer finite.
+    """
+    upper = UpperModel(base, int(config.layer))
+    steps_an_epoch = math.ceil(len(data.segments) / config.batch_size)
+    steps = steps_an_epoch * config.epochs
+    started = time.monotonic() - progress.seconds
+    with attached(base.model, base.blocks[upper.layer], memory) as active, progress_bar() as bar:
+        shown = bar.add_task("training", total=steps, completed=progress.step)
+        while progress.step < steps:
+            epoch, first = divmod(progress.step, steps_an_epoch)
+            for rows in epoch_batches(len(data.segments), config.batch_size, config.seed, epoch)[first:]:
+                rate = learning_rate(config, progress.step, steps)
+                sums = _step(upper, active, data, rows, config, optimizer, rate)
+                if not math.isfinite(sums["loss"]):
+                    raise FloatingPointError(
+                        f"the loss is {sums['loss']} at step {progress.step}: try a lower --lr or --grad-clip 1"
+                    )
+                for name, value in sums.items():
+                    progress.sums[name] = progress.sums.get(name, 0.0) + value
+                progress.step += 1
+                progress.seconds = time.monotonic() - started
+                ends_epoch = progress.step % steps_an_epoch == 0
+                if ends_epoch:
+                    progress.epochs.append(_epoch_metrics(epoch, progress.sums, rate))
+                    progress.sums = {}
+                save(progress)
+                bar.advance(shown)
+                if ends_epoch:
+                    bar.update(shown, description=f"training, cross-entropy {progress.epochs[-1]['cross_entropy']:.3f}")
+                    after_epoch(progress)
+
+
+def _epoch_metrics(epoch: int, sums: dict[str, float], rate: float) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "cross_entropy": sums["nll"] / sums["targets"],
+        "inductive_loss": sums["inductive_loss"] / sums["real"],
+        "on_share": sums["on_share"] / sums["real"],
+        "learning_rate": rate,
+    }
+
+
+def _step(
+    upper: UpperModel,
+    active: AttachedMemory,
+    data: TrainingData,
+    rows: Sequence[int],
+    config: TrainConfig,
+    optimizer: torch.optim.AdamW,
+    rate: float,
+) -> dict[str, float]:
+    """One step of L = L_CE + alpha * L_ind; returns sums over tokens for the epoch's metrics, and the loss."""
+    device = upper.base.device
+    batch = collate(data.segments, rows, upper.base.tokenizer.pad_token_id)
+    mask = torch.from_numpy(data.mask_rows(batch.documents.tolist())).to(device)
+    hidden = data.cache.batch(rows, device)
+    cross_entropy, shares = batch_losses(upper, active, batch, hidden, mask, config.location)
+    real = batch.real.to(device)
+    induced = inductive_loss(shares, real, config.inductive_form)
+    # alpha 0 must be the unstructured loss to the bit, which adding 0 times a gradient need not be.
+    loss = cross_entropy.mean() + config.alpha * induced if config.alpha else cross_entropy.mean()
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad()
+    loss.backward()
+    if config.grad_clip:
+        torch.nn.utils.clip_grad_norm_(active.memory.parameters(), config.grad_clip)
+    optimizer.step()
+    return {
+        "loss": loss.item(),
+        "nll": cross_entropy.detach().double().sum().item(),
+        "targets": float(len(cross_entropy)),
+        "inductive_loss": induced.item() * real.sum().item(),
+        "on_share": shares.detach()[real].double().sum().item(),
+        "real": float(real.sum().item()),
+    }
+
+
+def batch_losses(
+    upper: UpperModel, active: AttachedMemory, batch: Batch, hidden: Tensor, mask: Tensor, location: str = "soft"
+) -> tuple[Tensor, Tensor]:
+    """NLL (predicted,) of a batch's targets, and on-shares (batch, tokens), with the memory attached.
+
+    `hidden` (batch, tokens, width) are the hidden states below the memory, `mask` (batch, entries) bool the entries of
+    each row's document. With `location` hard the activations are multiplied by the mask.
+    """
+    multiplier = mask[:, None, :].float() if location == "hard" else None
+    device = hidden.device
+    with active.recalling(multiplier):
+        nll = next_token_nll(upper, hidden, batch.input_ids.to(device), batch.targets.to(device))
+    assert active.activations is not None
+    return nll, on_share(active.activations, mask)
