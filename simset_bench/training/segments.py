@@ -16,9 +16,10 @@ NO_TARGET = -100
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of one document. `token_ids` start with `specials` tokens that the tokenizer adds (a BOS), if any."""
+    """Piece `number` of one document. `token_ids` start with `specials` tokens that the tokenizer adds (a BOS)."""
 
     document: int
+    number: int
     text: str
     token_ids: tuple[int, ...]
     specials: int
@@ -49,21 +50,22 @@ def segment_documents(
     """
     found = []
     for number, document in enumerate(documents):
-        pieces = [_segment(number, text, tokenizer) for text in cut_text(document.text, tokenizer, max_tokens)]
+        texts = cut_text(document.text, tokenizer, max_tokens)
+        pieces = [_segment(number, piece, text, tokenizer) for piece, text in enumerate(texts)]
         if sum(len(piece.token_ids) - piece.specials - 1 for piece in pieces) < 1:
             raise RequestError(f"document {document.id!r} has fewer than two tokens: nothing can be memorised")
         found += pieces
     return found
 
 
-def _segment(document: int, text: str, tokenizer: PreTrainedTokenizerBase) -> Segment:
+def _segment(document: int, number: int, text: str, tokenizer: PreTrainedTokenizerBase) -> Segment:
     bare = tokenizer(text, add_special_tokens=False).input_ids
     whole = tokenizer(text).input_ids
     specials = len(whole) - len(bare)
     if specials and whole[specials:] != bare:
         # Some tokenizers close a text with a special token; only what opens it belongs in a prefix.
         whole, specials = bare, 0
-    return Segment(document, text, tuple(whole), specials)
+    return Segment(document, number, text, tuple(whole), specials)
 
 
 def collate(segments: Sequence[Segment], rows: Sequence[int], pad_id: int) -> Batch:

@@ -1,0 +1,54 @@
+"""Reading text files whole, with errors that say where they are wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from simset_bench.errors import RequestError
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a file, a byte order mark dropped and line ends made `\\n`.
+
+    Raises RequestError for a file that is missing, empty or undecodable (with the line of the first bad byte).
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise RequestError(f"{path}, line {line}: not UTF-8 (byte {error.start})") from error
+    if not text.strip():
+        raise RequestError(f"{path}: empty")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value of a file. Raises RequestError with the line where it is no JSON."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise RequestError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from error
+
+
+def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Line numbers and objects of a JSON Lines file; blank lines are passed over.
+
+    Raises RequestError for a line that is no JSON object.
+    """
+    found = []
+    # Only line feeds end a line: str.splitlines would also cut at U+2028 inside a string.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise RequestError(f"{path}, line {number}: not JSON ({error.msg})") from error
+        if not isinstance(value, dict):
+            raise RequestError(f"{path}, line {number}: expected an object, found {type(value).__name__}")
+        found.append((number, value))
+    return found

@@ -1,0 +1,213 @@
+"""Our tasks: what each asks, the lm-eval tasks it is made of, and how its rows are built."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+import simset_bench
+from simset_bench.corpora.counterfact import Fact, read_facts
+from simset_bench.corpora.documents import Document
+from simset_bench.corpora.titles import same_title_key
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.cloze import clozes
+from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.rows import Row
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.run import load_documents
+from simset_bench.training.segments import Segment, segment_documents
+
+# Tokens of a document shown, and of its continuation compared; the generation budget leaves room to spare.
+PREFIX_TOKENS = 32
+CONTINUATION_TOKENS = 32
+CLOZES_PER_DOCUMENT = 3
+DAMAGE_DOCUMENTS = 16
+CLOZE_SEED = 0
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What is asked about: documents (memorised, or those a bare base is compared on) under one configuration.
+
+    `data` is a CounterFact source, `limit` the most records, documents or questions asked about, None for all.
+    """
+
+    config: TrainConfig
+    documents: Sequence[Document]
+    lm: MemoryLM
+    data: str
+    limit: int | None
+
+
+RowsOf = Callable[[Evaluated], dict[str, list[Row]]]
+
+
+def tasks_folder() -> Path:
+    """Folder of our lm-eval tasks: inside the installed package, or beside it in a checkout."""
+    package = Path(simset_bench.__file__).parent
+    installed = package / "tasks"
+    return installed if installed.is_dir() else package.parent / "tasks"
+
+
+def docmem_rows(asked: Evaluated) -> dict[str, list[Row]]:
+    """Each segment's text after its first token, and a prefix of it with the continuation that follows."""
+    segments = _segments(asked, asked.documents[: asked.limit])
+    texts = [_text_row(asked, segment) for segment in segments]
+    continued = [row for segment in segments if (row := _continuation_row(asked, segment))]
+    return {"docmem": [row for row in texts if row["tokens"]], "docmem_continuation": continued}
+
+
+def damage_rows(asked: Evaluated) -> dict[str, list[Row]]:
+    """First segments of documents of the same corpus that were not memorised, in the corpus's order.
+
+    Raises RequestError where the corpus has no other document.
+    """
+    memorised = {document.id for document in asked.documents}
+    everything = load_documents(replace(asked.config, num_docs=None, match_subjects=None))
+    others = [document for document in everything if document.id not in memorised]
+    if not others:
+        raise RequestError(f"task damage: corpus {asked.config.corpus} has no document that was not memorised")
+    chosen = others[: asked.limit or DAMAGE_DOCUMENTS]
+    rows = [_text_row(replace(asked, documents=chosen), segment) for segment in _segments(asked, chosen)]
+    return {"damage": [row for row in rows if row["tokens"] and row["sample"].endswith("#0")]}
+
+
+def doccloze_rows(asked: Evaluated) -> dict[str, list[Row]]:
+    """Sentences of the documents cut before a name, number or date. Raises RequestError where there are none."""
+    found = clozes(asked.documents, CLOZES_PER_DOCUMENT, CLOZE_SEED)
+    choices, answers = [], []
+    for number, cloze in enumerate(found[: asked.limit]):
+        row: Row = {"document": cloze.document, "sample": f"{cloze.document}#{number}", "prompt": cloze.prefix}
+        choices.append(row | _choice_fields(asked.lm, cloze.prefix, cloze.answer, cloze.distractor))
+        answers.append(row | {"target": cloze.answer})
+    if not choices:
+        raise RequestError("task doccloze: no sentence of these documents can be cut before a name, number or date")
+    return {"doccloze": choices, "doccloze_answer": answers}
+
+
+def docqa_rows(asked: Evaluated) -> dict[str, list[Row]]:
+    """People's questions on the documents, without the documents. Raises RequestError where there are none."""
+    rows: list[Row] = [
+        {
+            "document": document.id,
+            "sample": question.id,
+            "prompt": f"{document.title}\n{question_prompt(question.text)}",
+            "answers": list(question.answers),
+            "target": question.answers[0],
+        }
+        for document in asked.documents
+        for question in document.questions
+    ]
+    if not rows:
+        raise RequestError(f"task docqa: corpus {asked.config.corpus} has no questions (squad:FILE has)")
+    return {"docqa": rows[: asked.limit]}
+
+
+def counterfact_rows(asked: Evaluated) -> dict[str, list[Row]]:
+    """Probes and questions of CounterFact records, those about memorised documents first."""
+    titles = {same_title_key(document.title): document.id for document in asked.documents}
+    facts = read_facts(asked.data)
+    # Sorting by a flag keeps the file's order on either side.
+    ordered = sorted(facts, key=lambda fact: same_title_key(fact.subject) not in titles)[: asked.limit]
+    probes, questions = [], []
+    for fact in ordered:
+        document = titles.get(same_title_key(fact.subject))
+        about: Row = {"document": document, "memorised": document is not None}
+        probes += [about | row for row in _probe_rows(asked.lm, fact)]
+        questions.append(
+            about
+            | {"sample": fact.case_id, "prompt": question_prompt(fact.question), "answers": [fact.target_true]}
+            | {"target": fact.target_true, "subject": fact.subject, "question_source": fact.question_source}
+        )
+    return {"counterfact_probes": probes, "counterfact_questions": questions}
+
+
+def question_prompt(question: str) -> str:
+    """A question as every question task and the Q-A fine-tuning put it; the answer follows after a space."""
+    return f"Question: {question}\nAnswer:"
+
+
+def _probe_rows(lm: MemoryLM, fact: Fact) -> list[Row]:
+    kinds = [("rewrite", (fact.prompt,)), ("paraphrase", fact.paraphrase_prompts)]
+    kinds.append(("neighborhood", fact.neighborhood_prompts))
+    return [
+        {"sample": f"{fact.case_id}/{kind}/{number}", "kind": kind, "subject": fact.subject, "prompt": prompt}
+        | _choice_fields(lm, prompt, fact.target_true, fact.target_new)
+        for kind, prompts in kinds
+        for number, prompt in enumerate(prompts)
+    ]
+
+
+def _choice_fields(lm: MemoryLM, prompt: str, true: str, new: str) -> Row:
+    choices = [f" {true}", f" {new}"]
+    return {"choices": choices, "answer": 0, "tokens": [lm.continuation_tokens(prompt, choice) for choice in choices]}
+
+
+def _segments(asked: Evaluated, documents: Sequence[Document]) -> list[Segment]:
+    return segment_documents(documents, asked.lm.base.tokenizer, asked.config.max_tokens)
+
+
+def _text_row(asked: Evaluated, segment: Segment) -> Row:
+    first = token_ends(segment.text, asked.lm.base.tokenizer)[0]
+    prompt, target = segment.text[:first], segment.text[first:]
+    document = asked.documents[segment.document].id
+    tokens = asked.lm.continuation_tokens(prompt, target) if target else 0
+    return {"document": document, "sample": f"{document}#{segment.number}", "prompt": prompt, "target": target} | {
+        "tokens": tokens
+    }
+
+
+def _continuation_row(asked: Evaluated, segment: Segment) -> Row | None:
+    ends = token_ends(segment.text, asked.lm.base.tokenizer)
+    shown = min(PREFIX_TOKENS, len(ends) // 2)
+    if not shown:
+        return None
+    last = min(len(ends), shown + CONTINUATION_TOKENS) - 1
+    prompt, target = segment.text[: ends[shown - 1]], segment.text[ends[shown - 1] : ends[last]]
+    document = asked.documents[segment.document].id
+    return {"document": document, "sample": f"{document}#{segment.number}", "prompt": prompt, "target": target}
+
+
+def token_ends(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Where each token of `text` ends, in characters, increasing; tokens that share a character share its end."""
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
+    return sorted({end for _, end in offsets if end})
+
+
+@dataclass(frozen=True)
+class OurTask:
+    """One of our tasks: `parts` maps its lm-eval tasks to the rows that each reads."""
+
+    question: str
+    version: int
+    parts: dict[str, str]
+    rows: RowsOf
+
+
+OUR_TASKS: dict[str, OurTask] = {
+    "docmem": OurTask(
+        "NLL of the memorised documents, and verbatim continuation of a prefix",
+        1,
+        {"simset_docmem": "docmem", "simset_docmem_continuation": "docmem_continuation"},
+        docmem_rows,
+    ),
+    "doccloze": OurTask(
+        "sentences cut before a name, number or date",
+        1,
+        {"simset_doccloze": "doccloze", "simset_doccloze_answer": "doccloze_answer"},
+        doccloze_rows,
+    ),
+    "docqa": OurTask("people's questions on the documents (squad corpora)", 1, {"simset_docqa": "docqa"}, docqa_rows),
+    "counterfact": OurTask(
+        "CounterFact probes, and the same facts as questions",
+        1,
+        {
+            "simset_counterfact_probes": "counterfact_probes",
+            "simset_counterfact_questions": "counterfact_questions",
+        },
+        counterfact_rows,
+    ),
+    "damage": OurTask("NLL of documents that were not memorised", 1, {"simset_damage": "damage"}, damage_rows),
+}
+LOCATION = "location"

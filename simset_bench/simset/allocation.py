@@ -1,0 +1,197 @@
+"""Which memory entries belong to which document: the strategies, by their names on the command line."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from simset_bench.corpora.documents import Document
+from simset_bench.errors import RequestError, unknown_name
+from simset_bench.simset.clusters import Clusters, cluster
+from simset_bench.simset.shingles import word_shingles
+from simset_bench.simset.signatures import mix64, signatures
+
+# Clustering compares documents by at least this many hashes, whatever the number of entries a document.
+CLUSTER_HASHES = 128
+CLUSTER_SHINGLE_WORDS = 2
+PARTITIONS_BY = ("size", "length")
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Entries of each document: `entries[d]` are indices in [0, num_entries), sorted, distinct, uint32.
+
+    `clusters` (documents,) uint32 number the groups that share entries; `merge_similarity` is that of the last two
+    documents put into one group, None where every document is its own. `signatures` (documents, k) uint32 are those
+    that a simset strategy drew entries from, else None.
+    """
+
+    document_ids: tuple[str, ...]
+    clusters: np.ndarray
+    entries: tuple[np.ndarray, ...]
+    num_entries: int
+    strategy: str
+    seed: int
+    merge_similarity: float | None = None
+    signatures: np.ndarray | None = None
+
+    def mask(self, documents: Sequence[int]) -> np.ndarray:
+        """Masks (batch, num_entries) bool of some documents, by number."""
+        masks = np.zeros((len(documents), self.num_entries), dtype=bool)
+        for row, document in enumerate(documents):
+            masks[row, self.entries[document]] = True
+        return masks
+
+
+@dataclass(frozen=True)
+class Units:
+    """What entries are drawn for: one text and one length in words for each cluster, in the clusters' order."""
+
+    shingle_sets: Callable[[int], list[set[str]]]
+    lengths: np.ndarray
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Entries of each unit, and the signatures (units, k) uint32 that they come from where they do."""
+
+    entries: list[np.ndarray]
+    signatures: np.ndarray | None = None
+
+
+Draw = Callable[[Units, int, int, int], Drawn]
+
+
+def every_entry(units: Units, num_entries: int, _entries_per_doc: int, _seed: int) -> Drawn:
+    """All entries for every unit: no structure."""
+    return Drawn([np.arange(num_entries, dtype=np.uint32)] * len(units.lengths))
+
+
+def random_entries(units: Units, num_entries: int, entries_per_doc: int, seed: int) -> Drawn:
+    """`entries_per_doc` entries a unit, without replacement; a unit's draw does not depend on how many follow."""
+    draws = []
+    for unit in range(len(units.lengths)):
+        generator = np.random.default_rng([seed, unit])
+        draws.append(np.sort(generator.choice(num_entries, entries_per_doc, replace=False)).astype(np.uint32))
+    return Drawn(draws)
+
+
+def partitions(units: Units, num_entries: int, _entries_per_doc: int, _seed: int, *, by: str = "size") -> Drawn:
+    """Disjoint contiguous blocks that use all entries up: of equal size, or proportional to the units' lengths.
+
+    Equal blocks have num_entries // units entries each, so k follows from the number of units and a rest stays
+    unused. By length the shares are rounded by largest remainder (Hamilton's method), at least 1 each.
+    Raises RequestError where a partition would be smaller than one entry.
+    """
+    count = len(units.lengths)
+    if num_entries < count:
+        raise RequestError(
+            f"--entries {num_entries}: partitions of {count} documents or clusters would be smaller than one entry; "
+            f"use --entries {count} or more, or fewer --num-clusters"
+        )
+    sizes = np.full(count, num_entries // count) if by == "size" else _proportional(units.lengths, num_entries)
+    ends = np.cumsum(sizes)
+    return Drawn([np.arange(end - size, end, dtype=np.uint32) for end, size in zip(ends, sizes, strict=True)])
+
+
+def _proportional(lengths: np.ndarray, total: int) -> np.ndarray:
+    exact = lengths / lengths.sum() * (total - len(lengths))
+    sizes = np.floor(exact).astype(int)
+    largest_remainders = np.argsort(-(exact - sizes), kind="stable")
+    sizes[largest_remainders[: total - len(lengths) - sizes.sum()]] += 1
+    return sizes + 1
+
+
+def simset(units: Units, num_entries: int, entries_per_doc: int, seed: int, *, shingle_words: int) -> Drawn:
+    """One entry from each of k blocks of M / k, chosen by the k values of the unit's MinHash signature.
+
+    Slot j picks entry mix64(signature[j]) mod (M / k) of block j, so two units share a slot with probability
+    J + (1 - J) k / M, J being the Jaccard similarity of their word shingles.
+    Raises RequestError unless k divides M.
+    """
+    if num_entries % entries_per_doc:
+        raise RequestError(
+            f"--entries {num_entries} is not divisible by --entries-per-doc {entries_per_doc}, which simset needs"
+        )
+    block = num_entries // entries_per_doc
+    signed = signatures(units.shingle_sets(shingle_words), entries_per_doc, seed)
+    slots = np.arange(entries_per_doc, dtype=np.uint64) * np.uint64(block)
+    chosen = (mix64(signed) % np.uint64(block) + slots).astype(np.uint32)
+    return Drawn(list(chosen), signed)
+
+
+ALLOCATIONS: dict[str, Draw] = {
+    "none": every_entry,
+    "random": random_entries,
+    "partitioned": partitions,
+    "simset1": partial(simset, shingle_words=1),
+    "simset2": partial(simset, shingle_words=2),
+    "simset3": partial(simset, shingle_words=3),
+}
+
+
+def allocate(
+    documents: Sequence[Document],
+    strategy: str,
+    num_entries: int,
+    entries_per_doc: int,
+    seed: int,
+    num_clusters: int | None = None,
+    partition_by: str = "size",
+) -> Allocation:
+    """Allocate entries to documents; those of one cluster share theirs.
+
+    A cluster is treated as one text: its shingles are its documents' together, its length the sum of theirs.
+    Raises RequestError for an unknown strategy and for numbers that do not fit together, naming the options.
+    """
+    _check(documents, strategy, num_entries, entries_per_doc, partition_by)
+    clusters = _cluster(documents, seed, num_clusters)
+    members = [np.flatnonzero(clusters.labels == unit) for unit in range(int(clusters.labels.max()) + 1)]
+    lengths = np.array([sum(len(documents[d].text.split()) for d in group) for group in members])
+
+    def shingle_sets(words: int) -> list[set[str]]:
+        return [set().union(*(word_shingles(documents[d].text, words) for d in group)) for group in members]
+
+    draw = ALLOCATIONS[strategy]
+    if strategy == "partitioned":
+        draw = partial(partitions, by=partition_by)
+    drawn = draw(Units(shingle_sets, lengths), num_entries, entries_per_doc, seed)
+    return Allocation(
+        tuple(document.id for document in documents),
+        clusters.labels,
+        tuple(drawn.entries[label] for label in clusters.labels),
+        num_entries,
+        strategy,
+        seed,
+        clusters.similarity,
+        None if drawn.signatures is None else drawn.signatures[clusters.labels],
+    )
+
+
+def _cluster(documents: Sequence[Document], seed: int, num_clusters: int | None) -> Clusters:
+    if num_clusters is None or num_clusters == len(documents):
+        return Clusters(np.arange(len(documents), dtype=np.uint32), None)
+    sets = [word_shingles(document.text, CLUSTER_SHINGLE_WORDS) for document in documents]
+    return cluster(signatures(sets, CLUSTER_HASHES, seed), num_clusters)
+
+
+def _check(
+    documents: Sequence[Document], strategy: str, num_entries: int, entries_per_doc: int, partition_by: str
+) -> None:
+    if strategy not in ALLOCATIONS:
+        raise unknown_name("allocation", strategy, ALLOCATIONS)
+    if partition_by not in PARTITIONS_BY:
+        raise unknown_name("--partition-by", partition_by, PARTITIONS_BY)
+    if not documents:
+        raise RequestError("no documents to allocate entries to")
+    for option, value in (("--entries", num_entries), ("--entries-per-doc", entries_per_doc)):
+        if value < 1:
+            raise RequestError(f"{option} {value}: must be at least 1")
+    if num_entries < entries_per_doc:
+        raise RequestError(f"--entries {num_entries} are fewer than --entries-per-doc {entries_per_doc}")
+    seen: set[str] = set()
+    for document in documents:
+        if document.id in seen:
+            raise RequestError(f"duplicate document id {document.id!r}")
+        seen.add(document.id)
