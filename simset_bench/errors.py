@@ -21,6 +21,4 @@ def did_you_mean(found: str, allowed: Iterable[str]) -> str:
 def unknown_name(kind: str, found: str, allowed: Iterable[str]) -> RequestError:
     """The error for a name that is not in a closed list: what was found, a near miss, what is allowed."""
     names = sorted(allowed)
-    return RequestError(
-        f"unknown {kind} {found!r}{did_you_mean(found, names)}: choose from {', '.join(names)}"
-    )
+    return RequestError(f"unknown {kind} {found!r}{did_you_mean(found, names)}: choose from {', '.join(names)}")

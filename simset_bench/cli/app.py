@@ -4,8 +4,6 @@ import typer
 
 from simset_bench import __version__
 
-from simset_bench.cli.options import one_line_errors
-
 app = typer.Typer(
     name="simset-bench",
     help="Train document memories in frozen language models, evaluate them and rank them.",
@@ -23,9 +21,7 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def root(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version."
-    ),
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     pass
 

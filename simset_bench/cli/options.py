@@ -57,7 +57,7 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise _fail(error, f"{type(error).__name__}: {error}", FAILED_WORK, debug) from error
         except typer.Exit:
             raise
-        except Exception as error:  # noqa: BLE001 - the edge: reported as one line, with --debug as a traceback
+        except Exception as error:
             line = " ".join(str(error).split()) or type(error).__name__
             message = f"{type(error).__name__}: {line} (--debug shows the traceback)"
             raise _fail(error, message, FAILED_WORK, debug) from error

@@ -29,7 +29,11 @@ _RELATIONS = {
     for relation in (
         Relation(
             "continent",
-            ("{} is a country on the continent of", "The continent to which {} belongs is", "{} lies on the continent of"),
+            (
+                "{} is a country on the continent of",
+                "The continent to which {} belongs is",
+                "{} lies on the continent of",
+            ),
             "Which continent is {} part of?",
         ),
         Relation(
@@ -72,7 +76,11 @@ _RELATIONS = {
         ),
         Relation(
             "discovery",
-            ("The country in which {} was discovered is", "{} was first discovered in", "The discovery of {} was made in"),
+            (
+                "The country in which {} was discovered is",
+                "{} was first discovered in",
+                "The discovery of {} was made in",
+            ),
             "In which country was {} discovered?",
         ),
     )
@@ -92,13 +100,15 @@ _NO_TITLE = frozenset(
     Palestine, State of;Pitcairn Islands;Saint Barthélemy;Saint Helena;Saint Martin (French part);Tokelau;
     Saint Pierre and Miquelon;Serbia and Montenegro;Sint Maarten (Dutch part);South Georgia;Svalbard and Jan Mayen;
     Swaziland;Turks and Caicos Islands;United States Minor Outlying Islands;Virgin Islands, British;
-    Virgin Islands, U.S.;Wallis and Futuna;Åland Islands;Burma;The Gambia;The Bahamas""".replace("\n    ", "").split(";")
+    Virgin Islands, U.S.;Wallis and Futuna;Åland Islands;Burma;The Gambia;The Bahamas""".replace("\n    ", "").split(
+        ";"
+    )
 )
 _TWO_CONTINENTS = frozenset(
     ["Armenia", "Azerbaijan", "Cyprus", "Egypt", "Indonesia", "Kazakhstan", "Panama", "Russia", "Turkey", "Yemen"]
 )
 _SOUTH_AMERICA = frozenset(
-    """Argentina;Bolivia;Brazil;Chile;Colombia;Ecuador;Guyana;Paraguay;Peru;Suriname;Uruguay;Venezuela""".split(";")
+    ["Argentina", "Bolivia", "Brazil", "Chile", "Colombia", "Ecuador", "Guyana", "Paraguay", "Peru", "Suriname", "Uruguay", "Venezuela"]
 )
 _SUBREGIONS = {
     "Southern Asia": "South Asia",
@@ -197,7 +207,6 @@ def _relation_facts(relation: Relation, answers: dict[str, str]) -> list[Fact]:
             )
         )
     return facts
-
 
 
 def _answers() -> dict[str, dict[str, str]]:

@@ -19,9 +19,11 @@ _DATE = re.compile(
 )
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?: (?:million|billion|thousand|percent))?\b%?")
 _NAME_WORD = r"[A-Z\u00c0-\u00de][\w'’\u2010-\u2015-]+"
-_NAME = re.compile(rf"\b{_NAME_WORD}(?: (?:(?:of|the|de|von|van|al|la|le|du|di|and) )?{_NAME_WORD})*")
+_NAME = re.compile(rf"\b{_NAME_WORD}(?: (?:(?:of|the|de|von|van|al|la|le|du|di) )?{_NAME_WORD})*")
 # A full stop ends a sentence when a capital follows and what precedes is no initial and no short title.
-_SENTENCE_END = re.compile(r"(?<!\b[A-Z])(?<!\b(?:Dr|Mr|St|vs|Jr|Sr|ca))(?<!\b(?:Mrs|Prof|Gen))[.!?]['\"”)]*\s+(?=[\"“(]?[A-Z\d])")
+_SENTENCE_END = re.compile(
+    r"(?<!\b[A-Z])(?<!\b(?:Dr|Mr|St|vs|Jr|Sr|ca))(?<!\b(?:Mrs|Gen))(?<!\bProf)[.!?]['\"”)]*\s+(?=[\"“(]?[A-Z\d])"
+)
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,7 @@ def clozes(documents: Sequence[Document], per_document: int, seed: int) -> list[
     return found
 
 
-def _distractor(
-    span: _Span, spans: Sequence[_Span], text: str, generator: np.random.Generator
-) -> str | None:
+def _distractor(span: _Span, spans: Sequence[_Span], text: str, generator: np.random.Generator) -> str | None:
     folded = text.casefold()
     others = {s.answer: None for s in spans if s.kind == span.kind and s.document != span.document}
     allowed = [answer for answer in others if answer.casefold() not in folded]

@@ -76,7 +76,9 @@ class MemoryLM(HFLM):
             assert self._entries_of is not None
             mask = torch.from_numpy(self._entries_of(document)).to(self.base.device)
             with self._active.recalling(recall_multiplier(mask, self._recall)):
-                for number, value in zip(numbers, answer([requests[n] for n in numbers], disable_tqdm=True), strict=True):
+                for number, value in zip(
+                    numbers, answer([requests[n] for n in numbers], disable_tqdm=True), strict=True
+                ):
                     answers[number] = value
         return answers
 

@@ -20,9 +20,7 @@ def find_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise RequestError(f"--device {name!r} is no device: use auto, cpu, cuda, cuda:N or mps") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise RequestError(
-            f"--device {name}: not there, this machine has {torch.cuda.device_count()} CUDA devices"
-        )
+        raise RequestError(f"--device {name}: not there, this machine has {torch.cuda.device_count()} CUDA devices")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise RequestError("--device mps: not there on this machine")
     if device.type not in ("cpu", "cuda", "mps"):

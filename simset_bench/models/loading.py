@@ -71,9 +71,7 @@ def _silence_transformers() -> None:
 def _loading_error(name: str, source: ModelSource, error: Exception) -> RequestError:
     reason = " ".join(str(error).split())
     if "trust_remote_code" in reason:
-        return RequestError(
-            f"model {name} runs code of its own, which simset-bench does not do: use another model"
-        )
+        return RequestError(f"model {name} runs code of its own, which simset-bench does not do: use another model")
     if source.repository and isinstance(error, OSError):
         return RequestError(
             f"model {name}: cannot get {source.repository} from the hub (no network, no such model, or access "
@@ -125,9 +123,7 @@ def _convert(gguf: Path, folder: Path) -> None:
         # The converter draws its own bar even where nobody watches.
         with redirect_stderr(StringIO()):
             tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-            quantized = AutoModelForCausalLM.from_pretrained(
-                str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32
-            )
+            quantized = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise RequestError(f"{gguf}: cannot be read as a GGUF causal LM: {error}") from error
     config = quantized.config

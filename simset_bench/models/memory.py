@@ -104,9 +104,7 @@ def hidden_of(output: Any) -> Tensor:
     """The hidden states in a block's output. Raises TypeError where a block returns neither tensor nor tuple."""
     hidden = output[0] if isinstance(output, tuple) else output
     if not isinstance(hidden, Tensor):
-        raise TypeError(
-            f"a decoder block returned {type(output).__name__}, from which no hidden states can be taken"
-        )
+        raise TypeError(f"a decoder block returned {type(output).__name__}, from which no hidden states can be taken")
     return hidden
 
 

@@ -71,9 +71,7 @@ def find_model(name: str) -> ModelSource:
         return ModelSource(path.stem.lower(), gguf=path)
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise RequestError(
-                f"--model {name}: the folder has no config.json, so it holds no transformers model"
-            )
+            raise RequestError(f"--model {name}: the folder has no config.json, so it holds no transformers model")
         return ModelSource(path.resolve().name, folder=path)
     is_hub_id = name.count("/") == 1 and not name.startswith((".", "/")) and not name.endswith("/")
     if is_hub_id:

@@ -44,9 +44,7 @@ class Memorised:
 def load_documents(config: TrainConfig) -> list[Document]:
     """The documents that a configuration names. Raises RequestError where the corpus or its files are at fault."""
     subjects = frozenset(fact.subject for fact in read_facts(config.match_subjects)) if config.match_subjects else None
-    return load_corpus(
-        config.corpus, group_by=config.group_by, num_docs=config.num_docs, match_subjects=subjects
-    )
+    return load_corpus(config.corpus, group_by=config.group_by, num_docs=config.num_docs, match_subjects=subjects)
 
 
 def hash_documents(documents: Sequence[Document]) -> str:
