@@ -108,7 +108,20 @@ _TWO_CONTINENTS = frozenset(
     ["Armenia", "Azerbaijan", "Cyprus", "Egypt", "Indonesia", "Kazakhstan", "Panama", "Russia", "Turkey", "Yemen"]
 )
 _SOUTH_AMERICA = frozenset(
-    ["Argentina", "Bolivia", "Brazil", "Chile", "Colombia", "Ecuador", "Guyana", "Paraguay", "Peru", "Suriname", "Uruguay", "Venezuela"]
+    [
+        "Argentina",
+        "Bolivia",
+        "Brazil",
+        "Chile",
+        "Colombia",
+        "Ecuador",
+        "Guyana",
+        "Paraguay",
+        "Peru",
+        "Suriname",
+        "Uruguay",
+        "Venezuela",
+    ]
 )
 _SUBREGIONS = {
     "Southern Asia": "South Asia",

@@ -15,8 +15,8 @@ def segments(text: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> 
     """Consecutive pieces of `text`, each of which by itself is at most `max_tokens` tokens (specials not counted).
 
     Cuts fall at white space, which is dropped, where there is some in the later half of a piece, and otherwise
-    at the end of a token, never before a combining mark. Time is linear in the text. Raises RequestError for `max_tokens`
-    below 2.
+    at the end of a token, never before a combining mark. Time is linear in the text.
+    Raises RequestError for `max_tokens` below 2.
     """
     if max_tokens < 2:
         raise RequestError(f"--max-tokens {max_tokens}: must be at least 2")

@@ -1,7 +1,7 @@
 """Sentences of documents cut before a name, a number or a date."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,7 +59,7 @@ def clozes(documents: Sequence[Document], per_document: int, seed: int) -> list[
     found = []
     for number, document in enumerate(documents):
         own = [span for span in spans if span.document == number]
-        places = np.unique(np.linspace(0, len(own) - 1, per_document).round().astype(int)) if own else []
+        places: Iterable[int] = np.unique(np.linspace(0, len(own) - 1, per_document).round().astype(int)) if own else []
         for place in places:
             span = own[place]
             distractor = _distractor(span, spans, document.text, generator)
@@ -82,10 +82,10 @@ def _spans(document: int, text: str) -> Iterator[_Span]:
         for kind, pattern in patterns:
             for match in pattern.finditer(sentence):
                 prefix = sentence[: match.start()]
-                if len(prefix.split()) >= CONTEXT_WORDS and prefix.endswith(" "):
-                    # The last span of a sentence has most to go by; dates win over the numbers inside them.
-                    if best is None or match.start() > best[1]:
-                        best = (match.start(), match.end(), kind)
+                has_context = len(prefix.split()) >= CONTEXT_WORDS and prefix.endswith(" ")
+                # The last span of a sentence has most to go by; dates win over the numbers inside them.
+                if has_context and (best is None or match.start() > best[1]):
+                    best = (match.start(), match.end(), kind)
         if best:
             start, end, kind = best
             yield _Span(document, sentence[:start].rstrip(), sentence[start:end], kind)

@@ -1,6 +1,5 @@
 """Location measures: whether a document's activations lie on its entries, and what erasing these does."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -140,11 +139,3 @@ def locate(
                 )
             )
     return found
-
-
-def specificity(own: float, others: float) -> float | None:
-    """How many times more an erasure raises its own document's NLL than others', None unless both rises are positive.
-
-    A ratio of means over documents, not a mean of ratios: single documents' rises can be near 0.
-    """
-    return own / others if own > 0 and others > 0 and math.isfinite(own / others) else None

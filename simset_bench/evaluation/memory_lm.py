@@ -60,17 +60,17 @@ class MemoryLM(HFLM):
         return len(self._encode_pair(context, continuation)[1])
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        return self._by_document(requests, super().loglikelihood)
+        return self._by_document(requests, super().loglikelihood, disable_tqdm)
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
-        return self._by_document(requests, super().loglikelihood_rolling)
+        return self._by_document(requests, super().loglikelihood_rolling, disable_tqdm)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        return self._by_document(requests, super().generate_until)
+        return self._by_document(requests, super().generate_until, disable_tqdm)
 
-    def _by_document(self, requests: list[Instance], answer: Callable[..., list[Any]]) -> list[Any]:
+    def _by_document(self, requests: list[Instance], answer: Callable[..., list[Any]], disable_tqdm: bool) -> list[Any]:
         if self._active is None or self._recall == "free":
-            return answer(requests, disable_tqdm=True)
+            return answer(requests, disable_tqdm=disable_tqdm)
         answers: list[Any] = [None] * len(requests)
         for document, numbers in _places(requests).items():
             assert self._entries_of is not None

@@ -15,6 +15,7 @@ from simset_bench.evaluation.cloze import clozes
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.rows import Row
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.qa_finetune import question_prompt
 from simset_bench.training.run import load_documents
 from simset_bench.training.segments import Segment, segment_documents
 
@@ -121,11 +122,6 @@ def counterfact_rows(asked: Evaluated) -> dict[str, list[Row]]:
             | {"target": fact.target_true, "subject": fact.subject, "question_source": fact.question_source}
         )
     return {"counterfact_probes": probes, "counterfact_questions": questions}
-
-
-def question_prompt(question: str) -> str:
-    """A question as every question task and the Q-A fine-tuning put it; the answer follows after a space."""
-    return f"Question: {question}\nAnswer:"
 
 
 def _probe_rows(lm: MemoryLM, fact: Fact) -> list[Row]:

@@ -147,7 +147,7 @@ def allocate(
     """
     _check(documents, strategy, num_entries, entries_per_doc, partition_by)
     clusters = _cluster(documents, seed, num_clusters)
-    members = [np.flatnonzero(clusters.labels == unit) for unit in range(int(clusters.labels.max()) + 1)]
+    members = [np.flatnonzero(clusters.labels == unit).tolist() for unit in range(int(clusters.labels.max()) + 1)]
     lengths = np.array([sum(len(documents[d].text.split()) for d in group) for group in members])
 
     def shingle_sets(words: int) -> list[set[str]]:
@@ -164,7 +164,7 @@ def allocate(
         num_entries,
         strategy,
         seed,
-        clusters.similarity,
+        clusters.merge_similarity,
         None if drawn.signatures is None else drawn.signatures[clusters.labels],
     )
 

@@ -37,7 +37,7 @@ def cluster(signatures: np.ndarray, num_clusters: int) -> Clusters:
     """
     documents, hashes = signatures.shape
     check_num_clusters(num_clusters, documents)
-    groups: DisjointSet[int] = DisjointSet(range(documents))
+    groups: DisjointSet = DisjointSet(range(documents))
     agreeing = None
     for rows in BAND_ROWS:
         if groups.n_subsets > num_clusters:
@@ -83,7 +83,7 @@ def _similar_pairs(signatures: np.ndarray, rows: int) -> Iterable[tuple[int, int
     return map(tuple, table[np.lexsort((table[:, 1], table[:, 0], -table[:, 2]))].tolist())
 
 
-def _merge(groups: DisjointSet[int], pairs: Iterable[tuple[int, int, int]], num_clusters: int) -> int | None:
+def _merge(groups: DisjointSet, pairs: Iterable[tuple[int, int, int]], num_clusters: int) -> int | None:
     """Merge pairs in their order until `num_clusters` remain; the agreement of the last one that joined two groups."""
     last = None
     for one, other, agreeing in pairs:
