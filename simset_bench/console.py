@@ -1,5 +1,6 @@
 """What is said to the person at the terminal: everything but results goes to standard error."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -9,7 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Item = TypeVar("Item")
 
 stderr = Console(stderr=True, highlight=False)
-stdout = Console(highlight=False)
+# Where nobody's window sets the width, tables are as wide as they are made to be.
+stdout = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
 
 
 def be_quiet(quiet: bool = True) -> None:

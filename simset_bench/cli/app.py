@@ -1,8 +1,24 @@
 """The `simset-bench` command: one subcommand a file."""
 
+import os
+import sys
+from collections.abc import Callable
+
 import typer
 
 from simset_bench import __version__
+from simset_bench.cli import allocate, analyze, corpora, evaluate, leaderboard, models, train
+from simset_bench.cli.options import one_line_errors
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train.command,
+    "eval": evaluate.command,
+    "leaderboard": leaderboard.command,
+    "allocate": allocate.command,
+    "analyze": analyze.command,
+    "models": models.command,
+    "corpora": corpora.command,
+}
 
 app = typer.Typer(
     name="simset-bench",
@@ -26,6 +42,14 @@ def root(
     pass
 
 
+for name, command in COMMANDS.items():
+    app.command(name)(one_line_errors(command))
+
+
 def main() -> None:
     """Entry point of the installed command."""
+    if not sys.stderr.isatty() or "--quiet" in sys.argv or "-q" in sys.argv:
+        # Read by tqdm when a library imports it: their bars, too, are for somebody who watches.
+        os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     app()

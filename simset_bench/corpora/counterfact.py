@@ -1,60 +1,65 @@
-"""CounterFact records: from a file in ROME's or EasyEdit's format, the hub, or built in."""
+"""CounterFact records: from a file in ROME's or EasyEdit's format, from the hub, or built in."""
 
-import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simset_bench.corpora.reading import read_json, read_json_lines
+from simset_bench.corpora.reading import read_json, read_json_lines, read_text
 from simset_bench.errors import RequestError, did_you_mean
 
 BUILTIN = "builtin"
+_HUB = "hub:"
+_SOURCES = f"use {BUILTIN}, a file in ROME's or EasyEdit's format, or {_HUB}azhx/counterfact"
+
+# Each wording fits all prompts that CounterFact has for the property, which are often wider than the property's name:
+# P276 (location) asks about bombings, P407 (language) about news agencies, P136 (genre) about sitcoms.
 QUESTIONS = {
     "P17": "Which country is {} located in?",
     "P19": "Where was {} born?",
-    "P20": "In which city did {} die?",
+    "P20": "Where did {} die?",
     "P27": "Which country is {} a citizen of?",
     "P30": "Which continent is {} part of?",
     "P36": "What is the capital of {}?",
     "P37": "What is the official language of {}?",
     "P39": "Which position does {} hold?",
-    "P101": "What is {}'s field of work?",
+    "P101": "What is the field of work of {}?",
     "P103": "What is the native language of {}?",
     "P106": "What is the occupation of {}?",
-    "P108": "Who employs {}?",
+    "P108": "Who does {} work for?",
     "P127": "Who owns {}?",
     "P131": "Where is {} located?",
-    "P136": "Which genre of music does {} perform?",
+    "P136": "Which genre is {} known for?",
     "P138": "What is {} named after?",
-    "P140": "Which religion is {} affiliated with?",
-    "P159": "Where are the headquarters of {}?",
+    "P140": "Which religion is {} associated with?",
+    "P159": "Where is {} headquartered?",
     "P176": "Which company makes {}?",
     "P178": "Which company developed {}?",
-    "P190": "What is a twin city of {}?",
+    "P190": "Which city is a twin city of {}?",
     "P264": "What is the record label of {}?",
     "P276": "Where is {} located?",
     "P364": "What is the original language of {}?",
-    "P407": "In which language was {} written?",
-    "P413": "Which position does {} play?",
+    "P407": "Which language is used in {}?",
+    "P413": "In which position does {} play?",
     "P449": "On which network was {} first shown?",
-    "P463": "Which group is {} a member of?",
-    "P495": "In which country was {} created?",
+    "P463": "Which group or organization does {} belong to?",
+    "P495": "Which country does {} come from?",
     "P641": "Which sport does {} play?",
     "P740": "Where was {} founded?",
     "P937": "In which city did {} work?",
     "P1303": "Which instrument does {} play?",
-    "P1412": "Which language does {} speak?",
+    "P1412": "Which language does {} use?",
 }
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One CounterFact record (arXiv 2202.05262, section 3.3).
+    """One CounterFact record (arXiv 2202.05262, section 3.3 and appendix D).
 
-    Prompts have the subject filled in and end without a space; targets have no leading space. Neighborhood prompts
-    are about other subjects with the same true target. `relation` is a Wikidata property or a name of our own, None
-    where the file names none. `question_source` is `given` (by the file), `relation` (made from it) or `prompt` (the
-    prompt itself, to be completed).
+    Prompts have the subject filled in and no white space at their end; targets have none on either side. Neighborhood
+    prompts are about other subjects with the same true target. `relation` is a Wikidata property, a name of our own,
+    or None where the record names none. `question` asks for `target_true`; `question_source` is `given` (by the
+    record), `relation` (worded here for the relation) or `prompt` (taken from the prompt, or asking to complete it).
     """
 
     case_id: str
@@ -70,108 +75,171 @@ class Fact:
 
 
 def read_facts(source: str) -> list[Fact]:
-    """Records of `builtin`, `hub:NAME` or a file: a JSON array, or JSON Lines where its name ends in `.jsonl`.
+    """Records of `builtin`, of `hub:NAME` (all its splits) or of a file, in their order.
 
-    Raises RequestError naming the file and record for missing or wrongly typed fields, and for duplicate case ids.
+    A file is a JSON array or JSON Lines, each record in ROME's format (`requested_rewrite` and so on) or in EasyEdit's
+    flat one. Of optional fields `case_id` (else the record's number) and a natural question, `qna_question` or
+    `question`, are read. Raises RequestError for an unknown source, a hub out of reach, a file without records, a
+    record with a missing or wrong field (file, record and field named), equal targets and a case id that comes twice.
     """
     if source == BUILTIN:
         from simset_bench.corpora.builtin_facts import builtin_facts
 
         return builtin_facts("probe")
-    if source.startswith("hub:"):
-        return _facts(source, _hub_records(source.removeprefix("hub:")))
-    path = Path(source)
-    if not path.is_file():
-        hint = did_you_mean(source, [BUILTIN])
-        raise RequestError(f"{source}: no such CounterFact file{hint}; use builtin, hub:azhx/counterfact or a file")
-    if path.suffix == ".jsonl":
-        return _facts(source, [record for _, record in read_json_lines(path)])
-    found = read_json(path)
-    if not isinstance(found, list):
-        raise RequestError(f"{path}: expected an array of records, found {type(found).__name__}")
-    return _facts(source, found)
-
-
-def _facts(source: str, records: list[Any]) -> list[Fact]:
-    if not records:
-        raise RequestError(f"{source}: has no records")
+    is_hub = source.startswith(_HUB)
     facts: dict[str, Fact] = {}
-    for number, record in enumerate(records):
-        where = f"{source}, record {number}"
-        try:
-            fact = _rome(record, number) if "requested_rewrite" in record else _flat(record, number)
-        except KeyError as error:
-            raise RequestError(f"{where}: field {error} is missing") from error
-        except (TypeError, AttributeError) as error:
-            raise RequestError(f"{where}: not a CounterFact record ({error})") from error
+    for number, (where, record) in enumerate(_hub_records(source) if is_hub else _file_records(source), start=1):
+        fact = _fact(record, number, where)
         if fact.case_id in facts:
-            raise RequestError(f"{where}: duplicate case_id {fact.case_id}")
+            raise RequestError(f"{where}: duplicate case_id {fact.case_id!r}: each record needs its own")
         facts[fact.case_id] = fact
+    if not facts:
+        raise RequestError(f"{source}: has no records")
     return list(facts.values())
 
 
-def _rome(record: dict[str, Any], number: int) -> Fact:
-    """A record in the format of ROME's release."""
-    rewrite = record["requested_rewrite"]
-    subject, relation = rewrite["subject"].strip(), rewrite.get("relation_id")
-    prompt = rewrite["prompt"].replace("{}", subject).rstrip()
+def question_pairs(facts: Sequence[Fact]) -> list[tuple[str, str, str]]:
+    """Subject, question and answer of each record, to learn the form of an answer from."""
+    return [(fact.subject, fact.question, fact.target_true) for fact in facts]
+
+
+def _file_records(source: str) -> Iterator[tuple[str, Any]]:
+    path = Path(source)
+    if not path.is_file():
+        raise RequestError(f"CounterFact file {source} is not there{did_you_mean(source, [BUILTIN])}: {_SOURCES}")
+    if read_text(path).lstrip().startswith("["):
+        return ((f"{path}, record {number}", record) for number, record in enumerate(read_json(path), start=1))
+    lines = enumerate(read_json_lines(path), start=1)
+    return ((f"{path}, line {line}, record {number}", record) for number, (line, record) in lines)
+
+
+def _hub_records(source: str) -> Iterator[tuple[str, Any]]:
+    import datasets
+
+    try:
+        splits = datasets.load_dataset(source.removeprefix(_HUB))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RequestError(
+            f"{source} cannot be had from the hub ({reason}): without a network use {BUILTIN} or a file"
+        ) from error
+    for split, rows in splits.items():
+        for number, row in enumerate(rows, start=1):
+            yield f"{source}, split {split}, record {number}", row
+
+
+def _fact(record: Any, number: int, where: str) -> Fact:
+    if not isinstance(record, dict):
+        raise RequestError(f"{where}: expected an object, found {_kind(record)}")
+    if "requested_rewrite" in record:
+        fact = _rome_fact(record, number, where)
+    elif "prompt" in record:
+        fact = _flat_fact(record, number, where)
+    else:
+        near = did_you_mean("requested_rewrite", record)
+        raise RequestError(f"{where}: needs `requested_rewrite` (ROME's format) or `prompt` (the flat format){near}")
+    if fact.target_true == fact.target_new:
+        raise RequestError(f"{where}: the true and the new target are both {fact.target_true!r}")
+    return fact
+
+
+def _rome_fact(record: dict[str, Any], number: int, where: str) -> Fact:
+    subject = _text(record, "requested_rewrite.subject", where)
+    template = _text(record, "requested_rewrite.prompt", where)
+    if "{}" not in template:
+        raise RequestError(f"{where}: field `requested_rewrite.prompt` has no {{}} for the subject: {template!r}")
+    prompt = template.replace("{}", subject).rstrip()
+    has_relation = record["requested_rewrite"].get("relation_id") is not None
+    relation = _text(record, "requested_rewrite.relation_id", where) if has_relation else None
     return Fact(
-        str(record.get("case_id", number)),
+        _case_id(record, number, where),
         subject,
         relation,
         prompt,
-        rewrite["target_true"]["str"].strip(),
-        rewrite["target_new"]["str"].strip(),
-        _stripped(record["paraphrase_prompts"]),
-        _stripped(record["neighborhood_prompts"]),
-        *_question(record, subject, relation, prompt),
+        _text(record, "requested_rewrite.target_true.str", where),
+        _text(record, "requested_rewrite.target_new.str", where),
+        _prompts(record, "paraphrase_prompts", where),
+        _prompts(record, "neighborhood_prompts", where),
+        *_question(record, subject, relation, prompt, where),
     )
 
 
-def _flat(record: dict[str, Any], number: int) -> Fact:
-    """A record in EasyEdit's flat format; its locality prompt is a neighborhood prompt where the targets agree."""
-    subject, true, prompt = record["subject"].strip(), record["ground_truth"].strip(), record["prompt"].rstrip()
-    rephrased = record["rephrase_prompt"]
-    near = [record["locality_prompt"]] if record["locality_ground_truth"].strip() == true else []
+def _flat_fact(record: dict[str, Any], number: int, where: str) -> Fact:
+    """A record of EasyEdit's flat format.
+
+    Its locality prompt is a neighborhood prompt only where its answer is the true target too. So it is in every
+    record of EasyEdit's CounterFact split (1,984 of 1,984), but the format does not promise it.
+    """
+    subject, prompt = _text(record, "subject", where), _text(record, "prompt", where)
+    true = _text(record, "ground_truth", where)
+    is_neighbor = _text(record, "locality_ground_truth", where) == true
+    locality = _prompts(record, "locality_prompt", where)
     return Fact(
-        str(record.get("case_id", number)),
+        _case_id(record, number, where),
         subject,
         None,
         prompt,
         true,
-        record["target_new"].strip(),
-        _stripped([rephrased] if isinstance(rephrased, str) else rephrased),
-        _stripped(near),
-        *_question(record, subject, None, prompt),
+        _text(record, "target_new", where),
+        _prompts(record, "rephrase_prompt", where),
+        locality if is_neighbor else (),
+        *_question(record, subject, None, prompt, where),
     )
 
 
-def _stripped(prompts: list[str]) -> tuple[str, ...]:
+def _question(record: dict[str, Any], subject: str, relation: str | None, prompt: str, where: str) -> tuple[str, str]:
+    """The question and where it is from."""
+    # Where a file has both, `question` repeats the prompt (so in natural_questions.json of unified-model-editing).
+    for field in ("qna_question", "question"):
+        if record.get(field) is not None:
+            return _text(record, field, where), "given"
+    if relation in QUESTIONS:
+        return QUESTIONS[relation].replace("{}", subject), "relation"
+    # Prompts such as "What is the twin city of Lyon? It is" hold a question; a mark in the subject is none.
+    asked, mark, _ = prompt.replace(subject, "{}").partition("?")
+    if mark:
+        return (asked + mark).replace("{}", subject), "prompt"
+    return f'Which words complete the sentence "{prompt} ..."?', "prompt"
+
+
+def _case_id(record: dict[str, Any], number: int, where: str) -> str:
+    found = record.get("case_id", number)
+    if type(found) not in (int, str):
+        raise RequestError(f"{where}: field `case_id` must be a number or text, found {_kind(found)}")
+    return str(found)
+
+
+def _text(record: dict[str, Any], field: str, where: str) -> str:
+    """The text in a field (a dot goes one object deeper), stripped; never empty."""
+    found = _value(record, field, where)
+    if not isinstance(found, str) or not found.strip():
+        raise RequestError(f"{where}: field `{field}` must be text, found {_kind(found)}")
+    return found.strip()
+
+
+def _prompts(record: dict[str, Any], field: str, where: str) -> tuple[str, ...]:
+    """The prompts in a field that holds one or a list, stripped at their ends; each has a word at least."""
+    found = _value(record, field, where)
+    prompts = [found] if isinstance(found, str) else found
+    if not isinstance(prompts, list):
+        raise RequestError(f"{where}: field `{field}` must be text or a list of texts, found {_kind(found)}")
+    for prompt in prompts:
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise RequestError(f"{where}: field `{field}` must hold texts, found {_kind(prompt)}")
     return tuple(prompt.rstrip() for prompt in prompts)
 
 
-def _question(record: dict[str, Any], subject: str, relation: str | None, prompt: str) -> tuple[str, str]:
-    given = record.get("question") or record.get("qna_question")
-    if given:
-        return str(given).strip(), "given"
-    if relation in QUESTIONS:
-        return QUESTIONS[relation].format(subject), "relation"
-    return f'What completes the sentence "{prompt} ..."?', "prompt"
+def _value(record: dict[str, Any], field: str, where: str) -> Any:
+    found: Any = record
+    for key in field.split("."):
+        if not isinstance(found, dict) or key not in found:
+            near = did_you_mean(key, found) if isinstance(found, dict) else ""
+            raise RequestError(f"{where}: field `{field}` is missing{near}")
+        found = found[key]
+    return found
 
 
-def _hub_records(name: str) -> list[Any]:
-    import datasets
-
-    try:
-        rows = datasets.load_dataset(name, split="train")
-    except (OSError, ValueError, datasets.exceptions.DatasetNotFoundError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise RequestError(
-            f"hub:{name} cannot be had from the hub ({reason}); without a network use builtin or a file"
-        ) from error
-    return [{key: _decoded(value) for key, value in row.items()} for row in rows]
-
-
-def _decoded(value: Any) -> Any:
-    """Some copies on the hub keep the nested fields as JSON text."""
-    return json.loads(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    return "empty text" if isinstance(value, str) else f"{type(value).__name__} {value!r}"[:60]

@@ -23,7 +23,7 @@ class Allocation:
     """Entries of each document: `entries[d]` are indices in [0, num_entries), sorted, distinct, uint32.
 
     `clusters` (documents,) uint32 number the groups that share entries; `merge_similarity` is that of the last two
-    documents put into one group, None where every document is its own. `signatures` (documents, k) uint32 are those
+    documents put into one group, None where every document is its own. `signatures` (documents, k) uint64 are those
     that a simset strategy drew entries from, else None.
     """
 
@@ -54,7 +54,7 @@ class Units:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Entries of each unit, and the signatures (units, k) uint32 that they come from where they do."""
+    """Entries of each unit, and the signatures (units, k) uint64 that they come from where they do."""
 
     entries: list[np.ndarray]
     signatures: np.ndarray | None = None

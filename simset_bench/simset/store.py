@@ -40,7 +40,7 @@ def write_allocation(allocation: Allocation, path: Path, corpus: dict[str, Any])
             "entries": pa.array([None if every else row for row in allocation.entries], pa.list_(pa.uint32())),
             "signature": pa.array(
                 [None] * len(allocation.entries) if allocation.signatures is None else list(allocation.signatures),
-                pa.list_(pa.uint32()),
+                pa.list_(pa.uint64()),
             ),
         }
     )
@@ -82,7 +82,7 @@ def read_stored(path: Path) -> StoredAllocation:
             made["strategy"],
             made["seed"],
             made["merge_similarity"],
-            np.array(signed, dtype=np.uint32) if signed[0] is not None else None,
+            np.array(signed, dtype=np.uint64) if signed[0] is not None else None,
         )
     except RequestError:
         raise

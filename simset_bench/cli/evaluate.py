@@ -1,0 +1,84 @@
+"""`simset-bench eval`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.console import stdout
+from simset_bench.errors import RequestError
+
+
+def command(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders.")] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="docmem, doccloze, docqa, counterfact, location, damage, or a task of lm-eval; repeatable."),
+    ] = None,
+    recall: Annotated[str, typer.Option(help="free, oracle or erased.")] = "free",
+    limit: Annotated[int | None, typer.Option(help="At most this many records or documents a task.")] = None,
+    data: Annotated[str, typer.Option(help="CounterFact records: builtin, a file, or hub:NAME.")] = "builtin",
+    qa_finetune: Annotated[
+        bool, typer.Option("--qa-finetune", help="Ask again after a LoRA has learned the form of answers.")
+    ] = False,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="The untouched base: of the runs named, or of --model.")
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="With --baseline: which model [smollm2-135m].")] = None,
+    corpus: Annotated[str | None, typer.Option(help="With --baseline: documents to ask about [vital].")] = None,
+    num_docs: Annotated[int | None, typer.Option(help="With --baseline: how many [16].")] = None,
+    group_by: Annotated[str | None, typer.Option(help="With --baseline, as in train.")] = None,
+    match_subjects: Annotated[str | None, typer.Option(help="With --baseline, as in train.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="With --baseline, as in train [128].")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Of the base, where other than in training.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    save_dir: Annotated[Path, typer.Option(help="With --baseline: folder under which baselines lie.")] = Path(
+        "outputs"
+    ),
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Ask trained runs, or an untouched base, through lm-evaluation-harness; results go into each folder's eval/."""
+    about = {"model": model, "corpus": corpus, "num_docs": num_docs, "group_by": group_by}
+    about |= {"match_subjects": match_subjects, "max_tokens": max_tokens}
+    given = [name for name, value in about.items() if value is not None]
+    if not runs and not baseline:
+        raise RequestError("name at least one run folder, or ask an untouched model with --baseline --model NAME")
+    if given and (runs or not baseline):
+        raise RequestError(f"--{given[0].replace('_', '-')} goes with --baseline and no run folder")
+    if qa_finetune and not task:
+        raise RequestError("--qa-finetune needs --task, such as --task counterfact")
+
+    from simset_bench.evaluation.baseline import evaluate_baseline, evaluate_baselines_of
+    from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+
+    request = EvalRequest(tuple(task or ()), recall, limit, data, qa_finetune, dtype, device)
+    if not baseline:
+        results = evaluate_runs(runs or [], request)
+    elif runs:
+        results = evaluate_baselines_of(runs, request, save_dir)
+    else:
+        results = evaluate_baseline(about, request, save_dir)
+    if json_output:
+        print_json({"results": results})
+    else:
+        for result in results:
+            _print_result(result)
+
+
+def _print_result(result: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    after = ", after question-answer fine-tuning" if result["qa_finetuned"] else ""
+    table = Table(
+        box=None, pad_edge=False, title_justify="left", title=f"{result['task']}, recall {result['recall']}{after}"
+    )
+    for name in ("measure", "value", "standard error", "n"):
+        table.add_column(name, justify="left" if name == "measure" else "right")
+    for name, value in result["measures"].items():
+        error = result["standard_errors"][name]
+        table.add_row(name, f"{value:.4f}", "–" if error is None else f"{error:.4f}", str(result["n"][name]))
+    stdout.print(result["run"], markup=False, soft_wrap=True)
+    stdout.print(table)

@@ -1,0 +1,56 @@
+"""`simset-bench leaderboard`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.console import note, stdout
+from simset_bench.errors import RequestError, unknown_name
+
+FORMATS = ("table", "markdown", "csv", "json")
+DEFAULT_ROOTS = (Path("outputs"), Path("leaderboards"))
+
+
+def command(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Folders to look for runs in; outputs/ and leaderboards/ if none.")
+    ] = None,
+    sort: Annotated[str | None, typer.Option(help="Measure to rank by, as task/measure or a bare measure.")] = None,
+    where: Annotated[str | None, typer.Option(help="\"alpha>=1 and allocation=='simset1'\".")] = None,
+    group_by: Annotated[str | None, typer.Option(help="Columns, comma-separated; the rest is averaged over.")] = None,
+    form: Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")] = "table",
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Rank evaluated runs, with standard errors, and say which neighbours cannot be told apart at 95%."""
+    from simset_bench.leaderboard import render
+    from simset_bench.leaderboard.table import make_leaderboard, sentences
+    from simset_bench.results.read import read_runs
+
+    form = "json" if json_output else form
+    if form not in FORMATS:
+        raise unknown_name("--format", form, FORMATS)
+    for folder in folders or []:
+        if not folder.is_dir():
+            raise RequestError(f"{folder}: there is no such folder")
+    table = read_runs(folders or [root for root in DEFAULT_ROOTS if root.is_dir()])
+    for left_out in table.unreadable:
+        note(f"left out: {left_out.path}: {left_out.reason}")
+    if table.runs.empty:
+        looked = ", ".join(str(root) for root in folders or DEFAULT_ROOTS)
+        raise RequestError(f"no finished run in {looked}: simset-bench quickstart or train makes one")
+    names = [name.strip() for name in group_by.split(",")] if group_by else []
+    board = make_leaderboard(table, where, sort, names)
+    if form == "json":
+        print_json(render.as_json(board))
+    elif form == "csv":
+        print(render.comma_separated(board), end="")
+    elif form == "markdown":
+        print(render.markdown(board))
+    else:
+        stdout.print(render.terminal_table(board))
+        for sentence in sentences(board):
+            stdout.print(f"= {sentence}", markup=False, soft_wrap=True)

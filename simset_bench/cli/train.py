@@ -1,0 +1,74 @@
+"""`simset-bench train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simset_bench.cli.options import Debug, Json, Quiet, print_json
+
+
+def command(
+    model: Annotated[str | None, typer.Option(help="Preset, folder, .gguf file or hub id [smollm2-135m].")] = None,
+    corpus: Annotated[
+        str | None, typer.Option(help="vital, squad:FILE, wikitext:FILE, jsonl:FILE ... [vital].")
+    ] = None,
+    num_docs: Annotated[int | None, typer.Option(help="How many documents, from the first on [16].")] = None,
+    num_clusters: Annotated[int | None, typer.Option(help="Groups that share a memory [one a document].")] = None,
+    group_by: Annotated[str | None, typer.Option(help="article, paragraph, paragraphs:N, topic [article].")] = None,
+    match_subjects: Annotated[
+        str | None, typer.Option(help="Keep articles whose title is a subject of this CounterFact file, or of builtin.")
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Longer documents become segments of this [128].")] = None,
+    layer: Annotated[str | None, typer.Option(help="Block number, or a fraction of the depth [0.75].")] = None,
+    allocation: Annotated[
+        str | None, typer.Option(help="none, random, partitioned, simset1, simset2, simset3 [simset2].")
+    ] = None,
+    partition_by: Annotated[str | None, typer.Option(help="size or length, for partitioned [size].")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Weight of the inductive loss, 0 or more [1.0].")] = None,
+    inductive_form: Annotated[str | None, typer.Option(help="log or ratio [log].")] = None,
+    location: Annotated[str | None, typer.Option(help="soft, or hard to mask activations in training [soft].")] = None,
+    entries: Annotated[int | None, typer.Option(help="Entries of the memory, M [1024].")] = None,
+    entries_per_doc: Annotated[int | None, typer.Option(help="Entries of a document, k [32].")] = None,
+    mem_seed: Annotated[int | None, typer.Option(help="Seeds the allocation and the memory's start [0].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seeds the order of the batches [0].")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the documents [40].")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Segments a step [8].")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate of AdamW [2e-3].")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of the memory's matrices [0].")] = None,
+    warmup: Annotated[float | None, typer.Option(help="Share of the steps with rising rate [0].")] = None,
+    grad_clip: Annotated[float | None, typer.Option(help="Largest gradient norm, 0 for none [1.0].")] = None,
+    activation: Annotated[str | None, typer.Option(help="relu or gelu [relu].")] = None,
+    layer_norm: Annotated[bool | None, typer.Option("--layer-norm/--no-layer-norm", help="Before W_up [no].")] = None,
+    gate: Annotated[
+        bool | None, typer.Option("--gate/--no-gate", help="A learned scalar on what is added [no].")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="Of the base: auto, float32, bfloat16, float16 [auto].")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps [auto].")] = None,
+    save_dir: Annotated[Path, typer.Option(help="Folder under which run folders lie.")] = Path("outputs"),
+    config: Annotated[Path | None, typer.Option(help="YAML with any of these options; flags win over it.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what the run folder holds.")] = False,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train a memory on documents, in a run folder of its own. Defaults stand in brackets."""
+    options = dict(locals())
+    for name in ("save_dir", "config", "resume", "overwrite", "json_output", "quiet", "debug"):
+        del options[name]
+    from simset_bench.training.config import make_config
+
+    chosen = make_config(config, **options)
+    from simset_bench.training.run import summary, train_run
+
+    folder = train_run(chosen, save_dir, resume=resume, overwrite=overwrite)
+    found = summary(folder)
+    if json_output:
+        print_json(found)
+        return
+    final = found["final"]
+    print(
+        f"{folder}\n  cross-entropy {final['cross_entropy']:.3f}, on-share {final['on_share']:.3f}, "
+        f"{found['documents']} documents, {found['steps']} steps in {found['wall_seconds']:.0f} s"
+    )

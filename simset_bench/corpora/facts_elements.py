@@ -1,0 +1,70 @@
+"""True facts about chemical elements, from `mendeleev`.
+
+Left out is what the package has wrong, and what chemists or historians answer in two ways.
+"""
+
+from simset_bench.corpora.facts_countries import Answers, names
+
+# Heavier elements are known from a few atoms each, and little is written about them.
+_HEAVIEST = 98
+_TITLES = {"Aluminum": "Aluminium", "Cesium": "Caesium"}
+# The name alone is also a planet's.
+_AMBIGUOUS = names("Mercury")
+
+# Not "nonmetals", which noble gases and halogens are as well.
+_FAMILIES = {
+    "Actinides": "actinides",
+    "Alkali metals": "alkali metals",
+    "Alkaline earth metals": "alkaline earth metals",
+    "Halogens": "halogens",
+    "Lanthanides": "lanthanides",
+    "Metalloids": "metalloids",
+    "Noble gases": "noble gases",
+    "Poor metals": "post-transition metals",
+    "Transition metals": "transition metals",
+}
+_DISPUTED_FAMILY = names("Actinium; Astatine; Cadmium; Lanthanum; Lutetium; Polonium; Zinc")
+_DISPUTED_BLOCK = names("Actinium; Helium; Lanthanum; Lutetium; Thorium")
+
+_PLACES = {
+    "Denmark": "Denmark",
+    "England": "England",
+    "France": "France",
+    "Germany": "Germany",
+    "Great Britain": "England",
+    "Sweden": "Sweden",
+    "Switzerland": "Switzerland",
+    "United States": "the United States",
+}
+# Found earlier or elsewhere than the package has it, by some accounts or by all.
+_DISPUTED_PLACE = names("Argon; Holmium; Lutetium; Platinum; Radon; Vanadium")
+_DISPUTED_CENTURY = names("Neodymium; Platinum; Radon")
+
+
+def element_in_sentence(name: str) -> str:
+    """The name as it stands inside a sentence."""
+    return name.lower()
+
+
+def element_answers() -> Answers:
+    """True answer by relation (`family`, `period`, `block`, `discovery`, `century`) and element, by atomic number."""
+    from mendeleev.fetch import fetch_table
+
+    found: Answers = {relation: {} for relation in ("family", "period", "block", "discovery", "century")}
+    series = fetch_table("series").set_index("id")["name"].to_dict()
+    for entry in fetch_table("elements").sort_values("atomic_number").head(_HEAVIEST).to_dict("records"):
+        name = _TITLES.get(entry["name"], entry["name"])
+        if name in _AMBIGUOUS:
+            continue
+        family, place, year = series[entry["series_id"]], entry["discovery_location"], entry["discovery_year"]
+        found["period"][name] = str(entry["period"])
+        if family in _FAMILIES and name not in _DISPUTED_FAMILY:
+            found["family"][name] = _FAMILIES[family]
+        if name not in _DISPUTED_BLOCK:
+            found["block"][name] = f"{entry['block']}-block"
+        if place in _PLACES and name not in _DISPUTED_PLACE:
+            found["discovery"][name] = _PLACES[place]
+        # Elements known since antiquity have no year: not a number, which no comparison holds for.
+        if year > 0 and name not in _DISPUTED_CENTURY:
+            found["century"][name] = f"{(int(year) - 1) // 100 + 1}th century"
+    return found

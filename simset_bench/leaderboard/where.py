@@ -1,0 +1,81 @@
+"""`--where`: a condition on the columns, read as Python's comparisons but never run as Python."""
+
+import ast
+from typing import Any
+
+import pandas as pd
+
+from simset_bench.errors import RequestError, did_you_mean
+
+_FORM = "write comparisons such as \"alpha>=1 and allocation=='simset1'\", with and, or, not, in and parentheses"
+_COMPARE = {
+    ast.Eq: lambda left, right: left == right,
+    ast.NotEq: lambda left, right: left != right,
+    ast.Lt: lambda left, right: left < right,
+    ast.LtE: lambda left, right: left <= right,
+    ast.Gt: lambda left, right: left > right,
+    ast.GtE: lambda left, right: left >= right,
+}
+
+
+def matching(frame: pd.DataFrame, condition: str) -> pd.Series:
+    """Which rows of `frame` fulfil `condition`, as a boolean series.
+
+    Raises RequestError for anything but columns, numbers, strings, lists, comparisons, and, or, not; for an unknown
+    column; and for a comparison of things that do not compare.
+    """
+    try:
+        tree = ast.parse(condition.strip(), mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        raise RequestError(f"--where {condition!r}: cannot be read; {_FORM}") from error
+    try:
+        found = _value(tree, frame)
+    except TypeError as error:
+        raise RequestError(f"--where {condition!r}: {error}") from error
+    if not isinstance(found, pd.Series) or found.dtype != bool:
+        raise RequestError(f"--where {condition!r}: is no condition; {_FORM}")
+    return found
+
+
+def _value(node: ast.expr, frame: pd.DataFrame) -> Any:
+    match node:
+        case ast.Constant(value=str() | int() | float() | bool() as value):
+            return value
+        case ast.Name(id=name):
+            if name not in frame:
+                raise RequestError(f"--where: unknown column {name!r}{did_you_mean(name, frame)}: {', '.join(frame)}")
+            return frame[name]
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return [_value(item, frame) for item in items]
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return ~_value(operand, frame)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return -value
+        case ast.BoolOp(op=operator, values=parts):
+            found = [_value(part, frame) for part in parts]
+            result = found[0]
+            for other in found[1:]:
+                result = (result & other) if isinstance(operator, ast.And) else (result | other)
+            return result
+        case ast.Compare(left=left, ops=operators, comparators=rights):
+            return _compare(left, operators, rights, frame)
+        case _:
+            raise RequestError(f"--where: {ast.unparse(node)!r} is not allowed; {_FORM}")
+
+
+def _compare(left: ast.expr, operators: list[ast.cmpop], rights: list[ast.expr], frame: pd.DataFrame) -> Any:
+    result: Any = None
+    before = _value(left, frame)
+    for operator, right in zip(operators, rights, strict=True):
+        after = _value(right, frame)
+        if isinstance(operator, ast.In | ast.NotIn):
+            if not isinstance(before, pd.Series) or not isinstance(after, list):
+                raise RequestError(f"--where: `in` needs a column and a list; {_FORM}")
+            found = before.isin(after) if isinstance(operator, ast.In) else ~before.isin(after)
+        elif type(operator) in _COMPARE:
+            found = _COMPARE[type(operator)](before, after)
+        else:
+            raise RequestError(f"--where: `is` is not allowed; {_FORM}")
+        result = found if result is None else result & found
+        before = after
+    return result

@@ -1,0 +1,155 @@
+"""What an allocation does: overlap against similarity, load of the entries, collisions, clusters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy import stats
+
+from simset_bench.corpora.documents import Document
+from simset_bench.simset.allocation import Allocation
+from simset_bench.simset.shingles import jaccard, word_shingles
+
+# All pairs up to this many, beyond that a sample of as many.
+MOST_PAIRS = 20_000
+DEFAULT_SHINGLE_WORDS = 2
+_BINS = 10
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of documents: numbers (pairs, 2), Jaccard similarity and overlap (pairs,), of `possible` pairs in all.
+
+    Overlap is the share of entries that two documents have in common, of the smaller set; both are in [0, 1].
+    """
+
+    numbers: np.ndarray
+    jaccard: np.ndarray
+    overlap: np.ndarray
+    possible: int
+    shingle_words: int
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Figures of one allocation.
+
+    Loads count how many documents have an entry; `load_gini` is 0 for equal loads and near 1 where few entries serve
+    all. A collision is a pair of documents of different clusters that share an entry; `collisions_expected` is their
+    number in the pairs seen, were entries drawn at random. `calibration` has a row for each band of similarity that
+    has pairs: Jaccard (mean), overlap (mean), overlap due by J + (1 - J) k / M under simset, and the number of pairs.
+    """
+
+    documents: int
+    clusters: int
+    largest_cluster: int
+    merge_similarity: float | None
+    entries: int
+    entries_per_doc: float
+    load_min: int
+    load_mean: float
+    load_max: int
+    load_gini: float
+    unused_entries: int
+    pairs_seen: int
+    pairs_possible: int
+    shingle_words: int
+    mean_jaccard: float
+    mean_overlap: float
+    rank_correlation: float | None
+    collisions_seen: int
+    collisions_expected: float
+    calibration: tuple[dict[str, float], ...]
+
+
+def entry_loads(allocation: Allocation) -> np.ndarray:
+    """How many documents have each entry: (num_entries,) int64."""
+    loads = np.zeros(allocation.num_entries, dtype=np.int64)
+    for entries in allocation.entries:
+        loads[entries] += 1
+    return loads
+
+
+def gini(counts: np.ndarray) -> float:
+    """Gini coefficient of non-negative counts, in [0, 1): half the relative mean absolute difference (Gini 1912)."""
+    ordered = np.sort(counts).astype(np.float64)
+    if ordered.sum() == 0:
+        return 0.0
+    places = np.arange(1, len(ordered) + 1)
+    return float((2 * places - len(ordered) - 1) @ ordered / (len(ordered) * ordered.sum()))
+
+
+def compare_pairs(allocation: Allocation, documents: Sequence[Document], seed: int = 0) -> Pairs:
+    """Overlap and Jaccard similarity of all pairs, or of a sample drawn by `seed` where there are too many.
+
+    Similarity is by the strategy's own word shingles, 2-shingles for strategies that have none.
+    """
+    count = len(documents)
+    possible = count * (count - 1) // 2
+    if possible <= MOST_PAIRS:
+        numbers = np.array(list(combinations(range(count), 2)), dtype=np.int64).reshape(-1, 2)
+    else:
+        generator = np.random.default_rng(seed)
+        first = generator.integers(count, size=MOST_PAIRS)
+        numbers = np.stack([first, (first + generator.integers(1, count, size=MOST_PAIRS)) % count], axis=1)
+    words = int(allocation.strategy[-1]) if allocation.strategy.startswith("simset") else DEFAULT_SHINGLE_WORDS
+    shingles = {number: word_shingles(documents[number].text, words) for number in np.unique(numbers).tolist()}
+    similar = [jaccard(shingles[a], shingles[b]) for a, b in numbers.tolist()]
+    shared = [_overlap(allocation.entries[a], allocation.entries[b]) for a, b in numbers.tolist()]
+    return Pairs(numbers, np.array(similar), np.array(shared), possible, words)
+
+
+def _overlap(one: np.ndarray, other: np.ndarray) -> float:
+    if one is other:
+        return 1.0
+    return len(np.intersect1d(one, other, assume_unique=True)) / min(len(one), len(other))
+
+
+def analyze(allocation: Allocation, pairs: Pairs) -> Analysis:
+    """Figures of an allocation, its pairs already compared by `compare_pairs`."""
+    loads = entry_loads(allocation)
+    sizes = np.bincount(allocation.clusters)
+    apart = allocation.clusters[pairs.numbers[:, 0]] != allocation.clusters[pairs.numbers[:, 1]]
+    varied = len(pairs.numbers) > 1 and np.ptp(pairs.jaccard) > 0 and np.ptp(pairs.overlap) > 0
+    return Analysis(
+        len(allocation.entries),
+        int((sizes > 0).sum()),
+        int(sizes.max()),
+        allocation.merge_similarity,
+        allocation.num_entries,
+        float(np.mean([len(entries) for entries in allocation.entries])),
+        int(loads.min()),
+        float(loads.mean()),
+        int(loads.max()),
+        gini(loads),
+        int((loads == 0).sum()),
+        len(pairs.numbers),
+        pairs.possible,
+        pairs.shingle_words,
+        float(pairs.jaccard.mean()) if len(pairs.jaccard) else 0.0,
+        float(pairs.overlap.mean()) if len(pairs.overlap) else 0.0,
+        float(stats.spearmanr(pairs.jaccard, pairs.overlap).statistic) if varied else None,
+        int((pairs.overlap[apart] > 0).sum()),
+        float(sum(_chance(allocation, a, b) for a, b in pairs.numbers[apart].tolist())),
+        _calibration(allocation, pairs),
+    )
+
+
+def _chance(allocation: Allocation, one: int, other: int) -> float:
+    """Chance that two random sets of these documents' sizes share an entry (hypergeometric)."""
+    sizes = len(allocation.entries[one]), len(allocation.entries[other])
+    return float(1 - stats.hypergeom.pmf(0, allocation.num_entries, *sizes))
+
+
+def _calibration(allocation: Allocation, pairs: Pairs) -> tuple[dict[str, float], ...]:
+    share = len(allocation.entries[0]) / allocation.num_entries
+    bands = np.minimum((pairs.jaccard * _BINS).astype(int), _BINS - 1)
+    rows = []
+    for band in np.unique(bands).tolist():
+        similar, shared = pairs.jaccard[bands == band], pairs.overlap[bands == band]
+        row = {"jaccard": float(similar.mean()), "overlap": float(shared.mean()), "pairs": len(shared)}
+        if allocation.strategy.startswith("simset"):
+            row["overlap_due"] = float((similar + (1 - similar) * share).mean())
+        rows.append(row)
+    return tuple(rows)
