@@ -60,7 +60,7 @@ ELEMENT_RELATIONS = {
         "Which period of the periodic table is {} in?",
     ),
     "block": Relation(
-        "In the periodic table, {} is in the",
+        "The block of the periodic table that holds {} is the",
         ("{} is an element of the", "By the electrons of its atom, {} belongs to the"),
         "Which block of the periodic table is {} in?",
     ),

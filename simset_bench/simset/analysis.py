@@ -37,8 +37,9 @@ class Analysis:
 
     Loads count how many documents have an entry; `load_gini` is 0 for equal loads and near 1 where few entries serve
     all. A collision is a pair of documents of different clusters that share an entry; `collisions_expected` is their
-    number in the pairs seen, were entries drawn at random. `calibration` has a row for each band of similarity that
-    has pairs: Jaccard (mean), overlap (mean), overlap due by J + (1 - J) k / M under simset, and the number of pairs.
+    number in the pairs seen, were entries drawn at random. `calibration` is over pairs of different clusters, a row
+    for each band of similarity that has some: Jaccard (mean), overlap (mean), the number of pairs, and, under simset
+    where every document is its own cluster, the overlap due by J + (1 - J) k / M.
     """
 
     documents: int
@@ -132,7 +133,7 @@ def analyze(allocation: Allocation, pairs: Pairs) -> Analysis:
         float(stats.spearmanr(pairs.jaccard, pairs.overlap).statistic) if varied else None,
         int((pairs.overlap[apart] > 0).sum()),
         float(sum(_chance(allocation, a, b) for a, b in pairs.numbers[apart].tolist())),
-        _calibration(allocation, pairs),
+        _calibration(allocation, pairs.jaccard[apart], pairs.overlap[apart]),
     )
 
 
@@ -142,14 +143,15 @@ def _chance(allocation: Allocation, one: int, other: int) -> float:
     return float(1 - stats.hypergeom.pmf(0, allocation.num_entries, *sizes))
 
 
-def _calibration(allocation: Allocation, pairs: Pairs) -> tuple[dict[str, float], ...]:
+def _calibration(allocation: Allocation, jaccards: np.ndarray, overlaps: np.ndarray) -> tuple[dict[str, float], ...]:
     share = len(allocation.entries[0]) / allocation.num_entries
-    bands = np.minimum((pairs.jaccard * _BINS).astype(int), _BINS - 1)
+    alone = len(np.unique(allocation.clusters)) == len(allocation.clusters)
+    bands = np.minimum((jaccards * _BINS).astype(int), _BINS - 1)
     rows = []
     for band in np.unique(bands).tolist():
-        similar, shared = pairs.jaccard[bands == band], pairs.overlap[bands == band]
+        similar, shared = jaccards[bands == band], overlaps[bands == band]
         row = {"jaccard": float(similar.mean()), "overlap": float(shared.mean()), "pairs": len(shared)}
-        if allocation.strategy.startswith("simset"):
+        if allocation.strategy.startswith("simset") and alone:
             row["overlap_due"] = float((similar + (1 - similar) * share).mean())
         rows.append(row)
     return tuple(rows)

@@ -32,7 +32,7 @@ def save_plots(allocation: Allocation, pairs: Pairs, folder: Path) -> list[Path]
     return paths
 
 
-def overlap_chart(allocation: Allocation, pairs: Pairs) -> alt.LayerChart:
+def overlap_chart(allocation: Allocation, pairs: Pairs) -> alt.LayerChart | alt.FacetChart:
     """Overlap against Jaccard similarity, a point a pair, with the line J + (1 - J) k / M that simset is due."""
     shown = slice(None, _MOST_POINTS)
     frame = pd.DataFrame({"jaccard": pairs.jaccard[shown], "overlap": pairs.overlap[shown]})
