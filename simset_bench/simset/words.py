@@ -1,0 +1,120 @@
+"""Words of many texts at once: what `shingles.words_of` finds, computed over the bytes of whole Arrow columns."""
+
+import unicodedata
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from simset_bench.simset.shingles import LETTER, MARK, SEPARATOR, fold, kind_of, words_of
+
+# Bytes looked at together: few enough for a processor's cache.
+_SLICE = 1 << 18
+_SPACE = 0x20
+_ASCII = bytes(
+    ord(fold(chr(code))) if kind_of(chr(code)) == LETTER else _SPACE if code < 0x80 else code
+    for code in [*range(0x80)]
+) + bytes(range(0x80, 0x100))
+
+
+def spaced_words(texts: pa.Array) -> pa.Array:
+    """Each text's words joined by single spaces: `" ".join(words_of(text))` of a string array, row by row.
+
+    A text without any word stays itself, without the white space around it and with that within made unbreakable, so
+    that it is one word to whoever splits at spaces.
+    """
+    texts = texts.cast(pa.large_string())
+    sizes = pc.binary_length(texts).to_numpy(zero_copy_only=False)
+    cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // _SLICE)) + 1
+    bounds = [0, *cuts.tolist(), len(texts)]
+    parts = [_slice_words(texts.slice(a, b - a)) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return pa.chunked_array(parts, pa.large_string()).combine_chunks()
+
+
+def _slice_words(texts: pa.Array) -> pa.Array:
+    """Texts that fold byte for byte are folded together; the others, few in most languages, one by one."""
+    _, offsets, data = texts.buffers()
+    bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    ends = bounds[1:] - bounds[0]
+    folded = bytearray(memoryview(data)[bounds[0] : bounds[-1]] if data is not None else b"").translate(_ASCII)
+    codes = np.frombuffer(folded, np.uint8)
+    hard_rows = np.unique(np.searchsorted(ends, _fold_in_place(codes), side="right"))
+    found = _single_spaced(codes, ends)
+    mask = pc.equal(pc.binary_length(found), 0).to_numpy(zero_copy_only=False).copy()
+    mask[hard_rows] = True
+    if not mask.any():
+        return found
+    alone = [_spaced(text) for text in texts.filter(pa.array(mask)).to_pylist()]
+    return pc.replace_with_mask(found, pa.array(mask), pa.array(alone, pa.large_string()))
+
+
+def _spaced(text: str) -> str:
+    return " ".join(words_of(text)) or chr(0xA0).join(text.split())
+
+
+def _fold_in_place(codes: np.ndarray) -> np.ndarray:
+    """Fold the characters beyond ASCII in UTF-8 `codes` where that can be done alone; return the places of others."""
+    places = np.flatnonzero(codes >= 0xC0)
+    if not len(places):
+        return places
+    sizes = 2 + (codes[places] >= 0xE0) + (codes[places] >= 0xF0)
+    packed = np.zeros(len(places), np.uint32)
+    for step in range(4):
+        within = step < sizes
+        packed[within] |= codes[places[within] + step].astype(np.uint32) << np.uint32(8 * step)
+    distinct, which = np.unique(packed, return_inverse=True)
+    becomes = [_byte_for_byte(int(value)) for value in distinct]
+    alone = np.array([value is not None for value in becomes])[which]
+    values = np.array([value or 0 for value in becomes], np.uint32)[which]
+    for step in range(4):
+        within = alone & (step < sizes)
+        codes[places[within] + step] = values[within] >> np.uint32(8 * step) & np.uint32(0xFF)
+    return places[~alone]
+
+
+@cache
+def _byte_for_byte(packed: int) -> int | None:
+    """UTF-8 bytes, packed as the least significant first, that a character folds into in as many bytes.
+
+    None where its folding depends on its neighbours or on its size, and for characters that are words by themselves.
+    Only separators become spaces.
+    """
+    encoded = packed.to_bytes(4, "little").rstrip(b"\0")
+    char = encoded.decode("utf-8")
+    if unicodedata.combining(char) or kind_of(char) == MARK or char in _composing():
+        return None
+    becomes = fold(char)
+    if all(kind_of(part) == SEPARATOR for part in becomes):
+        return int.from_bytes(b" " * len(encoded), "little")
+    if len(becomes) > 1 or kind_of(becomes) != LETTER or len(becomes.encode()) != len(encoded):
+        return None
+    return int.from_bytes(becomes.encode(), "little")
+
+
+@cache
+def _composing() -> frozenset[str]:
+    """Characters that NFKC may melt into the one before them."""
+    found = {chr(code) for first, last in ((0x1161, 0x1175), (0x11A8, 0x11C2)) for code in range(first, last + 1)}
+    for code in range(0x20000):
+        parts = unicodedata.decomposition(chr(code)).split()
+        if len(parts) == 2 and not parts[0].startswith("<"):
+            found.add(chr(int(parts[1], 16)))
+    return frozenset(found)
+
+
+def _single_spaced(codes: np.ndarray, ends: np.ndarray) -> pa.Array:
+    """Strings of the bytes that end at `ends`, with single spaces within and none around."""
+    space = codes == _SPACE
+    after_space = np.empty_like(space)
+    after_space[1:] = space[:-1]
+    starts = np.concatenate([[0], ends[:-1]])
+    after_space[starts[starts < len(space)]] = True
+    dropped = np.flatnonzero(space & after_space)
+    kept = np.delete(codes, dropped)
+    ends = ends - np.searchsorted(dropped, ends)
+    last = ends[np.diff(ends, prepend=0) > 0] - 1
+    trailing = last[kept[last] == _SPACE]
+    offsets = np.concatenate([[0], ends - np.searchsorted(trailing, ends)])
+    data = np.delete(kept, trailing)
+    return pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(data))
