@@ -13,8 +13,8 @@ class RequestError(ValueError):
 
 
 def did_you_mean(found: str, allowed: Iterable[str]) -> str:
-    """`" (did you mean 'simset1'?)"` when a name of `allowed` is near `found`, else an empty string."""
-    near = process.extractOne(found, sorted(allowed), scorer=fuzz.ratio, score_cutoff=60)
+    """`" (did you mean 'simset1'?)"` when a name of `allowed` is near `found` but for case, else an empty string."""
+    near = process.extractOne(found, sorted(allowed), scorer=fuzz.ratio, score_cutoff=60, processor=str.casefold)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 

@@ -1,5 +1,6 @@
 """Files that are whole or absent: written under a temporary name in the same folder, then renamed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -9,17 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from simset_bench.errors import RequestError
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on any error it is removed.
 
     The folder of `path` is made if need be. A reader sees the old file or the new one, never a part.
+    Raises RequestError where no file can be written there: a folder bears the name, or its own is read-only or a file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _temporary_beside(path)
     try:
         yield temporary
         temporary.chmod(0o644)
@@ -28,6 +29,20 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary_beside(path: Path) -> Path:
+    if path.is_dir():
+        raise RequestError(f"{path}: cannot be written, it is a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RequestError(f"{path}: cannot be written ({error.strerror})") from error
+    os.close(handle)
+    return Path(name)
 
 
 def write_text(path: Path, text: str) -> None:

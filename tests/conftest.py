@@ -1,10 +1,29 @@
 """Fixtures that every folder of tests shares."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+TINY_CORPUS = Path(__file__).parent / "data" / "tiny_corpus.jsonl"
+
+# Four blocks of width 64 each: as few as still have blocks below, at and above a memory. The types differ in what
+# matters here: tied heads, learned or rotary positions, grouped keys, a scaled embedding, soft-capped logits.
+_LLAMA_LIKE = {"intermediate_size": 128, "num_key_value_heads": 2}
+TINY_CONFIGS: dict[str, dict[str, object]] = {
+    "llama": _LLAMA_LIKE,
+    "gpt_neox": {"intermediate_size": 128},
+    "gpt2": {"n_embd": 64, "n_layer": 4, "n_head": 4, "n_positions": 256},
+    "qwen2": _LLAMA_LIKE | {"tie_word_embeddings": True},
+    "opt": {"ffn_dim": 128, "word_embed_proj_dim": 64, "activation_function": "relu"},
+    "gemma2": _LLAMA_LIKE | {"head_dim": 16, "query_pre_attn_scalar": 16, "final_logit_softcapping": 2.0},
+}
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +33,77 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real data sets in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `jsonl:` corpus of 24 documents of two sentences; `ID-copy` differs from `ID` in one word (6 pairs)."""
+    return Path(shutil.copy(TINY_CORPUS, tmp_path_factory.mktemp("corpus") / "tiny.jsonl"))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of a saved tiny model of a type in `TINY_CONFIGS`, made once a session."""
+    root = tmp_path_factory.mktemp("models")
+
+    def saved(kind: str) -> Path:
+        folder = root / f"tiny-{kind}"
+        if not folder.is_dir():
+            # Only Llama's opens a text with a BOS, as the real ones do.
+            tokenizer = _tokenizer(opens_with_bos=kind == "llama")
+            _model(kind, tokenizer).save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+        return folder
+
+    return saved
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tiny_model: Callable[[str], Path]) -> Path:
+    """Folder of a Llama with 4 blocks of width 64; its tokenizer opens a text with `<s>`."""
+    return tiny_model("llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_neox(tiny_model: Callable[[str], Path]) -> Path:
+    """Folder of a GPT-NeoX with 4 blocks of width 64."""
+    return tiny_model("gpt_neox")
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tiny_model: Callable[[str], Path]) -> Path:
+    """Folder of a GPT-2 with 4 blocks of width 64."""
+    return tiny_model("gpt2")
+
+
+def _model(kind: str, tokenizer: PreTrainedTokenizerFast) -> torch.nn.Module:
+    common = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "max_position_embeddings": 256}
+    if kind == "gpt2":
+        common = {}
+    # Wider than the default of 0.02, with which blocks of so small a width change next to nothing.
+    start = "init_std" if kind == "opt" else "initializer_range"
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    options = common | ids | {start: 0.15, "vocab_size": len(tokenizer)} | TINY_CONFIGS[kind]
+    config = AutoConfig.for_model(kind, **options)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def _tokenizer(opens_with_bos: bool) -> PreTrainedTokenizerFast:
+    """Byte-level BPE of at most 500 tokens, learned from the tiny corpus."""
+    learned = Tokenizer(models.BPE())
+    learned.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    learned.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=["<|endoftext|>", "<s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    texts = [json.loads(line)["text"] for line in TINY_CORPUS.read_text(encoding="utf-8").splitlines()]
+    learned.train_from_iterator(texts, trainer)
+    if opens_with_bos:
+        learned.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    bos = "<s>" if opens_with_bos else "<|endoftext|>"
+    return PreTrainedTokenizerFast(tokenizer_object=learned, bos_token=bos, eos_token="<|endoftext|>")

@@ -59,7 +59,8 @@ def command(
         table.add_row(label, str(spread.min), f"{spread.median:g}", f"{spread.mean:.1f}", str(spread.max))
     stdout.print(table)
     for entry in first:
-        stdout.print(f"  {entry['id']} ({entry['words']} words): {entry['begins']!r} ...", markup=False)
+        shown = f"  {entry['id']} ({entry['words']} words): {entry['begins']!r} ..."
+        stdout.print(shown, markup=False, soft_wrap=True)
 
 
 def _list_kinds(json_output: bool) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simset_bench.corpora.hub import load_from_hub
 from simset_bench.corpora.reading import read_json, read_json_lines, read_text
 from simset_bench.errors import RequestError, did_you_mean
 
@@ -114,15 +115,7 @@ def _file_records(source: str) -> Iterator[tuple[str, Any]]:
 
 
 def _hub_records(source: str) -> Iterator[tuple[str, Any]]:
-    import datasets
-
-    try:
-        splits = datasets.load_dataset(source.removeprefix(_HUB))
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise RequestError(
-            f"{source} cannot be had from the hub ({reason}): without a network use {BUILTIN} or a file"
-        ) from error
+    splits = load_from_hub(source.removeprefix(_HUB), f"{BUILTIN} or a file in ROME's or EasyEdit's format")
     for split, rows in splits.items():
         for number, row in enumerate(rows, start=1):
             yield f"{source}, split {split}, record {number}", row
@@ -136,6 +129,11 @@ def _fact(record: Any, number: int, where: str) -> Fact:
     elif "prompt" in record:
         fact = _flat_fact(record, number, where)
     else:
+        if "qna_question" in record:
+            raise RequestError(
+                f"{where}: a question without a true target; to be asked, `qna_question` must be a field of a record "
+                "in ROME's or the flat format"
+            )
         near = did_you_mean("requested_rewrite", record)
         raise RequestError(f"{where}: needs `requested_rewrite` (ROME's format) or `prompt` (the flat format){near}")
     if fact.target_true == fact.target_new:

@@ -42,7 +42,7 @@ def find_grouping(name: str) -> Group:
     """The function for `article`, `paragraph`, `paragraphs:N` or `topic`. Raises RequestError for another name."""
     kind, _, count = name.partition(":")
     if kind == "paragraphs":
-        if not count.isdigit() or int(count) < 1:
+        if not count.isdecimal() or int(count) < 1:
             raise RequestError(f"--group-by {name!r}: paragraphs:N takes a whole number N of at least 1")
         return lambda articles: by_paragraphs(articles, int(count))
     groupings: dict[str, Group] = {

@@ -31,5 +31,6 @@ def _string(entry: dict[str, Any], field: str, where: str) -> str | None:
     if field == "id" and type(value) is int:
         return str(value)
     if value is not None and not isinstance(value, str):
-        raise RequestError(f"{where}: field `{field}` must be a string, found {type(value).__name__}")
+        allowed = "a string or a whole number" if field == "id" else "a string"
+        raise RequestError(f"{where}: field `{field}` must be {allowed}, found {type(value).__name__}")
     return value

@@ -1,5 +1,6 @@
 """From the name of a corpus to its documents."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +15,9 @@ from simset_bench.corpora.text_folder import text_articles
 from simset_bench.corpora.titles import same_title_key
 from simset_bench.corpora.vital import vital_articles
 from simset_bench.corpora.wikitext import wikitext_articles
-from simset_bench.errors import RequestError, unknown_name
+from simset_bench.errors import RequestError, did_you_mean
+
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,10 @@ def load_corpus(
     """
     if num_docs is not None and num_docs < 1:
         raise RequestError(f"--num-docs {num_docs}: must be at least 1")
-    articles = _articles(spec)
+    articles = _checked(_articles(spec))
     if match_subjects is not None:
         articles = _matching(articles, match_subjects)
-    documents = list(islice(_unique(find_grouping(group_by)(articles)), num_docs))
+    documents = list(islice(find_grouping(group_by)(articles), num_docs))
     if not documents:
         reason = "no article's title is a subject of --match-subjects" if match_subjects is not None else "no documents"
         raise RequestError(f"corpus {spec}: {reason}")
@@ -67,7 +70,8 @@ def load_corpus(
 def _articles(spec: str) -> Iterator[Article]:
     kind, colon, location = spec.partition(":")
     if kind not in CORPORA:
-        raise unknown_name("corpus", kind, CORPORA)
+        forms = ", ".join(kind.form for kind in CORPORA.values())
+        raise RequestError(f"unknown corpus {kind!r}{did_you_mean(kind, CORPORA)}: write one of {forms}")
     wants_location = ":" in CORPORA[kind].form
     if wants_location != bool(location) or (colon and not location):
         raise RequestError(f"corpus {spec!r}: write it as {CORPORA[kind].form}")
@@ -79,12 +83,19 @@ def _matching(articles: Iterable[Article], subjects: frozenset[str]) -> Iterator
     return (article for article in articles if same_title_key(article.title) in wanted)
 
 
-def _unique(documents: Iterable[Document]) -> Iterator[Document]:
-    seen: set[str] = set()
-    for document in documents:
-        if document.id in seen:
-            raise RequestError(f"duplicate document id {document.id!r}: ids must be unique within a corpus")
-        if not document.text.strip():
-            raise RequestError(f"document {document.id!r} is empty")
-        seen.add(document.id)
-        yield document
+def _checked(articles: Iterable[Article]) -> Iterator[Article]:
+    """The articles, as long as each has text, an id that no earlier one has, and nothing that UTF-8 cannot hold."""
+    origins: dict[str, str] = {}
+    for article in articles:
+        if not article.paragraphs:
+            raise RequestError(f"{article.origin}: article {article.id!r} has no text")
+        if article.id in origins:
+            raise RequestError(
+                f"{article.origin}: duplicate document id {article.id!r}, which {origins[article.id]} has too"
+            )
+        for text in (article.id, article.title, article.topic or "", *(part.text for part in article.paragraphs)):
+            # JSON can spell half a surrogate pair, at which tokenizers and Parquet stop much later.
+            if _HALF_PAIR.search(text):
+                raise RequestError(f"{article.origin}: undecodable, half of a surrogate pair such as \\ud83d")
+        origins[article.id] = article.origin
+        yield article

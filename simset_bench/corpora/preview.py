@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simset_bench.console import track
 from simset_bench.corpora.documents import Document
 
 
@@ -38,7 +39,7 @@ def preview(documents: Sequence[Document], shingles_of: Callable[[str], set[str]
         len({document.topic for document in documents if document.topic}),
         _spread([len(document.text.split()) for document in documents]),
         _spread([len(document.text) for document in documents]),
-        _spread([len(shingles_of(document.text)) for document in documents]),
+        _spread([len(shingles_of(document.text)) for document in track(documents, "counting shingles")]),
     )
 
 

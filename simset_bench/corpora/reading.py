@@ -28,10 +28,7 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """The JSON value of a file. Raises RequestError with the line where it is no JSON."""
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise RequestError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from error
+    return _parsed(read_text(path), path, first_line=1)
 
 
 def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -44,11 +41,18 @@ def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise RequestError(f"{path}, line {number}: not JSON ({error.msg})") from error
+        value = _parsed(line, path, first_line=number)
         if not isinstance(value, dict):
             raise RequestError(f"{path}, line {number}: expected an object, found {type(value).__name__}")
         found.append((number, value))
     return found
+
+
+def _parsed(text: str, path: Path, first_line: int) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RequestError(f"{path}, line {first_line + error.lineno - 1}: not JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else "a number of too many digits"
+        raise RequestError(f"{path}, from line {first_line} on: not JSON that can be read ({reason})") from error

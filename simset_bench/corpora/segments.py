@@ -14,9 +14,10 @@ _WINDOW = 8
 def segments(text: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> list[str]:
     """Consecutive pieces of `text`, each of which by itself is at most `max_tokens` tokens (specials not counted).
 
-    Cuts fall at white space, which is dropped, where there is some in the later half of a piece, and otherwise
-    at the end of a token, never before a combining mark. Time is linear in the text.
-    Raises RequestError for `max_tokens` below 2.
+    Cuts fall at white space, which is dropped, where there is some in the later half of a piece, and otherwise at the
+    end of a token: not before a combining mark, unless a character has too many of them for one piece.
+    Time is linear in the text.
+    Raises RequestError for `max_tokens` below 2, and for a character that is more tokens than that by itself.
     """
     if max_tokens < 2:
         raise RequestError(f"--max-tokens {max_tokens}: must be at least 2")
@@ -24,12 +25,10 @@ def segments(text: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> 
     start = _skip_white_space(text, 0)
     while start < len(text):
         # Windows, not the whole rest: tokenising what is left for every piece would be quadratic.
-        window = text[start : start + max_tokens * _WINDOW]
-        cut = _cut(window, tokenizer, max_tokens)
-        if cut == len(window) and start + cut < len(text):
-            cut = _at_white_space(window + text[start + cut], cut)
-        pieces.append(window[:cut].rstrip())
-        start = _skip_white_space(text, start + cut)
+        end = min(len(text), start + max_tokens * _WINDOW)
+        cut = start + _cut(text[start:end], text[end : end + 1], tokenizer, max_tokens)
+        pieces.append(text[start:cut].rstrip())
+        start = _skip_white_space(text, cut)
     return pieces
 
 
@@ -39,20 +38,23 @@ def _skip_white_space(text: str, start: int) -> int:
     return start
 
 
-def _cut(window: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> int:
-    """How many characters of `window` make the next piece."""
-    allowed = max_tokens
-    while True:
-        ends = _token_ends(window, tokenizer)
-        if len(ends) <= max_tokens:
-            return len(window)
-        # One token is left for the next piece at least, so that no piece of a single token trails behind.
-        spare = 1 if len(ends) == max_tokens + 1 else 0
-        cut = _at_white_space(window, max(1, ends[allowed - 1 - spare]))
-        # A piece may tokenise otherwise alone than inside the text: shrink until it fits.
-        if len(_token_ends(window[:cut].rstrip(), tokenizer)) <= max_tokens or allowed <= 2:
+def _cut(window: str, following: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> int:
+    """How many characters of `window`, which `following` comes after, make the next piece."""
+    ends = _token_ends(window, tokenizer)
+    if len(ends) <= max_tokens:
+        ends[-1:] = [len(window)]
+    # One token is left for the next piece at least, so that no piece of a single token trails behind.
+    allowed = max_tokens - 1 if len(ends) == max_tokens + 1 and not following else max_tokens
+    # A piece may be more tokens alone than it is inside the text: shrink until it fits, in the end by characters.
+    shorter = [*ends[:allowed][::-1], *range(ends[0] - 1, 0, -1)]
+    for end in shorter:
+        cut = _at_white_space(window + following, end) if end else 0
+        if cut and len(_token_ends(window[:cut].rstrip(), tokenizer)) <= max_tokens:
             return cut
-        allowed -= 1
+    raise RequestError(
+        f"--max-tokens {max_tokens}: the character {window[0]!r} alone is "
+        f"{len(_token_ends(window[0], tokenizer))} tokens of this model's"
+    )
 
 
 def _token_ends(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -60,13 +62,14 @@ def _token_ends(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return [end for _, end in offsets]
 
 
-def _at_white_space(window: str, cut: int) -> int:
-    """`cut`, or the last white space before it if that is in the later half."""
-    if cut >= len(window) or window[cut].isspace():
+def _at_white_space(text: str, cut: int) -> int:
+    """`cut`, or the last white space before it if that is in the later half, or before the character marked there."""
+    if cut == len(text) or text[cut].isspace():
         return cut
-    spaces = [match.start() for match in re.finditer(r"\s", window[:cut])]
+    spaces = [match.start() for match in re.finditer(r"\s", text[:cut])]
     if spaces and spaces[-1] >= max(1, cut // 2):
         return spaces[-1]
-    while cut > 1 and unicodedata.combining(window[cut]):
-        cut -= 1
-    return cut
+    marked = cut
+    while marked and unicodedata.category(text[marked]).startswith("M"):
+        marked -= 1
+    return marked or cut

@@ -7,34 +7,53 @@ from typing import Any
 from simset_bench.corpora.articles import Article, Paragraph
 from simset_bench.corpora.documents import Question
 from simset_bench.corpora.reading import read_json
-from simset_bench.errors import RequestError
+from simset_bench.errors import RequestError, did_you_mean
 
 
 def squad_articles(location: str) -> Iterator[Article]:
-    """Articles of a SQuAD file; questions that it marks as impossible are left out.
+    """Articles of a SQuAD file; questions that it marks as impossible, or gives no answer to, are left out.
 
-    Raises RequestError naming the article and paragraph whose fields are missing or of another type.
+    Raises RequestError naming the article, paragraph and question (from 1 on) where a field is missing, of another
+    type or empty.
     """
     path = Path(location)
-    found = read_json(path)
-    if not isinstance(found, dict) or not isinstance(found.get("data"), list):
-        raise RequestError(f"{path}: not SQuAD's format, an object with a list `data` was expected")
-    for number, article in enumerate(found["data"]):
+    for number, article in enumerate(_field(read_json(path), "data", list, f"{path}"), start=1):
         where = f"{path}, article {number}"
-        try:
-            title = article.get("title") or f"article-{number}"
-            paragraphs = tuple(
-                Paragraph(paragraph["context"].strip(), _questions(paragraph["qas"]))
-                for paragraph in article["paragraphs"]
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise RequestError(f"{where}: not SQuAD's format ({error!r})") from error
-        yield Article(title, title.replace("_", " "), paragraphs, None, where)
+        paragraphs = _field(article, "paragraphs", list, where)
+        title = _field(article, "title", str, where) if "title" in article else ""
+        yield Article(
+            title or f"article-{number}",
+            title.replace("_", " ") or f"article {number}",
+            tuple(_paragraph(found, f"{where}, paragraph {place}") for place, found in enumerate(paragraphs, start=1)),
+            None,
+            where,
+        )
 
 
-def _questions(found: list[dict[str, Any]]) -> tuple[Question, ...]:
-    return tuple(
-        Question(str(entry["id"]), entry["question"].strip(), tuple(dict.fromkeys(a["text"] for a in entry["answers"])))
-        for entry in found
-        if entry["answers"] and not entry.get("is_impossible")
+def _paragraph(found: Any, where: str) -> Paragraph:
+    text = _field(found, "context", str, where).strip()
+    if not text:
+        raise RequestError(f"{where}: field `context` is empty")
+    asked = enumerate(_field(found, "qas", list, where), start=1)
+    questions = [_question(question, f"{where}, question {place}") for place, question in asked]
+    return Paragraph(text, tuple(question for question in questions if question.answers))
+
+
+def _question(found: Any, where: str) -> Question:
+    text = _field(found, "question", str, where).strip()
+    answers = [] if found.get("is_impossible") else _field(found, "answers", list, where)
+    return Question(
+        str(_field(found, "id", (str, int), where)),
+        text,
+        tuple(dict.fromkeys(_field(answer, "text", str, where) for answer in answers)),
     )
+
+
+def _field(found: Any, name: str, kind: type | tuple[type, ...], where: str) -> Any:
+    if not isinstance(found, dict):
+        raise RequestError(f"{where}: not SQuAD's format, expected an object, found {type(found).__name__}")
+    if name not in found:
+        raise RequestError(f"{where}: not SQuAD's format, field `{name}` is missing{did_you_mean(name, found)}")
+    if not isinstance(found[name], kind):
+        raise RequestError(f"{where}: not SQuAD's format, field `{name}` is of type {type(found[name]).__name__}")
+    return found[name]

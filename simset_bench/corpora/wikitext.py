@@ -9,30 +9,40 @@ from simset_bench.corpora.articles import Article, Paragraph
 from simset_bench.corpora.reading import read_text
 from simset_bench.errors import RequestError
 
-_TITLE = re.compile(r"^\s*= (?!=)(.+?) =\s*$")
+_TITLE = re.compile(r"\s*= (?!=)(.*[^=\s]) =\s*")
+_SECTION = re.compile(r"= =.*= =")
 _JOINED = re.compile(r" @(.)@ ")
 
 
 def wikitext_articles(location: str) -> Iterator[Article]:
-    """Articles of a WikiText file; every line of text is a paragraph, headings of sections are paragraphs too.
+    """Articles of a WikiText file; a line of text is a paragraph, with the headings of sections right above it.
 
     The joins that the data set marks (`1 @,@ 000`, `co @-@ op`) are undone; other spacing is kept as it is.
-    Raises RequestError where the file has no title line.
+    Raises RequestError where the file has no title line, or text before the first.
     """
     path = Path(location)
-    title, start, lines = "", 0, list[str]()
+    title, start, paragraphs = "", 0, list[str]()
     seen: Counter[str] = Counter()
     for number, line in enumerate([*read_text(path).split("\n"), " = end = "], start=1):
-        heading = _TITLE.match(line)
-        if not heading or heading.group(1).endswith("="):
+        heading = _TITLE.fullmatch(line)
+        if not heading:
+            if line.strip() and not title:
+                raise RequestError(f"{path}, line {number}: text before the first title line, ` = Title = `")
             if line.strip():
-                lines.append(_JOINED.sub(r"\1", line.strip()))
+                _add(paragraphs, _JOINED.sub(r"\1", line.strip()))
             continue
-        if title and lines:
+        if paragraphs:
             seen[title] += 1
             # Two articles may bear one title; the second's id says so.
             name = title if seen[title] == 1 else f"{title} ({seen[title]})"
-            yield Article(name, title, tuple(Paragraph(text) for text in lines), None, f"{path}, line {start}")
-        title, start, lines = _JOINED.sub(r"\1", heading.group(1)), number, []
+            yield Article(name, title, tuple(Paragraph(text) for text in paragraphs), None, f"{path}, line {start}")
+        title, start, paragraphs = _JOINED.sub(r"\1", heading.group(1)), number, []
     if not seen:
-        raise RequestError(f"{path}: no article with text found: expected lines such as ` = Title = `")
+        raise RequestError(f"{path}: no article has text below its title line, ` = Title = `")
+
+
+def _add(paragraphs: list[str], line: str) -> None:
+    if paragraphs and _SECTION.fullmatch(paragraphs[-1].rsplit("\n", 1)[-1]):
+        paragraphs[-1] += "\n" + line
+    else:
+        paragraphs.append(line)
