@@ -22,3 +22,8 @@ def unknown_name(kind: str, found: str, allowed: Iterable[str]) -> RequestError:
     """The error for a name that is not in a closed list: what was found, a near miss, what is allowed."""
     names = sorted(allowed)
     return RequestError(f"unknown {kind} {found!r}{did_you_mean(found, names)}: choose from {', '.join(names)}")
+
+
+def missing_extra(package: str, purpose: str) -> RequestError:
+    """The error where a package of the extra `scale` is not installed."""
+    return RequestError(f"{purpose} needs {package}: pip install 'simset-bench[scale]'")

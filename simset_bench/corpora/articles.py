@@ -7,10 +7,11 @@ from simset_bench.corpora.documents import Question
 
 @dataclass(frozen=True)
 class Paragraph:
-    """One paragraph of an article, never empty, with people's questions on it."""
+    """One paragraph of an article, never empty, with people's questions on it, and its section's heading."""
 
     text: str
     questions: tuple[Question, ...] = ()
+    section: str = ""
 
 
 @dataclass(frozen=True)

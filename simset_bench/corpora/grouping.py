@@ -1,6 +1,7 @@
 """How the text of articles is grouped into documents."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 
 from simset_bench.corpora.articles import Article, Paragraph
 from simset_bench.corpora.documents import Document
@@ -24,6 +25,18 @@ def by_paragraphs(articles: Iterable[Article], together: int) -> Iterator[Docume
             yield _document(f"{article.id}#{number}", article.title, article.topic, chosen)
 
 
+def by_section(articles: Iterable[Article]) -> Iterator[Document]:
+    """Each section of an article is a document, its id the article's with `#` and a number.
+
+    Sections are known in wikitext and mediawiki corpora; an article of another is one section.
+    """
+    for article in articles:
+        sections = groupby(article.paragraphs, key=lambda paragraph: paragraph.section)
+        for number, (heading, paragraphs) in enumerate(sections):
+            title = f"{article.title}: {heading}" if heading else article.title
+            yield _document(f"{article.id}#{number}", title, article.topic, tuple(paragraphs))
+
+
 def by_topic(articles: Iterable[Article]) -> Iterator[Document]:
     """All articles of a topic are one document, in the order in which topics first appear.
 
@@ -39,7 +52,7 @@ def by_topic(articles: Iterable[Article]) -> Iterator[Document]:
 
 
 def find_grouping(name: str) -> Group:
-    """The function for `article`, `paragraph`, `paragraphs:N` or `topic`. Raises RequestError for another name."""
+    """The function for `article`, `section`, `paragraph`, `paragraphs:N` or `topic`. Raises RequestError for another name."""
     kind, _, count = name.partition(":")
     if kind == "paragraphs":
         if not count.isdecimal() or int(count) < 1:
@@ -47,6 +60,7 @@ def find_grouping(name: str) -> Group:
         return lambda articles: by_paragraphs(articles, int(count))
     groupings: dict[str, Group] = {
         "article": by_article,
+        "section": by_section,
         "paragraph": lambda articles: by_paragraphs(articles, 1),
         "topic": by_topic,
     }

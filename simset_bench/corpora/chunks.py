@@ -1,0 +1,201 @@
+"""A corpus in parts that are read alone and at the same time, on one machine or on many."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from simset_bench.corpora import parquet
+from simset_bench.corpora.grouping import find_grouping
+from simset_bench.corpora.jsonl import SUFFIXES, line_records, parse_line
+from simset_bench.corpora.locations import files_at, is_compressed
+from simset_bench.corpora.mediawiki import Page, page_article
+from simset_bench.corpora.records import MOST_RAW, BadRecord, Record, flaw, good_articles
+from simset_bench.errors import RequestError
+
+# Bytes of text in a chunk: what one task holds in memory, several times over.
+CHUNK_BYTES = 16 << 20
+
+DOCUMENT_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.large_string()),
+        pa.field("text", pa.large_string()),
+        # Of a malformed record, null in a document.
+        pa.field("origin", pa.large_string()),
+        pa.field("reason", pa.large_string()),
+    ]
+)
+PAGE_SCHEMA = pa.schema([(name, pa.large_string()) for name in ("title", "wikitext", "origin")])
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One part of a file, read by `read_chunk`.
+
+    `kind` parquet: row groups from `start` to before `stop`, jsonl: lines that begin in these bytes; the first record
+    is number `first`. `kind` documents and pages: a whole file in DOCUMENT_SCHEMA or PAGE_SCHEMA.
+    """
+
+    kind: str
+    path: str
+    start: int = 0
+    stop: int = 0
+    first: int = 1
+
+
+def plan_chunks(kind: str, location: str, chunk_bytes: int = CHUNK_BYTES) -> list[Chunk] | None:
+    """Chunks of a corpus in its order, or None where it can only be read from its beginning.
+
+    Parquet files (unless a row group is too large to hold) and JSON Lines that are not compressed can be cut.
+    """
+    if kind == "parquet":
+        return _parquet_chunks(files_at(location, (".parquet",)), chunk_bytes)
+    if kind == "jsonl":
+        files = files_at(location, SUFFIXES)
+        if not any(is_compressed(path) for path in files):
+            return [chunk for path in files for chunk in _line_chunks(path, chunk_bytes)]
+    return None
+
+
+def _parquet_chunks(files: list[Path], chunk_bytes: int) -> list[Chunk] | None:
+    chunks = []
+    for path in files:
+        file = parquet.open_parquet(path)
+        parquet.columns_of(file, path)
+        start = size = 0
+        row = first = 1
+        for number in range(file.num_row_groups):
+            group = file.metadata.row_group(number)
+            if group.total_byte_size > 16 * chunk_bytes:
+                return None
+            size, row = size + group.total_byte_size, row + group.num_rows
+            if size >= chunk_bytes or number == file.num_row_groups - 1:
+                chunks.append(Chunk("parquet", str(path), start, number + 1, first))
+                start, size, first = number + 1, 0, row
+    return chunks
+
+
+def _line_chunks(path: Path, chunk_bytes: int) -> Iterator[Chunk]:
+    start, line = 0, 1
+    with path.open("rb") as stream:
+        while block := stream.read(chunk_bytes):
+            block += stream.readline()
+            yield Chunk("jsonl", str(path), start, start + len(block), line)
+            start, line = start + len(block), line + block.count(b"\n")
+    if not start:
+        raise RequestError(f"{path}: empty")
+
+
+def read_chunk(chunk: Chunk, group_by: str) -> pa.Table:
+    """The documents and malformed records of a chunk, in its order, as a table in DOCUMENT_SCHEMA.
+
+    A malformed record has a `reason`, its `text` is how it begins. Raises RequestError for a file that is damaged.
+    """
+    if chunk.kind == "documents":
+        return pq.read_table(chunk.path, schema=DOCUMENT_SCHEMA)
+    if chunk.kind == "pages":
+        rows = pq.read_table(chunk.path).to_pylist()
+        records: Iterator[Record] = (page_article(Page(**row)) for row in rows)
+    elif chunk.kind == "parquet":
+        rows = _read_rows(chunk)
+        if group_by == "article":
+            return _rows_as_articles(rows, chunk)
+        records = parquet.rows_as_records(rows, Path(chunk.path), chunk.first)
+    else:
+        lines = enumerate(_read_lines(chunk), start=chunk.first)
+        if group_by == "article":
+            return _lines_as_articles(lines, Path(chunk.path))
+        records = (record for number, line in lines for record in line_records(line, Path(chunk.path), number))
+    return documents_table(records, group_by)
+
+
+def documents_table(records: Iterable[Record], group_by: str) -> pa.Table:
+    """Documents that records are grouped into, and their malformed ones, as a table in DOCUMENT_SCHEMA."""
+    bad: list[BadRecord] = []
+    found = [(document.id, document.text, None, None) for document in find_grouping(group_by)(_sound(records, bad))]
+    found += [("", record.raw, record.origin, record.reason) for record in bad]
+    return pa.table(list(zip(*found, strict=True)) or [[]] * 4, schema=DOCUMENT_SCHEMA)
+
+
+def _sound(records: Iterable[Record], bad: list[BadRecord]) -> Iterator:
+    for article in good_articles(records, bad.append):
+        reason = flaw(article)
+        if reason:
+            bad.append(BadRecord(article.origin, reason, article.id.encode("utf-8", "replace").decode()))
+        else:
+            yield article
+
+
+def _read_rows(chunk: Chunk) -> pa.Table:
+    path = Path(chunk.path)
+    file = parquet.open_parquet(path)
+    try:
+        return file.read_row_groups(range(chunk.start, chunk.stop), columns=parquet.columns_of(file, path))
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise RequestError(f"{path}: damaged in row groups {chunk.start} to {chunk.stop - 1} ({reason})") from error
+
+
+def _read_lines(chunk: Chunk) -> list[bytes]:
+    with Path(chunk.path).open("rb") as stream:
+        stream.seek(chunk.start)
+        data = stream.read(chunk.stop - chunk.start)
+    if len(data) < chunk.stop - chunk.start:
+        raise RequestError(f"{chunk.path}: became shorter while it was read")
+    lines = data.split(b"\n")
+    return lines[:-1] if lines[-1] == b"" else lines
+
+
+def _rows_as_articles(rows: pa.Table, chunk: Chunk) -> pa.Table:
+    """The rows themselves as documents: no Python object is made of any row."""
+    numbers = pa.array(range(chunk.first, chunk.first + len(rows)))
+    names = [rows[name].cast(pa.large_string()) for name in ("id", "title") if name in rows.column_names]
+    filled = [pc.if_else(pc.equal(pc.binary_length(name), 0), None, name) for name in names]
+    identity = pc.coalesce(*filled, numbers.cast(pa.large_string()))
+    text = rows["text"].cast(pa.large_string())
+    blank = pc.fill_null(pc.equal(pc.binary_length(pc.utf8_trim_whitespace(text)), 0), True)
+    place, separator, nothing = (pa.scalar(part, pa.large_string()) for part in (f"{chunk.path}, row ", "", None))
+    origin = pc.binary_join_element_wise(place, numbers.cast(pa.large_string()), separator)
+    return pa.table(
+        {
+            "id": identity,
+            "text": pc.fill_null(text, ""),
+            "origin": pc.if_else(blank, origin, nothing),
+            "reason": pc.if_else(blank, pa.scalar("column `text` is null or empty", pa.large_string()), nothing),
+        },
+        schema=DOCUMENT_SCHEMA,
+    )
+
+
+def _lines_as_articles(lines: Iterable[tuple[int, bytes]], path: Path) -> pa.Table:
+    ids, texts, origins, reasons = list[str](), list[str](), list[str | None](), list[str | None]()
+    for number, line in lines:
+        found = parse_line(line, path, number)
+        if isinstance(found, dict) and _encodes(found):
+            ids.append(found["id"])
+            texts.append(found["text"])
+            origins.append(None)
+            reasons.append(None)
+        elif found is not None:
+            bad = found if isinstance(found, BadRecord) else _half_pair(line, path, number)
+            ids.append("")
+            texts.append(bad.raw)
+            origins.append(bad.origin)
+            reasons.append(bad.reason)
+    return pa.table([ids, texts, origins, reasons], schema=DOCUMENT_SCHEMA)
+
+
+def _encodes(fields: dict[str, str | None]) -> bool:
+    try:
+        "".join(value for value in fields.values() if value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _half_pair(line: bytes, path: Path, number: int) -> BadRecord:
+    reason = "undecodable, half of a surrogate pair such as \\ud83d"
+    return BadRecord(f"{path}, line {number}", reason, line[:MOST_RAW].decode("utf-8", "replace"))

@@ -1,0 +1,98 @@
+"""`mediawiki:FILE`: the articles of a MediaWiki XML dump, streamed."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from simset_bench.console import note
+from simset_bench.corpora.articles import Article
+from simset_bench.corpora.locations import open_bytes
+from simset_bench.corpora.markup import strip_markup
+from simset_bench.corpora.records import BadRecord, Record
+from simset_bench.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Page:
+    """One article of a dump, its wikitext as it stands there; the title is unique in a dump."""
+
+    title: str
+    wikitext: str
+    origin: str
+
+
+def mediawiki_records(location: str) -> Iterator[Record]:
+    """Articles of a dump (`.xml`, `.xml.bz2`, `.xml.gz`, `.xml.zst`), markup stripped, the title as id.
+
+    Redirects and pages of other namespaces than the articles' are left out, and their numbers said at the end.
+    A page without text is a bad record. Raises RequestError where the XML or its compression is damaged.
+    """
+    for page in mediawiki_pages(location):
+        yield page if isinstance(page, BadRecord) else page_article(page)
+
+
+def page_article(page: Page) -> Record:
+    """A page without its markup, or a bad record where nothing is left."""
+    paragraphs = strip_markup(page.wikitext)
+    if not paragraphs:
+        return BadRecord(page.origin, "no text besides markup", page.wikitext[:2000])
+    return Article(page.title, page.title, paragraphs, None, page.origin)
+
+
+def mediawiki_pages(location: str) -> Iterator[Page | BadRecord]:
+    """The articles of a dump with their markup; raises and leaves out as `mediawiki_records` does."""
+    path = Path(location)
+    if not path.is_file():
+        raise RequestError(f"{path}: there is no such file")
+    left_out: Counter[str] = Counter()
+    pages = 0
+    try:
+        with open_bytes(path) as stream:
+            for element in _page_elements(stream):
+                pages += 1
+                found = _page(element, f"{path}, page {pages}")
+                if isinstance(found, str):
+                    left_out[found] += 1
+                else:
+                    yield found
+    except ElementTree.ParseError as error:
+        raise RequestError(f"{path}: not MediaWiki XML after page {pages} ({error})") from error
+    except (OSError, EOFError) as error:
+        raise RequestError(f"{path}: damaged after page {pages} ({' '.join(str(error).split())})") from error
+    if not pages:
+        raise RequestError(f"{path}: no <page> in this file, which a MediaWiki dump has")
+    if left_out:
+        note(f"{path}: left out " + ", ".join(f"{count} {what}" for what, count in sorted(left_out.items())))
+
+
+def _page_elements(stream: object) -> Iterator[ElementTree.Element]:
+    events = ElementTree.iterparse(stream, events=("start", "end"))  # type: ignore[call-overload]
+    _, root = next(events)
+    for event, element in events:
+        if event == "end" and _local(element.tag) == "page":
+            yield element
+            # Pages already read would otherwise stay below the root until the end.
+            root.clear()
+
+
+def _page(page: ElementTree.Element, origin: str) -> Page | BadRecord | str:
+    """The page, a bad record, or what it is that is left out."""
+    fields = {_local(element.tag): element for element in page}
+    namespace = fields["ns"].text if "ns" in fields else "0"
+    if namespace != "0":
+        return "pages of other namespaces"
+    if "redirect" in fields:
+        return "redirects"
+    title = (fields["title"].text or "").strip() if "title" in fields else ""
+    if not title:
+        return BadRecord(origin, "a page without a title")
+    texts = [element.text for element in page.iter() if _local(element.tag) == "text"]
+    if not texts or not (texts[-1] or "").strip():
+        return BadRecord(origin, f"page {title!r} has no text", title)
+    return Page(title, texts[-1] or "", origin)
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
