@@ -1,6 +1,7 @@
 """Files that are whole or absent: written under a temporary name in the same folder, then renamed."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -43,6 +44,24 @@ def _temporary_beside(path: Path) -> Path:
         raise RequestError(f"{path}: cannot be written ({error.strerror})") from error
     os.close(handle)
     return Path(name)
+
+
+@contextmanager
+def held_folder(folder: Path, message: str) -> Iterator[None]:
+    """Hold a folder against other processes; it is made if need be, and freed even by a killed process.
+
+    Raises RequestError with `message` where another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RequestError(message) from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:

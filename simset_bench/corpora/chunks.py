@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from simset_bench.corpora import parquet
+from simset_bench.corpora.articles import Article
 from simset_bench.corpora.grouping import find_grouping
 from simset_bench.corpora.jsonl import SUFFIXES, line_records, parse_line
 from simset_bench.corpora.locations import files_at, is_compressed
@@ -28,7 +29,7 @@ DOCUMENT_SCHEMA = pa.schema(
         pa.field("reason", pa.large_string()),
     ]
 )
-PAGE_SCHEMA = pa.schema([(name, pa.large_string()) for name in ("title", "wikitext", "origin")])
+PAGE_SCHEMA = pa.schema([(name, pa.large_string()) for name in ("title", "wikitext", "origin", "reason")])
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def read_chunk(chunk: Chunk, group_by: str) -> pa.Table:
         return pq.read_table(chunk.path, schema=DOCUMENT_SCHEMA)
     if chunk.kind == "pages":
         rows = pq.read_table(chunk.path).to_pylist()
-        records: Iterator[Record] = (page_article(Page(**row)) for row in rows)
+        records: Iterator[Record] = map(_page_record, rows)
     elif chunk.kind == "parquet":
         rows = _read_rows(chunk)
         if group_by == "article":
@@ -112,15 +113,20 @@ def read_chunk(chunk: Chunk, group_by: str) -> pa.Table:
     return documents_table(records, group_by)
 
 
+def _page_record(row: dict[str, str]) -> Record:
+    reason = row.pop("reason")
+    return BadRecord(row["origin"], reason, row["wikitext"]) if reason else page_article(Page(**row))
+
+
 def documents_table(records: Iterable[Record], group_by: str) -> pa.Table:
     """Documents that records are grouped into, and their malformed ones, as a table in DOCUMENT_SCHEMA."""
     bad: list[BadRecord] = []
-    found = [(document.id, document.text, None, None) for document in find_grouping(group_by)(_sound(records, bad))]
-    found += [("", record.raw, record.origin, record.reason) for record in bad]
-    return pa.table(list(zip(*found, strict=True)) or [[]] * 4, schema=DOCUMENT_SCHEMA)
+    rows = [{"id": document.id, "text": document.text} for document in find_grouping(group_by)(_sound(records, bad))]
+    rows += [{"id": "", "text": record.raw, "origin": record.origin, "reason": record.reason} for record in bad]
+    return pa.Table.from_pylist(rows, schema=DOCUMENT_SCHEMA)
 
 
-def _sound(records: Iterable[Record], bad: list[BadRecord]) -> Iterator:
+def _sound(records: Iterable[Record], bad: list[BadRecord]) -> Iterator[Article]:
     for article in good_articles(records, bad.append):
         reason = flaw(article)
         if reason:

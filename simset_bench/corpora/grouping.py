@@ -52,7 +52,10 @@ def by_topic(articles: Iterable[Article]) -> Iterator[Document]:
 
 
 def find_grouping(name: str) -> Group:
-    """The function for `article`, `section`, `paragraph`, `paragraphs:N` or `topic`. Raises RequestError for another name."""
+    """The function for `article`, `section`, `paragraph`, `paragraphs:N` or `topic`.
+
+    Raises RequestError for another name.
+    """
     kind, _, count = name.partition(":")
     if kind == "paragraphs":
         if not count.isdecimal() or int(count) < 1:

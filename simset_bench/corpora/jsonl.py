@@ -16,7 +16,7 @@ SUFFIXES = tuple(
 
 
 def jsonl_records(location: str) -> Iterator[Record]:
-    """Articles of JSON Lines files, read a line at a time; without an `id` the title is the id, without either the line.
+    """Articles of JSON Lines files, read a line at a time; without an `id` the title is the id, or the line number.
 
     The location is a file, a folder or a pattern; files may be compressed (.gz, .zst, .bz2). A line that is no object,
     or has a missing, empty or wrongly typed field, is a bad record. Blank lines are passed over.

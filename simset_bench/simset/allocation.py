@@ -29,7 +29,7 @@ class Allocation:
 
     document_ids: tuple[str, ...]
     clusters: np.ndarray
-    entries: tuple[np.ndarray, ...]
+    entries: Sequence[np.ndarray]
     num_entries: int
     strategy: str
     seed: int
@@ -38,10 +38,15 @@ class Allocation:
 
     def mask(self, documents: Sequence[int]) -> np.ndarray:
         """Masks (batch, num_entries) bool of some documents, by number."""
-        masks = np.zeros((len(documents), self.num_entries), dtype=bool)
-        for row, document in enumerate(documents):
-            masks[row, self.entries[document]] = True
-        return masks
+        return masks_of(self.entries, documents, self.num_entries)
+
+
+def masks_of(entries: Sequence[np.ndarray], documents: Sequence[int], num_entries: int) -> np.ndarray:
+    """Masks (batch, num_entries) bool of the documents with these numbers, `entries[d]` being document d's."""
+    masks = np.zeros((len(documents), num_entries), dtype=bool)
+    for row, document in enumerate(documents):
+        masks[row, entries[document]] = True
+    return masks
 
 
 @dataclass(frozen=True)
@@ -70,11 +75,13 @@ def every_entry(units: Units, num_entries: int, _entries_per_doc: int, _seed: in
 
 def random_entries(units: Units, num_entries: int, entries_per_doc: int, seed: int) -> Drawn:
     """`entries_per_doc` entries a unit, without replacement; a unit's draw does not depend on how many follow."""
-    draws = []
-    for unit in range(len(units.lengths)):
-        generator = np.random.default_rng([seed, unit])
-        draws.append(np.sort(generator.choice(num_entries, entries_per_doc, replace=False)).astype(np.uint32))
-    return Drawn(draws)
+    return Drawn([random_draw(unit, num_entries, entries_per_doc, seed) for unit in range(len(units.lengths))])
+
+
+def random_draw(unit: int, num_entries: int, entries_per_doc: int, seed: int) -> np.ndarray:
+    """Entries (k,) uint32 of one unit, in ascending order."""
+    generator = np.random.default_rng([seed, unit])
+    return np.sort(generator.choice(num_entries, entries_per_doc, replace=False)).astype(np.uint32)
 
 
 def partitions(units: Units, num_entries: int, _entries_per_doc: int, _seed: int, *, by: str = "size") -> Drawn:
@@ -110,15 +117,25 @@ def simset(units: Units, num_entries: int, entries_per_doc: int, seed: int, *, s
     J + (1 - J) k / M, J being the Jaccard similarity of their word shingles.
     Raises RequestError unless k divides M.
     """
+    check_divisible(num_entries, entries_per_doc)
+    signed = signatures(units.shingle_sets(shingle_words), entries_per_doc, seed)
+    return Drawn(list(entries_by_signature(signed, num_entries)), signed)
+
+
+def check_divisible(num_entries: int, entries_per_doc: int) -> None:
+    """Raise RequestError unless a memory of M entries can be cut into k equal blocks."""
     if num_entries % entries_per_doc:
         raise RequestError(
             f"--entries {num_entries} is not divisible by --entries-per-doc {entries_per_doc}, which simset needs"
         )
-    block = num_entries // entries_per_doc
-    signed = signatures(units.shingle_sets(shingle_words), entries_per_doc, seed)
-    slots = np.arange(entries_per_doc, dtype=np.uint64) * np.uint64(block)
-    chosen = (mix64(signed) % np.uint64(block) + slots).astype(np.uint32)
-    return Drawn(list(chosen), signed)
+
+
+def entries_by_signature(signed: np.ndarray, num_entries: int) -> np.ndarray:
+    """Entries (documents, k) uint32 that signatures (documents, k) choose: one of each of k blocks of M / k."""
+    slots = signed.shape[1]
+    block = num_entries // slots
+    chosen = mix64(signed.astype(np.uint64)) % np.uint64(block)
+    return (chosen + np.arange(slots, dtype=np.uint64) * np.uint64(block)).astype(np.uint32)
 
 
 ALLOCATIONS: dict[str, Draw] = {
@@ -129,6 +146,11 @@ ALLOCATIONS: dict[str, Draw] = {
     "simset2": partial(simset, shingle_words=2),
     "simset3": partial(simset, shingle_words=3),
 }
+
+
+def shingle_words_of(strategy: str) -> int | None:
+    """Words a shingle of a simset strategy, None for another."""
+    return int(strategy[-1]) if strategy.startswith("simset") else None
 
 
 def allocate(
@@ -145,7 +167,8 @@ def allocate(
     A cluster is treated as one text: its shingles are its documents' together, its length the sum of theirs.
     Raises RequestError for an unknown strategy and for numbers that do not fit together, naming the options.
     """
-    _check(documents, strategy, num_entries, entries_per_doc, partition_by)
+    check_request(strategy, num_entries, entries_per_doc, partition_by)
+    _check_documents(documents)
     clusters = _cluster(documents, seed, num_clusters)
     members = [np.flatnonzero(clusters.labels == unit).tolist() for unit in range(int(clusters.labels.max()) + 1)]
     lengths = np.array([sum(len(documents[d].text.split()) for d in group) for group in members])
@@ -176,20 +199,22 @@ def _cluster(documents: Sequence[Document], seed: int, num_clusters: int | None)
     return cluster(signatures(sets, CLUSTER_HASHES, seed), num_clusters)
 
 
-def _check(
-    documents: Sequence[Document], strategy: str, num_entries: int, entries_per_doc: int, partition_by: str
-) -> None:
+def check_request(strategy: str, num_entries: int, entries_per_doc: int, partition_by: str = "size") -> None:
+    """Raise RequestError for an unknown strategy and for numbers that no allocation can have, naming the options."""
     if strategy not in ALLOCATIONS:
         raise unknown_name("allocation", strategy, ALLOCATIONS)
     if partition_by not in PARTITIONS_BY:
         raise unknown_name("--partition-by", partition_by, PARTITIONS_BY)
-    if not documents:
-        raise RequestError("no documents to allocate entries to")
     for option, value in (("--entries", num_entries), ("--entries-per-doc", entries_per_doc)):
         if value < 1:
             raise RequestError(f"{option} {value}: must be at least 1")
     if num_entries < entries_per_doc:
         raise RequestError(f"--entries {num_entries} are fewer than --entries-per-doc {entries_per_doc}")
+
+
+def _check_documents(documents: Sequence[Document]) -> None:
+    if not documents:
+        raise RequestError("no documents to allocate entries to")
     seen: set[str] = set()
     for document in documents:
         if document.id in seen:

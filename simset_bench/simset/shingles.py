@@ -49,7 +49,7 @@ def words_of(text: str) -> list[str]:
     folded = fold(text)
     if folded.isascii() or all(kind_of(char) in (SEPARATOR, LETTER) for char in set(_NOT_ASCII.findall(folded))):
         return _WORD.findall(folded)
-    words = []
+    words = list[str]()
     for piece in folded.split():
         words += _WORD.findall(piece) if piece.isascii() else _words_of_piece(piece)
     return words

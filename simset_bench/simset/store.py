@@ -1,11 +1,16 @@
-"""An allocation as a Parquet file."""
+"""An allocation as a Parquet file, written and read a part at a time."""
 
+import dataclasses
+import hashlib
+import importlib.metadata
 import json
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasketch
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,85 +18,205 @@ import pyarrow.parquet as pq
 from simset_bench.errors import RequestError
 from simset_bench.files import whole_file
 from simset_bench.simset.allocation import Allocation
+from simset_bench.simset.shingles import NORMALISATION
 from simset_bench.simset.signatures import SCHEME
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _KEY = b"simset_bench"
+_ROW_GROUP = 1 << 16
 
 
 @dataclass(frozen=True)
-class StoredAllocation:
-    """An allocation and the options of the corpus that it was made for."""
+class Manifest:
+    """How an allocation was made; it stands in the metadata of its file.
 
-    allocation: Allocation
+    `scheme` names the hash functions, `library` what computed them, `normalisation` and `unicode` how words were found:
+    signatures that differ in one of these cannot be compared. `corpus` holds the options of the corpus, `appended`
+    those of corpora that were added later. `content` is the SHA-256 of all rows.
+    """
+
+    strategy: str
+    num_entries: int
+    entries_per_doc: int
+    seed: int
+    scheme: str
+    library: str
     corpus: dict[str, Any]
+    documents: int = 0
+    clusters: int = 0
+    merge_similarity: float | None = None
+    bad_records: int = 0
+    appended: tuple[dict[str, Any], ...] = ()
+    normalisation: str = NORMALISATION
+    unicode: str = unicodedata.unidata_version
+    content: str = ""
+    schema: int = SCHEMA_VERSION
 
 
-def write_allocation(allocation: Allocation, path: Path, corpus: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class Rows:
+    """Rows of an allocation: `ids` strings, `clusters` (rows,) uint32, `entries` (rows, k) uint32 or None for all
+    entries, or a list of arrays where k differs, `signatures` (rows, k) or None."""
+
+    ids: pa.Array
+    clusters: np.ndarray
+    entries: np.ndarray | list[np.ndarray] | None
+    signatures: np.ndarray | None
+
+
+def library_version(package: str) -> str:
+    """Name and version of an installed package, as manifests record it."""
+    return f"{package} {importlib.metadata.version(package)}"
+
+
+class AllocationWriter:
+    """Writes the rows of one allocation in the order in which they come."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
+        self._digest = hashlib.sha256()
+        self.documents = 0
+
+    def write(self, rows: Rows) -> None:
+        """Append rows to the file."""
+        table = pa.table(
+            {
+                "document": rows.ids.cast(pa.string()),
+                "cluster": pa.array(rows.clusters, pa.uint32()),
+                "entries": _lists(rows.entries, len(rows.ids)),
+                "signature": _fixed(rows.signatures, len(rows.ids)),
+            }
+        )
+        if self._writer is None:
+            # Entries and hashes are as good as random: nothing is gained by packing them.
+            packing = {"document": "zstd", "cluster": "zstd"}
+            names = ("document", "cluster", "entries.list.element", "signature.list.element")
+            self._writer = pq.ParquetWriter(
+                self._path, table.schema, use_dictionary=False, compression={n: packing.get(n, "none") for n in names}
+            )
+        self._writer.write_table(table, row_group_size=_ROW_GROUP)
+        for column in ("document", "cluster", "entries"):
+            for buffer in pa.concat_arrays(table[column].chunks).buffers():
+                self._digest.update(buffer or b"")
+        self.documents += len(table)
+
+    def close(self, manifest: Manifest) -> Manifest:
+        """Write the footer with the manifest, which is returned with the number of documents and the digest."""
+        made = dataclasses.replace(manifest, documents=self.documents, content=self._digest.hexdigest())
+        assert self._writer is not None
+        self._writer.add_key_value_metadata({_KEY: json.dumps(dataclasses.asdict(made), sort_keys=True).encode()})
+        self._writer.close()
+        return made
+
+
+def _lists(entries: np.ndarray | list[np.ndarray] | None, count: int) -> pa.Array:
+    if isinstance(entries, list):
+        return pa.array(entries, pa.list_(pa.uint32()))
+    return _fixed(entries, count)
+
+
+def _fixed(values: np.ndarray | None, count: int) -> pa.Array:
+    """A column of fixed-size lists, of nulls where there are no values."""
+    if values is None:
+        return pa.nulls(count, pa.list_(pa.uint32(), 1))
+    matrix = np.ascontiguousarray(values, dtype=np.uint32)
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
+
+
+def write_allocation(allocation: Allocation, path: Path, corpus: dict[str, Any], bad_records: int = 0) -> None:
     """Write a row a document: id, cluster, entries (null under `none`), signature (null without one).
 
     How it was made stands in the file's metadata; equal allocations give equal bytes.
     """
+    sizes = {len(entries) for entries in allocation.entries}
+    entries: Any = list(allocation.entries) if len(sizes) > 1 else np.stack(allocation.entries)
     every = allocation.strategy == "none"
-    table = pa.table(
-        {
-            "document": pa.array(allocation.document_ids, pa.string()),
-            "cluster": pa.array(allocation.clusters, pa.uint32()),
-            "entries": pa.array([None if every else row for row in allocation.entries], pa.list_(pa.uint32())),
-            "signature": pa.array(
-                [None] * len(allocation.entries) if allocation.signatures is None else list(allocation.signatures),
-                pa.list_(pa.uint64()),
-            ),
-        }
+    manifest = Manifest(
+        strategy=allocation.strategy,
+        num_entries=allocation.num_entries,
+        entries_per_doc=max(sizes),
+        seed=allocation.seed,
+        scheme=SCHEME,
+        library=library_version("datasketch"),
+        corpus=corpus,
+        clusters=int(allocation.clusters.max()) + 1,
+        merge_similarity=allocation.merge_similarity,
+        bad_records=bad_records,
     )
-    made = {
-        "schema": SCHEMA_VERSION,
-        "strategy": allocation.strategy,
-        "num_entries": allocation.num_entries,
-        "seed": allocation.seed,
-        "merge_similarity": allocation.merge_similarity,
-        "scheme": SCHEME,
-        "datasketch": datasketch.__version__,
-        "corpus": corpus,
-    }
     with whole_file(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({_KEY: json.dumps(made, sort_keys=True).encode()}), temporary)
+        writer = AllocationWriter(temporary)
+        ids = pa.array(allocation.document_ids, pa.string())
+        writer.write(Rows(ids, allocation.clusters, None if every else entries, allocation.signatures))
+        writer.close(manifest)
 
 
-def read_stored(path: Path) -> StoredAllocation:
-    """Read a file of `write_allocation`. Raises RequestError where it is missing, damaged or foreign."""
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of an allocation file. Raises RequestError where the file is missing, damaged or foreign."""
     if not path.is_file():
         raise RequestError(f"{path}: there is no such allocation file")
-    try:
-        table = pq.read_table(path)
-        made = json.loads(table.schema.metadata[_KEY])
-        if made["schema"] != SCHEMA_VERSION or made["scheme"] != SCHEME:
-            raise RequestError(
-                f"{path}: of schema {made['schema']} and scheme {made['scheme']}, "
-                f"this version reads schema {SCHEMA_VERSION} and scheme {SCHEME}"
+    with _damage_as_request_error(path):
+        found = json.loads(pq.read_metadata(path).metadata[_KEY])
+        if found["schema"] != SCHEMA_VERSION:
+            raise RequestError(f"{path}: of schema {found['schema']}, this version reads schema {SCHEMA_VERSION}")
+        return Manifest(**found | {"appended": tuple(found["appended"])})
+
+
+def read_rows(path: Path, columns: tuple[str, ...] = ("document", "cluster", "entries", "signature")) -> Iterator[Rows]:
+    """The rows of an allocation file, a part at a time; columns that are not named are left empty."""
+    with _damage_as_request_error(path):
+        for batch in pq.ParquetFile(path).iter_batches(_ROW_GROUP, columns=list(columns)):
+            size, names = len(batch), batch.schema.names
+            ids = batch["document"] if "document" in names else pa.nulls(size, pa.string())
+            clusters = batch["cluster"].to_numpy() if "cluster" in names else np.empty(0, np.uint32)
+            entries = _values(batch["entries"]) if "entries" in names else None
+            signatures: Any = _values(batch["signature"]) if "signature" in names else None
+            yield Rows(ids, clusters, entries, signatures)
+
+
+def _values(column: pa.Array) -> np.ndarray | list[np.ndarray] | None:
+    if column.null_count:
+        return None
+    if pa.types.is_fixed_size_list(column.type):
+        return column.flatten().to_numpy().reshape(-1, column.type.list_size)
+    return [np.array(row, dtype=np.uint32) for row in column.to_pylist()]
+
+
+def read_allocation(path: Path) -> Allocation:
+    """A whole allocation in memory. Raises RequestError where the file is missing, damaged or foreign."""
+    made = read_manifest(path)
+    parts = list(read_rows(path))
+    with _damage_as_request_error(path):
+        if sum(len(part.ids) for part in parts) != made.documents:
+            raise ValueError(f"{made.documents} rows expected")
+        first = parts[0].entries
+        if first is None:
+            entries: Any = np.broadcast_to(
+                np.arange(made.num_entries, dtype=np.uint32), (made.documents, made.num_entries)
             )
-        everything = np.arange(made["num_entries"], dtype=np.uint32)
-        rows = table["entries"].to_pylist()
-        entries = tuple(everything if row is None else np.array(row, dtype=np.uint32) for row in rows)
-        signed = table["signature"].to_pylist()
-        allocation = Allocation(
-            tuple(table["document"].to_pylist()),
-            table["cluster"].to_numpy().astype(np.uint32),
+        elif isinstance(first, list):
+            entries = tuple(row for part in parts for row in part.entries or [])
+        else:
+            entries = np.concatenate([part.entries for part in parts])
+        signed = parts[0].signatures is not None
+        return Allocation(
+            tuple(identity for part in parts for identity in part.ids.to_pylist()),
+            np.concatenate([part.clusters for part in parts]),
             entries,
-            made["num_entries"],
-            made["strategy"],
-            made["seed"],
-            made["merge_similarity"],
-            np.array(signed, dtype=np.uint64) if signed[0] is not None else None,
+            made.num_entries,
+            made.strategy,
+            made.seed,
+            made.merge_similarity,
+            np.concatenate([part.signatures for part in parts]).astype(np.uint64) if signed else None,
         )
+
+
+@contextmanager
+def _damage_as_request_error(path: Path) -> Iterator[None]:
+    try:
+        yield
     except RequestError:
         raise
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, IndexError) as error:
         reason = " ".join(str(error).split())[:160]
         raise RequestError(f"{path}: damaged, or not an allocation of simset-bench ({reason})") from error
-    return StoredAllocation(allocation, made["corpus"])
-
-
-def read_allocation(path: Path) -> Allocation:
-    """The allocation in a file of `write_allocation`; raises as `read_stored` does."""
-    return read_stored(path).allocation

@@ -2,6 +2,7 @@
 
 import unicodedata
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,7 @@ from simset_bench.simset.shingles import LETTER, MARK, SEPARATOR, fold, kind_of,
 _SLICE = 1 << 18
 _SPACE = 0x20
 _ASCII = bytes(
-    ord(fold(chr(code))) if kind_of(chr(code)) == LETTER else _SPACE if code < 0x80 else code
-    for code in [*range(0x80)]
+    ord(fold(chr(code))) if kind_of(chr(code)) == LETTER else _SPACE if code < 0x80 else code for code in [*range(0x80)]
 ) + bytes(range(0x80, 0x100))
 
 
@@ -28,7 +28,7 @@ def spaced_words(texts: pa.Array) -> pa.Array:
     sizes = pc.binary_length(texts).to_numpy(zero_copy_only=False)
     cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // _SLICE)) + 1
     bounds = [0, *cuts.tolist(), len(texts)]
-    parts = [_slice_words(texts.slice(a, b - a)) for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [_slice_words(texts.slice(a, b - a)) for a, b in pairwise(bounds)]
     return pa.chunked_array(parts, pa.large_string()).combine_chunks()
 
 

@@ -1,13 +1,12 @@
 """The folder of one run: where it is, what it holds, and whether it may be written."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from simset_bench.errors import RequestError
+from simset_bench.files import held_folder
 from simset_bench.training.config import TrainConfig, check, read_config
 
 CONFIG = "config.yaml"
@@ -69,13 +68,5 @@ def held(folder: Path) -> Iterator[None]:
 
     Raises RequestError where another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RequestError(f"{folder}: another process is training in this folder") from error
+    with held_folder(folder, f"{folder}: another process is training in this folder"):
         yield
-    finally:
-        os.close(handle)

@@ -1,0 +1,83 @@
+"""A corpus that can only be read from its beginning, laid down in files that can be read at the same time."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from simset_bench.console import track
+from simset_bench.corpora.chunks import CHUNK_BYTES, DOCUMENT_SCHEMA, PAGE_SCHEMA, Chunk
+from simset_bench.corpora.documents import Document
+from simset_bench.corpora.load import stream_corpus
+from simset_bench.corpora.mediawiki import Page, mediawiki_pages
+from simset_bench.corpora.records import BadRecord
+from simset_bench.files import whole_file, write_text
+
+_WHOLE = "staged"
+
+
+def stage(
+    spec: str, group_by: str, match_subjects: frozenset[str] | None, num_docs: int | None, folder: Path
+) -> list[Chunk]:
+    """Lay a corpus down in `folder` as chunks, in its order; files that an earlier call left whole are kept.
+
+    Pages of a MediaWiki dump keep their markup, since stripping it takes longer than all else and can be shared out.
+    At most `num_docs` documents are laid down. Raises RequestError for what the corpus cannot be read past.
+    """
+    kind, _, location = spec.partition(":")
+    if kind == "mediawiki" and match_subjects is None:
+        return _laid_down("pages", map(_page_row, mediawiki_pages(location)), PAGE_SCHEMA, "wikitext", folder)
+    rows = _document_rows(spec, group_by, match_subjects, num_docs)
+    return _laid_down("documents", rows, DOCUMENT_SCHEMA, "text", folder)
+
+
+def _page_row(page: Page | BadRecord) -> dict[str, Any]:
+    if isinstance(page, BadRecord):
+        return {"title": "", "wikitext": page.raw, "origin": page.origin, "reason": page.reason}
+    return {"title": page.title, "wikitext": page.wikitext, "origin": page.origin, "reason": None}
+
+
+def _document_rows(
+    spec: str, group_by: str, match_subjects: frozenset[str] | None, num_docs: int | None
+) -> Iterator[dict[str, Any]]:
+    bad: list[BadRecord] = []
+    stream: Iterator[Document] = stream_corpus(
+        spec, group_by=group_by, match_subjects=match_subjects, on_bad=bad.append, unique=False
+    )
+    for document in islice(stream, num_docs):
+        yield from _taken(bad)
+        yield {"id": document.id, "text": document.text, "origin": None, "reason": None}
+    yield from _taken(bad)
+
+
+def _taken(bad: list[BadRecord]) -> Iterator[dict[str, Any]]:
+    while bad:
+        record = bad.pop(0)
+        raw = record.raw.encode("utf-8", "replace").decode()
+        yield {"id": "", "text": raw, "origin": record.origin, "reason": record.reason}
+
+
+def _laid_down(kind: str, rows: Iterable[dict[str, Any]], schema: pa.Schema, size_of: str, folder: Path) -> list[Chunk]:
+    shards = sorted(folder.glob("staged-*.parquet"))
+    if not (folder / _WHOLE).is_file():
+        kept = sum(pq.read_metadata(shard).num_rows for shard in shards)
+        batch, size = list[dict[str, Any]](), 0
+        for row in track(islice(rows, kept, None), "reading the corpus"):
+            batch.append(row)
+            size += len(row[size_of])
+            if size >= CHUNK_BYTES:
+                shards.append(_write(batch, schema, folder / f"staged-{len(shards):06d}.parquet"))
+                batch, size = [], 0
+        if batch:
+            shards.append(_write(batch, schema, folder / f"staged-{len(shards):06d}.parquet"))
+        write_text(folder / _WHOLE, f"{len(shards)}\n")
+    return [Chunk(kind, str(shard)) for shard in shards]
+
+
+def _write(rows: list[dict[str, Any]], schema: pa.Schema, path: Path) -> Path:
+    with whole_file(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
+    return path

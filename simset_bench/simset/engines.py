@@ -1,0 +1,77 @@
+"""Which engine makes an allocation: datasketch in memory, or Daft out of core."""
+
+import importlib.util
+from itertools import islice
+from pathlib import Path
+
+from simset_bench.console import note
+from simset_bench.corpora.load import load_corpus, stream_corpus
+from simset_bench.corpora.quarantine import Quarantine
+from simset_bench.corpora.records import BadRecord
+from simset_bench.errors import RequestError, missing_extra, unknown_name
+from simset_bench.simset.allocation import allocate
+from simset_bench.simset.out_of_core import AllocationRequest, allocate_out_of_core
+from simset_bench.simset.store import Manifest, read_manifest, write_allocation
+
+ENGINES = ("datasketch", "daft")
+# More documents than this are Daft's by default: it is the faster one from about here on.
+MOST_IN_MEMORY = 20_000
+
+
+def allocate_to_file(
+    request: AllocationRequest, output: Path, engine: str | None = None, partition_by: str = "size"
+) -> Manifest:
+    """Allocate entries to the documents of a corpus by an engine, the one for its size unless named; write `output`.
+
+    Raises RequestError for an unknown or missing engine and for what `allocate` or `allocate_out_of_core` refuse.
+    """
+    chosen = engine or _engine_for(request)
+    if chosen not in ENGINES:
+        raise unknown_name("--engine", chosen, ENGINES)
+    if request.ray_address is not None and chosen != "daft":
+        raise RequestError(f"--ray {request.ray_address}: is for --engine daft, not {chosen}")
+    note(f"engine {chosen}" + ("" if engine else ", chosen by the corpus's size"))
+    if chosen == "daft":
+        if not importlib.util.find_spec("daft"):
+            raise missing_extra("daft", "--engine daft")
+        return allocate_out_of_core(request, output)
+    quarantine = Quarantine(output, request.max_bad)
+    corpus = request.corpus
+    documents = load_corpus(
+        corpus["corpus"],
+        group_by=corpus["group_by"],
+        num_docs=corpus["num_docs"],
+        match_subjects=request.subjects,
+        on_bad=quarantine.add,
+    )
+    numbers = (request.num_entries, request.entries_per_doc, request.seed, request.num_clusters)
+    made = allocate(documents, request.strategy, *numbers, partition_by)
+    write_allocation(made, output, corpus, len(quarantine.records))
+    quarantine.close()
+    return read_manifest(output)
+
+
+def _engine_for(request: AllocationRequest) -> str:
+    if request.ray_address is not None:
+        return "daft"
+    if request.strategy == "partitioned" or not _is_large(request):
+        return "datasketch"
+    if importlib.util.find_spec("daft"):
+        return "daft"
+    note("this corpus is large: pip install 'simset-bench[scale]' brings Daft, which is faster and needs less memory")
+    return "datasketch"
+
+
+def _is_large(request: AllocationRequest) -> bool:
+    asked = request.corpus["num_docs"]
+    if asked is not None:
+        return asked > MOST_IN_MEMORY
+    bad: list[BadRecord] = []
+    stream = stream_corpus(
+        request.corpus["corpus"],
+        group_by=request.corpus["group_by"],
+        match_subjects=request.subjects,
+        on_bad=bad.append,
+        unique=False,
+    )
+    return sum(1 for _ in islice(stream, MOST_IN_MEMORY + 1)) > MOST_IN_MEMORY

@@ -1,0 +1,265 @@
+"""An allocation for a corpus of any size: signed in parts by Daft, put together without holding it in memory."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from simset_bench.console import note, progress_bar
+from simset_bench.corpora.chunks import Chunk, plan_chunks
+from simset_bench.corpora.load import split_spec
+from simset_bench.corpora.quarantine import Quarantine
+from simset_bench.corpora.staging import stage
+from simset_bench.errors import RequestError
+from simset_bench.files import held_folder, sha256_of_texts, whole_file, write_json
+from simset_bench.simset.allocation import (
+    CLUSTER_HASHES,
+    CLUSTER_SHINGLE_WORDS,
+    check_divisible,
+    check_request,
+    shingle_words_of,
+)
+from simset_bench.simset.assembly import find_duplicates, read_parts, rows_of_parts, union_signatures, write_rows
+from simset_bench.simset.clusters import Clusters, check_num_clusters
+from simset_bench.simset.clusters_daft import cluster_out_of_core
+from simset_bench.simset.engine_daft import SCHEME, SignedChunk, Sketch, sign_chunks
+from simset_bench.simset.lookup import write_lookup
+from simset_bench.simset.store import Manifest, library_version
+
+# Documents in a part: what a rerun after a fault may have to do again.
+PART_DOCUMENTS = 1 << 16
+_PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class AllocationRequest:
+    """What is allocated: a corpus and the documents of it, how entries are drawn, and how many bad records may be.
+
+    `corpus` holds the options corpus, group_by, num_docs and match_subjects; `subjects` are those that the last one
+    names. `num_clusters` None gives every document a memory of its own.
+    """
+
+    corpus: dict[str, Any]
+    subjects: frozenset[str] | None
+    strategy: str
+    num_entries: int
+    entries_per_doc: int
+    seed: int
+    num_clusters: int | None = None
+    max_bad: int = 0
+    ray_address: str | None = None
+
+
+def allocate_out_of_core(request: AllocationRequest, output: Path) -> Manifest:
+    """Allocate entries to the documents of a corpus and write `output` with its index for lookups.
+
+    Parts lie in the folder `.OUTPUT.work` until `output` is whole; after a fault the same request goes on from them.
+    Malformed records go to `OUTPUT.quarantine.jsonl`. Raises RequestError for a wrong request, for more malformed
+    records than allowed, and where another process writes the same output.
+    """
+    check_large(request)
+    work = output.with_name(f".{output.name}.work")
+    quarantine = Quarantine(output, request.max_bad)
+    with held_folder(work, f"--output {output}: another process is writing it"):
+        parts = signed_parts(request, work, quarantine)
+        made = put_together(request, parts, quarantine, work, output)
+        write_lookup(output)
+        quarantine.close()
+        shutil.rmtree(work)
+    return made
+
+
+def put_together(
+    request: AllocationRequest, parts: list[Path], quarantine: Quarantine, work: Path, output: Path
+) -> Manifest:
+    """Write the allocation of signed parts: duplicates set aside, clusters merged, entries drawn."""
+    dropped = find_duplicates(parts, np.empty(0, np.uint64), quarantine)
+    documents = sum(pq.read_metadata(part).num_rows for part in parts) - len(dropped)
+    _check_count(request, documents)
+    clusters, united = _merged(request, parts, dropped, documents, work)
+    manifest = Manifest(
+        strategy=request.strategy,
+        num_entries=request.num_entries,
+        entries_per_doc=request.num_entries if request.strategy == "none" else request.entries_per_doc,
+        seed=request.seed,
+        scheme=SCHEME,
+        library=library_version("daft"),
+        corpus=request.corpus,
+        clusters=int(clusters.labels.max()) + 1,
+        merge_similarity=clusters.merge_similarity,
+        bad_records=len(quarantine.records),
+    )
+    return write_rows(rows_of_parts(read_parts(parts, dropped), manifest, clusters.labels, united), manifest, output)
+
+
+def _check_count(request: AllocationRequest, documents: int) -> None:
+    spec, asked = request.corpus["corpus"], request.corpus["num_docs"]
+    if not documents:
+        raise RequestError(f"corpus {spec}: no documents")
+    if asked is not None and documents < asked:
+        raise RequestError(f"--num-docs {asked}: corpus {spec} has only {documents} documents")
+
+
+def _merged(
+    request: AllocationRequest, parts: list[Path], dropped: np.ndarray, documents: int, work: Path
+) -> tuple[Clusters, np.ndarray | None]:
+    wanted = request.num_clusters
+    if wanted is not None:
+        check_num_clusters(wanted, documents)
+    if wanted is None or wanted == documents:
+        return Clusters(np.arange(documents, dtype=np.uint32), None), None
+    compared = np.lib.format.open_memmap(work / "compared.npy", "w+", np.uint32, (documents, CLUSTER_HASHES))
+    start = 0
+    for part in read_parts(parts, dropped):
+        compared[start : start + len(part.ids)] = part.signatures[-1]
+        start += len(part.ids)
+    clusters = cluster_out_of_core(compared, wanted, request.ray_address)
+    united = (
+        union_signatures(read_parts(parts, dropped), clusters, work) if shingle_words_of(request.strategy) else None
+    )
+    return clusters, united
+
+
+def check_large(request: AllocationRequest) -> None:
+    """Raise RequestError for options that do not fit together, or that only the in-memory engine knows."""
+    check_request(request.strategy, request.num_entries, request.entries_per_doc)
+    if request.strategy == "partitioned":
+        raise RequestError("--allocation partitioned is for corpora that fit into memory: use --engine datasketch")
+    if shingle_words_of(request.strategy):
+        check_divisible(request.num_entries, request.entries_per_doc)
+
+
+def sketches_of(request: AllocationRequest) -> list[Sketch]:
+    """Signatures that a request needs: those that entries are drawn by, and those that clusters are found by."""
+    words = shingle_words_of(request.strategy)
+    sketches = [Sketch(words, request.entries_per_doc)] if words else []
+    if request.num_clusters is not None:
+        sketches.append(Sketch(CLUSTER_SHINGLE_WORDS, CLUSTER_HASHES))
+    return sketches
+
+
+def signed_parts(request: AllocationRequest, work: Path, quarantine: Quarantine) -> list[Path]:
+    """Files of ids and signatures for all documents of a corpus in its order, those of an earlier attempt kept."""
+    chunks = _chunks(request, work)
+    identity = {"chunks": [_with_state(chunk) for chunk in chunks], "request": _signing_options(request)}
+    plan = {"identity": sha256_of_texts([json.dumps(identity, sort_keys=True)])}
+    parts = sorted(work.glob("part-*.parquet"))
+    if parts and _read_json(work / _PLAN) != plan:
+        note("the corpus or its options are others than those of the unfinished parts: beginning anew")
+        for part in [*parts, *work.glob("part-*.bad.jsonl")]:
+            part.unlink()
+        parts = []
+    write_json(work / _PLAN, plan)
+    done = 0
+    for part in parts:
+        done = _stop_of(part)
+        quarantine.extend(_bad_of(part))
+    if parts:
+        note(f"going on from chunk {done} of {len(chunks)}")
+    limit = request.corpus["num_docs"]
+    documents = sum(pq.read_metadata(part).num_rows for part in parts)
+    if done < len(chunks) and (limit is None or documents < limit):
+        signed = sign_chunks(
+            chunks[done:], done, request.corpus["group_by"], sketches_of(request), request.seed, request.ray_address
+        )
+        remaining = None if limit is None else limit - documents
+        parts += write_parts(_bar(_first(signed, remaining), done, len(chunks)), work, quarantine)
+    return parts
+
+
+def _chunks(request: AllocationRequest, work: Path) -> list[Chunk]:
+    spec, group_by = request.corpus["corpus"], request.corpus["group_by"]
+    kind, location = split_spec(spec)
+    # Articles of one topic lie in many chunks.
+    cut = None if request.subjects is not None or group_by == "topic" else plan_chunks(kind, location)
+    if cut is None:
+        source = json.dumps([request.corpus, _state(location)], sort_keys=True)
+        folder = work / f"staged-{sha256_of_texts([source])[:16]}"
+        folder.mkdir(exist_ok=True)
+        cut = stage(spec, group_by, request.subjects, request.corpus["num_docs"], folder)
+    if not cut:
+        raise RequestError(f"corpus {spec}: no documents")
+    return cut
+
+
+def _with_state(chunk: Chunk) -> dict[str, Any]:
+    return dataclasses.asdict(chunk) | {"state": _state(chunk.path)}
+
+
+def _state(location: str) -> list[int]:
+    """Size and time of change of a file: an input that was changed makes the parts of the old one worthless."""
+    path = Path(location)
+    return [path.stat().st_size, path.stat().st_mtime_ns] if location and path.is_file() else []
+
+
+def _signing_options(request: AllocationRequest) -> list[Any]:
+    sketches = [dataclasses.asdict(sketch) for sketch in sketches_of(request)]
+    return [request.corpus, sketches, request.seed, SCHEME, library_version("daft")]
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _bar(signed: Iterator[SignedChunk], done: int, total: int) -> Iterator[SignedChunk]:
+    with progress_bar() as bar:
+        shown = bar.add_task("signing", total=total, completed=done)
+        for chunk in signed:
+            yield chunk
+            bar.advance(shown)
+
+
+def _first(signed: Iterator[SignedChunk], documents: int | None) -> Iterator[SignedChunk]:
+    """Chunks up to a number of documents, the last one cut."""
+    for chunk in signed:
+        if documents is not None and len(chunk.ids) >= documents:
+            kept = tuple(signatures[:documents] for signatures in chunk.signatures)
+            yield dataclasses.replace(chunk, ids=chunk.ids[:documents], signatures=kept)
+            return
+        documents = None if documents is None else documents - len(chunk.ids)
+        yield chunk
+
+
+def write_parts(signed: Iterator[SignedChunk], work: Path, quarantine: Quarantine) -> list[Path]:
+    """Write signed chunks to files of about PART_DOCUMENTS documents each, the bad records of each beside it."""
+    parts, batch, documents = list[Path](), list[SignedChunk](), 0
+    for chunk in signed:
+        quarantine.extend(chunk.bad.to_pylist())
+        batch.append(chunk)
+        documents += len(chunk.ids)
+        if documents >= PART_DOCUMENTS:
+            parts.append(_write_part(batch, work))
+            batch, documents = [], 0
+    return parts + ([_write_part(batch, work)] if batch else [])
+
+
+def _write_part(batch: list[SignedChunk], work: Path) -> Path:
+    columns = {"id": pa.chunked_array([chunk.ids for chunk in batch], pa.large_string())}
+    for number, signatures in enumerate(zip(*(chunk.signatures for chunk in batch), strict=True)):
+        matrix = np.concatenate(signatures)
+        flat = pa.array(matrix.reshape(-1))
+        columns[f"signature{number}"] = pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
+    path = work / f"part-{batch[0].number:06d}-{batch[-1].number + 1:06d}.parquet"
+    bad = [record for chunk in batch for record in chunk.bad.to_pylist()]
+    # Written first: a part that is there has its bad records beside it.
+    with whole_file(path.with_suffix(".bad.jsonl")) as temporary:
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in bad), encoding="utf-8")
+    with whole_file(path) as temporary:
+        pq.write_table(pa.table(columns), temporary, use_dictionary=False, compression="none")
+    return path
+
+
+def _stop_of(part: Path) -> int:
+    return int(part.stem.rsplit("-", 1)[1])
+
+
+def _bad_of(part: Path) -> list[dict[str, str]]:
+    lines = part.with_suffix(".bad.jsonl").read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines if line]
