@@ -27,7 +27,8 @@ def files_at(location: str, suffixes: Sequence[str]) -> list[Path]:
     elif path.exists() or not glob.has_magic(location):
         found = [path]
     else:
-        found = [Path(name) for name in glob.glob(location, recursive=True)  # noqa: PTH207 - the pattern may be absolute]
+        # Path.glob takes no absolute pattern.
+        found = [Path(name) for name in glob.glob(location, recursive=True)]  # noqa: PTH207
         if not found:
             raise RequestError(f"{location}: no file matches this pattern")
     missing = [file for file in found if not file.is_file()]
