@@ -41,19 +41,21 @@ def save_plots(allocation: Allocation, pairs: Pairs, folder: Path) -> list[Path]
 def overlap_chart(allocation: Allocation, pairs: Pairs) -> Chart:
     """Overlap against Jaccard similarity of pairs in different clusters.
 
-    A point a pair, means of the pairs from least to most similar, and what J + (1 - J) k / M makes due under simset.
+    A point a pair, means of the pairs from least to most similar, and the line J + (1 - J) k / M where it is due:
+    under simset where every document is its own cluster.
     """
     pairs = _apart(allocation, pairs)
     step = len(pairs.jaccard) // _MOST_POINTS + 1
     frame = pd.DataFrame({"jaccard": pairs.jaccard[::step], "overlap": pairs.overlap[::step]})
     share = len(allocation.entries[0]) / allocation.num_entries
     line = pd.DataFrame({"jaccard": [0.0, 1.0], "overlap": [share, 1.0]})
-    is_simset = allocation.strategy.startswith("simset")
+    # Documents of a larger cluster have the entries of its text as a whole, not of their own.
+    is_due = allocation.strategy.startswith("simset") and allocation.merge_similarity is None
     title = alt.TitleParams(
         f"Overlap against similarity: {allocation.strategy}, {len(frame):,} pairs of documents",
         subtitle=[
             "black: means of ten bands of similarity with as many pairs each, ± 1.96 standard errors",
-            *(["dashed: what is due under simset, J + (1 - J) k / M"] if is_simset else []),
+            *(["dashed: what is due under simset, J + (1 - J) k / M"] if is_due else []),
         ],
     )
     similarity = f"Jaccard similarity of word {pairs.shingle_words}-shingles"
@@ -65,7 +67,7 @@ def overlap_chart(allocation: Allocation, pairs: Pairs) -> Chart:
     means = alt.Chart(_means(pairs)).encode(x=x)
     layers = [
         points,
-        *([due] if is_simset else []),
+        *([due] if is_due else []),
         means.mark_rule(color="black", clip=True).encode(y="low:Q", y2="high:Q"),
         means.mark_circle(color="black", size=36, opacity=1).encode(y=y),
     ]
