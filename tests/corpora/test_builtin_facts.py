@@ -130,7 +130,7 @@ def test_the_article_is_about_the_subject_that_is_meant(facts: list[Fact], vital
         ("subregion", "Jamaica", "the Caribbean"),
         ("language", "Peru", None),
         ("language", "Brazil", "Portuguese"),
-        ("language", "Cuba", "Spanish"),
+        ("language", "Honduras", "Spanish"),
         ("currency", "Japan", None),
         ("currency", "France", "euro"),
         ("currency", "Canada", "dollar"),
