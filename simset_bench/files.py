@@ -47,20 +47,36 @@ def _temporary_beside(path: Path) -> Path:
 
 
 @contextmanager
-def held_folder(folder: Path, message: str) -> Iterator[None]:
-    """Hold a folder against other processes; it is made if need be, and freed even by a killed process.
+def held_folder(folder: Path, lock: str, message: str) -> Iterator[None]:
+    """Hold a folder, by the file `lock` in it, against other processes; a killed process no longer holds it.
 
-    Raises RequestError with `message` where another process holds it.
+    The folder is made if need be. Raises RequestError with `message` where another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RequestError(message) from error
+        handle = _locked(folder / lock)
+    except BlockingIOError as error:
+        raise RequestError(message) from error
+    try:
         yield
     finally:
+        (folder / lock).unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _locked(path: Path) -> int:
+    """Handle of the lock file, locked. Raises BlockingIOError where another process has it."""
+    while True:
+        # Not the folder itself: over NFS only what is open for writing can be locked.
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(handle)):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        # Whoever held it before removed it while we waited for our turn: the file locked is no longer the one there.
         os.close(handle)
 
 

@@ -4,41 +4,53 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
+from simset_bench.cli.allocate import NEIGHBOURS, neighbour_table
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import stdout
-from simset_bench.errors import RequestError
 
 
 def command(
     allocation: Annotated[Path, typer.Argument(help="An allocation's Parquet file, or a run folder.")],
-    plots: Annotated[Path | None, typer.Option(help="Folder to write PNG plots to.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Folder to write plots to, as PNG and SVG.")] = None,
+    nearest: Annotated[str | None, typer.Option(help="Id of a document whose nearest ones are named.")] = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Report an allocation's overlap against similarity, entry load, collisions and cluster sizes."""
-    from simset_bench.simset.analysis import analyze, compare_pairs
-    from simset_bench.simset.store import read_stored
-    from simset_bench.training.run import load_documents
+    from simset_bench.simset.analysis import analyze, compare_pairs, sample_pairs
+    from simset_bench.simset.lookup import open_lookup
+    from simset_bench.simset.sampling import documents_by_number
+    from simset_bench.simset.update import nearest_to_document
 
-    stored = read_stored(allocation / "allocation.parquet" if allocation.is_dir() else allocation)
-    documents = load_documents(stored.corpus)
-    if tuple(document.id for document in documents) != stored.allocation.document_ids:
-        raise RequestError(
-            f"{allocation}: corpus {stored.corpus['corpus']} no longer has the documents it was made for"
-        )
-    pairs = compare_pairs(stored.allocation, documents)
-    found = asdict(analyze(stored.allocation, pairs))
+    path = allocation / "allocation.parquet" if allocation.is_dir() else allocation
+    lookup = open_lookup(path)
+    neighbours = nearest_to_document(path, nearest, NEIGHBOURS) if nearest is not None else []
+    opened = lookup.allocation()
+    sampled = np.unique(sample_pairs(lookup.manifest.documents)).tolist() or [0]
+    pairs = compare_pairs(opened, documents_by_number(lookup, sampled))
+    found = asdict(analyze(opened, pairs))
+    if nearest is not None:
+        found["nearest"] = [asdict(neighbour) for neighbour in neighbours]
     if plots:
         from simset_bench.simset.plots import save_plots
 
-        found["plots"] = [str(path) for path in save_plots(stored.allocation, pairs, plots)]
+        found["plots"] = [str(path) for path in save_plots(opened, pairs, plots)]
     if json_output:
-        print_json({"allocation": str(allocation), "strategy": stored.allocation.strategy, **found})
-    else:
-        _print_tables(found, stored.allocation.strategy)
+        print_json({"allocation": str(allocation), "strategy": opened.strategy, **found})
+        return
+    _print_tables(found, opened.strategy)
+    if neighbours:
+        stdout.print(neighbour_table(neighbours))
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _print_tables(found: dict[str, Any], strategy: str) -> None:
@@ -47,8 +59,7 @@ def _print_tables(found: dict[str, Any], strategy: str) -> None:
     figures = Table(box=None, pad_edge=False, show_header=False)
     for name, value in found.items():
         if not isinstance(value, list | tuple):
-            shown = "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-            figures.add_row(name.replace("_", " "), shown)
+            figures.add_row(name.replace("_", " "), _shown(value))
     stdout.print(f"allocation {strategy}")
     stdout.print(figures)
     table = Table(box=None, pad_edge=False, title="overlap by similarity", title_justify="left")

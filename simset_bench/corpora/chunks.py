@@ -14,7 +14,7 @@ from simset_bench.corpora.grouping import find_grouping
 from simset_bench.corpora.jsonl import SUFFIXES, line_records, parse_line
 from simset_bench.corpora.locations import files_at, is_compressed
 from simset_bench.corpora.mediawiki import Page, page_article
-from simset_bench.corpora.records import MOST_RAW, BadRecord, Record, flaw, good_articles
+from simset_bench.corpora.records import MOST_RAW, BadRecord, Record, flaw, good_articles, is_encodable
 from simset_bench.errors import RequestError
 
 # Bytes of text in a chunk: what one task holds in memory, several times over.
@@ -180,7 +180,7 @@ def _lines_as_articles(lines: Iterable[tuple[int, bytes]], path: Path) -> pa.Tab
     ids, texts, origins, reasons = list[str](), list[str](), list[str | None](), list[str | None]()
     for number, line in lines:
         found = parse_line(line, path, number)
-        if isinstance(found, dict) and _encodes(found):
+        if isinstance(found, dict) and all(is_encodable(value) for value in found.values() if value):
             ids.append(found["id"])
             texts.append(found["text"])
             origins.append(None)
@@ -192,14 +192,6 @@ def _lines_as_articles(lines: Iterable[tuple[int, bytes]], path: Path) -> pa.Tab
             origins.append(bad.origin)
             reasons.append(bad.reason)
     return pa.table([ids, texts, origins, reasons], schema=DOCUMENT_SCHEMA)
-
-
-def _encodes(fields: dict[str, str | None]) -> bool:
-    try:
-        "".join(value for value in fields.values() if value).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _half_pair(line: bytes, path: Path, number: int) -> BadRecord:

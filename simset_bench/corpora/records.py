@@ -1,6 +1,5 @@
 """Records of a corpus that cannot be used, beside the articles that can."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -9,8 +8,6 @@ from simset_bench.errors import RequestError
 
 # Characters of a bad record that are kept for whoever looks at it.
 MOST_RAW = 2000
-
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,15 @@ def flaw(article: Article) -> str | None:
         return f"article {article.id!r} has no text"
     for text in (article.id, article.title, article.topic or "", *(part.text for part in article.paragraphs)):
         # JSON can spell half a surrogate pair, at which tokenizers and Parquet stop much later.
-        if _HALF_PAIR.search(text):
+        if not is_encodable(text):
             return "undecodable, half of a surrogate pair such as \\ud83d"
     return None
+
+
+def is_encodable(text: str) -> bool:
+    """Whether UTF-8 can hold a text: it has no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

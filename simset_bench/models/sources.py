@@ -27,7 +27,7 @@ def cache_folder() -> Path:
     chosen = os.environ.get("SIMSET_BENCH_CACHE")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "simset-bench"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simset-bench"
 
 
 def smollm2_gguf() -> Path | None:
@@ -43,9 +43,9 @@ def is_here(preset: Preset) -> bool:
     """Whether a preset can be loaded now without a network."""
     if preset.source == "wheel":
         return smollm2_gguf() is not None
-    from simset_bench.models.hub import in_hub_cache
+    from simset_bench.models.hub import commit_in_cache
 
-    return in_hub_cache(preset.location)
+    return commit_in_cache(preset.location) is not None
 
 
 def local_choices() -> str:

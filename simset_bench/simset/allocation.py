@@ -10,7 +10,7 @@ from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError, unknown_name
 from simset_bench.simset.clusters import Clusters, cluster
 from simset_bench.simset.shingles import word_shingles
-from simset_bench.simset.signatures import mix64, signatures
+from simset_bench.simset.signatures import SEED_LIMIT, mix64, signatures
 
 # Clustering compares documents by at least this many hashes, whatever the number of entries a document.
 CLUSTER_HASHES = 128
@@ -22,12 +22,14 @@ PARTITIONS_BY = ("size", "length")
 class Allocation:
     """Entries of each document: `entries[d]` are indices in [0, num_entries), sorted, distinct, uint32.
 
+    `entries` may be a matrix mapped from disk, whose document_ids are then left out (see `lookup.Lookup`).
+
     `clusters` (documents,) uint32 number the groups that share entries; `merge_similarity` is that of the last two
     documents put into one group, None where every document is its own. `signatures` (documents, k) uint64 are those
     that a simset strategy drew entries from, else None.
     """
 
-    document_ids: tuple[str, ...]
+    document_ids: Sequence[str]
     clusters: np.ndarray
     entries: Sequence[np.ndarray]
     num_entries: int
@@ -85,10 +87,11 @@ def random_draw(unit: int, num_entries: int, entries_per_doc: int, seed: int) ->
 
 
 def partitions(units: Units, num_entries: int, _entries_per_doc: int, _seed: int, *, by: str = "size") -> Drawn:
-    """Disjoint contiguous blocks that use all entries up: of equal size, or proportional to the units' lengths.
+    """Disjoint contiguous blocks of equal size, or of sizes proportional to the units' lengths.
 
     Equal blocks have num_entries // units entries each, so k follows from the number of units and a rest stays
-    unused. By length the shares are rounded by largest remainder (Hamilton's method), at least 1 each.
+    unused. By length all entries are used up: shares are rounded by largest remainder (Hamilton's method), and a unit
+    whose share is below 1 gets 1 at the others' cost.
     Raises RequestError where a partition would be smaller than one entry.
     """
     count = len(units.lengths)
@@ -103,11 +106,14 @@ def partitions(units: Units, num_entries: int, _entries_per_doc: int, _seed: int
 
 
 def _proportional(lengths: np.ndarray, total: int) -> np.ndarray:
-    exact = lengths / lengths.sum() * (total - len(lengths))
+    exact = lengths / lengths.sum() * total
+    while (exact < 1).any():
+        large = exact > 1
+        exact = np.where(large, lengths / lengths[large].sum() * (total - (~large).sum()), 1.0)
     sizes = np.floor(exact).astype(int)
     largest_remainders = np.argsort(-(exact - sizes), kind="stable")
-    sizes[largest_remainders[: total - len(lengths) - sizes.sum()]] += 1
-    return sizes + 1
+    sizes[largest_remainders[: total - sizes.sum()]] += 1
+    return sizes
 
 
 def simset(units: Units, num_entries: int, entries_per_doc: int, seed: int, *, shingle_words: int) -> Drawn:
@@ -124,9 +130,10 @@ def simset(units: Units, num_entries: int, entries_per_doc: int, seed: int, *, s
 
 def check_divisible(num_entries: int, entries_per_doc: int) -> None:
     """Raise RequestError unless a memory of M entries can be cut into k equal blocks."""
-    if num_entries % entries_per_doc:
+    if rest := num_entries % entries_per_doc:
         raise RequestError(
-            f"--entries {num_entries} is not divisible by --entries-per-doc {entries_per_doc}, which simset needs"
+            f"--entries {num_entries} is not divisible by --entries-per-doc {entries_per_doc}, as simset needs it to "
+            f"be: use {num_entries - rest} or {num_entries - rest + entries_per_doc}"
         )
 
 
@@ -167,7 +174,7 @@ def allocate(
     A cluster is treated as one text: its shingles are its documents' together, its length the sum of theirs.
     Raises RequestError for an unknown strategy and for numbers that do not fit together, naming the options.
     """
-    check_request(strategy, num_entries, entries_per_doc, partition_by)
+    check_request(strategy, num_entries, entries_per_doc, seed, partition_by)
     _check_documents(documents)
     clusters = _cluster(documents, seed, num_clusters)
     members = [np.flatnonzero(clusters.labels == unit).tolist() for unit in range(int(clusters.labels.max()) + 1)]
@@ -199,7 +206,7 @@ def _cluster(documents: Sequence[Document], seed: int, num_clusters: int | None)
     return cluster(signatures(sets, CLUSTER_HASHES, seed), num_clusters)
 
 
-def check_request(strategy: str, num_entries: int, entries_per_doc: int, partition_by: str = "size") -> None:
+def check_request(strategy: str, num_entries: int, entries_per_doc: int, seed: int, partition_by: str = "size") -> None:
     """Raise RequestError for an unknown strategy and for numbers that no allocation can have, naming the options."""
     if strategy not in ALLOCATIONS:
         raise unknown_name("allocation", strategy, ALLOCATIONS)
@@ -210,6 +217,8 @@ def check_request(strategy: str, num_entries: int, entries_per_doc: int, partiti
             raise RequestError(f"{option} {value}: must be at least 1")
     if num_entries < entries_per_doc:
         raise RequestError(f"--entries {num_entries} are fewer than --entries-per-doc {entries_per_doc}")
+    if not 0 <= seed < SEED_LIMIT:
+        raise RequestError(f"--mem-seed {seed}: must be from 0 to {SEED_LIMIT - 1}")
 
 
 def _check_documents(documents: Sequence[Document]) -> None:

@@ -1,6 +1,6 @@
 """What an allocation does: overlap against similarity, load of the entries, collisions, clusters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -15,6 +15,7 @@ from simset_bench.simset.shingles import jaccard, word_shingles
 MOST_PAIRS = 20_000
 DEFAULT_SHINGLE_WORDS = 2
 _BINS = 10
+_COUNTED_TOGETHER = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Analysis:
     """Figures of one allocation.
 
     Loads count how many documents have an entry; `load_gini` is 0 for equal loads and near 1 where few entries serve
-    all. A collision is a pair of documents of different clusters that share an entry; `collisions_expected` is their
+    all. Means are None where there is no pair, the rank correlation (Spearman) also where all pairs are alike. A
+    collision is a pair of documents of different clusters that share an entry; `collisions_expected` is their
     number in the pairs seen, were entries drawn at random. `calibration` is over pairs of different clusters, a row
     for each band of similarity that has some: Jaccard (mean), overlap (mean), the number of pairs, and, under simset
     where every document is its own cluster, the overlap due by J + (1 - J) k / M.
@@ -56,8 +58,8 @@ class Analysis:
     pairs_seen: int
     pairs_possible: int
     shingle_words: int
-    mean_jaccard: float
-    mean_overlap: float
+    mean_jaccard: float | None
+    mean_overlap: float | None
     rank_correlation: float | None
     collisions_seen: int
     collisions_expected: float
@@ -67,6 +69,11 @@ class Analysis:
 def entry_loads(allocation: Allocation) -> np.ndarray:
     """How many documents have each entry: (num_entries,) int64."""
     loads = np.zeros(allocation.num_entries, dtype=np.int64)
+    if isinstance(allocation.entries, np.ndarray):
+        for start in range(0, len(allocation.entries), _COUNTED_TOGETHER):
+            part = allocation.entries[start : start + _COUNTED_TOGETHER]
+            loads += np.bincount(part.reshape(-1), minlength=allocation.num_entries)
+        return loads
     for entries in allocation.entries:
         loads[entries] += 1
     return loads
@@ -81,19 +88,25 @@ def gini(counts: np.ndarray) -> float:
     return float((2 * places - len(ordered) - 1) @ ordered / (len(ordered) * ordered.sum()))
 
 
-def compare_pairs(allocation: Allocation, documents: Sequence[Document], seed: int = 0) -> Pairs:
-    """Overlap and Jaccard similarity of all pairs, or of a sample drawn by `seed` where there are too many.
+def sample_pairs(count: int, seed: int = 0) -> np.ndarray:
+    """Numbers (pairs, 2) of all pairs of `count` documents, or of a sample drawn by `seed` where there are too many."""
+    if count * (count - 1) // 2 <= MOST_PAIRS:
+        return np.array(list(combinations(range(count), 2)), dtype=np.int64).reshape(-1, 2)
+    generator = np.random.default_rng(seed)
+    first = generator.integers(count, size=MOST_PAIRS)
+    return np.stack([first, (first + generator.integers(1, count, size=MOST_PAIRS)) % count], axis=1)
+
+
+def compare_pairs(
+    allocation: Allocation, documents: Sequence[Document] | Mapping[int, Document], seed: int = 0
+) -> Pairs:
+    """Overlap and Jaccard similarity of the pairs of `sample_pairs`; `documents` holds at least theirs, by number.
 
     Similarity is by the strategy's own word shingles, 2-shingles for strategies that have none.
     """
-    count = len(documents)
+    count = len(allocation.entries)
     possible = count * (count - 1) // 2
-    if possible <= MOST_PAIRS:
-        numbers = np.array(list(combinations(range(count), 2)), dtype=np.int64).reshape(-1, 2)
-    else:
-        generator = np.random.default_rng(seed)
-        first = generator.integers(count, size=MOST_PAIRS)
-        numbers = np.stack([first, (first + generator.integers(1, count, size=MOST_PAIRS)) % count], axis=1)
+    numbers = sample_pairs(count, seed)
     words = int(allocation.strategy[-1]) if allocation.strategy.startswith("simset") else DEFAULT_SHINGLE_WORDS
     shingles = {number: word_shingles(documents[number].text, words) for number in np.unique(numbers).tolist()}
     similar = [jaccard(shingles[a], shingles[b]) for a, b in numbers.tolist()]
@@ -119,7 +132,7 @@ def analyze(allocation: Allocation, pairs: Pairs) -> Analysis:
         int(sizes.max()),
         allocation.merge_similarity,
         allocation.num_entries,
-        float(np.mean([len(entries) for entries in allocation.entries])),
+        float(np.mean(_sizes(allocation, np.arange(len(allocation.entries))))),
         int(loads.min()),
         float(loads.mean()),
         int(loads.max()),
@@ -128,19 +141,26 @@ def analyze(allocation: Allocation, pairs: Pairs) -> Analysis:
         len(pairs.numbers),
         pairs.possible,
         pairs.shingle_words,
-        float(pairs.jaccard.mean()) if len(pairs.jaccard) else 0.0,
-        float(pairs.overlap.mean()) if len(pairs.overlap) else 0.0,
+        float(pairs.jaccard.mean()) if len(pairs.jaccard) else None,
+        float(pairs.overlap.mean()) if len(pairs.overlap) else None,
         float(stats.spearmanr(pairs.jaccard, pairs.overlap).statistic) if varied else None,
         int((pairs.overlap[apart] > 0).sum()),
-        float(sum(_chance(allocation, a, b) for a, b in pairs.numbers[apart].tolist())),
+        float(_chances(allocation, pairs.numbers[apart]).sum()),
         _calibration(allocation, pairs.jaccard[apart], pairs.overlap[apart]),
     )
 
 
-def _chance(allocation: Allocation, one: int, other: int) -> float:
-    """Chance that two random sets of these documents' sizes share an entry (hypergeometric)."""
-    sizes = len(allocation.entries[one]), len(allocation.entries[other])
-    return float(1 - stats.hypergeom.pmf(0, allocation.num_entries, *sizes))
+def _sizes(allocation: Allocation, numbers: np.ndarray) -> np.ndarray:
+    """How many entries documents have, by number."""
+    if isinstance(allocation.entries, np.ndarray):
+        return np.full(len(numbers), allocation.entries.shape[1])
+    return np.array([len(allocation.entries[number]) for number in numbers.tolist()], dtype=np.int64)
+
+
+def _chances(allocation: Allocation, numbers: np.ndarray) -> np.ndarray:
+    """Chance for each pair that two random sets of its documents' sizes share an entry (hypergeometric)."""
+    sizes = _sizes(allocation, numbers.reshape(-1)).reshape(-1, 2)
+    return stats.hypergeom.sf(0, allocation.num_entries, sizes[:, 0], sizes[:, 1])
 
 
 def _calibration(allocation: Allocation, jaccards: np.ndarray, overlaps: np.ndarray) -> tuple[dict[str, float], ...]:

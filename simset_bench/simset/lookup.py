@@ -15,11 +15,14 @@ import xxhash
 from simset_bench.console import note
 from simset_bench.errors import RequestError
 from simset_bench.files import write_json
-from simset_bench.simset.allocation import masks_of
+from simset_bench.simset.allocation import Allocation, masks_of
 from simset_bench.simset.store import Manifest, read_allocation, read_manifest, read_rows
 
 _SUFFIX = ".lookup"
-_ARRAYS = {"hashes": np.uint64, "rows": np.uint32, "clusters": np.uint32, "entries": np.uint32}
+_ARRAYS = ("hashes", "rows", "clusters", "entries")
+_SIMSET = ("simset1", "simset2", "simset3")
+# An allocation of more documents is looked up on disk.
+MOST_IN_MEMORY = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,13 @@ class Lookup:
         """Masks (batch, num_entries) bool of some documents, by number."""
         return masks_of(self.entries, documents, self.manifest.num_entries)
 
+    def allocation(self) -> Allocation:
+        """The same allocation without its ids and signatures, its arrays still mapped from disk."""
+        made = self.manifest
+        return Allocation(
+            (), self.clusters, self.entries, made.num_entries, made.strategy, made.seed, made.merge_similarity
+        )
+
     def ids_of(self, documents: Sequence[int]) -> list[str]:
         """Ids of documents by number, read from the file's row groups that hold them."""
         file = pq.ParquetFile(self.path)
@@ -71,21 +81,28 @@ def id_hashes(ids: Iterable[str]) -> np.ndarray:
 
 
 def open_lookup(path: Path) -> Lookup:
-    """Open an allocation file for lookups; its sidecar `PATH.lookup` is made, or made anew, where it is not the file's.
+    """Open an allocation file for lookups.
 
+    A large one has the sidecar `PATH.lookup`, which is made, or made anew, where it is not the file's. A small one, or
+    one where k differs between documents, is read into memory instead.
     Raises RequestError where the file is missing, damaged or foreign.
     """
     manifest = read_manifest(path)
+    if not has_sidecar(manifest):
+        whole = read_allocation(path)
+        hashes, order = _sorted_hashes(id_hashes(whole.document_ids), path)
+        return Lookup(path, manifest, whole.entries, whole.clusters, hashes, order)
     folder = lookup_folder(path)
     if not _fits(folder, manifest):
         note(f"{path}: making its index for lookups")
         write_lookup(path)
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS if name != "entries"}
-    if (folder / "entries.npy").is_file():
-        entries: Sequence[np.ndarray] = np.load(folder / "entries.npy", mmap_mode="r")
-    else:
-        entries = read_allocation(path).entries
-    return Lookup(path, manifest, entries, **arrays)
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+    return Lookup(path, manifest, **arrays)
+
+
+def has_sidecar(manifest: Manifest) -> bool:
+    """Whether an allocation is looked up in a sidecar, not in memory."""
+    return manifest.documents > MOST_IN_MEMORY and manifest.strategy in ("random", *_SIMSET)
 
 
 def lookup_folder(path: Path) -> Path:
@@ -103,12 +120,13 @@ def _fits(folder: Path, manifest: Manifest) -> bool:
 
 
 def write_lookup(path: Path) -> None:
-    """Make the index of an allocation file: whole or not at all.
+    """Make the sidecar of an allocation file that has one: whole or not at all.
 
-    Where k differs between documents, or all have all entries, the entries stay in the file, which is small then.
     Raises RequestError where two documents have one id.
     """
     manifest = read_manifest(path)
+    if not has_sidecar(manifest):
+        return
     folder, count = lookup_folder(path), manifest.documents
     work = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
@@ -116,32 +134,33 @@ def write_lookup(path: Path) -> None:
     try:
         hashes, start = np.empty(count, np.uint64), 0
         clusters = np.lib.format.open_memmap(work / "clusters.npy", "w+", np.uint32, (count,))
-        entries = None
+        shape = (count, manifest.entries_per_doc)
+        entries = np.lib.format.open_memmap(work / "entries.npy", "w+", np.uint32, shape)
         for part in read_rows(path, ("document", "cluster", "entries")):
             stop = start + len(part.ids)
             hashes[start:stop] = id_hashes(part.ids.to_pylist())
-            clusters[start:stop] = part.clusters
-            if isinstance(part.entries, np.ndarray):
-                if entries is None:
-                    shape = (count, part.entries.shape[1])
-                    entries = np.lib.format.open_memmap(work / "entries.npy", "w+", np.uint32, shape)
-                entries[start:stop] = part.entries
+            clusters[start:stop], entries[start:stop] = part.clusters, part.entries
             start = stop
-        order = np.argsort(hashes, kind="stable")
-        hashes = hashes[order]
-        same = np.flatnonzero(hashes[1:] == hashes[:-1])
-        if len(same):
-            raise RequestError(f"{path}: rows {order[same[0]] + 1} and {order[same[0] + 1] + 1} have the same id")
+        hashes, order = _sorted_hashes(hashes, path)
         np.save(work / "hashes.npy", hashes)
-        np.save(work / "rows.npy", order.astype(np.uint32))
-        for mapped in (clusters, entries):
-            if mapped is not None:
-                mapped.flush()
-        sizes = {name: (work / f"{name}.npy").stat().st_size for name in _ARRAYS if (work / f"{name}.npy").exists()}
+        np.save(work / "rows.npy", order)
+        clusters.flush()
+        entries.flush()
+        sizes = {name: (work / f"{name}.npy").stat().st_size for name in _ARRAYS}
         write_json(work / "lookup.json", {"content": manifest.content, "bytes": sizes})
         _replace_folder(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _sorted_hashes(hashes: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of ids in ascending order, and the numbers of their documents."""
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    same = np.flatnonzero(ordered[1:] == ordered[:-1])
+    if len(same):
+        raise RequestError(f"{path}: rows {order[same[0]] + 1} and {order[same[0] + 1] + 1} have the same id")
+    return ordered, order.astype(np.uint32)
 
 
 def _replace_folder(new: Path, old: Path) -> None:

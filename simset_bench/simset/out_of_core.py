@@ -35,7 +35,7 @@ from simset_bench.simset.store import Manifest, library_version
 
 # Documents in a part: what a rerun after a fault may have to do again.
 PART_DOCUMENTS = 1 << 16
-_PLAN = "plan.json"
+_PLAN, LOCK = "plan.json", ".lock"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def allocate_out_of_core(request: AllocationRequest, output: Path) -> Manifest:
     check_large(request)
     work = output.with_name(f".{output.name}.work")
     quarantine = Quarantine(output, request.max_bad)
-    with held_folder(work, f"--output {output}: another process is writing it"):
+    with held_folder(work, LOCK, f"--output {output}: another process is writing it"):
         parts = signed_parts(request, work, quarantine)
         made = put_together(request, parts, quarantine, work, output)
         write_lookup(output)
@@ -121,15 +121,14 @@ def _merged(
         compared[start : start + len(part.ids)] = part.signatures[-1]
         start += len(part.ids)
     clusters = cluster_out_of_core(compared, wanted, request.ray_address)
-    united = (
-        union_signatures(read_parts(parts, dropped), clusters, work) if shingle_words_of(request.strategy) else None
-    )
-    return clusters, united
+    if shingle_words_of(request.strategy) is None:
+        return clusters, None
+    return clusters, union_signatures(read_parts(parts, dropped), clusters, work)
 
 
 def check_large(request: AllocationRequest) -> None:
     """Raise RequestError for options that do not fit together, or that only the in-memory engine knows."""
-    check_request(request.strategy, request.num_entries, request.entries_per_doc)
+    check_request(request.strategy, request.num_entries, request.entries_per_doc, request.seed)
     if request.strategy == "partitioned":
         raise RequestError("--allocation partitioned is for corpora that fit into memory: use --engine datasketch")
     if shingle_words_of(request.strategy):

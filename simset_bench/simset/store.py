@@ -5,7 +5,8 @@ import hashlib
 import importlib.metadata
 import json
 import unicodedata
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ from simset_bench.simset.shingles import NORMALISATION
 from simset_bench.simset.signatures import SCHEME
 
 SCHEMA_VERSION = 2
-_KEY = b"simset_bench"
+_KEY, _CHECKSUM_KEY = b"simset_bench", b"simset_bench_crc32"
+COLUMNS = ("document", "cluster", "entries", "signature")
 _ROW_GROUP = 1 << 16
 
 
@@ -93,7 +95,11 @@ class AllocationWriter:
             packing = {"document": "zstd", "cluster": "zstd"}
             names = ("document", "cluster", "entries.list.element", "signature.list.element")
             self._writer = pq.ParquetWriter(
-                self._path, table.schema, use_dictionary=False, compression={n: packing.get(n, "none") for n in names}
+                self._path,
+                table.schema,
+                use_dictionary=False,
+                compression={name: packing.get(name, "none") for name in names},
+                write_page_checksum=True,
             )
         self._writer.write_table(table, row_group_size=_ROW_GROUP)
         for column in ("document", "cluster", "entries"):
@@ -105,7 +111,9 @@ class AllocationWriter:
         """Write the footer with the manifest, which is returned with the number of documents and the digest."""
         made = dataclasses.replace(manifest, documents=self.documents, content=self._digest.hexdigest())
         assert self._writer is not None
-        self._writer.add_key_value_metadata({_KEY: json.dumps(dataclasses.asdict(made), sort_keys=True).encode()})
+        how = json.dumps(dataclasses.asdict(made), sort_keys=True).encode()
+        # Parquet's own checksums leave out the metadata.
+        self._writer.add_key_value_metadata({_KEY: how, _CHECKSUM_KEY: _checksum(how)})
         self._writer.close()
         return made
 
@@ -156,16 +164,23 @@ def read_manifest(path: Path) -> Manifest:
     if not path.is_file():
         raise RequestError(f"{path}: there is no such allocation file")
     with _damage_as_request_error(path):
-        found = json.loads(pq.read_metadata(path).metadata[_KEY])
+        metadata = pq.read_metadata(path).metadata or {}
+        if _KEY not in metadata:
+            raise ValueError("it has no metadata of ours")
+        if metadata[_CHECKSUM_KEY] != _checksum(metadata[_KEY]):
+            raise ValueError("its metadata do not agree with their checksum")
+        found = json.loads(metadata[_KEY])
         if found["schema"] != SCHEMA_VERSION:
             raise RequestError(f"{path}: of schema {found['schema']}, this version reads schema {SCHEMA_VERSION}")
         return Manifest(**found | {"appended": tuple(found["appended"])})
 
 
-def read_rows(path: Path, columns: tuple[str, ...] = ("document", "cluster", "entries", "signature")) -> Iterator[Rows]:
+def read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> Iterator[Rows]:
     """The rows of an allocation file, a part at a time; columns that are not named are left empty."""
     with _damage_as_request_error(path):
-        for batch in pq.ParquetFile(path).iter_batches(_ROW_GROUP, columns=list(columns)):
+        for batch in pq.ParquetFile(path, page_checksum_verification=True).iter_batches(
+            _ROW_GROUP, columns=list(columns)
+        ):
             size, names = len(batch), batch.schema.names
             ids = batch["document"] if "document" in names else pa.nulls(size, pa.string())
             clusters = batch["cluster"].to_numpy() if "cluster" in names else np.empty(0, np.uint32)
@@ -191,9 +206,8 @@ def read_allocation(path: Path) -> Allocation:
             raise ValueError(f"{made.documents} rows expected")
         first = parts[0].entries
         if first is None:
-            entries: Any = np.broadcast_to(
-                np.arange(made.num_entries, dtype=np.uint32), (made.documents, made.num_entries)
-            )
+            every = np.arange(made.num_entries, dtype=np.uint32)
+            entries: Any = np.broadcast_to(every, (made.documents, made.num_entries))
         elif isinstance(first, list):
             entries = tuple(row for part in parts for row in part.entries or [])
         else:
@@ -211,6 +225,10 @@ def read_allocation(path: Path) -> Allocation:
         )
 
 
+def _checksum(how_made: bytes) -> bytes:
+    return str(zlib.crc32(how_made)).encode()
+
+
 @contextmanager
 def _damage_as_request_error(path: Path) -> Iterator[None]:
     try:
@@ -218,5 +236,5 @@ def _damage_as_request_error(path: Path) -> Iterator[None]:
     except RequestError:
         raise
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, IndexError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise RequestError(f"{path}: damaged, or not an allocation of simset-bench ({reason})") from error

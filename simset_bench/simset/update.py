@@ -22,7 +22,7 @@ from simset_bench.simset.assembly import find_duplicates, read_parts, rows_of_pa
 from simset_bench.simset.engine_daft import SCHEME as DAFT_SCHEME
 from simset_bench.simset.engine_daft import SignedChunk, Sketch, sign_texts
 from simset_bench.simset.lookup import Lookup, open_lookup, write_lookup
-from simset_bench.simset.out_of_core import AllocationRequest, signed_parts, write_parts
+from simset_bench.simset.out_of_core import LOCK, AllocationRequest, signed_parts, write_parts
 from simset_bench.simset.shingles import NORMALISATION, word_shingles
 from simset_bench.simset.signatures import SCHEME, signatures
 from simset_bench.simset.store import Manifest, library_version, read_manifest, read_rows
@@ -59,7 +59,7 @@ def append_documents(
     )
     work = output.with_name(f".{output.name}.append.work")
     quarantine = Quarantine(output, max_bad)
-    with held_folder(work, f"--output {output}: another process is adding to it"):
+    with held_folder(work, LOCK, f"--output {output}: another process is adding to it"):
         known = open_lookup(output).hashes
         if old.scheme == DAFT_SCHEME:
             parts = signed_parts(request, work, quarantine)

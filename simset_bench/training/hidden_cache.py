@@ -34,15 +34,18 @@ class HiddenCache:
         return padded.to(device)
 
 
-def fill_cache(base: Base, layer: int, segments: Sequence[Segment], disk: Path | None = None) -> HiddenCache:
+def fill_cache(
+    base: Base, layer: int, segments: Sequence[Segment], disk: Path | None = None, most_bytes: int | None = None
+) -> HiddenCache:
     """Run every segment up to and with block `layer` once.
 
-    Kept in memory up to a quarter of the machine's, beyond that in the memory-mapped file `disk`, which the caller
-    removes. Raises OSError when the disk is full.
+    Kept in memory up to `most_bytes` (None for a quarter of the machine's), beyond that on the disk, in a file without
+    a name that was made as `disk` and goes with the process. Raises OSError when the disk is full.
     """
     lengths = torch.tensor([len(segment.token_ids) for segment in segments])
     starts = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
-    states = _room(int(starts[-1]), base.width, base.dtype, disk)
+    in_memory = _quarter_of_memory() if most_bytes is None else most_bytes
+    states = _room(int(starts[-1]), base.width, base.dtype, disk, in_memory)
     by_length = sorted(range(len(segments)), key=lambda row: -len(segments[row].token_ids))
     for rows in track(_fill_batches(by_length, lengths.tolist()), "hidden states below the memory"):
         batch = collate(segments, rows, base.tokenizer.pad_token_id)
@@ -52,16 +55,23 @@ def fill_cache(base: Base, layer: int, segments: Sequence[Segment], disk: Path |
     return HiddenCache(states, starts)
 
 
-def _room(tokens: int, width: int, dtype: torch.dtype, disk: Path | None) -> Tensor:
+def _quarter_of_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+
+
+def _room(tokens: int, width: int, dtype: torch.dtype, disk: Path | None, in_memory: int) -> Tensor:
     size = tokens * width * dtype.itemsize
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if disk is None or size <= physical // 4:
+    if disk is None or size <= in_memory:
         return torch.empty(tokens, width, dtype=dtype)
-    note(f"hidden states of {tokens} tokens take {size / 1e9:.1f} GB: kept in {disk}")
-    with disk.open("wb") as handle:
-        # Reserved at once, so that a full disk is an error here and not a crash in mid-training.
-        os.posix_fallocate(handle.fileno(), 0, size)
-    return torch.from_file(str(disk), shared=True, size=tokens * width, dtype=dtype).view(tokens, width)
+    note(f"hidden states of {tokens} tokens take {size / 1e9:.1f} GB: kept on the disk of {disk.parent}")
+    try:
+        with disk.open("wb") as handle:
+            # Reserved at once, so that a full disk is an error here and not a crash in mid-training.
+            os.posix_fallocate(handle.fileno(), 0, size)
+        return torch.from_file(str(disk), shared=True, size=tokens * width, dtype=dtype).view(tokens, width)
+    finally:
+        # The mapping keeps the space for as long as it lives, and no longer, however the process ends.
+        disk.unlink(missing_ok=True)
 
 
 def _fill_batches(order: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:

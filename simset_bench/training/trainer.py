@@ -37,7 +37,7 @@ class TrainingData:
 
 
 def make_optimizer(memory: Memory, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over the memory's parameters; biases and the gate are not decayed."""
+    """AdamW over the memory's parameters; only matrices are decayed: not biases, gate and layer norm."""
     decayed = [parameter for parameter in memory.parameters() if parameter.ndim > 1]
     plain = [parameter for parameter in memory.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -65,7 +65,7 @@ def train_memory(
     """Train `memory` in place from `progress` on. `config.layer` is a block number.
 
     `save` is called after each step, to write a checkpoint when it is time; `after_epoch` when an epoch's metrics
-    are added to `progress.epochs`. Raises FloatingPointError when the loss is no longer finite.
+    are added to `progress.epochs`. Raises FloatingPointError when loss or gradient are no longer finite.
     """
     upper = UpperModel(base, int(config.layer))
     steps_an_epoch = math.ceil(len(data.segments) / config.batch_size)
@@ -78,10 +78,6 @@ def train_memory(
             for rows in epoch_batches(len(data.segments), config.batch_size, config.seed, epoch)[first:]:
                 rate = learning_rate(config, progress.step, steps)
                 sums = _step(upper, active, data, rows, config, optimizer, rate)
-                if not math.isfinite(sums["loss"]):
-                    raise FloatingPointError(
-                        f"the loss is {sums['loss']} at step {progress.step}: try a lower --lr or --grad-clip 1"
-                    )
                 for name, value in sums.items():
                     progress.sums[name] = progress.sums.get(name, 0.0) + value
                 progress.step += 1
@@ -116,7 +112,7 @@ def _step(
     optimizer: torch.optim.AdamW,
     rate: float,
 ) -> dict[str, float]:
-    """One step of L = L_CE + alpha * L_ind; returns sums over tokens for the epoch's metrics, and the loss."""
+    """One step of L = L_CE + alpha * L_ind; returns sums over tokens for the epoch's metrics."""
     device = upper.base.device
     batch = collate(data.segments, rows, upper.base.tokenizer.pad_token_id)
     mask = torch.from_numpy(data.mask_rows(batch.documents.tolist())).to(device)
@@ -124,17 +120,22 @@ def _step(
     cross_entropy, shares = batch_losses(upper, active, batch, hidden, mask, config.location)
     real = batch.real.to(device)
     induced = inductive_loss(shares, real, config.inductive_form)
-    # alpha 0 must be the unstructured loss to the bit, which adding 0 times a gradient need not be.
-    loss = cross_entropy.mean() + config.alpha * induced if config.alpha else cross_entropy.mean()
+    # A batch of segments of one token each has nothing to predict, and a mean of nothing would not be a number.
+    loss = cross_entropy.mean() if len(cross_entropy) else cross_entropy.sum()
+    if config.alpha:
+        # alpha 0 must be the unstructured loss to the bit, which adding 0 times a gradient need not be.
+        loss = loss + config.alpha * induced
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad()
     loss.backward()
-    if config.grad_clip:
-        torch.nn.utils.clip_grad_norm_(active.memory.parameters(), config.grad_clip)
+    norm = torch.nn.utils.clip_grad_norm_(active.memory.parameters(), config.grad_clip or math.inf)
+    if not torch.isfinite(norm + loss.detach()):
+        raise FloatingPointError(
+            f"loss {loss.item()}, gradient norm {norm.item()}: no longer finite, try a lower --lr or --grad-clip 1"
+        )
     optimizer.step()
     return {
-        "loss": loss.item(),
         "nll": cross_entropy.detach().double().sum().item(),
         "targets": float(len(cross_entropy)),
         "inductive_loss": induced.item() * real.sum().item(),
