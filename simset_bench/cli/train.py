@@ -22,7 +22,14 @@ def command(
     max_tokens: Annotated[int | None, typer.Option(help="Longer documents become segments of this [128].")] = None,
     layer: Annotated[str | None, typer.Option(help="Block number, or a fraction of the depth [0.75].")] = None,
     allocation: Annotated[
-        str | None, typer.Option(help="none, random, partitioned, simset1, simset2, simset3 [simset2].")
+        str | None,
+        typer.Option(help="none, random, partitioned, simset1 to 3, or a FILE.parquet of allocate [simset2]."),
+    ] = None,
+    shuffle_buffer: Annotated[
+        int | None, typer.Option(help="With a FILE.parquet: segments shuffled at a time [8192].")
+    ] = None,
+    cache_gigabytes: Annotated[
+        float | None, typer.Option(help="With a FILE.parquet: disk for hidden states below the memory [16].")
     ] = None,
     partition_by: Annotated[str | None, typer.Option(help="size or length, for partitioned [size].")] = None,
     alpha: Annotated[float | None, typer.Option(help="Weight of the inductive loss, 0 or more [1.0].")] = None,

@@ -20,6 +20,7 @@ from simset_bench.training.segments import NO_TARGET, Segment, collate
 # Erasing one document's entries is measured on at most this many others.
 OTHERS = 8
 BATCH = 8
+_SUMMED_TOGETHER = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,11 @@ def attribution_at_1(shares: np.ndarray, entries: Sequence[np.ndarray], document
 
     shares: (entries,) of the document; entries: those of every document, itself among them.
     """
-    held = np.array([shares[own].sum() for own in entries])
+    if isinstance(entries, np.ndarray):
+        parts = range(0, len(entries), _SUMMED_TOGETHER)
+        held = np.concatenate([shares[entries[start : start + _SUMMED_TOGETHER]].sum(axis=1) for start in parts])
+    else:
+        held = np.array([shares[own].sum() for own in entries])
     # Equal sets give equal sums up to the order of addition.
     first = held >= held.max() - 1e-9
     return float(first[document] / first.sum())

@@ -125,9 +125,9 @@ def _lists(entries: np.ndarray | list[np.ndarray] | None, count: int) -> pa.Arra
 
 
 def _fixed(values: np.ndarray | None, count: int) -> pa.Array:
-    """A column of fixed-size lists, of nulls where there are no values."""
+    """A column of fixed-size lists; of nulls, which Parquet has no fixed-size lists of, where there are no values."""
     if values is None:
-        return pa.nulls(count, pa.list_(pa.uint32(), 1))
+        return pa.nulls(count, pa.list_(pa.uint32()))
     matrix = np.ascontiguousarray(values, dtype=np.uint32)
     return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
 

@@ -13,6 +13,7 @@ import yaml
 
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
 from simset_bench.models.presets import DEFAULT_MODEL
+from simset_bench.simset.store import read_manifest
 
 INDUCTIVE_FORMS = ("log", "ratio")
 LOCATIONS = ("soft", "hard")
@@ -27,6 +28,8 @@ class TrainConfig:
 
     `layer` is a block number or a fraction of the depth; `num_docs` None takes the whole corpus, `num_clusters` None
     gives every document a memory of its own. `warmup` is a share of all steps in [0, 1); `grad_clip` 0 is off.
+    With an `allocation_file` its documents are streamed: shuffled `shuffle_buffer` segments at a time, their hidden
+    states cached on disk up to `cache_gigabytes` (10^9 bytes).
     """
 
     model: str = DEFAULT_MODEL
@@ -38,6 +41,9 @@ class TrainConfig:
     max_tokens: int = 128
     layer: str | int | float = 0.75
     allocation: str = "simset2"
+    allocation_file: str | None = None
+    shuffle_buffer: int = 8192
+    cache_gigabytes: float = 16.0
     partition_by: str = "size"
     alpha: float = 1.0
     inductive_form: str = "log"
@@ -97,15 +103,41 @@ def make_config(file: Path | None, **flags: Any) -> TrainConfig:
     """The configuration of a file (if any) with the flags that are not None laid over it, then checked."""
     chosen = read_config(file) if file else {}
     chosen |= {name: value for name, value in flags.items() if value is not None}
+    if str(chosen.get("allocation", "")).endswith(".parquet"):
+        chosen["allocation_file"] = chosen.pop("allocation")
+    if chosen.get("allocation_file"):
+        chosen = of_allocation_file(Path(chosen["allocation_file"])) | chosen
+        _check_fits(Path(chosen["allocation_file"]), chosen)
     config = TrainConfig(**chosen)
     check(config)
     return config
 
 
+def of_allocation_file(path: Path) -> dict[str, Any]:
+    """Options that an allocation file settles, by its manifest. Raises RequestError where it is missing or damaged."""
+    made = read_manifest(path)
+    return {
+        "allocation": made.strategy,
+        "entries": made.num_entries,
+        "entries_per_doc": made.entries_per_doc,
+        "mem_seed": made.seed,
+        **{name: made.corpus[name] for name in ("corpus", "group_by", "num_docs", "match_subjects")},
+    }
+
+
+def _check_fits(path: Path, chosen: dict[str, Any]) -> None:
+    made = of_allocation_file(path)
+    for name in ("allocation", "entries", "entries_per_doc"):
+        if chosen[name] != made[name]:
+            raise RequestError(f"{_flag(name)} {chosen[name]}: {path} was made with {made[name]}")
+    if chosen.get("num_clusters") is not None:
+        raise RequestError(f"--num-clusters {chosen['num_clusters']}: {path} settles the clusters (allocate merges)")
+
+
 def check(config: TrainConfig) -> None:
     """Raise RequestError for the first option out of its range, naming it, what was found and what is allowed."""
     at_least = {"num_docs": 1, "num_clusters": 1, "max_tokens": 2, "entries": 1, "entries_per_doc": 1}
-    at_least |= {"epochs": 1, "batch_size": 1, "mem_seed": 0, "seed": 0}
+    at_least |= {"shuffle_buffer": 1, "epochs": 1, "batch_size": 1, "mem_seed": 0, "seed": 0}
     for name, lowest in at_least.items():
         value = getattr(config, name)
         if value is not None and value < lowest:
@@ -113,7 +145,7 @@ def check(config: TrainConfig) -> None:
     for name in ("mem_seed", "seed"):
         if getattr(config, name) >= SEED_LIMIT:
             raise RequestError(f"{_flag(name)} {getattr(config, name)}: must be below {SEED_LIMIT}")
-    for name in ("alpha", "weight_decay", "grad_clip", "lr"):
+    for name in ("alpha", "weight_decay", "grad_clip", "lr", "cache_gigabytes"):
         value = getattr(config, name)
         if not math.isfinite(value) or value < 0:
             raise RequestError(f"{_flag(name)} {value}: must be a finite number, 0 or more")

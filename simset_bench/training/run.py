@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +24,39 @@ from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, load_memory, save_memory
 from simset_bench.models.sources import find_model
 from simset_bench.simset.allocation import Allocation, allocate
+from simset_bench.simset.lookup import open_lookup
 from simset_bench.simset.store import read_allocation, write_allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from simset_bench.training.config import TrainConfig, check, config_text, differences
 from simset_bench.training.hidden_cache import fill_cache
 from simset_bench.training.manifest import SCHEMA, git_commit, machine, versions
-from simset_bench.training.segments import Segment, check_lengths, segment_documents
-from simset_bench.training.trainer import TrainingData, make_optimizer, train_memory
+from simset_bench.training.prefix_cache import PrefixCache
+from simset_bench.training.segments import check_lengths, segment_documents
+from simset_bench.training.stream import StreamedData, report, stream_documents, survey
+from simset_bench.training.trainer import Data, TrainingData, make_optimizer, train_memory
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
+# A run that streamed its documents is asked about this many, the first ones.
+SAMPLED_DOCUMENTS = 1024
 _SECONDS_BETWEEN_METRICS = 1.0
 
 
 @dataclass(frozen=True)
 class Memorised:
-    """What a configuration memorises: documents, the allocation of entries to them, and their segments."""
+    """What a configuration memorises: how many documents, segments and tokens, and the hashes of what it is made of.
 
-    documents: list[Document]
-    allocation: Allocation
-    segments: list[Segment]
+    `write_allocation` writes the allocation of these documents to a path, `data` makes what is trained on, which may
+    use a folder for what does not fit into memory. `account` says afterwards what the data cost, for the manifest.
+    """
+
+    documents: int
+    segments: int
+    tokens: int
+    made_of: dict[str, str]
+    write_allocation: Callable[[Path], None]
+    data: Callable[[Path], Data]
+    account: Callable[[], dict[str, Any]] = dict
 
 
 def load_documents(options: TrainConfig | Mapping[str, Any]) -> list[Document]:
@@ -79,6 +95,8 @@ def train_run(
     # What can be wrong with a request is found before the model is loaded, which may take minutes.
     check(config)
     find_model(config.model)
+    if config.allocation_file is not None:
+        return _train_streamed(config, root, base, resume, overwrite, checkpoint_seconds)
     documents = load_documents(config)
     allocation = allocate(
         documents,
@@ -94,13 +112,75 @@ def train_run(
     folder = folders.run_folder(root, base.name, config)
     segments = segment_documents(documents, base.tokenizer, config.max_tokens)
     check_lengths(segments, getattr(base.model.config.get_text_config(), "max_position_embeddings", None), base.name)
-    memorised = Memorised(documents, allocation, segments)
+    loaded = base
+    memorised = Memorised(
+        len(documents),
+        len(segments),
+        sum(len(segment.token_ids) - segment.specials for segment in segments),
+        {"model": base.revision, "corpus": hash_documents(documents)},
+        lambda path: write_allocation(allocation, path, corpus_options(config)),
+        lambda folder: TrainingData(
+            segments, fill_cache(loaded, int(config.layer), segments, folder / folders.HIDDEN), allocation.mask
+        ),
+    )
     with folders.held(folder):
-        if _begin(folder, config, _made_of(base, documents), resume=resume, overwrite=overwrite):
+        if _begin(folder, config, memorised.made_of, resume=resume, overwrite=overwrite):
             _train_in(folder, config, base, memorised, checkpoint_seconds)
         else:
             note(f"already trained: {folder} (--overwrite trains it anew)")
     return folder
+
+
+def _train_streamed(
+    config: TrainConfig, root: Path, base: Base | None, resume: bool, overwrite: bool, checkpoint_seconds: float
+) -> Path:
+    """As `train_run`, the documents streamed and their entries looked up in the allocation file."""
+    lookup = open_lookup(Path(config.allocation_file or ""))
+    base = loaded = base or load_base(config.model, config.dtype, config.device)
+    num_docs = lookup.manifest.documents if config.num_docs is None else config.num_docs
+    clusters = min(num_docs, lookup.manifest.clusters)
+    config = resolved(dataclasses.replace(config, num_clusters=clusters), base, num_docs)
+    folder = folders.run_folder(root, base.name, config)
+    with folders.held(folder), tempfile.TemporaryDirectory(prefix=".survey.", dir=folder) as scratch:
+        surveyed = Path(scratch) / folders.ALLOCATION
+        found = survey(config, base, lookup, surveyed)
+        caches = list[PrefixCache]()
+
+        def data(work: Path) -> Data:
+            caches.append(PrefixCache(work, round(config.cache_gigabytes * 1e9), int(found.segments.sum())))
+            read = partial(stream_documents, config, lookup)
+            return StreamedData(found, read, loaded.tokenizer, caches[0], lookup.mask)
+
+        memorised = Memorised(
+            len(found.numbers),
+            int(found.segments.sum()),
+            found.tokens,
+            {
+                "model": base.revision,
+                "corpus": found.sha256,
+                "corpus_sample": hash_documents(_sample(config)),
+                "allocation_file": lookup.manifest.content,
+            },
+            partial(_move, surveyed),
+            data,
+            lambda: {"prefix_cache": caches[0].as_dict()},
+        )
+        if _begin(folder, config, memorised.made_of, resume=resume, overwrite=overwrite):
+            _train_in(folder, config, base, memorised, checkpoint_seconds)
+            report(caches[0])
+        else:
+            note(f"already trained: {folder} (--overwrite trains it anew)")
+    return folder
+
+
+def _move(source: Path, target: Path) -> None:
+    source.replace(target)
+
+
+def _sample(config: TrainConfig) -> list[Document]:
+    """The first documents of a streamed run, which evaluation asks about."""
+    lookup = open_lookup(Path(config.allocation_file or ""))
+    return [document for _, document in islice(stream_documents(config, lookup), SAMPLED_DOCUMENTS)]
 
 
 def corpus_options(config: TrainConfig) -> dict[str, Any]:
@@ -119,11 +199,6 @@ def resolved(config: TrainConfig, base: Base, num_docs: int) -> TrainConfig:
         dtype=str(base.dtype).removeprefix("torch."),
         device=str(base.device),
     )
-
-
-def _made_of(base: Base, documents: Sequence[Document]) -> dict[str, str]:
-    """Hashes of what a configuration only names, and which may be another under the same name on another day."""
-    return {"model": base.revision, "corpus": hash_documents(documents)}
 
 
 def _begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume: bool, overwrite: bool) -> bool:
@@ -161,11 +236,11 @@ def _check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) 
 
 
 def _train_in(folder: Path, config: TrainConfig, base: Base, memorised: Memorised, checkpoint_seconds: float) -> None:
-    write_allocation(memorised.allocation, folder / folders.ALLOCATION, corpus=corpus_options(config))
+    memorised.write_allocation(folder / folders.ALLOCATION)
     shape = MemoryShape(config.entries, base.width, config.activation, config.layer_norm, config.gate)
     memory = Memory(shape, torch.Generator().manual_seed(config.mem_seed)).to(base.device)
     optimizer = make_optimizer(memory, config)
-    made_of = _made_of(base, memorised.documents) | {"allocation": sha256_of_file(folder / folders.ALLOCATION)}
+    made_of = memorised.made_of | {"allocation": sha256_of_file(folder / folders.ALLOCATION)}
     checkpoint = folder / folders.CHECKPOINT
     progress = Progress(made_of=made_of)
     if checkpoint.is_file():
@@ -190,9 +265,8 @@ def _train_in(folder: Path, config: TrainConfig, base: Base, memorised: Memorise
             write_metrics(now)
             shown = time.monotonic()
 
-    cache = fill_cache(base, int(config.layer), memorised.segments, folder / folders.HIDDEN)
+    data = memorised.data(folder)
     progress.seconds += time.monotonic() - started
-    data = TrainingData(memorised.segments, cache, memorised.allocation.mask)
     train_memory(base, memory, data, config, optimizer, progress, save, after_epoch)
     write_metrics(progress)
     save_memory(memory, folder / folders.MEMORY)
@@ -202,7 +276,6 @@ def _train_in(folder: Path, config: TrainConfig, base: Base, memorised: Memorise
 
 def _write_manifest(folder: Path, config: TrainConfig, base: Base, memorised: Memorised, progress: Progress) -> None:
     """Written last: a folder with a manifest holds a finished run."""
-    segments = memorised.segments
     write_json(
         folder / folders.MANIFEST,
         {
@@ -210,9 +283,9 @@ def _write_manifest(folder: Path, config: TrainConfig, base: Base, memorised: Me
             "kind": "train",
             "model": base.name,
             "num_blocks": len(base.blocks),
-            "documents": len(memorised.documents),
-            "segments": len(segments),
-            "tokens": sum(len(segment.token_ids) - segment.specials for segment in segments),
+            "documents": memorised.documents,
+            "segments": memorised.segments,
+            "tokens": memorised.tokens,
             "steps": progress.step,
             "versions": versions(),
             "git_commit": git_commit(),
@@ -223,6 +296,7 @@ def _write_manifest(folder: Path, config: TrainConfig, base: Base, memorised: Me
                 "config": sha256_of_file(folder / folders.CONFIG),
             },
             "final": progress.epochs[-1],
+            **memorised.account(),
             "wall_seconds": round(progress.seconds, 3),
             **machine(base.device),
         },
@@ -236,7 +310,11 @@ def summary(folder: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A finished run with everything that evaluation asks of it, and the revision of the base it was trained on."""
+    """A finished run with everything that evaluation asks of it, and the revision of the base it was trained on.
+
+    `documents` are all, or the first SAMPLED_DOCUMENTS of a run that streamed its own; `allocation` has the entries
+    of all, and ids of these documents.
+    """
 
     folder: Path
     config: TrainConfig
@@ -254,9 +332,15 @@ def load_run(folder: Path) -> LoadedRun:
     run = folders.open_finished(folder)
     folders.check_hashes(folder)
     hashes = folders.read_manifest(folder)["hashes"]
-    documents = load_documents(run.config)
-    if hash_documents(documents) != hashes["corpus"]:
+    streamed = run.config.allocation_file is not None
+    documents = _sample(run.config) if streamed else load_documents(run.config)
+    if hash_documents(documents) != hashes["corpus_sample" if streamed else "corpus"]:
         raise RequestError(f"{folder}: corpus {run.config.corpus} is no longer what this run memorised")
-    allocation = read_allocation(folder / folders.ALLOCATION)
+    if streamed:
+        ids = tuple(document.id for document in documents)
+        opened = open_lookup(folder / folders.ALLOCATION).allocation()
+        allocation = dataclasses.replace(opened, document_ids=ids)
+    else:
+        allocation = read_allocation(folder / folders.ALLOCATION)
     memory = load_memory(folder / folders.MEMORY)
     return LoadedRun(folder, run.config, documents, allocation, memory, hashes["model"])

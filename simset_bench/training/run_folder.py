@@ -23,7 +23,7 @@ EVALUATIONS = "eval"
 LOCK = ".lock"
 
 # In the order in which they are removed: without its manifest a run is unfinished, without its configuration none.
-_CONTENTS = (MANIFEST, CHECKPOINT, MEMORY, METRICS, ALLOCATION, EVALUATIONS, CONFIG)
+_CONTENTS = (MANIFEST, CHECKPOINT, MEMORY, METRICS, ALLOCATION, f"{ALLOCATION}.lookup", EVALUATIONS, CONFIG)
 
 
 def run_folder(root: Path, model: str, config: TrainConfig) -> Path:

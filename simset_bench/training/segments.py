@@ -1,6 +1,6 @@
 """Documents as token segments, and segments as right-padded batches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,14 +48,20 @@ def segment_documents(
 
     Raises RequestError for a document that has nothing to predict: fewer than two tokens.
     """
-    found = []
-    for number, document in enumerate(documents):
-        texts = cut_text(document.text, tokenizer, max_tokens)
-        pieces = [_segment(number, piece, text, tokenizer) for piece, text in enumerate(texts)]
-        if sum(len(piece.token_ids) - piece.specials - 1 for piece in pieces) < 1:
-            raise RequestError(f"document {document.id!r} has fewer than two tokens: nothing can be memorised")
-        found += pieces
-    return found
+    return [
+        segment
+        for number, document in enumerate(documents)
+        for segment in segments_of(document, number, tokenizer, max_tokens)
+    ]
+
+
+def segments_of(document: Document, number: int, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> list[Segment]:
+    """Segments of one document, whose number they bear; cut and refused as `segment_documents` does."""
+    texts = cut_text(document.text, tokenizer, max_tokens)
+    pieces = [_segment(number, piece, text, tokenizer) for piece, text in enumerate(texts)]
+    if sum(len(piece.token_ids) - piece.specials - 1 for piece in pieces) < 1:
+        raise RequestError(f"document {document.id!r} has fewer than two tokens: nothing can be memorised")
+    return pieces
 
 
 def _segment(document: int, number: int, text: str, tokenizer: PreTrainedTokenizerBase) -> Segment:
@@ -78,7 +84,7 @@ def check_lengths(segments: Sequence[Segment], limit: int | None, model: str) ->
         )
 
 
-def collate(segments: Sequence[Segment], rows: Sequence[int], pad_id: int) -> Batch:
+def collate(segments: Sequence[Segment] | Mapping[int, Segment], rows: Sequence[int], pad_id: int) -> Batch:
     """The segments numbered `rows` as one batch on the CPU."""
     chosen = [segments[row] for row in rows]
     longest = max(len(segment.token_ids) for segment in chosen)

@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,16 +24,40 @@ from simset_bench.training.segments import Batch, Segment, collate, epoch_batche
 MaskRows = Callable[[Sequence[int]], np.ndarray]
 
 
+class Data(Protocol):
+    """What is memorised, in batches; an epoch's batches are a function of the configuration and its number.
+
+    `count` is the number of segments; `mask_rows` gives the masks (batch, entries) bool of a batch's documents.
+    """
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def mask_rows(self) -> MaskRows: ...
+
+    def batches(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[Batch, Tensor]]:
+        """Batches of an epoch from number `first` on, each with its hidden states below the memory on the device."""
+        ...
+
+
 @dataclass(frozen=True)
 class TrainingData:
-    """What is memorised: segments, their hidden states below the memory, and each document's entries.
-
-    `mask_rows` gives the masks (batch, entries) bool of a batch's documents.
-    """
+    """Data in memory: segments, their hidden states below the memory, and each document's entries."""
 
     segments: list[Segment]
     cache: HiddenCache
     mask_rows: MaskRows
+
+    @property
+    def count(self) -> int:
+        """Number of segments."""
+        return len(self.segments)
+
+    def batches(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[Batch, Tensor]]:
+        """Batches of an epoch in its random order; see `Data`."""
+        for rows in epoch_batches(self.count, config.batch_size, config.seed, epoch)[first:]:
+            yield collate(self.segments, rows, base.tokenizer.pad_token_id), self.cache.batch(rows, base.device)
 
 
 def make_optimizer(memory: Memory, config: TrainConfig) -> torch.optim.AdamW:
@@ -55,7 +79,7 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
 def train_memory(
     base: Base,
     memory: Memory,
-    data: TrainingData,
+    data: Data,
     config: TrainConfig,
     optimizer: torch.optim.AdamW,
     progress: Progress,
@@ -68,16 +92,17 @@ def train_memory(
     are added to `progress.epochs`. Raises FloatingPointError when loss or gradient are no longer finite.
     """
     upper = UpperModel(base, int(config.layer))
-    steps_an_epoch = math.ceil(len(data.segments) / config.batch_size)
+    steps_an_epoch = math.ceil(data.count / config.batch_size)
     steps = steps_an_epoch * config.epochs
     started = time.monotonic() - progress.seconds
     with attached(base.model, base.blocks[upper.layer], memory) as active, progress_bar() as bar:
         shown = bar.add_task("training", total=steps, completed=progress.step)
         while progress.step < steps:
             epoch, first = divmod(progress.step, steps_an_epoch)
-            for rows in epoch_batches(len(data.segments), config.batch_size, config.seed, epoch)[first:]:
+            for batch, hidden in data.batches(base, config, epoch, first):
                 rate = learning_rate(config, progress.step, steps)
-                sums = _step(upper, active, data, rows, config, optimizer, rate)
+                mask = torch.from_numpy(data.mask_rows(batch.documents.tolist())).to(base.device)
+                sums = _step(upper, active, batch, hidden, mask, config, optimizer, rate)
                 for name, value in sums.items():
                     progress.sums[name] = progress.sums.get(name, 0.0) + value
                 progress.step += 1
@@ -106,19 +131,16 @@ def _epoch_metrics(epoch: int, sums: dict[str, float], rate: float) -> dict[str,
 def _step(
     upper: UpperModel,
     active: AttachedMemory,
-    data: TrainingData,
-    rows: Sequence[int],
+    batch: Batch,
+    hidden: Tensor,
+    mask: Tensor,
     config: TrainConfig,
     optimizer: torch.optim.AdamW,
     rate: float,
 ) -> dict[str, float]:
     """One step of L = L_CE + alpha * L_ind; returns sums over tokens for the epoch's metrics."""
-    device = upper.base.device
-    batch = collate(data.segments, rows, upper.base.tokenizer.pad_token_id)
-    mask = torch.from_numpy(data.mask_rows(batch.documents.tolist())).to(device)
-    hidden = data.cache.batch(rows, device)
     cross_entropy, shares = batch_losses(upper, active, batch, hidden, mask, config.location)
-    real = batch.real.to(device)
+    real = batch.real.to(hidden.device)
     induced = inductive_loss(shares, real, config.inductive_form)
     # A batch of segments of one token each has nothing to predict, and a mean of nothing would not be a number.
     loss = cross_entropy.mean() if len(cross_entropy) else cross_entropy.sum()

@@ -1,0 +1,222 @@
+"""Documents that are streamed past the memory, with entries from an allocation file of any size."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from simset_bench.console import note, track
+from simset_bench.corpora.counterfact import read_facts
+from simset_bench.corpora.documents import Document
+from simset_bench.corpora.load import stream_corpus
+from simset_bench.corpora.records import BadRecord, refuse
+from simset_bench.errors import RequestError
+from simset_bench.files import whole_file
+from simset_bench.models.loading import Base
+from simset_bench.simset.lookup import Lookup
+from simset_bench.simset.store import AllocationWriter, Manifest, Rows
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.prefix_cache import PrefixCache
+from simset_bench.training.segments import Batch, Segment, check_lengths, collate, segments_of
+
+_TOGETHER = 1024
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one reading of a corpus found: of each document its number in the allocation and how many segments it has.
+
+    `numbers` and `segments` are (documents,) int64; `tokens` counts real tokens, `sha256` is of ids and texts as
+    `hash_documents` makes it.
+    """
+
+    numbers: np.ndarray
+    segments: np.ndarray
+    tokens: int
+    sha256: str
+
+
+def stream_documents(config: TrainConfig, lookup: Lookup) -> Iterator[tuple[int, Document]]:
+    """The documents of a configuration in their order, each with its number in the allocation.
+
+    Malformed records and duplicates that the allocation set aside are passed over.
+    Raises RequestError for a document that the allocation does not hold.
+    """
+    source = config.match_subjects
+    subjects = frozenset(fact.subject for fact in read_facts(source)) if source else None
+    tolerant = lookup.manifest.bad_records > 0
+    stream = stream_corpus(
+        config.corpus,
+        group_by=config.group_by,
+        match_subjects=subjects,
+        on_bad=_pass_over if tolerant else refuse,
+        unique=False,
+    )
+    seen = np.zeros(lookup.manifest.documents, dtype=bool)
+    count = 0
+    while batch := list(islice(stream, _TOGETHER)):
+        numbers = lookup.numbers_of([document.id for document in batch])
+        for number, document in zip(numbers.tolist(), batch, strict=True):
+            if number < 0:
+                raise RequestError(
+                    f"{lookup.path}: has no entries for document {document.id!r} of corpus {config.corpus} "
+                    "(allocate --append adds documents)"
+                )
+            if seen[number]:
+                if not tolerant:
+                    raise RequestError(f"corpus {config.corpus}: duplicate document id {document.id!r}")
+                continue
+            seen[number] = True
+            yield number, document
+            count += 1
+            if count == config.num_docs:
+                return
+
+
+def _pass_over(_bad: BadRecord) -> None:
+    return
+
+
+def survey(config: TrainConfig, base: Base, lookup: Lookup, allocation_file: Path) -> Survey:
+    """Read the corpus once: count segments, hash what is trained on, and write the allocation of these documents.
+
+    Raises RequestError for a document without entries, one that cannot be memorised, and fewer documents than asked.
+    """
+    numbers, counts, tokens, digest = list[int](), list[int](), 0, hashlib.sha256()
+    limit = getattr(base.model.config.get_text_config(), "max_position_embeddings", None)
+    with whole_file(allocation_file) as temporary:
+        writer, waiting = AllocationWriter(temporary), list[tuple[int, str]]()
+        for number, document in track(stream_documents(config, lookup), "counting segments", total=config.num_docs):
+            pieces = segments_of(document, number, base.tokenizer, config.max_tokens)
+            check_lengths(pieces, limit, base.name)
+            numbers.append(number)
+            counts.append(len(pieces))
+            tokens += sum(len(piece.token_ids) - piece.specials for piece in pieces)
+            for part in (document.id, document.text):
+                encoded = part.encode("utf-8", "surrogatepass")
+                digest.update(len(encoded).to_bytes(8, "little") + encoded)
+            waiting.append((number, document.id))
+            if len(waiting) == _TOGETHER:
+                writer.write(_rows(waiting, lookup))
+                waiting.clear()
+        if waiting:
+            writer.write(_rows(waiting, lookup))
+        if not numbers or (config.num_docs is not None and len(numbers) < config.num_docs):
+            raise RequestError(
+                f"--num-docs {config.num_docs}: corpus {config.corpus} has only {len(numbers)} documents"
+            )
+        made = lookup.manifest
+        writer.close(
+            Manifest(
+                made.strategy,
+                made.num_entries,
+                made.entries_per_doc,
+                made.seed,
+                made.scheme,
+                made.library,
+                {name: getattr(config, name) for name in ("corpus", "group_by", "num_docs", "match_subjects")},
+                clusters=len(np.unique(lookup.clusters[numbers])),
+                merge_similarity=made.merge_similarity,
+                bad_records=made.bad_records,
+                normalisation=made.normalisation,
+                unicode=made.unicode,
+            )
+        )
+    return Survey(np.array(numbers), np.array(counts), tokens, digest.hexdigest())
+
+
+def _rows(waiting: Sequence[tuple[int, str]], lookup: Lookup) -> Rows:
+    numbers = [number for number, _ in waiting]
+    ids = pa.array([identity for _, identity in waiting], pa.string())
+    if lookup.manifest.strategy == "none":
+        entries = None
+    elif isinstance(lookup.entries, np.ndarray):
+        entries = lookup.entries[numbers]
+    else:
+        entries = [lookup.entries[number] for number in numbers]
+    return Rows(ids, lookup.clusters[numbers], entries, None)
+
+
+def shuffled(count: int, buffer: int, seed: int, epoch: int) -> Iterator[int]:
+    """The numbers from 0 to before `count` in an order that a stream allows: a function of its arguments alone.
+
+    One of the next `buffer` numbers is drawn at a time, so that number n never comes before n - buffer + 1 others have.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    held = list(range(min(buffer, count)))
+    following = len(held)
+    while held:
+        place = int(generator.integers(len(held)))
+        yield held[place]
+        if following < count:
+            held[place] = following
+            following += 1
+        else:
+            held[place] = held[-1]
+            held.pop()
+
+
+@dataclass(frozen=True)
+class StreamedData:
+    """Segments of a corpus that is read anew in each epoch; memory holds the shuffle buffer and one batch.
+
+    `documents` opens the stream; `mask_rows` gives masks by numbers in the allocation. A batch is a function of seed,
+    epoch and its number, so that the number of finished steps is the position to go on from.
+    """
+
+    survey: Survey
+    documents: Callable[[], Iterator[tuple[int, Document]]]
+    tokenizer: PreTrainedTokenizerBase
+    cache: PrefixCache
+    mask_rows: Callable[[Sequence[int]], np.ndarray]
+
+    @property
+    def count(self) -> int:
+        """Number of segments."""
+        return int(self.survey.segments.sum())
+
+    def batches(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[Batch, Tensor]]:
+        """Batches of an epoch from number `first` on, those before it neither tokenised nor run."""
+        order = shuffled(self.count, config.shuffle_buffer, config.seed, epoch)
+        done = np.zeros(self.count, dtype=bool)
+        done[list(islice(order, first * config.batch_size))] = True
+        stream = self._segments(config.max_tokens, done)
+        held: dict[int, Segment] = {}
+        while rows := list(islice(order, config.batch_size)):
+            while not held.keys() >= set(rows):
+                row, segment = next(stream)
+                held[row] = segment
+            batch = collate(held, rows, base.tokenizer.pad_token_id)
+            for row in rows:
+                del held[row]
+            yield batch, self.cache.hidden(base, int(config.layer), batch, keep=epoch + 1 < config.epochs)
+
+    def _segments(self, max_tokens: int, done: np.ndarray) -> Iterator[tuple[int, Segment]]:
+        """Segments in the corpus's order with their numbers, without those that are done."""
+        start = 0
+        for place, (number, document) in enumerate(self.documents()):
+            if place == len(self.survey.segments) or number != self.survey.numbers[place]:
+                raise RequestError(f"document {document.id!r}: the corpus was changed while it was trained on")
+            stop = start + int(self.survey.segments[place])
+            if not done[start:stop].all():
+                pieces = segments_of(document, number, self.tokenizer, max_tokens)
+                if len(pieces) != stop - start:
+                    raise RequestError(f"document {document.id!r} was changed while it was trained on")
+                yield from ((start + piece.number, piece) for piece in pieces if not done[start + piece.number])
+            start = stop
+        raise RequestError("the corpus became shorter while it was trained on")
+
+
+def report(cache: PrefixCache) -> None:
+    """Say what the prefix cache did."""
+    made = cache.account
+    note(
+        f"prefix cache: {made.found} segments found, {made.computed} computed, {made.bytes_held / 1e9:.2f} GB held of "
+        f"{made.bytes_limit / 1e9:.2f} GB allowed, {made.without_room} times without room"
+    )
