@@ -40,7 +40,8 @@ def _block_output(base: Base, layer: int, input_ids: Tensor) -> Any:
     def leave(_block: nn.Module, _inputs: Any, output: Any) -> None:
         raise _Reached(output)
 
-    hook = base.blocks[layer].register_forward_hook(leave)
+    # First, so that a memory attached to this block has not been at its output yet.
+    hook = base.blocks[layer].register_forward_hook(leave, prepend=True)
     try:
         base.model(input_ids=input_ids, use_cache=False)
     except _Reached as reached:

@@ -35,6 +35,7 @@ class PrefixCache:
 
     def __init__(self, folder: Path, limit_bytes: int, segments: int) -> None:
         self.account = CacheAccount(bytes_limit=limit_bytes)
+        self.is_full = False
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as the cache is
         # Eight bytes a segment: where its states begin in the file, -1 for none.
         self._starts = torch.full((segments,), -1, dtype=torch.int64)
@@ -73,7 +74,8 @@ class PrefixCache:
     def _hold(self, row: int, states: Tensor) -> None:
         data = states.contiguous().view(torch.uint8).numpy().tobytes()
         held = self.account.bytes_held
-        if held + len(data) > self.account.bytes_limit:
+        self.is_full = self.is_full or held + len(data) > self.account.bytes_limit
+        if self.is_full:
             self.account.without_room += 1
             return
         try:
@@ -84,7 +86,7 @@ class PrefixCache:
             written = 0
         if written < len(data):
             note(f"prefix cache: the disk is full, going on with the {held / 1e9:.1f} GB that are held")
-            self.account.bytes_limit = held
+            self.is_full = True
             self.account.without_room += 1
             return
         self._starts[row] = held

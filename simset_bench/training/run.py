@@ -137,13 +137,14 @@ def _train_streamed(
     """As `train_run`, the documents streamed and their entries looked up in the allocation file."""
     lookup = open_lookup(Path(config.allocation_file or ""))
     base = loaded = base or load_base(config.model, config.dtype, config.device)
-    num_docs = lookup.manifest.documents if config.num_docs is None else config.num_docs
+    asked = config.num_docs
+    num_docs = lookup.manifest.documents if asked is None else asked
     clusters = min(num_docs, lookup.manifest.clusters)
     config = resolved(dataclasses.replace(config, num_clusters=clusters), base, num_docs)
     folder = folders.run_folder(root, base.name, config)
     with folders.held(folder), tempfile.TemporaryDirectory(prefix=".survey.", dir=folder) as scratch:
         surveyed = Path(scratch) / folders.ALLOCATION
-        found = survey(config, base, lookup, surveyed)
+        found = survey(dataclasses.replace(config, num_docs=asked), base, lookup, surveyed)
         caches = list[PrefixCache]()
 
         def data(work: Path) -> Data:

@@ -182,7 +182,25 @@ class StreamedData:
         return int(self.survey.segments.sum())
 
     def batches(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[Batch, Tensor]]:
-        """Batches of an epoch from number `first` on, those before it neither tokenised nor run."""
+        """Batches of an epoch from number `first` on, those before it neither tokenised nor trained on."""
+        if (epoch or first) and config.epochs > 1 and not self.cache.account.computed:
+            self._refill(base, config, epoch, first)
+        for batch in self._collated(base, config, epoch, first):
+            yield batch, self.cache.hidden(base, int(config.layer), batch, keep=epoch + 1 < config.epochs)
+
+    def _refill(self, base: Base, config: TrainConfig, epoch: int, first: int) -> None:
+        """Compute what the cache of the interrupted run held, in its batches.
+
+        A hidden state's last bits depend on the batch that it is computed in, and a resumed run must end with the
+        bytes of one that was never interrupted.
+        """
+        batches = self._collated(base, config, 0, 0)
+        for batch in track(batches if epoch else islice(batches, first), "filling the prefix cache again"):
+            if self.cache.is_full:
+                return
+            self.cache.hidden(base, int(config.layer), batch, keep=True)
+
+    def _collated(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[Batch]:
         order = shuffled(self.count, config.shuffle_buffer, config.seed, epoch)
         done = np.zeros(self.count, dtype=bool)
         done[list(islice(order, first * config.batch_size))] = True
@@ -195,7 +213,7 @@ class StreamedData:
             batch = collate(held, rows, base.tokenizer.pad_token_id)
             for row in rows:
                 del held[row]
-            yield batch, self.cache.hidden(base, int(config.layer), batch, keep=epoch + 1 < config.epochs)
+            yield batch
 
     def _segments(self, max_tokens: int, done: np.ndarray) -> Iterator[tuple[int, Segment]]:
         """Segments in the corpus's order with their numbers, without those that are done."""

@@ -66,7 +66,9 @@ def test_signatures_are_of_the_shingles_of_the_reference() -> None:
 
 def test_chunks_do_not_show_in_signatures(tmp_path: Path) -> None:
     path = tmp_path / "corpus.jsonl"
-    path.write_text("".join(json.dumps({"id": f"d{n}", "text": f"word{n} and {n * n} more"}) + "\n" for n in range(300)))
+    path.write_text(
+        "".join(json.dumps({"id": f"d{n}", "text": f"word{n} and {n * n} more"}) + "\n" for n in range(300))
+    )
     found = []
     for size in (100, 1000, 1 << 20):
         chunks = plan_chunks("jsonl", str(path), size)

@@ -1,0 +1,86 @@
+"""Adding to an allocation and asking it: by the same hashes, or not at all."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simset_bench.errors import RequestError
+from simset_bench.simset.engines import allocate_to_file
+from simset_bench.simset.out_of_core import AllocationRequest
+from simset_bench.simset.store import Manifest, read_allocation, read_manifest
+from simset_bench.simset.update import append_documents, check_same_hashes, nearest_to_document, nearest_to_text
+
+MakeCorpus = Callable[..., Path]
+
+pytest.importorskip("daft", reason="needs the extra `scale`")
+
+
+def options(path: Path) -> dict[str, object]:
+    return {"corpus": f"jsonl:{path}", "group_by": "article", "num_docs": None, "match_subjects": None}
+
+
+def allocated(path: Path, output: Path, engine: str, strategy: str = "simset1") -> Manifest:
+    return allocate_to_file(AllocationRequest(options(path), None, strategy, 512, 32, 5), output, engine)
+
+
+@pytest.mark.parametrize("engine", ["datasketch", "daft"])
+@pytest.mark.parametrize("strategy", ["simset1", "random", "none"])
+def test_appending_is_the_same_as_allocating_all(
+    engine: str, strategy: str, make_corpus: MakeCorpus, tmp_path: Path
+) -> None:
+    allocated(make_corpus(30), tmp_path / "all.parquet", engine, strategy)
+    allocated(make_corpus(20), tmp_path / "a.parquet", engine, strategy)
+    made = append_documents(tmp_path / "a.parquet", options(make_corpus(10, "new.jsonl", first=20)), None, 0)
+    one, other = read_allocation(tmp_path / "a.parquet"), read_allocation(tmp_path / "all.parquet")
+    assert one.document_ids == other.document_ids
+    assert (np.stack(list(one.entries)) == np.stack(list(other.entries))).all()
+    assert (one.clusters == other.clusters).all()
+    assert (made.documents, made.clusters, len(made.appended)) == (30, 30, 1)
+
+
+@pytest.mark.parametrize("engine", ["datasketch", "daft"])
+def test_documents_that_are_there_are_not_added_again(engine: str, make_corpus: MakeCorpus, tmp_path: Path) -> None:
+    output = tmp_path / "a.parquet"
+    allocated(make_corpus(20), output, engine)
+    before = output.read_bytes()
+    overlapping = options(make_corpus(10, "new.jsonl", first=15))
+    with pytest.raises(RequestError, match="5 malformed records are more than --max-bad 0"):
+        append_documents(output, overlapping, None, 0)
+    assert output.read_bytes() == before
+    made = append_documents(output, overlapping, None, 5)
+    assert (made.documents, made.bad_records) == (25, 5)
+
+
+def test_signatures_of_other_hashes_are_not_mixed(make_corpus: MakeCorpus, tmp_path: Path) -> None:
+    output = tmp_path / "a.parquet"
+    made = allocated(make_corpus(4), output, "datasketch")
+    check_same_hashes(output, made)
+    for changed in ({"scheme": "affine64"}, {"library": "datasketch 1.6.5"}, {"normalisation": "bytes"}):
+        with pytest.raises(RequestError, match=next(iter(changed))):
+            check_same_hashes(output, dataclasses.replace(made, **changed))
+
+
+@pytest.mark.parametrize("engine", ["datasketch", "daft"])
+def test_a_text_shares_the_memory_of_its_likes(engine: str, make_corpus: MakeCorpus, tmp_path: Path) -> None:
+    path, output = make_corpus(40), tmp_path / "a.parquet"
+    allocated(path, output, engine)
+    text = json.loads(path.read_text().split("\n")[12])["text"]
+    found = nearest_to_text(output, text.upper(), 3)
+    assert [neighbour.document for neighbour in found[:2]] == ["d12", "d13"]
+    assert (found[0].overlap, found[0].similarity) == (1.0, 1.0)
+    assert found[1].overlap > 0.7
+    assert nearest_to_document(output, "d12", 1)[0].document == "d13"
+
+
+def test_what_cannot_be_asked_or_added_is_said(make_corpus: MakeCorpus, tmp_path: Path) -> None:
+    output = tmp_path / "a.parquet"
+    allocated(make_corpus(4), output, "datasketch", "random")
+    with pytest.raises(RequestError, match="do not depend on its text"):
+        nearest_to_text(output, "some text", 3)
+    with pytest.raises(RequestError, match="holds no document 'nobody'"):
+        nearest_to_document(output, "nobody", 3)
+    assert read_manifest(output).documents == 4

@@ -1,0 +1,149 @@
+"""Streams: every segment once an epoch, within the buffer, from where a run stopped, with what it cost."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simset_bench.errors import RequestError
+from simset_bench.models.loading import Base
+from simset_bench.models.memory import Memory, MemoryShape, attached
+from simset_bench.models.split import hidden_states
+from simset_bench.simset.engines import allocate_to_file
+from simset_bench.simset.lookup import open_lookup
+from simset_bench.simset.out_of_core import AllocationRequest
+from simset_bench.simset.store import read_allocation
+from simset_bench.training.config import TrainConfig, make_config
+from simset_bench.training.run import load_run, summary, train_run
+from simset_bench.training.stream import shuffled, stream_documents
+
+
+@given(st.integers(0, 300), st.integers(1, 60), st.integers(0, 5), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_a_shuffled_stream_has_every_segment_once_and_within_the_buffer(
+    count: int, buffer: int, seed: int, epoch: int
+) -> None:
+    order = list(shuffled(count, buffer, seed, epoch))
+    assert sorted(order) == list(range(count))
+    assert all(number < place + buffer for place, number in enumerate(order))
+    assert order == list(shuffled(count, buffer, seed, epoch))
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    orders = {tuple(shuffled(100, 30, seed, epoch)) for seed in range(3) for epoch in range(3)}
+    assert len(orders) == 9
+
+
+@pytest.fixture
+def allocation_file(tiny_corpus: Path, tmp_path: Path) -> Path:
+    corpus = {"corpus": f"jsonl:{tiny_corpus}", "group_by": "article", "num_docs": None, "match_subjects": None}
+    allocate_to_file(AllocationRequest(corpus, None, "simset2", 64, 8, 0), tmp_path / "a.parquet", "datasketch")
+    return tmp_path / "a.parquet"
+
+
+def config_for(allocation_file: Path, model: Path, **changes: object) -> TrainConfig:
+    options: dict = {"model": str(model), "layer": "1", "epochs": 3, "batch_size": 8, "max_tokens": 24, "device": "cpu"}
+    return make_config(None, allocation=str(allocation_file), **options | {"shuffle_buffer": 5} | changes)
+
+
+def test_a_file_settles_what_it_was_made_with(allocation_file: Path, tiny_llama: Path) -> None:
+    config = config_for(allocation_file, tiny_llama)
+    assert (config.allocation, config.entries, config.entries_per_doc, config.num_docs) == ("simset2", 64, 8, None)
+    with pytest.raises(RequestError, match="--entries 128: .* was made with 64"):
+        config_for(allocation_file, tiny_llama, entries=128)
+
+
+def test_a_streamed_run_memorises_all_documents(allocation_file: Path, tiny_llama: Path, tmp_path: Path) -> None:
+    folder = train_run(config_for(allocation_file, tiny_llama, epochs=6, lr=1e-2), tmp_path / "outputs")
+    run, made = load_run(folder), summary(folder)
+    epochs = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert epochs[-1]["cross_entropy"] < epochs[0]["cross_entropy"] - 0.3
+    assert made["documents"] == len(run.documents) == 24
+    whole = read_allocation(allocation_file)
+    assert run.allocation.document_ids == whole.document_ids
+    assert all((one == other).all() for one, other in zip(run.allocation.entries, whole.entries, strict=True))
+
+
+@pytest.mark.parametrize("gigabytes", [1.0, 2e-4])
+def test_a_streamed_run_resumed_ends_with_the_bytes_of_one_never_interrupted(
+    gigabytes: float, allocation_file: Path, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_for(allocation_file, tiny_llama, cache_gigabytes=gigabytes)
+    straight = train_run(config, tmp_path / "straight")
+    batches, trainer = [], "simset_bench.training.trainer._step"
+    from simset_bench.training import trainer as module
+
+    step = module._step
+
+    def interrupted(*arguments: object) -> dict[str, float]:
+        batches.append(1)
+        if len(batches) == 11:
+            raise KeyboardInterrupt
+        return step(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trainer, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(config, tmp_path / "resumed", checkpoint_seconds=0)
+    monkeypatch.setattr(trainer, step)
+    resumed = train_run(config, tmp_path / "resumed", resume=True)
+    for name in ("memory.safetensors", "metrics.jsonl", "allocation.parquet"):
+        assert (straight / name).read_bytes() == (resumed / name).read_bytes()
+
+
+def test_a_cache_without_room_changes_cost_not_results(allocation_file: Path, tiny_llama: Path, tmp_path: Path) -> None:
+    folders = {}
+    for name, gigabytes in (("roomy", 1.0), ("tight", 20e-6), ("none", 0.0)):
+        folders[name] = train_run(config_for(allocation_file, tiny_llama, cache_gigabytes=gigabytes), tmp_path / name)
+    accounts = {name: summary(folder)["prefix_cache"] for name, folder in folders.items()}
+    segments = summary(folders["roomy"])["segments"]
+    assert accounts["roomy"]["found"] == 2 * segments
+    assert accounts["roomy"]["computed"] == segments
+    assert accounts["none"] == {
+        "found": 0, "computed": 3 * segments, "bytes_held": 0, "bytes_limit": 0, "without_room": 2 * segments
+    }  # fmt: skip
+    assert 0 < accounts["tight"]["bytes_held"] <= accounts["tight"]["bytes_limit"] == 20_000
+    assert 0 < accounts["tight"]["found"] < accounts["roomy"]["found"]
+    finals = [summary(folder)["final"]["cross_entropy"] for folder in folders.values()]
+    assert max(finals) - min(finals) < 1e-3
+
+
+def test_documents_without_entries_are_refused(
+    allocation_file: Path, tiny_corpus: Path, tiny_llama: Path, tmp_path: Path
+) -> None:
+    longer = tmp_path / "longer.jsonl"
+    longer.write_text(tiny_corpus.read_text() + '{"id": "newcomer", "text": "Nobody gave me any entries at all."}\n')
+    config = config_for(allocation_file, tiny_llama, corpus=f"jsonl:{longer}")
+    with pytest.raises(RequestError, match="no entries for document 'newcomer'"):
+        train_run(config, tmp_path / "outputs")
+
+
+def test_documents_have_their_numbers_in_the_allocation(allocation_file: Path, tiny_llama: Path) -> None:
+    lookup = open_lookup(allocation_file)
+    numbers = [number for number, _ in stream_documents(config_for(allocation_file, tiny_llama), lookup)]
+    assert (np.array(numbers) == np.arange(24)).all()
+
+
+def test_location_is_measured_on_a_streamed_run(
+    allocation_file: Path, tiny_llama: Path, tmp_path: Path, tiny_base: Callable[[str], object]
+) -> None:
+    from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+
+    folder = train_run(config_for(allocation_file, tiny_llama), tmp_path / "outputs")
+    found = evaluate_runs([folder], EvalRequest(("location",), limit=4))
+    assert found[0]["n"]["attribution_at_1"] == 4
+
+
+def test_hidden_states_below_a_memory_are_the_bare_models(tiny_base: Callable[[str], Base]) -> None:
+    base = tiny_base("llama")
+    ids = torch.arange(5, 25).view(2, 10)
+    bare = hidden_states(base, 1, ids)
+    memory = Memory(MemoryShape(32, base.width), torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        memory.down_weight.fill_(1.0)
+    with attached(base.model, base.blocks[1], memory):
+        assert (hidden_states(base, 1, ids) == bare).all()
