@@ -161,7 +161,8 @@ def _check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) 
 
 
 def _train_in(folder: Path, config: TrainConfig, base: Base, memorised: Memorised, checkpoint_seconds: float) -> None:
-    write_allocation(memorised.allocation, folder / folders.ALLOCATION, corpus=corpus_options(config))
+    corpus = corpus_options(config) | {"sha256": hash_documents(memorised.documents)}
+    write_allocation(memorised.allocation, folder / folders.ALLOCATION, corpus)
     shape = MemoryShape(config.entries, base.width, config.activation, config.layer_norm, config.gate)
     memory = Memory(shape, torch.Generator().manual_seed(config.mem_seed)).to(base.device)
     optimizer = make_optimizer(memory, config)
