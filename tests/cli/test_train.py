@@ -91,7 +91,7 @@ WRONG = [
     ),
     (["--layer", "1.5"], "--layer 1.5 is out of range"),
     (["--layer", "top"], "--layer 'top' is not a number"),
-    (["--entries-per-doc", "7"], "--entries 64 is not divisible by --entries-per-doc 7, which simset needs"),
+    (["--entries-per-doc", "7"], "--entries 64 is not divisible by --entries-per-doc 7"),
     (["--entries-per-doc", "128"], "--entries 64 are fewer than --entries-per-doc 128"),
     (["--allocation", "partitioned", "--entries", "3", "--entries-per-doc", "3"], "would be smaller than one entry"),
     (["--num-docs", "25"], "--num-docs 25: corpus jsonl:"),
