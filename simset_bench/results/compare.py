@@ -119,8 +119,8 @@ def _by_document(files: Sequence[str], measure: str) -> dict[str, tuple[float, f
     """Weighted sum of a measure and sum of weights for each document, over samples and files, sorted by document.
 
     A sample weighs as many as its tokens on a measure that is a mean over tokens, else 1. Empty where a file is missing
-    or damaged. Samples that are about no document go by what they share instead, their subject. Keys tell documents apart by what
-    was asked about them too: those of two corpora may bear the same names.
+    or damaged. Samples that are about no document go by what they share instead, their subject. Keys tell documents
+    apart by what was asked about them too: those of two corpora may bear the same names.
     """
     totals: dict[str, tuple[float, float]] = {}
     asked: dict[str, set[str]] = {}
