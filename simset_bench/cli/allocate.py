@@ -98,7 +98,7 @@ def _allocate(
     from simset_bench.simset.out_of_core import AllocationRequest
 
     if output.exists() and not overwrite:
-        raise RequestError(f"--output {output}: is already there (--overwrite replaces it, --append adds to it)")
+        raise RequestError(f"--output {output}: is already there (--overwrite replaces it), and --append adds to it")
     num_clusters, max_bad, ray, engine = how
     numbers = (chosen["entries"], chosen["entries_per_doc"], chosen["mem_seed"], num_clusters, max_bad, ray)
     request = AllocationRequest(options, _subjects(options), chosen["allocation"], *numbers)
@@ -114,7 +114,7 @@ def _subjects(options: dict[str, Any]) -> frozenset[str] | None:
 
 def _print_made(output: Path, made: Any, json_output: bool) -> None:
     if json_output:
-        print_json({"output": str(output), **asdict(made)})
+        print_json({"output": str(output), "allocation": made.strategy, **asdict(made)})
         return
     merged = f", merged down to similarity {made.merge_similarity:.3f}" if made.merge_similarity is not None else ""
     bad = f", {made.bad_records} malformed records in {output}.quarantine.jsonl" if made.bad_records else ""

@@ -1,6 +1,9 @@
 """The document: what is allocated entries, memorised, asked about and erased."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from simset_bench.files import sha256_of_texts
 
 
 @dataclass(frozen=True)
@@ -21,3 +24,8 @@ class Document:
     text: str
     topic: str | None = None
     questions: tuple[Question, ...] = ()
+
+
+def hash_documents(documents: Sequence[Document]) -> str:
+    """SHA-256 of ids and texts in their order."""
+    return sha256_of_texts([part for document in documents for part in (document.id, document.text)])

@@ -33,7 +33,7 @@ def files_at(location: str, suffixes: Sequence[str]) -> list[Path]:
             raise RequestError(f"{location}: no file matches this pattern")
     missing = [file for file in found if not file.is_file()]
     if missing:
-        raise RequestError(f"{missing[0]}: there is no such file")
+        raise RequestError(f"{missing[0]}: cannot be read (No such file or directory)")
     return sorted(found)
 
 

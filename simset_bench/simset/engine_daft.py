@@ -14,11 +14,10 @@ import pyarrow.compute as pc
 
 from simset_bench.corpora.chunks import Chunk, read_chunk
 from simset_bench.errors import RequestError, missing_extra
+from simset_bench.simset.signatures import DAFT_SCHEME
 from simset_bench.simset.words import spaced_words
 
-# Recorded with every allocation that Daft signed: signatures of another function cannot be compared with these.
-HASH_FUNCTION = "murmurhash3"
-SCHEME = f"daft-{HASH_FUNCTION}"
+HASH_FUNCTION = DAFT_SCHEME.removeprefix("daft-")
 # With more cores than this, what Python does for a chunk would be done by one at a time.
 _MOST_THREADS = 4
 

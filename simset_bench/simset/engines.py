@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from simset_bench.console import note
+from simset_bench.corpora.documents import hash_documents
 from simset_bench.corpora.load import load_corpus, stream_corpus
 from simset_bench.corpora.quarantine import Quarantine
 from simset_bench.corpora.records import BadRecord
@@ -46,7 +47,7 @@ def allocate_to_file(
     )
     numbers = (request.num_entries, request.entries_per_doc, request.seed, request.num_clusters)
     made = allocate(documents, request.strategy, *numbers, partition_by)
-    write_allocation(made, output, corpus, len(quarantine.records))
+    write_allocation(made, output, corpus | {"sha256": hash_documents(documents)}, len(quarantine.records))
     quarantine.close()
     return read_manifest(output)
 

@@ -29,8 +29,9 @@ from simset_bench.simset.allocation import (
 from simset_bench.simset.assembly import find_duplicates, read_parts, rows_of_parts, union_signatures, write_rows
 from simset_bench.simset.clusters import Clusters, check_num_clusters
 from simset_bench.simset.clusters_daft import cluster_out_of_core
-from simset_bench.simset.engine_daft import SCHEME, SignedChunk, Sketch, sign_chunks
+from simset_bench.simset.engine_daft import SignedChunk, Sketch, sign_chunks
 from simset_bench.simset.lookup import write_lookup
+from simset_bench.simset.signatures import DAFT_SCHEME
 from simset_bench.simset.store import Manifest, library_version
 
 # Documents in a part: what a rerun after a fault may have to do again.
@@ -89,7 +90,7 @@ def put_together(
         num_entries=request.num_entries,
         entries_per_doc=request.num_entries if request.strategy == "none" else request.entries_per_doc,
         seed=request.seed,
-        scheme=SCHEME,
+        scheme=DAFT_SCHEME,
         library=library_version("daft"),
         corpus=request.corpus,
         clusters=int(clusters.labels.max()) + 1,
@@ -200,7 +201,7 @@ def _state(location: str) -> list[int]:
 
 def _signing_options(request: AllocationRequest) -> list[Any]:
     sketches = [dataclasses.asdict(sketch) for sketch in sketches_of(request)]
-    return [request.corpus, sketches, request.seed, SCHEME, library_version("daft")]
+    return [request.corpus, sketches, request.seed, DAFT_SCHEME, library_version("daft")]
 
 
 def _read_json(path: Path) -> Any:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 from simset_bench.console import track
 from simset_bench.corpora.counterfact import read_facts
-from simset_bench.corpora.documents import Document
-from simset_bench.corpora.load import stream_corpus
+from simset_bench.corpora.documents import Document, hash_documents
+from simset_bench.corpora.load import load_corpus, stream_corpus
 from simset_bench.corpora.records import BadRecord, refuse
 from simset_bench.errors import RequestError
 from simset_bench.simset.lookup import Lookup
@@ -17,17 +18,19 @@ _LOOKED_UP_TOGETHER = 1024
 def documents_by_number(lookup: Lookup, numbers: Iterable[int]) -> dict[int, Document]:
     """The documents with these numbers; the corpora are streamed until all are found.
 
-    Raises RequestError where a corpus no longer has one of them.
+    Where the allocation was made in memory, all documents are read and given.
+    Raises RequestError where a corpus no longer has one of them, and where they are known to have changed.
     """
+    made = lookup.manifest
+    if "sha256" in made.corpus and not made.appended:
+        return _all_documents(lookup)
     wanted = set(numbers)
     found: dict[int, Document] = {}
     for corpus in (lookup.manifest.corpus, *lookup.manifest.appended):
-        source = corpus["match_subjects"]
-        subjects = frozenset(fact.subject for fact in read_facts(source)) if source else None
         stream = stream_corpus(
             corpus["corpus"],
             group_by=corpus["group_by"],
-            match_subjects=subjects,
+            match_subjects=_subjects(corpus),
             # Those that were set aside when the allocation was made are no news.
             on_bad=_pass_over if lookup.manifest.bad_records else refuse,
             unique=False,
@@ -44,6 +47,25 @@ def documents_by_number(lookup: Lookup, numbers: Iterable[int]) -> dict[int, Doc
         f"{lookup.path}: corpus {lookup.manifest.corpus['corpus']} no longer has the documents it was made for, "
         f"such as {missing!r}"
     )
+
+
+def _all_documents(lookup: Lookup) -> dict[int, Document]:
+    corpus = lookup.manifest.corpus
+    documents = load_corpus(
+        corpus["corpus"],
+        group_by=corpus["group_by"],
+        num_docs=corpus["num_docs"],
+        match_subjects=_subjects(corpus),
+        on_bad=_pass_over if lookup.manifest.bad_records else refuse,
+    )
+    if hash_documents(documents) != corpus["sha256"]:
+        raise RequestError(f"{lookup.path}: corpus {corpus['corpus']} no longer has the documents it was made for")
+    return dict(enumerate(documents))
+
+
+def _subjects(corpus: dict[str, Any]) -> frozenset[str] | None:
+    source = corpus["match_subjects"]
+    return frozenset(fact.subject for fact in read_facts(source)) if source else None
 
 
 def _pass_over(_bad: BadRecord) -> None:

@@ -20,7 +20,7 @@ from simset_bench.errors import RequestError
 from simset_bench.files import whole_file
 from simset_bench.simset.allocation import Allocation
 from simset_bench.simset.shingles import NORMALISATION
-from simset_bench.simset.signatures import SCHEME
+from simset_bench.simset.signatures import DAFT_SCHEME, SCHEME
 
 SCHEMA_VERSION = 2
 _KEY, _CHECKSUM_KEY = b"simset_bench", b"simset_bench_crc32"
@@ -33,8 +33,9 @@ class Manifest:
     """How an allocation was made; it stands in the metadata of its file.
 
     `scheme` names the hash functions, `library` what computed them, `normalisation` and `unicode` how words were found:
-    signatures that differ in one of these cannot be compared. `corpus` holds the options of the corpus, `appended`
-    those of corpora that were added later. `content` is the SHA-256 of all rows.
+    signatures that differ in one of these cannot be compared. `corpus` holds the options of the corpus, and the
+    `sha256` of its documents where they were in memory, `appended` the options of corpora that were added later.
+    `content` is the SHA-256 of all rows.
     """
 
     strategy: str
@@ -170,8 +171,11 @@ def read_manifest(path: Path) -> Manifest:
         if metadata[_CHECKSUM_KEY] != _checksum(metadata[_KEY]):
             raise ValueError("its metadata do not agree with their checksum")
         found = json.loads(metadata[_KEY])
-        if found["schema"] != SCHEMA_VERSION:
-            raise RequestError(f"{path}: of schema {found['schema']}, this version reads schema {SCHEMA_VERSION}")
+        if found["schema"] != SCHEMA_VERSION or found["scheme"] not in (SCHEME, DAFT_SCHEME):
+            raise RequestError(
+                f"{path}: of schema {found['schema']} and scheme {found['scheme']}, this version reads "
+                f"schema {SCHEMA_VERSION} and schemes {SCHEME} and {DAFT_SCHEME}"
+            )
         return Manifest(**found | {"appended": tuple(found["appended"])})
 
 
@@ -197,8 +201,21 @@ def _values(column: pa.Array) -> np.ndarray | list[np.ndarray] | None:
     return [np.array(row, dtype=np.uint32) for row in column.to_pylist()]
 
 
+@dataclass(frozen=True)
+class StoredAllocation:
+    """An allocation, and the options of the corpus that it was made for, as its manifest has them."""
+
+    allocation: Allocation
+    corpus: dict[str, Any]
+
+
 def read_allocation(path: Path) -> Allocation:
-    """A whole allocation in memory. Raises RequestError where the file is missing, damaged or foreign."""
+    """The whole allocation of a file in memory; raises as `read_stored` does."""
+    return read_stored(path).allocation
+
+
+def read_stored(path: Path) -> StoredAllocation:
+    """A whole allocation file in memory. Raises RequestError where it is missing, damaged or foreign."""
     made = read_manifest(path)
     parts = list(read_rows(path))
     with _damage_as_request_error(path):
@@ -213,7 +230,7 @@ def read_allocation(path: Path) -> Allocation:
         else:
             entries = np.concatenate([part.entries for part in parts])
         signed = parts[0].signatures is not None
-        return Allocation(
+        allocation = Allocation(
             tuple(identity for part in parts for identity in part.ids.to_pylist()),
             np.concatenate([part.clusters for part in parts]),
             entries,
@@ -223,6 +240,7 @@ def read_allocation(path: Path) -> Allocation:
             made.merge_similarity,
             np.concatenate([part.signatures for part in parts]).astype(np.uint64) if signed else None,
         )
+    return StoredAllocation(allocation, made.corpus)
 
 
 def _checksum(how_made: bytes) -> bytes:

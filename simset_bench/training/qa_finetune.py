@@ -3,6 +3,7 @@
 A base LM completes a prompt with likely text rather than with what it knows. The recipe is the same for every run.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -65,7 +66,9 @@ def qa_finetuned(
     LoRA (arXiv 2106.09685) of rank 8 on every linear map of the blocks, AdamW, two passes in batches of 8; loss on
     the answer and the line feed that ends it. `memory_at_work` attaches the run's memory, frozen, for the training.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        # peft says that GPT-2's weights lie the other way round, and calls what transformers is about to rename.
+        warnings.simplefilter("ignore")
         torch.manual_seed(seed)
         config = LoraConfig(r=RANK, lora_alpha=SCALE, target_modules="all-linear", task_type="CAUSAL_LM")
         adapted = get_peft_model(base.model, config)

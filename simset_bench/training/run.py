@@ -4,7 +4,7 @@ import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -15,10 +15,10 @@ import torch
 
 from simset_bench.console import note
 from simset_bench.corpora.counterfact import read_facts
-from simset_bench.corpora.documents import Document
+from simset_bench.corpora.documents import Document, hash_documents
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
-from simset_bench.files import sha256_of_file, sha256_of_texts, write_json, write_text
+from simset_bench.files import sha256_of_file, write_json, write_text
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, load_memory, save_memory
@@ -72,11 +72,6 @@ def load_documents(options: TrainConfig | Mapping[str, Any]) -> list[Document]:
     )
 
 
-def hash_documents(documents: Sequence[Document]) -> str:
-    """SHA-256 of ids and texts in their order."""
-    return sha256_of_texts([part for document in documents for part in (document.id, document.text)])
-
-
 def train_run(
     config: TrainConfig,
     root: Path,
@@ -118,7 +113,7 @@ def train_run(
         len(segments),
         sum(len(segment.token_ids) - segment.specials for segment in segments),
         {"model": base.revision, "corpus": hash_documents(documents)},
-        lambda path: write_allocation(allocation, path, corpus_options(config)),
+        lambda path: write_allocation(allocation, path, corpus_options(config) | {"sha256": hash_documents(documents)}),
         lambda folder: TrainingData(
             segments, fill_cache(loaded, int(config.layer), segments, folder / folders.HIDDEN), allocation.mask
         ),
