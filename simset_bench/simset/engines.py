@@ -31,8 +31,8 @@ def allocate_to_file(
         raise unknown_name("--engine", chosen, ENGINES)
     if request.ray_address is not None and chosen != "daft":
         raise RequestError(f"--ray {request.ray_address}: is for --engine daft, not {chosen}")
-    note(f"engine {chosen}" + ("" if engine else ", chosen by the corpus's size"))
     if chosen == "daft":
+        note("engine daft" + ("" if engine else f": more than {MOST_IN_MEMORY} documents"))
         if not importlib.util.find_spec("daft"):
             raise missing_extra("daft", "--engine daft")
         return allocate_out_of_core(request, output)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from simset_bench.errors import RequestError
@@ -78,7 +79,7 @@ class AllocationWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writer: pq.ParquetWriter | None = None
-        self._digest = hashlib.sha256()
+        self._digest = _ContentDigest()
         self.documents = 0
 
     def write(self, rows: Rows) -> None:
@@ -103,9 +104,7 @@ class AllocationWriter:
                 write_page_checksum=True,
             )
         self._writer.write_table(table, row_group_size=_ROW_GROUP)
-        for column in ("document", "cluster", "entries"):
-            for buffer in pa.concat_arrays(table[column].chunks).buffers():
-                self._digest.update(buffer or b"")
+        self._digest.update(rows)
         self.documents += len(table)
 
     def close(self, manifest: Manifest) -> Manifest:
@@ -117,6 +116,31 @@ class AllocationWriter:
         self._writer.add_key_value_metadata({_KEY: how, _CHECKSUM_KEY: _checksum(how)})
         self._writer.close()
         return made
+
+
+class _ContentDigest:
+    """SHA-256 of rows, the same in whatever parts they come."""
+
+    def __init__(self) -> None:
+        self._columns = [hashlib.sha256() for _ in range(4)]
+
+    def update(self, rows: Rows) -> None:
+        ids = rows.ids.cast(pa.large_string())
+        lengths = pc.binary_length(ids).to_numpy(zero_copy_only=False)
+        entries = [] if rows.entries is None else [np.asarray(own, dtype=np.uint32) for own in rows.entries]
+        if isinstance(rows.entries, np.ndarray):
+            entries = [np.ascontiguousarray(rows.entries, dtype=np.uint32)]
+        parts = (
+            "".join(ids.to_pylist()).encode(),
+            lengths.astype(np.int64).tobytes(),
+            rows.clusters.astype(np.uint32).tobytes(),
+            b"".join(own.tobytes() for own in entries),
+        )
+        for column, part in zip(self._columns, parts, strict=True):
+            column.update(part)
+
+    def hexdigest(self) -> str:
+        return hashlib.sha256(b"".join(column.digest() for column in self._columns)).hexdigest()
 
 
 def _lists(entries: np.ndarray | list[np.ndarray] | None, count: int) -> pa.Array:
@@ -182,9 +206,10 @@ def read_manifest(path: Path) -> Manifest:
 def read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> Iterator[Rows]:
     """The rows of an allocation file, a part at a time; columns that are not named are left empty."""
     with _damage_as_request_error(path):
-        for batch in pq.ParquetFile(path, page_checksum_verification=True).iter_batches(
-            _ROW_GROUP, columns=list(columns)
-        ):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        if tuple(file.schema_arrow.names) != COLUMNS:
+            raise ValueError("its columns are not those written")
+        for batch in file.iter_batches(_ROW_GROUP, columns=list(columns)):
             size, names = len(batch), batch.schema.names
             ids = batch["document"] if "document" in names else pa.nulls(size, pa.string())
             clusters = batch["cluster"].to_numpy() if "cluster" in names else np.empty(0, np.uint32)
@@ -219,8 +244,11 @@ def read_stored(path: Path) -> StoredAllocation:
     made = read_manifest(path)
     parts = list(read_rows(path))
     with _damage_as_request_error(path):
-        if sum(len(part.ids) for part in parts) != made.documents:
-            raise ValueError(f"{made.documents} rows expected")
+        digest = _ContentDigest()
+        for part in parts:
+            digest.update(part)
+        if digest.hexdigest() != made.content:
+            raise ValueError("its rows are not those written")
         first = parts[0].entries
         if first is None:
             every = np.arange(made.num_entries, dtype=np.uint32)

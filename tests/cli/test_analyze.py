@@ -59,7 +59,7 @@ def test_the_table_shows_overlap_against_similarity_load_collisions_and_clusters
 def test_plots_are_written_where_told_and_named(run: Run, file: Path, tmp_path: Path) -> None:
     shown = run(file, "--plots", tmp_path / "plots")
     written = sorted(path.name for path in (tmp_path / "plots").iterdir())
-    assert written == ["clusters.png", "load.png", "overlap.png"]
+    assert written == [f"{name}.{form}" for name in ("clusters", "load", "overlap") for form in ("png", "svg")]
     assert all(str(tmp_path / "plots" / name) in shown.stdout for name in written)
 
 

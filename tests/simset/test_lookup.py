@@ -20,7 +20,7 @@ def _write(path: Path, documents: int, seed: int, ids: list[str] | None = None) 
     names = pa.array(ids or [f"document {number}" for number in range(documents)])
     writer = AllocationWriter(path)
     writer.write(Rows(names, np.arange(documents, dtype=np.uint32), entries, None))
-    writer.close(Manifest("simset2", ENTRIES, K, 0, "scheme", "library", {}, clusters=documents))
+    writer.close(Manifest("simset2", ENTRIES, K, 0, "affine32", "library", {}, clusters=documents))
     return entries
 
 

@@ -2,6 +2,7 @@ import struct
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -29,14 +30,19 @@ def chunks_of_png(content: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize(("strategy", "count"), [("simset2", 24), ("none", 1), ("partitioned", 2)])
-def test_plots_are_whole_png_files(tiny_documents: list[Document], tmp_path: Path, strategy: str, count: int) -> None:
+def test_plots_are_whole_png_and_svg_files(
+    tiny_documents: list[Document], tmp_path: Path, strategy: str, count: int
+) -> None:
     documents = tiny_documents[:count]
     allocation = allocate(documents, strategy, 64, 8, 0)
     folder = tmp_path / "new" / "plots"
     paths = save_plots(allocation, compare_pairs(allocation, documents), folder)
-    assert [path.name for path in paths] == ["overlap.png", "load.png", "clusters.png"]
+    names = ("overlap", "load", "clusters")
+    assert [path.name for path in paths] == [f"{name}.{form}" for name in names for form in ("png", "svg")]
     assert sorted(folder.iterdir()) == sorted(paths)
-    for path in paths:
+    for path in paths[1::2]:
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")
+    for path in paths[::2]:
         kinds = chunks_of_png(path.read_bytes())
         assert (kinds[0], kinds[-1]) == (b"IHDR", b"IEND")
         width, height = struct.unpack(">II", path.read_bytes()[16:24])

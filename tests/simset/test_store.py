@@ -117,6 +117,6 @@ def test_a_failed_write_leaves_the_old_file(file: Path, allocation: Allocation) 
 
 
 def test_how_it_was_made_stands_in_the_file(file: Path) -> None:
-    made = json.loads(pq.read_schema(file).metadata[b"simset_bench"])
+    made = json.loads(pq.read_metadata(file).metadata[b"simset_bench"])
     assert (made["strategy"], made["seed"], made["num_entries"], made["documents"]) == ("simset2", 5, 64, 24)
     assert made["scheme"] == "affine32"

@@ -54,7 +54,7 @@ def config_for(allocation_file: Path, model: Path, **changes: object) -> TrainCo
 def test_a_file_settles_what_it_was_made_with(allocation_file: Path, tiny_llama: Path) -> None:
     config = config_for(allocation_file, tiny_llama)
     assert (config.allocation, config.entries, config.entries_per_doc, config.num_docs) == ("simset2", 64, 8, None)
-    with pytest.raises(RequestError, match="--entries 128: .* was made with 64"):
+    with pytest.raises(RequestError, match=r"--entries 128: .* was made with 64"):
         config_for(allocation_file, tiny_llama, entries=128)
 
 
