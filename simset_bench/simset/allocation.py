@@ -1,6 +1,6 @@
 """Which memory entries belong to which document: the strategies, by their names on the command line."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -55,7 +55,7 @@ def masks_of(entries: Sequence[np.ndarray], documents: Sequence[int], num_entrie
 class Units:
     """What entries are drawn for: one text and one length in words for each cluster, in the clusters' order."""
 
-    shingle_sets: Callable[[int], list[set[str]]]
+    shingle_sets: Callable[[int], Iterable[set[str]]]
     lengths: np.ndarray
 
 
@@ -177,11 +177,13 @@ def allocate(
     check_request(strategy, num_entries, entries_per_doc, seed, partition_by)
     _check_documents(documents)
     clusters = _cluster(documents, seed, num_clusters)
-    members = [np.flatnonzero(clusters.labels == unit).tolist() for unit in range(int(clusters.labels.max()) + 1)]
+    by_unit = np.argsort(clusters.labels, kind="stable")
+    members = [group.tolist() for group in np.split(by_unit, np.cumsum(np.bincount(clusters.labels))[:-1])]
     lengths = np.array([sum(len(documents[d].text.split()) for d in group) for group in members])
 
-    def shingle_sets(words: int) -> list[set[str]]:
-        return [set().union(*(word_shingles(documents[d].text, words) for d in group)) for group in members]
+    def shingle_sets(words: int) -> Iterator[set[str]]:
+        # One at a time: all sets together take many times the memory of the texts.
+        return (set().union(*(word_shingles(documents[d].text, words) for d in group)) for group in members)
 
     draw = ALLOCATIONS[strategy]
     if strategy == "partitioned":
@@ -202,7 +204,7 @@ def allocate(
 def _cluster(documents: Sequence[Document], seed: int, num_clusters: int | None) -> Clusters:
     if num_clusters is None or num_clusters == len(documents):
         return Clusters(np.arange(len(documents), dtype=np.uint32), None)
-    sets = [word_shingles(document.text, CLUSTER_SHINGLE_WORDS) for document in documents]
+    sets = (word_shingles(document.text, CLUSTER_SHINGLE_WORDS) for document in documents)
     return cluster(signatures(sets, CLUSTER_HASHES, seed), num_clusters)
 
 
