@@ -1,0 +1,105 @@
+"""Chunks: read one by one in any size, they hold what the corpus holds."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from simset_bench.corpora.chunks import plan_chunks, read_chunk
+from simset_bench.corpora.documents import Document
+from simset_bench.corpora.load import load_corpus, stream_corpus
+from simset_bench.corpora.records import BadRecord
+from simset_bench.corpora.staging import stage
+from simset_bench.errors import RequestError
+
+_LINES = st.lists(
+    st.one_of(
+        st.fixed_dictionaries(
+            {"text": st.text(st.characters(exclude_categories=["Cs"]), max_size=12)},
+            optional={"title": st.text("ab", max_size=3), "id": st.one_of(st.text("xy", max_size=4), st.integers(0, 9))},
+        ).map(json.dumps),
+        st.sampled_from(["", "{", "[]", '{"text": 3}', '{"txt": "x"}', '{"text": "\\ud83d"}', "é"]),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(lines=_LINES, size=st.integers(1, 200), group_by=st.sampled_from(["article", "paragraph"]))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_chunks_hold_the_documents_and_the_bad_records_of_a_stream(
+    lines: list[str], size: int, group_by: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "corpus.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    bad: list[BadRecord] = []
+    documents = list(stream_corpus(f"jsonl:{path}", group_by=group_by, on_bad=bad.append, unique=False))
+    chunks = plan_chunks("jsonl", str(path), size)
+    assert chunks is not None
+    table = pa.concat_tables([read_chunk(chunk, group_by) for chunk in chunks]).to_pylist()
+    good = [row for row in table if row["reason"] is None]
+    assert [row["id"] for row in good] == [document.id for document in documents]
+    if group_by == "paragraph":
+        assert [row["text"] for row in good] == [document.text for document in documents]
+    found = [(row["origin"], row["reason"]) for row in table if row["reason"] is not None]
+    assert found == [(record.origin, record.reason) for record in bad]
+
+
+def _parquet(path: Path, rows: int, group: int) -> list[Document]:
+    columns = {"id": list(range(rows)), "text": [f"text {n}\n\nmore" if n % 7 else "" for n in range(rows)]}
+    pq.write_table(pa.table(columns), path, row_group_size=group)
+    return list(stream_corpus(f"parquet:{path}", on_bad=lambda _bad: None))
+
+
+@pytest.mark.parametrize("size", [1, 500, 1 << 20])
+def test_parquet_is_cut_between_row_groups(size: int, tmp_path: Path) -> None:
+    documents = _parquet(tmp_path / "a.parquet", 100, 9)
+    chunks = plan_chunks("parquet", str(tmp_path), size)
+    assert chunks is not None
+    table = pa.concat_tables([read_chunk(chunk, "article") for chunk in chunks]).to_pylist()
+    assert [row["id"] for row in table if row["reason"] is None] == [document.id for document in documents]
+    bad = [row for row in table if row["reason"] is not None]
+    assert [row["origin"] for row in bad] == [f"{tmp_path / 'a.parquet'}, row {n + 1}" for n in range(0, 100, 7)]
+
+
+def test_a_row_group_too_large_to_hold_is_not_cut(tmp_path: Path) -> None:
+    _parquet(tmp_path / "a.parquet", 2000, 2000)
+    assert plan_chunks("parquet", str(tmp_path / "a.parquet"), 100) is None
+
+
+def test_compressed_lines_are_laid_down_and_read_the_same(tmp_path: Path) -> None:
+    data = "".join(json.dumps({"id": f"d{n}", "text": f"text {n}"}) + "\n" for n in range(50)).encode()
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(data[:1000]) + gzip.compress(data[1000:]))
+    with pa.output_stream(tmp_path / "b.jsonl.zst", compression="zstd") as packed:
+        packed.write(data.replace(b'"d', b'"e'))
+    assert plan_chunks("jsonl", str(tmp_path)) is None
+    folder = tmp_path / "work"
+    folder.mkdir()
+    chunks = stage(f"jsonl:{tmp_path}/*.jsonl.*", "article", None, None, folder)
+    table = pa.concat_tables([read_chunk(chunk, "article") for chunk in chunks])
+    assert table["id"].to_pylist() == [f"{letter}{n}" for letter in "de" for n in range(50)]
+    assert [document.id for document in load_corpus(f"jsonl:{tmp_path}")] == table["id"].to_pylist()
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_a_cut_compressed_file_is_named(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.jsonl.{suffix}"
+    with pa.output_stream(path, compression={"gz": "gzip", "zst": "zstd"}[suffix]) as packed:
+        packed.write("".join(json.dumps({"text": f"{n * n}"}) + "\n" for n in range(5000)).encode())
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(RequestError, match="damaged after line"):
+        load_corpus(f"jsonl:{path}")
+
+
+def test_columns_that_hold_no_text_are_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"txt": ["a"]}), tmp_path / "a.parquet")
+    with pytest.raises(RequestError, match=r"no column `text` \(did you mean 'txt'\?\)"):
+        plan_chunks("parquet", str(tmp_path / "a.parquet"))
+    pq.write_table(pa.table({"text": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(RequestError, match="column `text` must hold strings, it holds int64"):
+        load_corpus(f"parquet:{tmp_path / 'a.parquet'}")
