@@ -18,7 +18,7 @@ from simset_bench.corpora.records import MOST_RAW, BadRecord, Record, flaw, good
 from simset_bench.errors import RequestError
 
 # Bytes of text in a chunk: what one task holds in memory, several times over.
-CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 4 << 20
 
 DOCUMENT_SCHEMA = pa.schema(
     [
@@ -70,7 +70,7 @@ def _parquet_chunks(files: list[Path], chunk_bytes: int) -> list[Chunk] | None:
         row = first = 1
         for number in range(file.num_row_groups):
             group = file.metadata.row_group(number)
-            if group.total_byte_size > 16 * chunk_bytes:
+            if group.total_byte_size > 64 * chunk_bytes:
                 return None
             size, row = size + group.total_byte_size, row + group.num_rows
             if size >= chunk_bytes or number == file.num_row_groups - 1:

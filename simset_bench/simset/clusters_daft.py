@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from simset_bench.console import note, track
 from simset_bench.simset.clusters import BAND_ROWS, Clusters, check_num_clusters
-from simset_bench.simset.engine_daft import load_daft, use_runner
+from simset_bench.simset.engine_daft import MOST_PARTITIONS, load_daft, use_runner
 from simset_bench.simset.signatures import mix64
 
 # Documents whose keys of one band are grouped at a time; bounds the memory of the shuffle.
@@ -90,7 +90,7 @@ def _buckets(
         tasks = [representatives[start : start + _TASK_ROWS] for start in starts]
         plan = daft.from_arrow(pa.table({"task": pa.array(tasks, pa.large_list(pa.int64()))}))
         if ray_address is not None:
-            plan = plan.into_partitions(len(tasks))
+            plan = plan.into_partitions(min(len(tasks), MOST_PARTITIONS))
         plan = plan.select(banded(daft.col("task")).alias("pair")).explode("pair")
         plan = plan.select(daft.col("pair").get("key").alias("key"), daft.col("pair").get("document").alias("document"))
         plan = plan.groupby("key").agg(daft.col("document").list_agg().alias("documents"))

@@ -20,6 +20,8 @@ from simset_bench.simset.words import spaced_words
 HASH_FUNCTION = DAFT_SCHEME.removeprefix("daft-")
 # With more cores than this, what Python does for a chunk would be done by one at a time.
 _MOST_THREADS = 4
+# Enough to keep a large cluster at work; each costs its scheduler something.
+MOST_PARTITIONS = 512
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def sign_chunks(
     plan = daft.from_arrow(pa.table({"task": pa.array(tasks, task)}))
     if ray_address is not None:
         # A table made here would be one partition, and one worker's.
-        plan = plan.into_partitions(len(tasks))
+        plan = plan.into_partitions(min(len(tasks), MOST_PARTITIONS))
     read = _reader(daft, chunks, group_by)
     plan = plan.select(daft.col("task").get("number").alias("chunk"), read(daft.col("task")).alias("row"))
     plan = plan.explode("row")

@@ -8,7 +8,7 @@ from datasketch import MinHash
 # Signatures of different schemes cannot be compared: allocation files record this name, and another is refused.
 SCHEME = "affine32"
 # Those that Daft computes, see `engine_daft`.
-DAFT_SCHEME = "daft-murmurhash3"
+DAFT_SCHEME = "daft-xxhash3_64"
 
 # datasketch draws its hash functions from a generator that takes 32 bits.
 SEED_LIMIT = 1 << 32
