@@ -76,7 +76,8 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
         first = runs.setdefault(run["identity"], run)
         if first is not run:
             left_out.append(LeftOut(folder, f"a copy of {first['run']}, counted once"))
-        for path in sorted((folder / "eval").glob("*.json")):
+        # A name that starts with a dot is of a file that a killed command did not finish.
+        for path in sorted((folder / "eval").glob("[!.]*.json")):
             if (first["run"], path.name) in evaluated:
                 continue
             try:
