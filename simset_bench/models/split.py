@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import hidden_of
+from simset_bench.models.packing import CannotPack, Packing, attending_within, pack
 
 
 class _Reached(Exception):
@@ -49,11 +50,16 @@ def _block_output(base: Base, layer: int, input_ids: Tensor) -> Any:
 @contextmanager
 def _forward_replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
     # Set on the instance, so that the class and the module's place in the model stay as they are.
+    # A large model's blocks may already have a forward of their own there, from accelerate.
+    former = module.__dict__.get("forward")
     module.forward = forward
     try:
         yield
     finally:
-        del module.forward
+        if former is None:
+            del module.forward
+        else:
+            module.forward = former
 
 
 def _passes_through(*inputs: Any, **options: Any) -> Any:
@@ -78,6 +84,7 @@ class UpperModel:
         output = _block_output(base, layer, probe)
         self._extra_outputs: int | None = None if isinstance(output, Tensor) else len(output) - 1
         self.head_is_linear = self._logits_are_the_heads(probe)
+        self.packs = self._packs()
 
     def logits(self, hidden: Tensor, input_ids: Tensor, positions: Tensor) -> Tensor:
         """Logits (chosen, vocabulary) at `positions` (batch, tokens) bool; `hidden` is (batch, tokens, width)."""
@@ -99,6 +106,27 @@ class UpperModel:
 
         with self._only_above(hidden), _forward_replaced(self.head, keep):
             self.base.model(input_ids=input_ids, use_cache=False)
+        return seen[0]
+
+    def packed_final(self, hidden: Tensor, packing: Packing, positions: Tensor) -> Tensor:
+        """`final_hidden` of segments laid end to end: `hidden` (tokens, width), `positions` (tokens,) bool or indices.
+
+        Only where `packs` says that this model's attention can be kept within segments.
+        """
+        ids = torch.zeros_like(packing.position_ids)[None]
+        seen: list[Tensor] = []
+
+        def keep(final: Tensor) -> Tensor:
+            seen.append(final[0, positions])
+            return final[..., :1]
+
+        with (
+            self._only_above(hidden[None]),
+            _forward_replaced(self.head, keep),
+            attending_within(self.base.model, packing),
+        ):
+            # The ids only give the pass its length: what is below the memory does not run.
+            self.base.model(input_ids=ids, position_ids=packing.position_ids[None], use_cache=False)
         return seen[0]
 
     @contextmanager
@@ -126,3 +154,22 @@ class UpperModel:
         final = self.final_hidden(hidden, probe, everywhere)
         logits = self.logits(hidden, probe, everywhere)
         return torch.allclose(self.head(final).float(), logits.float(), rtol=1e-3, atol=1e-3)
+
+    @torch.no_grad()
+    def _packs(self) -> bool:
+        """Whether two segments in one packed row come out as they do padded."""
+        if not self.head_is_linear:
+            return False
+        lengths, width, device = (7, 12), self.base.width, self.base.device
+        generator = torch.Generator().manual_seed(0)
+        packed = torch.randn(sum(lengths), width, generator=generator).to(device, self.base.dtype)
+        packing = pack(lengths, device)
+        real = packing.padded(torch.ones(sum(lengths), dtype=torch.bool, device=device))
+        ids = torch.zeros(real.shape, dtype=torch.int64, device=device)
+        expected = self.final_hidden(packing.padded(packed), ids, real)
+        try:
+            found = self.packed_final(packed, packing, torch.ones_like(packing.slots, dtype=torch.bool))
+        except (CannotPack, TypeError, KeyError, IndexError, RuntimeError, ValueError):
+            return False
+        tolerance = 1e-3 if self.base.dtype == torch.float32 else 5e-2
+        return torch.allclose(found.float(), expected.float(), rtol=tolerance, atol=tolerance)

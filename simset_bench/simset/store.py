@@ -5,10 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasketch
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from simset_bench.errors import RequestError
 from simset_bench.files import whole_file
@@ -32,6 +29,10 @@ def write_allocation(allocation: Allocation, path: Path, corpus: dict[str, Any])
 
     How it was made stands in the file's metadata; equal allocations give equal bytes.
     """
+    import datasketch
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     every = allocation.strategy == "none"
     table = pa.table(
         {
@@ -60,6 +61,9 @@ def write_allocation(allocation: Allocation, path: Path, corpus: dict[str, Any])
 
 def read_stored(path: Path) -> StoredAllocation:
     """Read a file of `write_allocation`. Raises RequestError where it is missing, damaged or foreign."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     if not path.is_file():
         raise RequestError(f"{path}: there is no such allocation file")
     try:

@@ -16,9 +16,17 @@ _PACKAGES = ("torch", "transformers", "safetensors", "datasketch", "numpy", "lm_
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of simset-bench and of every library that can change a result."""
+    """Versions of Python, of simset-bench and of every installed library that can change a result."""
     found = {"python": platform.python_version(), "simset-bench": simset_bench.__version__}
-    return found | {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return found | {name: version for name in _PACKAGES if (version := _version(name)) is not None}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        # Training runs without the libraries of evaluation.
+        return None
 
 
 def git_commit() -> str | None:

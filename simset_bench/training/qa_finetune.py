@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from simset_bench.console import track
@@ -65,6 +64,8 @@ def qa_finetuned(
     LoRA (arXiv 2106.09685) of rank 8 on every linear map of the blocks, AdamW, two passes in batches of 8; loss on
     the answer and the line feed that ends it. `memory_at_work` attaches the run's memory, frozen, for the training.
     """
+    from peft import LoraConfig, get_peft_model
+
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = LoraConfig(r=RANK, lora_alpha=SCALE, target_modules="all-linear", task_type="CAUSAL_LM")
