@@ -33,6 +33,10 @@ class HiddenCache:
             padded[place, :length] = self.states[start : start + length]
         return padded.to(device)
 
+    def packed(self, rows: Sequence[int], device: torch.device) -> Tensor:
+        """Hidden states of the segments `rows`, end to end: (tokens, width)."""
+        return torch.cat([self.states[self.starts[row] : self.starts[row + 1]] for row in rows]).to(device)
+
 
 def fill_cache(base: Base, layer: int, segments: Sequence[Segment], disk: Path | None = None) -> HiddenCache:
     """Run every segment up to and with block `layer` once.

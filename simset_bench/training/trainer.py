@@ -1,25 +1,29 @@
-"""The training loop: only the memory learns, and only the blocks above it run in a step."""
+"""The training loop: only memories learn, and only the blocks above them run in a step.
+
+Memories that share block, documents and the order of batches train together, as a fleet; one alone is a fleet of one.
+"""
 
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from simset_bench.console import progress_bar
+from simset_bench.console import note, progress_bar
+from simset_bench.models.allocator import keep_freed_memory
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import AttachedMemory, Memory, attached
+from simset_bench.models.memory import Memory
 from simset_bench.models.split import UpperModel
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.head import next_token_nll
+from simset_bench.training.fleet_pass import PassResult, fleet_pass
 from simset_bench.training.hidden_cache import HiddenCache
-from simset_bench.training.inductive import inductive_loss, on_share
-from simset_bench.training.segments import Batch, Segment, collate, epoch_batches
+from simset_bench.training.inductive import inductive_loss, token_on_share
+from simset_bench.training.segments import PackedBatch, Segment, epoch_batches, pack_batch
 
 MaskRows = Callable[[Sequence[int]], np.ndarray]
 
@@ -34,6 +38,44 @@ class TrainingData:
     segments: list[Segment]
     cache: HiddenCache
     mask_rows: MaskRows
+
+
+@dataclass
+class View:
+    """One allocation under which a memory's training is measured, and the metrics so far."""
+
+    mask_rows: MaskRows
+    progress: Progress
+
+
+@dataclass
+class Member:
+    """One memory in a fleet. It learns under its first view; further views, of runs whose training cannot differ from
+    this one's, are only measured. `failure` says why it stopped learning before the end, None while all is well.
+    """
+
+    memory: Memory
+    optimizer: torch.optim.AdamW
+    config: TrainConfig
+    views: list[View]
+    failure: str | None = None
+
+
+@dataclass
+class Fleet:
+    """Memories that train together, all at the same step. `members_per_pass` go through the upper blocks at once.
+
+    Every member's configuration has the same layer, batch size, epochs, seed of the batches and shape of memory.
+    """
+
+    members: list[Member]
+    members_per_pass: int
+    seconds: float = field(default=0.0)
+
+    @property
+    def step(self) -> int:
+        """Finished steps."""
+        return self.members[0].views[0].progress.step
 
 
 def make_optimizer(memory: Memory, config: TrainConfig) -> torch.optim.AdamW:
@@ -52,6 +94,11 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
+def total_steps(config: TrainConfig, num_segments: int) -> int:
+    """Steps of a whole training."""
+    return math.ceil(num_segments / config.batch_size) * config.epochs
+
+
 def train_memory(
     base: Base,
     memory: Memory,
@@ -67,34 +114,59 @@ def train_memory(
     `save` is called after each step, to write a checkpoint when it is time; `after_epoch` when an epoch's metrics
     are added to `progress.epochs`. Raises FloatingPointError when the loss is no longer finite.
     """
-    upper = UpperModel(base, int(config.layer))
-    steps_an_epoch = math.ceil(len(data.segments) / config.batch_size)
-    steps = steps_an_epoch * config.epochs
-    started = time.monotonic() - progress.seconds
-    with attached(base.model, base.blocks[upper.layer], memory) as active, progress_bar() as bar:
+    member = Member(memory, optimizer, config, [View(data.mask_rows, progress)])
+    fleet = Fleet([member], 1)
+    steps = total_steps(config, len(data.segments))
+    with progress_bar() as bar:
         shown = bar.add_task("training", total=steps, completed=progress.step)
-        while progress.step < steps:
-            epoch, first = divmod(progress.step, steps_an_epoch)
-            for rows in epoch_batches(len(data.segments), config.batch_size, config.seed, epoch)[first:]:
-                rate = learning_rate(config, progress.step, steps)
-                sums = _step(upper, active, data, rows, config, optimizer, rate)
-                if not math.isfinite(sums["loss"]):
-                    raise FloatingPointError(
-                        f"the loss is {sums['loss']} at step {progress.step}: try a lower --lr or --grad-clip 1"
-                    )
-                for name, value in sums.items():
-                    progress.sums[name] = progress.sums.get(name, 0.0) + value
-                progress.step += 1
-                progress.seconds = time.monotonic() - started
-                ends_epoch = progress.step % steps_an_epoch == 0
-                if ends_epoch:
-                    progress.epochs.append(_epoch_metrics(epoch, progress.sums, rate))
-                    progress.sums = {}
-                save(progress)
-                bar.advance(shown)
-                if ends_epoch:
-                    bar.update(shown, description=f"training, cross-entropy {progress.epochs[-1]['cross_entropy']:.3f}")
-                    after_epoch(progress)
+
+        def after_step(_fleet: Fleet) -> None:
+            if member.failure:
+                raise FloatingPointError(member.failure)
+            bar.advance(shown)
+            if progress.step * config.epochs % steps == 0:
+                bar.update(shown, description=f"training, cross-entropy {progress.epochs[-1]['cross_entropy']:.3f}")
+                after_epoch(progress)
+            save(progress)
+
+        train_fleet(base, fleet, data.segments, data.cache, after_step)
+
+
+def train_fleet(
+    base: Base,
+    fleet: Fleet,
+    segments: Sequence[Segment],
+    cache: HiddenCache,
+    after_step: Callable[[Fleet], None],
+) -> None:
+    """Train every memory of `fleet` in place, from its step on to the end.
+
+    Batches, losses, schedules, clipping and optimiser states are each run's own, as if it were trained alone. A run
+    whose loss is no longer finite is left behind with its `failure`; the others do not notice. Out of memory, fewer
+    members go through the upper blocks at once. Raises MemoryError where even one does not fit.
+    """
+    config = fleet.members[0].config
+    upper = UpperModel(base, int(config.layer))
+    if base.device.type == "cpu":
+        keep_freed_memory()
+    steps_an_epoch = math.ceil(len(segments) / config.batch_size)
+    started = time.monotonic() - fleet.members[0].views[0].progress.seconds
+    while fleet.step < steps_an_epoch * config.epochs:
+        if all(member.failure for member in fleet.members):
+            return
+        epoch, place = divmod(fleet.step, steps_an_epoch)
+        rows = epoch_batches(len(segments), config.batch_size, config.seed, epoch)[place]
+        batch = pack_batch(segments, rows, base.device)
+        _step(upper, fleet, batch, cache.packed(rows, base.device), steps_an_epoch * config.epochs)
+        for member in fleet.members:
+            for view in member.views:
+                view.progress.step += 1
+                view.progress.seconds = time.monotonic() - started
+                if place + 1 == steps_an_epoch and not member.failure:
+                    rate = learning_rate(member.config, view.progress.step - 1, steps_an_epoch * config.epochs)
+                    view.progress.epochs.append(_epoch_metrics(epoch, view.progress.sums, rate))
+                    view.progress.sums = {}
+        after_step(fleet)
 
 
 def _epoch_metrics(epoch: int, sums: dict[str, float], rate: float) -> dict[str, Any]:
@@ -107,53 +179,99 @@ def _epoch_metrics(epoch: int, sums: dict[str, float], rate: float) -> dict[str,
     }
 
 
-def _step(
-    upper: UpperModel,
-    active: AttachedMemory,
-    data: TrainingData,
-    rows: Sequence[int],
-    config: TrainConfig,
-    optimizer: torch.optim.AdamW,
-    rate: float,
-) -> dict[str, float]:
-    """One step of L = L_CE + alpha * L_ind; returns sums over tokens for the epoch's metrics, and the loss."""
-    device = upper.base.device
-    batch = collate(data.segments, rows, upper.base.tokenizer.pad_token_id)
-    mask = torch.from_numpy(data.mask_rows(batch.documents.tolist())).to(device)
-    hidden = data.cache.batch(rows, device)
-    cross_entropy, shares = batch_losses(upper, active, batch, hidden, mask, config.location)
-    real = batch.real.to(device)
-    induced = inductive_loss(shares, real, config.inductive_form)
+def _step(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tensor, steps: int) -> None:
+    """One step of L = L_CE + alpha * L_ind for every member."""
+    sums = _gradients(upper, fleet, batch, hidden)
+    for member, of_views in zip(fleet.members, sums, strict=True):
+        if member.failure:
+            continue
+        loss = of_views[0].pop("loss")
+        if not math.isfinite(loss):
+            member.failure = f"the loss is {loss} at step {fleet.step}: try a lower --lr or --grad-clip 1"
+            # It stays in the passes, so that its neighbours' arithmetic is the same to the bit, but at rest.
+            for parameter in member.memory.parameters():
+                parameter.data.zero_()
+            continue
+        for view, found in zip(member.views, of_views, strict=True):
+            for name, value in found.items():
+                view.progress.sums[name] = view.progress.sums.get(name, 0.0) + value
+        for group in member.optimizer.param_groups:
+            group["lr"] = learning_rate(member.config, fleet.step, steps)
+        if member.config.grad_clip:
+            torch.nn.utils.clip_grad_norm_(member.memory.parameters(), member.config.grad_clip)
+        member.optimizer.step()
+
+
+def _gradients(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tensor) -> list[list[dict[str, float]]]:
+    """Fill every member's gradients; returns, of each member and view, its sums over tokens and the loss."""
+    while True:
+        found: list[list[dict[str, float]]] = []
+        for member in fleet.members:
+            member.optimizer.zero_grad()
+        try:
+            for start in range(0, len(fleet.members), fleet.members_per_pass):
+                found += _pass(upper, fleet.members[start : start + fleet.members_per_pass], batch, hidden)
+            return found
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if fleet.members_per_pass == 1:
+                raise MemoryError(f"one run's step does not fit into memory: {' '.join(str(error).split())}") from error
+        fleet.members_per_pass = (fleet.members_per_pass + 1) // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        note(f"out of memory: going on with {fleet.members_per_pass} runs at a time")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device, or the system on the CPU, had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+def _pass(
+    upper: UpperModel, members: Sequence[Member], batch: PackedBatch, hidden: Tensor
+) -> list[list[dict[str, float]]]:
+    masks = np.stack([member.views[0].mask_rows(batch.documents) for member in members])
+    hard = [member.config.location == "hard" for member in members]
+    result = fleet_pass(upper, [member.memory for member in members], masks, hard, batch, hidden)
+    real = batch.real[None]
+    induced = [
+        inductive_loss(shares[None], real, member.config.inductive_form)
+        for shares, member in zip(result.shares, members, strict=True)
+    ]
+    means = result.nll.mean(1)
     # alpha 0 must be the unstructured loss to the bit, which adding 0 times a gradient need not be.
-    loss = cross_entropy.mean() + config.alpha * induced if config.alpha else cross_entropy.mean()
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad()
-    loss.backward()
-    if config.grad_clip:
-        torch.nn.utils.clip_grad_norm_(active.memory.parameters(), config.grad_clip)
-    optimizer.step()
+    losses = [
+        mean + member.config.alpha * term if member.config.alpha else mean
+        for mean, term, member in zip(means, induced, members, strict=True)
+    ]
+    torch.stack(losses).sum().backward()
+    return [
+        [
+            {**_measured(result, place, view, member.config, batch, learns=number == 0), "loss": losses[place].item()}
+            if number == 0
+            else _measured(result, place, view, member.config, batch, learns=False)
+            for number, view in enumerate(member.views)
+        ]
+        for place, member in enumerate(members)
+    ]
+
+
+@torch.no_grad()
+def _measured(
+    result: PassResult, place: int, view: View, config: TrainConfig, batch: PackedBatch, *, learns: bool
+) -> dict[str, float]:
+    """Sums over tokens for the metrics of one view of the member at `place` in a pass."""
+    if learns:
+        shares = result.shares[place]
+    else:
+        mask = torch.from_numpy(view.mask_rows(batch.documents)).to(result.activations.device)
+        shares = token_on_share(result.activations[place], mask[batch.segment_of])
+    real = float(batch.real.sum().item())
     return {
-        "loss": loss.item(),
-        "nll": cross_entropy.detach().double().sum().item(),
-        "targets": float(len(cross_entropy)),
-        "inductive_loss": induced.item() * real.sum().item(),
-        "on_share": shares.detach()[real].double().sum().item(),
-        "real": float(real.sum().item()),
+        "nll": result.nll[place].double().sum().item(),
+        "targets": float(result.nll.shape[1]),
+        "inductive_loss": inductive_loss(shares[None], batch.real[None], config.inductive_form).item() * real,
+        "on_share": shares[batch.real].double().sum().item(),
+        "real": real,
     }
-
-
-def batch_losses(
-    upper: UpperModel, active: AttachedMemory, batch: Batch, hidden: Tensor, mask: Tensor, location: str = "soft"
-) -> tuple[Tensor, Tensor]:
-    """NLL (predicted,) of a batch's targets, and on-shares (batch, tokens), with the memory attached.
-
-    `hidden` (batch, tokens, width) are the hidden states below the memory, `mask` (batch, entries) bool the entries of
-    each row's document. With `location` hard the activations are multiplied by the mask.
-    """
-    multiplier = mask[:, None, :].float() if location == "hard" else None
-    device = hidden.device
-    with active.recalling(multiplier):
-        nll = next_token_nll(upper, hidden, batch.input_ids.to(device), batch.targets.to(device))
-    assert active.activations is not None
-    return nll, on_share(active.activations, mask)
