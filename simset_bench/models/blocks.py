@@ -1,6 +1,7 @@
 """Finding a causal LM's decoder blocks, and the block that a layer option names."""
 
 import math
+from fractions import Fraction
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -37,17 +38,12 @@ def resolve_layer(layer: str | float, num_blocks: int, model_name: str) -> int:
     allowed = f"{model_name} has blocks 0 to {num_blocks - 1} (or a fraction below 1, such as 0.75)"
     text = str(layer).strip()
     try:
-        if text.lstrip("+-").isdigit():
-            block = int(text)
-        else:
-            fraction = float(text)
-            if not 0 <= fraction < 1:
-                raise RequestError(f"--layer {text} is out of range: {allowed}")
-            block = math.floor(fraction * num_blocks)
-    except ValueError as error:
-        if isinstance(error, RequestError):
-            raise
+        # Not a float, by which 0.29 of 100 blocks would be block 28.
+        share = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
         raise RequestError(f"--layer {text!r} is not a number: {allowed}") from error
+    is_share = not text.lstrip("+-").isdecimal()
+    block = math.floor(share * num_blocks) if is_share else int(share)
     if not 0 <= block < num_blocks:
         raise RequestError(f"--layer {text} is out of range: {allowed}")
     return block

@@ -4,17 +4,21 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import huggingface_hub
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from simset_bench.console import note
+from simset_bench.console import note, stderr
 from simset_bench.errors import RequestError
 from simset_bench.files import sha256_of_file, sha256_of_texts
 from simset_bench.models.blocks import find_blocks
 from simset_bench.models.devices import find_device, find_dtype
+from simset_bench.models.presets import PRESETS
 from simset_bench.models.sources import ModelSource, cache_folder, find_model, local_choices
 
 
@@ -47,15 +51,26 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     base_dtype = find_dtype(dtype, where)
     _silence_transformers()
     location = str(_local_folder(source) or source.repository)
+    here_only = _only_from_cache(name, source.repository) if source.repository else True
     try:
-        tokenizer = AutoTokenizer.from_pretrained(location)
-        model = AutoModelForCausalLM.from_pretrained(location, dtype=base_dtype, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise _loading_error(name, source, error) from error
+        tokenizer = AutoTokenizer.from_pretrained(location, local_files_only=here_only)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            location, dtype=base_dtype, use_safetensors=True, local_files_only=here_only, output_loading_info=True
+        )
+    # What transformers raises for files that are damaged, of another format, or need a package that is absent.
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
+        raise _loading_error(name, error) from error
+    model, report = loaded
+    if missing := sorted(report["missing_keys"]):
+        # Transformers would go on with random weights in their place.
+        raise RequestError(f"model {name}: {len(missing)} weights are not in its files ({', '.join(missing[:3])} ...)")
+    if not tokenizer.is_fast:
+        raise RequestError(f"model {name}: its tokenizer does not tell where in a text a token is (no tokenizer.json)")
     model.requires_grad_(False)
     model.eval().to(where)
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        # Any token will do, since padding is never looked at.
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     width = model.config.get_text_config().hidden_size
     revision = _revision(source, location, model)
     return Base(source.name, model, tokenizer, find_blocks(model), width, where, base_dtype, revision)
@@ -66,16 +81,30 @@ def _silence_transformers() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def _loading_error(name: str, source: ModelSource, error: Exception) -> RequestError:
+def _only_from_cache(name: str, repository: str) -> bool:
+    """Whether the hub's local cache must do, for want of a network. Raises RequestError where it cannot either."""
+    from simset_bench.models.hub import hub_has, in_hub_cache
+
+    if hub_has(repository):
+        if stderr.is_terminal and not stderr.quiet:
+            huggingface_hub.utils.enable_progress_bars()
+        return False
+    if in_hub_cache(repository):
+        note(f"the hub does not answer: {repository} is taken from its local cache")
+        return True
+    folder = "" if name in PRESETS else "there is no such folder, and "
+    raise RequestError(
+        f"model {name}: {folder}the hub, which may have {repository}, does not answer; {local_choices()}"
+    )
+
+
+def _loading_error(name: str, error: Exception) -> RequestError:
     reason = " ".join(str(error).split())
     if "trust_remote_code" in reason:
         return RequestError(f"model {name} runs code of its own, which simset-bench does not do: use another model")
-    if source.repository and isinstance(error, OSError):
-        return RequestError(
-            f"model {name}: cannot get {source.repository} from the hub (no network, no such model, or access "
-            f"not granted); {local_choices()} [{reason[:160]}]"
-        )
-    return RequestError(f"model {name}: cannot be loaded as a causal LM from safetensors: {reason[:300]}")
+    return RequestError(
+        f"model {name}: cannot be loaded as a causal LM from safetensors ({type(error).__name__}: {reason[:300]})"
+    )
 
 
 def _revision(source: ModelSource, location: str, model: PreTrainedModel) -> str:
@@ -120,8 +149,9 @@ def _convert(gguf: Path, folder: Path) -> None:
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         quantized = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
-    except (OSError, ValueError, KeyError, NotImplementedError) as error:
-        raise RequestError(f"{gguf}: cannot be read as a GGUF causal LM: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RequestError(f"{gguf}: cannot be read as a GGUF causal LM ({type(error).__name__}: {reason})") from error
     config = quantized.config
     # A model that remembers having been quantised refuses to be saved, though its weights are plain float32.
     if hasattr(config, "quantization_config"):

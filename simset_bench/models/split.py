@@ -10,9 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import hidden_of
 from simset_bench.models.packing import CannotPack, Packing, attending_within, pack
+
+# Largest difference of logits, as a share of the largest logit, that rounding may make between two ways to them.
+_PROBE_TOLERANCE = 1e-3
 
 
 class _Reached(Exception):
@@ -50,20 +54,21 @@ def _block_output(base: Base, layer: int, input_ids: Tensor) -> Any:
 @contextmanager
 def _forward_replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
     # Set on the instance, so that the class and the module's place in the model stay as they are.
-    # A large model's blocks may already have a forward of their own there, from accelerate.
-    former = module.__dict__.get("forward")
+    former = vars(module).get("forward")
     module.forward = forward
     try:
         yield
     finally:
-        if former is None:
-            del module.forward
-        else:
+        del module.forward
+        if former is not None:
             module.forward = former
 
 
-def _passes_through(*inputs: Any, **options: Any) -> Any:
-    return inputs[0] if inputs else options["hidden_states"]
+def _chosen(final: Tensor, positions: Tensor) -> Tensor:
+    if final.shape[:-1] != positions.shape:
+        found = f"{tuple(final.shape)} for {tuple(positions.shape)} tokens"
+        raise RequestError(f"the head of this model does not get one hidden state a token (it gets {found})")
+    return final[positions]
 
 
 class UpperModel:
@@ -71,7 +76,10 @@ class UpperModel:
 
     The model's code makes the positions, masks and final norm, so every type that transformers has is treated as
     its authors meant. Blocks below return their input; block `layer` returns the hidden states it is given, in the
-    form (tensor or tuple) that the real block uses.
+    form (tensor, tuple or list) that the real block uses. `head_is_linear` says whether logits are the head's output
+    as it is, without a soft cap or scale after it; `packs`, whether segments may be laid end to end in one row.
+    Make it while no memory is attached. Raises RequestError for a model that does not come apart like this, or whose
+    tokens see later ones.
     """
 
     def __init__(self, base: Base, layer: int) -> None:
@@ -79,16 +87,16 @@ class UpperModel:
         self.layer = layer
         self.head = base.model.get_output_embeddings()
         if self.head is None:
-            raise RuntimeError(f"{base.name} has no output embeddings, so it is no language model")
+            raise RequestError(f"{base.name} has no output embeddings, so it is no language model")
         probe = torch.tensor([[1, 2, 3]], device=base.device)
-        output = _block_output(base, layer, probe)
-        self._extra_outputs: int | None = None if isinstance(output, Tensor) else len(output) - 1
-        self.head_is_linear = self._logits_are_the_heads(probe)
-        self.packs = self._packs()
+        self._output = _block_output(base, layer, probe)
+        self._check(probe)
+        self.head_is_linear = type(self.head) is nn.Linear and self._logits_are_the_heads(probe)
+        self.packs = self.head_is_linear and self._packs()
 
     def logits(self, hidden: Tensor, input_ids: Tensor, positions: Tensor) -> Tensor:
         """Logits (chosen, vocabulary) at `positions` (batch, tokens) bool; `hidden` is (batch, tokens, width)."""
-        hook = self.head.register_forward_pre_hook(lambda _head, inputs: (inputs[0][positions][None],))
+        hook = self.head.register_forward_pre_hook(lambda _head, inputs: (_chosen(inputs[0], positions)[None],))
         try:
             with self._only_above(hidden):
                 return self.base.model(input_ids=input_ids, use_cache=False).logits[0]
@@ -100,7 +108,7 @@ class UpperModel:
         seen: list[Tensor] = []
 
         def keep(final: Tensor) -> Tensor:
-            seen.append(final[positions])
+            seen.append(_chosen(final, positions))
             # The model's code still wants logits of some size; one column costs nothing.
             return final[..., :1]
 
@@ -131,35 +139,55 @@ class UpperModel:
 
     @contextmanager
     def _only_above(self, hidden: Tensor) -> Iterator[None]:
-        def inject(*_inputs: Any, **_options: Any) -> Any:
-            return hidden if self._extra_outputs is None else (hidden, *[None] * self._extra_outputs)
+        def pass_on(*inputs: Any, **options: Any) -> Any:
+            return self._as_output(inputs[0] if inputs else options["hidden_states"])
 
-        blocks = self.base.blocks
-        below = [_passes_through if self._extra_outputs is None else self._passes_tuple] * self.layer
+        def inject(*_inputs: Any, **_options: Any) -> Any:
+            return self._as_output(hidden)
+
         with ExitStack() as stack:
-            for i, forward in enumerate([*below, inject]):
-                stack.enter_context(_forward_replaced(blocks[i], forward))
+            for block in self.base.blocks[: self.layer]:
+                stack.enter_context(_forward_replaced(block, pass_on))
+            stack.enter_context(_forward_replaced(self.base.blocks[self.layer], inject))
             yield
 
-    def _passes_tuple(self, *inputs: Any, **options: Any) -> Any:
-        return (_passes_through(*inputs, **options), *[None] * (self._extra_outputs or 0))
+    def _as_output(self, hidden: Tensor) -> Any:
+        """`hidden` in the form that a block returns, with nothing in its other places."""
+        if isinstance(self._output, Tensor):
+            return hidden
+        return type(self._output)([hidden, *[None] * (len(self._output) - 1)])
+
+    @torch.no_grad()
+    def _check(self, probe: Tensor) -> None:
+        """Compare the two parts with the whole, and the whole with itself when its last token changes."""
+        model, name = self.base.model, self.base.name
+        whole = model(input_ids=probe, use_cache=False).logits[0].float()
+        tolerance = _PROBE_TOLERANCE * float(whole.abs().max())
+        changed = probe + torch.tensor([0, 0, 1], device=probe.device)
+        earlier = model(input_ids=changed, use_cache=False).logits[0, :-1].float()
+        if not torch.allclose(earlier, whole[:-1], rtol=0, atol=tolerance):
+            raise RequestError(f"{name} ({type(model).__name__}) is not causal: its tokens see later ones")
+        everywhere = torch.ones_like(probe, dtype=torch.bool)
+        parts = self.logits(hidden_of(self._output), probe, everywhere).float()
+        if parts.shape != whole.shape or not torch.allclose(parts, whole, rtol=0, atol=tolerance):
+            raise RequestError(
+                f"{name} ({type(model).__name__}) cannot be cut at block {self.layer}: "
+                "what the blocks above it compute depends on more than its output"
+            )
 
     @torch.no_grad()
     def _logits_are_the_heads(self, probe: Tensor) -> bool:
-        """Whether logits are exactly a linear map of the final hidden states, without soft caps or scales."""
-        if type(self.head) is not nn.Linear:
-            return False
-        everywhere = torch.ones_like(probe, dtype=torch.bool)
-        hidden = hidden_states(self.base, self.layer, probe)
-        final = self.final_hidden(hidden, probe, everywhere)
-        logits = self.logits(hidden, probe, everywhere)
-        return torch.allclose(self.head(final).float(), logits.float(), rtol=1e-3, atol=1e-3)
+        """Whether the model's code leaves what the head returns as it is, however large."""
+        vocabulary = self.head.weight.shape[0]
+        given = torch.linspace(-1e3, 1e3, vocabulary, device=probe.device).expand(1, probe.shape[1], vocabulary)
+        given = given.to(self.head.weight.dtype)
+        with _forward_replaced(self.head, lambda _final: given):
+            logits = self.base.model(input_ids=probe, use_cache=False).logits
+        return logits.shape == given.shape and bool((logits == given).all())
 
     @torch.no_grad()
     def _packs(self) -> bool:
         """Whether two segments in one packed row come out as they do padded."""
-        if not self.head_is_linear:
-            return False
         lengths, width, device = (7, 12), self.base.width, self.base.device
         generator = torch.Generator().manual_seed(0)
         packed = torch.randn(sum(lengths), width, generator=generator).to(device, self.base.dtype)
