@@ -18,13 +18,15 @@ from simset_bench.models.memory import Memory
 class Progress:
     """How far a training is: `step` counts finished steps; `sums` belong to the epoch under way.
 
-    `epochs` are the finished epochs' metrics; `seconds` is the training time so far, over all sessions.
+    `epochs` are the finished epochs' metrics; `seconds` is the training time so far, over all sessions; `made_of` are
+    the hashes of what is trained on, which must be the same when training goes on.
     """
 
     step: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     epochs: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    made_of: dict[str, str] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, memory: Memory, optimizer: torch.optim.Optimizer, progress: Progress) -> None:

@@ -16,6 +16,9 @@ from simset_bench.models.presets import DEFAULT_MODEL
 
 INDUCTIVE_FORMS = ("log", "ratio")
 LOCATIONS = ("soft", "hard")
+ACTIVATIONS = ("relu", "gelu")
+# datasketch draws its hash functions from a generator that takes 32 bits.
+SEED_LIMIT = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,9 @@ def check(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None and value < lowest:
             raise RequestError(f"{_flag(name)} {value}: must be at least {lowest}")
+    for name in ("mem_seed", "seed"):
+        if getattr(config, name) >= SEED_LIMIT:
+            raise RequestError(f"{_flag(name)} {getattr(config, name)}: must be below {SEED_LIMIT}")
     for name in ("alpha", "weight_decay", "grad_clip", "lr"):
         value = getattr(config, name)
         if not math.isfinite(value) or value < 0:
@@ -115,7 +121,8 @@ def check(config: TrainConfig) -> None:
         raise RequestError("--lr 0: must be above 0, or nothing would be learned")
     if not 0 <= config.warmup < 1:
         raise RequestError(f"--warmup {config.warmup}: must be a share of the steps, from 0 to below 1")
-    for name, choices in (("inductive_form", INDUCTIVE_FORMS), ("location", LOCATIONS)):
+    closed = {"inductive_form": INDUCTIVE_FORMS, "location": LOCATIONS, "activation": ACTIVATIONS}
+    for name, choices in closed.items():
         value = getattr(config, name)
         if value not in choices:
             raise unknown_name(_flag(name), value, choices)

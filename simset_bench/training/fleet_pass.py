@@ -66,12 +66,11 @@ def _next_token_nll(upper: UpperModel, changed: Tensor, batch: PackedBatch) -> T
 
 def _padded_nll(upper: UpperModel, changed: Tensor, batch: PackedBatch) -> Tensor:
     packing = batch.packing
-    targets = torch.full_like(batch.input_ids, NO_TARGET)
-    targets[batch.predicting] = batch.wanted
-    # Padding gets no target: what stands at a place without a token is 0 after shifting by one, then -100 again.
-    padded_targets = packing.padded(targets + 1 - NO_TARGET) - 1 + NO_TARGET
-    padded_targets = padded_targets.masked_fill(padded_targets < 0, NO_TARGET)
-    return next_token_nll(upper, packing.padded(changed), packing.padded(batch.input_ids), padded_targets)
+    places = packing.slots[batch.predicting]
+    targets = torch.full((packing.segments * packing.longest,), NO_TARGET, device=changed.device)
+    targets[places] = batch.wanted
+    targets = targets.unflatten(0, (packing.segments, packing.longest))
+    return next_token_nll(upper, packing.padded(changed), packing.padded(batch.input_ids), targets)
 
 
 def _lengths(batch: PackedBatch) -> list[int]:

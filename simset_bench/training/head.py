@@ -62,7 +62,7 @@ def _tiled_nll(
 ) -> tuple[Tensor, Tensor | None]:
     """NLL (rows,) float32 of some rows, and the gradient of each row's NLL to the row, in its dtype."""
     highest = torch.full((len(final), 1), -torch.inf, device=final.device)
-    total = torch.zeros_like(highest)
+    total, at_target = torch.zeros_like(highest), torch.zeros_like(highest)
     weighted = torch.zeros(final.shape, device=final.device) if wants_gradient else None
     buffer = torch.empty(len(final), TILE, dtype=weight.dtype, device=final.device)
     for start in range(0, len(weight), TILE):
@@ -71,6 +71,10 @@ def _tiled_nll(
         logits = torch.mm(final, tile.T, out=room).float()
         if bias is not None:
             logits = logits + bias[start : start + TILE]
+        # From the same logits as the normaliser: a sharper one would make an NLL below 0 where W is bfloat16.
+        place = (targets - start)[:, None]
+        is_here = (place >= 0) & (place < len(tile))
+        at_target = torch.where(is_here, logits.gather(1, place.clamp(0, len(tile) - 1)), at_target)
         higher = torch.maximum(highest, logits.amax(1, keepdim=True))
         shrink = (highest - higher).exp_()
         exponentials = logits.sub_(higher).exp_()
@@ -78,9 +82,6 @@ def _tiled_nll(
         if weighted is not None:
             weighted.mul_(shrink).add_(exponentials.to(weight.dtype) @ tile)
         highest = higher
-    at_target = (final.float() * weight[targets].float()).sum(1, keepdim=True)
-    if bias is not None:
-        at_target += bias[targets, None]
     nll = (total.log() + highest - at_target).squeeze(1)
     gradient = None if weighted is None else (weighted.div_(total) - weight[targets].float()).to(final.dtype)
     return nll, gradient

@@ -41,8 +41,8 @@ class HiddenCache:
 def fill_cache(base: Base, layer: int, segments: Sequence[Segment], disk: Path | None = None) -> HiddenCache:
     """Run every segment up to and with block `layer` once.
 
-    Kept in memory up to a quarter of the machine's, beyond that in the memory-mapped file `disk`, which the caller
-    removes. Raises OSError when the disk is full.
+    Kept in memory up to a quarter of the machine's, beyond that on the disk, in a file without a name that was made
+    as `disk` and goes with the process. Raises OSError when the disk is full.
     """
     lengths = torch.tensor([len(segment.token_ids) for segment in segments])
     starts = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
@@ -61,11 +61,15 @@ def _room(tokens: int, width: int, dtype: torch.dtype, disk: Path | None) -> Ten
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if disk is None or size <= physical // 4:
         return torch.empty(tokens, width, dtype=dtype)
-    note(f"hidden states of {tokens} tokens take {size / 1e9:.1f} GB: kept in {disk}")
-    with disk.open("wb") as handle:
-        # Reserved at once, so that a full disk is an error here and not a crash in mid-training.
-        os.posix_fallocate(handle.fileno(), 0, size)
-    return torch.from_file(str(disk), shared=True, size=tokens * width, dtype=dtype).view(tokens, width)
+    note(f"hidden states of {tokens} tokens take {size / 1e9:.1f} GB: kept on the disk of {disk.parent}")
+    try:
+        with disk.open("wb") as handle:
+            # Reserved at once, so that a full disk is an error here and not a crash in mid-training.
+            os.posix_fallocate(handle.fileno(), 0, size)
+        return torch.from_file(str(disk), shared=True, size=tokens * width, dtype=dtype).view(tokens, width)
+    finally:
+        # The mapping keeps the space for as long as it lives, and no longer, however the process ends.
+        disk.unlink(missing_ok=True)
 
 
 def _fill_batches(order: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:

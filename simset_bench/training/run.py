@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,22 +24,23 @@ from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.simset.store import read_allocation, write_allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from simset_bench.training.config import TrainConfig, config_text, differences
+from simset_bench.training.config import TrainConfig, check, config_text, differences
 from simset_bench.training.hidden_cache import fill_cache
 from simset_bench.training.manifest import SCHEMA, git_commit, machine, versions
-from simset_bench.training.segments import Segment, segment_documents
+from simset_bench.training.segments import Segment, check_lengths, segment_documents
 from simset_bench.training.trainer import TrainingData, make_optimizer, train_memory
 
-# A checkpoint is written at the first step after this many seconds.
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
+_SECONDS_BETWEEN_METRICS = 1.0
 
 
 @dataclass(frozen=True)
 class Memorised:
-    """What a configuration memorises: documents, and the allocation of entries to them."""
+    """What a configuration memorises: documents, the allocation of entries to them, and their segments."""
 
     documents: list[Document]
     allocation: Allocation
+    segments: list[Segment]
 
 
 def load_documents(options: TrainConfig | Mapping[str, Any]) -> list[Document]:
@@ -61,13 +61,23 @@ def hash_documents(documents: Sequence[Document]) -> str:
     return sha256_of_texts([part for document in documents for part in (document.id, document.text)])
 
 
-def train_run(config: TrainConfig, root: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """Train one memory and return its run folder under `root`.
+def train_run(
+    config: TrainConfig,
+    root: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    base: Base | None = None,
+    checkpoint_seconds: float = SECONDS_BETWEEN_CHECKPOINTS,
+) -> Path:
+    """Train one memory and return its run folder under `root`; `base` is the configuration's, where it is loaded.
 
+    A checkpoint is written at the first step after every `checkpoint_seconds`, 0 for every step.
     A finished run of the same configuration is kept as it is. Raises RequestError for a configuration that cannot be
     run, and for a folder that holds another run, or an unfinished one without `resume`, unless `overwrite`.
     """
     # What can be wrong with a request is found before the model is loaded, which may take minutes.
+    check(config)
     find_model(config.model)
     documents = load_documents(config)
     allocation = allocate(
@@ -79,15 +89,17 @@ def train_run(config: TrainConfig, root: Path, *, resume: bool = False, overwrit
         num_clusters=config.num_clusters,
         partition_by=config.partition_by,
     )
-    base = load_base(config.model, config.dtype, config.device)
+    base = base or load_base(config.model, config.dtype, config.device)
     config = resolved(config, base, len(documents))
     folder = folders.run_folder(root, base.name, config)
+    segments = segment_documents(documents, base.tokenizer, config.max_tokens)
+    check_lengths(segments, getattr(base.model.config.get_text_config(), "max_position_embeddings", None), base.name)
+    memorised = Memorised(documents, allocation, segments)
     with folders.held(folder):
-        if not _begin(folder, config, resume=resume, overwrite=overwrite):
+        if _begin(folder, config, _made_of(base, documents), resume=resume, overwrite=overwrite):
+            _train_in(folder, config, base, memorised, checkpoint_seconds)
+        else:
             note(f"already trained: {folder} (--overwrite trains it anew)")
-            return folder
-        write_allocation(allocation, folder / folders.ALLOCATION, corpus=corpus_options(config))
-        _train_in(folder, config, base, Memorised(documents, allocation))
     return folder
 
 
@@ -109,11 +121,17 @@ def resolved(config: TrainConfig, base: Base, num_docs: int) -> TrainConfig:
     )
 
 
-def _begin(folder: Path, config: TrainConfig, *, resume: bool, overwrite: bool) -> bool:
+def _made_of(base: Base, documents: Sequence[Document]) -> dict[str, str]:
+    """Hashes of what a configuration only names, and which may be another under the same name on another day."""
+    return {"model": base.revision, "corpus": hash_documents(documents)}
+
+
+def _begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume: bool, overwrite: bool) -> bool:
     """Make `folder` ready for a run of `config`; False where that run is already finished there."""
+    folders.check_is_run_or_free(folder)
+    folders.clear_leftovers(folder)
     if overwrite:
-        for entry in folder.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        folders.clear_run(folder)
     if (folder / folders.CONFIG).is_file():
         there = folders.read_folder_config(folder)
         if there != config:
@@ -123,6 +141,9 @@ def _begin(folder: Path, config: TrainConfig, *, resume: bool, overwrite: bool) 
             )
         if (folder / folders.MANIFEST).is_file():
             folders.open_finished(folder)
+            folders.check_hashes(folder)
+            _check_same(folder, folders.read_manifest(folder)["hashes"], made_of)
+            (folder / folders.CHECKPOINT).unlink(missing_ok=True)
             return False
         if not resume and (folder / folders.CHECKPOINT).is_file():
             raise RequestError(f"{folder} holds an unfinished run: --resume goes on with it, --overwrite begins anew")
@@ -130,43 +151,58 @@ def _begin(folder: Path, config: TrainConfig, *, resume: bool, overwrite: bool) 
     return True
 
 
-def _train_in(folder: Path, config: TrainConfig, base: Base, memorised: Memorised) -> None:
-    segments = segment_documents(memorised.documents, base.tokenizer, config.max_tokens)
+def _check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) -> None:
+    changed = [name for name, value in now.items() if there.get(name) != value]
+    if changed:
+        raise RequestError(
+            f"{folder} holds a run on another {' and '.join(changed)} of the same name: "
+            "--overwrite replaces it, --save-dir puts this one elsewhere"
+        )
+
+
+def _train_in(folder: Path, config: TrainConfig, base: Base, memorised: Memorised, checkpoint_seconds: float) -> None:
+    write_allocation(memorised.allocation, folder / folders.ALLOCATION, corpus=corpus_options(config))
     shape = MemoryShape(config.entries, base.width, config.activation, config.layer_norm, config.gate)
     memory = Memory(shape, torch.Generator().manual_seed(config.mem_seed)).to(base.device)
     optimizer = make_optimizer(memory, config)
+    made_of = _made_of(base, memorised.documents) | {"allocation": sha256_of_file(folder / folders.ALLOCATION)}
     checkpoint = folder / folders.CHECKPOINT
-    progress = load_checkpoint(checkpoint, memory, optimizer) if checkpoint.is_file() else Progress()
-    if progress.step:
+    progress = Progress(made_of=made_of)
+    if checkpoint.is_file():
+        progress = load_checkpoint(checkpoint, memory, optimizer)
+        _check_same(folder, progress.made_of, made_of)
         note(f"resuming at step {progress.step}")
-    written = time.monotonic()
+    started = written = shown = time.monotonic()
+
+    def write_metrics(now: Progress) -> None:
+        write_text(folder / folders.METRICS, "".join(json.dumps(epoch) + "\n" for epoch in now.epochs))
 
     def save(now: Progress) -> None:
         nonlocal written
-        if time.monotonic() - written >= SECONDS_BETWEEN_CHECKPOINTS:
+        if time.monotonic() - written >= checkpoint_seconds:
             save_checkpoint(checkpoint, memory, optimizer, now)
             written = time.monotonic()
 
     def after_epoch(now: Progress) -> None:
-        write_text(folder / folders.METRICS, "".join(json.dumps(epoch) + "\n" for epoch in now.epochs))
+        nonlocal shown
+        # An epoch of few documents takes less time than a file that is written whole.
+        if time.monotonic() - shown >= _SECONDS_BETWEEN_METRICS:
+            write_metrics(now)
+            shown = time.monotonic()
 
-    hidden_file = folder / folders.HIDDEN
-    try:
-        cache = fill_cache(base, int(config.layer), segments, hidden_file)
-        data = TrainingData(segments, cache, memorised.allocation.mask)
-        train_memory(base, memory, data, config, optimizer, progress, save, after_epoch)
-    finally:
-        hidden_file.unlink(missing_ok=True)
+    cache = fill_cache(base, int(config.layer), memorised.segments, folder / folders.HIDDEN)
+    progress.seconds += time.monotonic() - started
+    data = TrainingData(memorised.segments, cache, memorised.allocation.mask)
+    train_memory(base, memory, data, config, optimizer, progress, save, after_epoch)
+    write_metrics(progress)
     save_memory(memory, folder / folders.MEMORY)
-    _write_manifest(folder, base, memorised, segments, progress)
+    _write_manifest(folder, config, base, memorised, progress)
     checkpoint.unlink(missing_ok=True)
 
 
-def _write_manifest(
-    folder: Path, base: Base, memorised: Memorised, segments: Sequence[Segment], progress: Progress
-) -> None:
+def _write_manifest(folder: Path, config: TrainConfig, base: Base, memorised: Memorised, progress: Progress) -> None:
     """Written last: a folder with a manifest holds a finished run."""
-    allocation = memorised.allocation
+    segments = memorised.segments
     write_json(
         folder / folders.MANIFEST,
         {
@@ -180,11 +216,9 @@ def _write_manifest(
             "steps": progress.step,
             "versions": versions(),
             "git_commit": git_commit(),
-            "seeds": {"allocation_and_memory": allocation.seed, "batches": folders.read_folder_config(folder).seed},
+            "seeds": {"allocation_and_memory": config.mem_seed, "batches": config.seed},
             "hashes": {
-                "model": base.revision,
-                "corpus": hash_documents(memorised.documents),
-                "allocation": sha256_of_file(folder / folders.ALLOCATION),
+                **progress.made_of,
                 "memory": sha256_of_file(folder / folders.MEMORY),
                 "config": sha256_of_file(folder / folders.CONFIG),
             },
@@ -197,18 +231,19 @@ def _write_manifest(
 
 def summary(folder: Path) -> dict[str, Any]:
     """A finished run's manifest, with its folder under `run`."""
-    return {"run": str(folder)} | json.loads((folder / folders.MANIFEST).read_text(encoding="utf-8"))
+    return {"run": str(folder)} | folders.read_manifest(folder)
 
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A finished run with everything that evaluation asks of it."""
+    """A finished run with everything that evaluation asks of it, and the revision of the base it was trained on."""
 
     folder: Path
     config: TrainConfig
     documents: list[Document]
     allocation: Allocation
     memory: Memory
+    base_revision: str
 
 
 def load_run(folder: Path) -> LoadedRun:
@@ -217,16 +252,11 @@ def load_run(folder: Path) -> LoadedRun:
     Raises RequestError for a missing or damaged file, and where the corpus is no longer what was memorised.
     """
     run = folders.open_finished(folder)
-    try:
-        recorded = json.loads((folder / folders.MANIFEST).read_text(encoding="utf-8"))["hashes"]
-        corpus, memory_hash, allocation_hash = recorded["corpus"], recorded["memory"], recorded["allocation"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{folder / folders.MANIFEST}: damaged ({error!r})") from error
-    for name, expected in ((folders.MEMORY, memory_hash), (folders.ALLOCATION, allocation_hash)):
-        if sha256_of_file(folder / name) != expected:
-            raise RequestError(f"{folder / name}: damaged or exchanged, its hash is not the manifest's")
+    folders.check_hashes(folder)
+    hashes = folders.read_manifest(folder)["hashes"]
     documents = load_documents(run.config)
-    if hash_documents(documents) != corpus:
+    if hash_documents(documents) != hashes["corpus"]:
         raise RequestError(f"{folder}: corpus {run.config.corpus} is no longer what this run memorised")
     allocation = read_allocation(folder / folders.ALLOCATION)
-    return LoadedRun(folder, run.config, documents, allocation, load_memory(folder / folders.MEMORY))
+    memory = load_memory(folder / folders.MEMORY)
+    return LoadedRun(folder, run.config, documents, allocation, memory, hashes["model"])

@@ -1,13 +1,17 @@
 """The folder of one run: where it is, what it holds, and whether it may be written."""
 
 import fcntl
+import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from simset_bench.errors import RequestError
+from simset_bench.files import sha256_of_file
 from simset_bench.training.config import TrainConfig, check, read_config
 
 CONFIG = "config.yaml"
@@ -18,6 +22,10 @@ MEMORY = "memory.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 HIDDEN = ".hidden_states"
 EVALUATIONS = "eval"
+LOCK = ".lock"
+
+# In the order in which they are removed: without its manifest a run is unfinished, without its configuration none.
+_CONTENTS = (MANIFEST, CHECKPOINT, MEMORY, METRICS, ALLOCATION, EVALUATIONS, CONFIG)
 
 
 def run_folder(root: Path, model: str, config: TrainConfig) -> Path:
@@ -63,19 +71,88 @@ def open_finished(folder: Path) -> FinishedRun:
     return FinishedRun(folder, config)
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a run folder. Raises RequestError where it is missing, or damaged: no object with hashes."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("config", "allocation", "memory", "corpus", "model"):
+            if not isinstance(manifest["hashes"][name], str):
+                raise TypeError(f"hash of {name} is no string")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RequestError(f"{path}: missing or damaged ({type(error).__name__}: {error})") from error
+    return dict(manifest)
+
+
+def check_hashes(folder: Path) -> None:
+    """Raise RequestError for a file of a finished run that is no longer the one its manifest was written for."""
+    hashes = read_manifest(folder)["hashes"]
+    for name, expected in ((CONFIG, "config"), (ALLOCATION, "allocation"), (MEMORY, "memory")):
+        if sha256_of_file(folder / name) != hashes[expected]:
+            raise RequestError(
+                f"{folder / name}: damaged or exchanged, its hash is not the manifest's "
+                "(train --overwrite makes it anew)"
+            )
+
+
+def check_is_run_or_free(folder: Path) -> None:
+    """Raise RequestError for a folder that holds a name of a run folder, but no configuration that makes it one."""
+    found = [name for name in _CONTENTS if (folder / name).exists()]
+    if found and CONFIG not in found:
+        raise RequestError(
+            f"{folder} holds {found[0]} but no {CONFIG}, so it is no run folder, and is left as it is: "
+            "move it away, or use another --save-dir"
+        )
+
+
+def clear_run(folder: Path) -> None:
+    """Remove a run with its evaluations, and nothing else. Stopped anywhere, it leaves a run that can be removed."""
+    for name in _CONTENTS:
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what a killed process did not finish writing."""
+    for pattern in (HIDDEN, *(f".{name}.*" for name in _CONTENTS if name != EVALUATIONS)):
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold a run folder against other processes; it is made if need be, and freed even by a killed process.
 
-    Raises RequestError where another process holds it.
+    Raises RequestError where another process holds it, and where it cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RequestError(f"{folder}: another process is training in this folder") from error
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = _locked(folder / LOCK)
+    except BlockingIOError as error:
+        raise RequestError(f"{folder}: another process is training in this folder") from error
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise RequestError(f"{folder}: cannot be written ({error.strerror}), use another --save-dir") from error
+    try:
         yield
     finally:
+        (folder / LOCK).unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _locked(path: Path) -> int:
+    """Handle of the lock file, locked. Raises BlockingIOError where another process has it."""
+    while True:
+        # Not the folder itself: over NFS only what is open for writing can be locked.
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(handle)):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        # Whoever held it before removed it while we waited for our turn: the file locked is no longer the one there.
         os.close(handle)

@@ -62,11 +62,21 @@ def segment_documents(
 def _segment(document: int, number: int, text: str, tokenizer: PreTrainedTokenizerBase) -> Segment:
     bare = tokenizer(text, add_special_tokens=False).input_ids
     whole = tokenizer(text).input_ids
-    specials = len(whole) - len(bare)
-    if specials and whole[specials:] != bare:
-        # Some tokenizers close a text with a special token; only what opens it belongs in a prefix.
-        whole, specials = bare, 0
-    return Segment(document, number, text, tuple(whole), specials)
+    for opening in range(len(whole) - len(bare) + 1):
+        if whole[opening : opening + len(bare)] == bare:
+            # A special token that closes the text has no place in what may go on.
+            return Segment(document, number, text, tuple(whole[: opening + len(bare)]), opening)
+    return Segment(document, number, text, tuple(bare), 0)
+
+
+def check_lengths(segments: Sequence[Segment], limit: int | None, model: str) -> None:
+    """Raise RequestError for a segment longer than the `limit` positions that a model has (None for no limit)."""
+    longest = max(segments, key=lambda segment: len(segment.token_ids))
+    if limit is not None and len(longest.token_ids) > limit:
+        raise RequestError(
+            f"--max-tokens: {model} has {limit} positions, and a segment is {len(longest.token_ids)} tokens long; "
+            f"use --max-tokens {limit - longest.specials} or less"
+        )
 
 
 def collate(segments: Sequence[Segment], rows: Sequence[int], pad_id: int) -> Batch:

@@ -79,7 +79,7 @@ class Fleet:
 
 
 def make_optimizer(memory: Memory, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over the memory's parameters; biases and the gate are not decayed."""
+    """AdamW over the memory's parameters; only matrices are decayed: not biases, gate and layer norm."""
     decayed = [parameter for parameter in memory.parameters() if parameter.ndim > 1]
     plain = [parameter for parameter in memory.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -112,7 +112,7 @@ def train_memory(
     """Train `memory` in place from `progress` on. `config.layer` is a block number.
 
     `save` is called after each step, to write a checkpoint when it is time; `after_epoch` when an epoch's metrics
-    are added to `progress.epochs`. Raises FloatingPointError when the loss is no longer finite.
+    are added to `progress.epochs`. Raises FloatingPointError when loss or gradient are no longer finite.
     """
     member = Member(memory, optimizer, config, [View(data.mask_rows, progress)])
     fleet = Fleet([member], 1)
@@ -142,7 +142,7 @@ def train_fleet(
     """Train every memory of `fleet` in place, from its step on to the end.
 
     Batches, losses, schedules, clipping and optimiser states are each run's own, as if it were trained alone. A run
-    whose loss is no longer finite is left behind with its `failure`; the others do not notice. Out of memory, fewer
+    whose loss or gradient is no longer finite is left behind with its `failure`; the others do not notice. Out of memory, fewer
     members go through the upper blocks at once. Raises MemoryError where even one does not fit.
     """
     config = fleet.members[0].config
@@ -185,21 +185,21 @@ def _step(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tensor, s
     for member, of_views in zip(fleet.members, sums, strict=True):
         if member.failure:
             continue
+        for group in member.optimizer.param_groups:
+            group["lr"] = learning_rate(member.config, fleet.step, steps)
+        limit = member.config.grad_clip or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(member.memory.parameters(), limit).item()
         loss = of_views[0].pop("loss")
-        if not math.isfinite(loss):
-            member.failure = f"the loss is {loss} at step {fleet.step}: try a lower --lr or --grad-clip 1"
+        if not math.isfinite(loss + norm):
+            member.failure = f"loss {loss}, gradient norm {norm}: no longer finite, try a lower --lr or --grad-clip 1"
             # It stays in the passes, so that its neighbours' arithmetic is the same to the bit, but at rest.
             for parameter in member.memory.parameters():
                 parameter.data.zero_()
             continue
+        member.optimizer.step()
         for view, found in zip(member.views, of_views, strict=True):
             for name, value in found.items():
                 view.progress.sums[name] = view.progress.sums.get(name, 0.0) + value
-        for group in member.optimizer.param_groups:
-            group["lr"] = learning_rate(member.config, fleet.step, steps)
-        if member.config.grad_clip:
-            torch.nn.utils.clip_grad_norm_(member.memory.parameters(), member.config.grad_clip)
-        member.optimizer.step()
 
 
 def _gradients(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tensor) -> list[list[dict[str, float]]]:
@@ -239,7 +239,8 @@ def _pass(
         inductive_loss(shares[None], real, member.config.inductive_form)
         for shares, member in zip(result.shares, members, strict=True)
     ]
-    means = result.nll.mean(1)
+    # A batch of segments of one token each has nothing to predict, and a mean of nothing would not be a number.
+    means = result.nll.sum(1) / max(1, result.nll.shape[1])
     # alpha 0 must be the unstructured loss to the bit, which adding 0 times a gradient need not be.
     losses = [
         mean + member.config.alpha * term if member.config.alpha else mean
@@ -248,9 +249,7 @@ def _pass(
     torch.stack(losses).sum().backward()
     return [
         [
-            {**_measured(result, place, view, member.config, batch, learns=number == 0), "loss": losses[place].item()}
-            if number == 0
-            else _measured(result, place, view, member.config, batch, learns=False)
+            _measured(result, place, view, member.config, batch) | ({} if number else {"loss": losses[place].item()})
             for number, view in enumerate(member.views)
         ]
         for place, member in enumerate(members)
@@ -259,14 +258,11 @@ def _pass(
 
 @torch.no_grad()
 def _measured(
-    result: PassResult, place: int, view: View, config: TrainConfig, batch: PackedBatch, *, learns: bool
+    result: PassResult, place: int, view: View, config: TrainConfig, batch: PackedBatch
 ) -> dict[str, float]:
     """Sums over tokens for the metrics of one view of the member at `place` in a pass."""
-    if learns:
-        shares = result.shares[place]
-    else:
-        mask = torch.from_numpy(view.mask_rows(batch.documents)).to(result.activations.device)
-        shares = token_on_share(result.activations[place], mask[batch.segment_of])
+    mask = torch.from_numpy(view.mask_rows(batch.documents)).to(result.activations.device)
+    shares = token_on_share(result.activations[place], mask[batch.segment_of])
     real = float(batch.real.sum().item())
     return {
         "nll": result.nll[place].double().sum().item(),
