@@ -3,8 +3,9 @@
 Everything below a memory is frozen, so its hidden states can be computed once and reused in every step.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,6 +35,24 @@ def hidden_states(base: Base, layer: int, input_ids: Tensor) -> Tensor:
     The blocks above do not run. With right padding and causal attention no real token sees a padded one.
     """
     return hidden_of(_block_output(base, layer, input_ids))
+
+
+@torch.no_grad()
+def hidden_states_at(base: Base, layers: Sequence[int], input_ids: Tensor) -> list[Tensor]:
+    """`hidden_states` of several layers, in their order, from one forward pass up to the highest of them."""
+    seen: dict[int, Tensor] = {}
+
+    def keep(layer: int, _block: nn.Module, _inputs: Any, output: Any) -> None:
+        seen[layer] = hidden_of(output)
+
+    below = set(layers) - {max(layers)}
+    hooks = [base.blocks[layer].register_forward_hook(partial(keep, layer)) for layer in below]
+    try:
+        seen[max(layers)] = hidden_of(_block_output(base, max(layers), input_ids))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [seen[layer] for layer in layers]
 
 
 @torch.no_grad()
