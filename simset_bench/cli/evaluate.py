@@ -14,7 +14,10 @@ def command(
     runs: Annotated[list[Path] | None, typer.Argument(help="Run folders.")] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option(help="docmem, doccloze, docqa, counterfact, location, damage, or a task of lm-eval; repeatable."),
+        typer.Option(
+            help="docmem, doccloze, docqa, counterfact, location, damage, or a task of lm-eval; repeatable, or several "
+            "with commas."
+        ),
     ] = None,
     recall: Annotated[str, typer.Option(help="free, oracle or erased.")] = "free",
     limit: Annotated[int | None, typer.Option(help="At most this many records or documents a task.")] = None,
@@ -43,18 +46,19 @@ def command(
     """Ask trained runs, or an untouched base, through lm-evaluation-harness; results go into each folder's eval/."""
     about = {"model": model, "corpus": corpus, "num_docs": num_docs, "group_by": group_by}
     about |= {"match_subjects": match_subjects, "max_tokens": max_tokens}
-    given = [name for name, value in about.items() if value is not None]
+    named = [name for name, value in about.items() if value is not None]
     if not runs and not baseline:
         raise RequestError("name at least one run folder, or ask an untouched model with --baseline --model NAME")
-    if given and (runs or not baseline):
-        raise RequestError(f"--{given[0].replace('_', '-')} goes with --baseline and no run folder")
+    if named and (runs or not baseline):
+        raise RequestError(f"--{named[0].replace('_', '-')} goes with --baseline and no run folder")
     if qa_finetune and not task:
         raise RequestError("--qa-finetune needs --task, such as --task counterfact")
 
     from simset_bench.evaluation.baseline import evaluate_baseline, evaluate_baselines_of
     from simset_bench.evaluation.run import EvalRequest, evaluate_runs
 
-    request = EvalRequest(tuple(task or ()), recall, limit, data, qa_finetune, dtype, device)
+    tasks = tuple(dict.fromkeys(name.strip() for given in task or () for name in given.split(",")))
+    request = EvalRequest(tasks, recall, limit, data, qa_finetune, dtype, device)
     if not baseline:
         results = evaluate_runs(runs or [], request)
     elif runs:
@@ -64,21 +68,26 @@ def command(
     if json_output:
         print_json({"results": results})
     else:
-        for result in results:
-            _print_result(result)
+        for run in dict.fromkeys(result["run"] for result in results):
+            stdout.print(run, markup=False, soft_wrap=True)
+            for result in results:
+                if result["run"] == run:
+                    _print_result(result)
 
 
 def _print_result(result: dict[str, Any]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
+    limited = f", limit {result['limit']}" if result["limit"] else ""
     after = ", after question-answer fine-tuning" if result["qa_finetuned"] else ""
-    table = Table(
-        box=None, pad_edge=False, title_justify="left", title=f"{result['task']}, recall {result['recall']}{after}"
-    )
+    title = Text(f"{result['label']}, recall {result['recall']}{limited}{after}")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title=title)
     for name in ("measure", "value", "standard error", "n"):
         table.add_column(name, justify="left" if name == "measure" else "right")
     for name, value in result["measures"].items():
         error = result["standard_errors"][name]
-        table.add_row(name, f"{value:.4f}", "–" if error is None else f"{error:.4f}", str(result["n"][name]))
-    stdout.print(result["run"], markup=False, soft_wrap=True)
+        shown = (name, f"{value:.4f}", "–" if error is None else f"{error:.4f}", str(result["n"][name]))
+        table.add_row(*map(Text, shown))
     stdout.print(table)
+    stdout.print()

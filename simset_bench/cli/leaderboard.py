@@ -27,7 +27,7 @@ def command(
 ) -> None:
     """Rank evaluated runs, with standard errors, and say which neighbours cannot be told apart at 95%."""
     from simset_bench.leaderboard import render
-    from simset_bench.leaderboard.table import make_leaderboard, sentences
+    from simset_bench.leaderboard.table import make_leaderboard, remarks, sentences
     from simset_bench.results.read import read_runs
 
     form = "json" if json_output else form
@@ -37,20 +37,23 @@ def command(
         if not folder.is_dir():
             raise RequestError(f"{folder}: there is no such folder")
     table = read_runs(folders or [root for root in DEFAULT_ROOTS if root.is_dir()])
-    for left_out in table.unreadable:
-        note(f"left out: {left_out.path}: {left_out.reason}")
+    for left_out in table.left_out:
+        note(render.printable(f"left out: {left_out.path}: {left_out.reason}"))
     if table.runs.empty:
         looked = ", ".join(str(root) for root in folders or DEFAULT_ROOTS)
         raise RequestError(f"no finished run in {looked}: simset-bench quickstart or train makes one")
     names = [name.strip() for name in group_by.split(",")] if group_by else []
     board = make_leaderboard(table, where, sort, names)
     if form == "json":
-        print_json(render.as_json(board))
+        left = [{"path": str(left_out.path), "reason": left_out.reason} for left_out in table.left_out]
+        print_json(render.as_json(board) | {"left_out": left})
     elif form == "csv":
         print(render.comma_separated(board), end="")
     elif form == "markdown":
         print(render.markdown(board))
     else:
-        stdout.print(render.terminal_table(board))
-        for sentence in sentences(board):
-            stdout.print(f"= {sentence}", markup=False, soft_wrap=True)
+        stdout.print(render.terminal_table(board, stdout.width))
+        for sentence in [*(f"= {sentence}" for sentence in sentences(board)), *remarks(board)]:
+            stdout.print(render.printable(sentence), markup=False)
+        if not board.measures:
+            note("none of these runs was evaluated yet: simset-bench eval RUN --task docmem does it")

@@ -6,10 +6,11 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from simset_bench.console import be_quiet
 from simset_bench.errors import RequestError
@@ -48,21 +49,51 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             # The reader of our output (head, less) has gone; Python would complain again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                where = error.filename or "the output folder"
-                raise _fail(
-                    error, f"no space left on the disk of {where}: free some and run again", 2, debug
-                ) from error
-            raise _fail(error, f"{type(error).__name__}: {error}", FAILED_WORK, debug) from error
         except typer.Exit:
             raise
         except Exception as error:
-            line = " ".join(str(error).split()) or type(error).__name__
-            message = f"{type(error).__name__}: {line} (--debug shows the traceback)"
+            line = " ".join(str(error).split())
+            if _is_out_of_room(error):
+                message = f"no room left to write ({line}): free some space, or write elsewhere, and run again"
+                raise _fail(error, message, WRONG_REQUEST, debug) from error
+            message = f"{type(error).__name__}{': ' if line else ''}{line} (--debug shows the traceback)"
             raise _fail(error, message, FAILED_WORK, debug) from error
 
     return run
+
+
+def _is_out_of_room(error: Exception) -> bool:
+    """Whether a disk, a quota or a largest file size is used up."""
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if isinstance(error, OSError) and error.errno in codes:
+        return True
+    # Libraries that write in Rust or C++ report the system's number in their message alone.
+    return any(f"os error {code})" in str(error) or f"errno {code}]" in str(error).lower() for code in codes)
+
+
+class OneLineGroup(TyperGroup):
+    """A group of commands whose usage errors are one line on standard error, as every other error is."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        try:
+            result = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except typer.TyperException as error:
+            line = " ".join(error.format_message().split())
+            print(f"error: {line} (--help shows what there is)", file=sys.stderr)
+            result = error.exit_code
+        except typer.Abort:
+            result = INTERRUPTED
+        if standalone_mode:
+            sys.exit(result if isinstance(result, int) else 0)
+        return result
 
 
 def print_json(value: Any) -> None:

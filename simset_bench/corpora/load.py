@@ -67,6 +67,11 @@ def load_corpus(
     return documents
 
 
+def stream_corpus(spec: str, *, group_by: str = "article") -> Iterator[Document]:
+    """All documents of a corpus in its order, read as they are asked for. Raises as `load_corpus` does."""
+    return find_grouping(group_by)(_checked(_articles(spec)))
+
+
 def _articles(spec: str) -> Iterator[Article]:
     kind, colon, location = spec.partition(":")
     if kind not in CORPORA:

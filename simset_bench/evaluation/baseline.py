@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from simset_bench.evaluation.run import EvalRequest, Subject, check_request, evaluate_subjects
+from simset_bench.corpora.documents import Document
+from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.result_files import Result
+from simset_bench.evaluation.run import EvalRequest, Subject, check_request, evaluate_subject, on_shared_bases
 from simset_bench.files import write_json, write_text
-from simset_bench.models.loading import load_base
+from simset_bench.models.loading import Base
+from simset_bench.models.sources import find_model
 from simset_bench.training.config import TrainConfig, config_text, make_config
 from simset_bench.training.manifest import SCHEMA, git_commit, machine, versions
 from simset_bench.training.run import hash_documents, load_documents
@@ -19,40 +23,51 @@ from simset_bench.training.run_folder import CONFIG, MANIFEST, open_finished
 _KEPT = ("model", "corpus", "num_docs", "group_by", "match_subjects", "max_tokens", "dtype", "device")
 
 
-def evaluate_baseline(about: dict[str, Any], request: EvalRequest, root: Path) -> list[dict[str, Any]]:
+def evaluate_baseline(about: dict[str, Any], request: EvalRequest, root: Path) -> list[Result]:
     """Evaluate the untouched base that `about` names, on the documents that it names."""
     check_request(request, baseline=True)
-    config = make_config(None, **about, device=request.device, dtype=request.dtype)
-    return evaluate_subjects([_subject(config, root)], request)
+    return _evaluate([make_config(None, **about, device=request.device, dtype=request.dtype)], request, root)
 
 
-def evaluate_baselines_of(runs: Sequence[Path], request: EvalRequest, root: Path) -> list[dict[str, Any]]:
+def evaluate_baselines_of(runs: Sequence[Path], request: EvalRequest, root: Path) -> list[Result]:
     """Evaluate the untouched bases of finished runs on the runs' documents; equal ones once."""
     check_request(request, baseline=True)
-    subjects = {}
-    for folder in runs:
-        config = open_finished(folder).config
-        subject = _subject(make_config(None, **{name: getattr(config, name) for name in _KEPT}), root)
-        subjects[subject.folder] = subject
-    return evaluate_subjects(list(subjects.values()), request)
+    configs = [open_finished(folder).config for folder in runs]
+    kept = [make_config(None, **{name: getattr(config, name) for name in _KEPT}) for config in configs]
+    return _evaluate(list(dict.fromkeys(kept)), request, root)
 
 
-def _subject(config: TrainConfig, root: Path) -> Subject:
-    base = load_base(config.model, config.dtype, config.device)
-    documents = load_documents(config)
-    config = dataclasses.replace(
-        config,
-        num_docs=len(documents),
-        num_clusters=len(documents),
-        dtype=str(base.dtype).removeprefix("torch."),
-        device=str(base.device),
-    )
-    kept = {name: getattr(config, name) for name in _KEPT}
-    key = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
-    folder = root / "baselines" / f"lm_{base.name}" / f"docs_{len(documents)}_{key}"
-    write_text(folder / CONFIG, config_text(config, _KEPT))
-    hashes = {"model": base.revision, "corpus": hash_documents(documents), "config": key}
-    made = {"schema": SCHEMA, "kind": "baseline", "model": base.name, "documents": len(documents)}
-    made |= {"versions": versions(), "git_commit": git_commit(), "hashes": hashes, **machine(base.device)}
-    write_json(folder / MANIFEST, made)
+def _evaluate(configs: Sequence[TrainConfig], request: EvalRequest, root: Path) -> list[Result]:
+    # What can be wrong with a request is found before a model is loaded.
+    for config in configs:
+        find_model(config.model)
+    documents = [load_documents(config) for config in configs]
+
+    def evaluate(lm: MemoryLM, number: int) -> list[Result]:
+        subject = _subject(configs[number], documents[number], lm.base, root)
+        results = evaluate_subject(lm, subject, request)
+        _write_folder(subject, lm.base)
+        return results
+
+    return on_shared_bases(configs, request, evaluate)
+
+
+def _subject(config: TrainConfig, documents: list[Document], base: Base, root: Path) -> Subject:
+    dtype = str(base.dtype).removeprefix("torch.")
+    config = dataclasses.replace(config, num_docs=len(documents), dtype=dtype, device=str(base.device))
+    folder = root / "baselines" / f"lm_{base.name}" / f"docs_{len(documents)}_{_key(config)}"
     return Subject(folder, config, documents, None)
+
+
+def _key(config: TrainConfig) -> str:
+    kept = {name: getattr(config, name) for name in _KEPT}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _write_folder(subject: Subject, base: Base) -> None:
+    """Written after the results: a folder with a manifest holds a finished evaluation."""
+    write_text(subject.folder / CONFIG, config_text(subject.config, _KEPT))
+    hashes = {"model": base.revision, "corpus": hash_documents(subject.documents), "config": _key(subject.config)}
+    made = {"schema": SCHEMA, "kind": "baseline", "model": base.name, "documents": len(subject.documents)}
+    made |= {"versions": versions(), "git_commit": git_commit(), "hashes": hashes, **machine(base.device)}
+    write_json(subject.folder / MANIFEST, made)

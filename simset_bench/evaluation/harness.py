@@ -1,12 +1,16 @@
 """Running lm-eval on rows or on its own tasks, and reading what it returns."""
 
-import logging
+import os
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from datasets.exceptions import DatasetNotFoundError
 from lm_eval import evaluator
 from lm_eval.tasks import TaskManager
 
@@ -17,22 +21,33 @@ from simset_bench.evaluation.uncertainty import Estimate, mean_with_error, ratio
 
 # Answers are sampled from this seed in every run, so that runs differ by their memory alone.
 SAMPLING_SEED = 0
+# For the errors of lm-eval's own tasks that have no formula, such as a perplexity's; it draws 100,000 where not told.
+BOOTSTRAP_DRAWS = 1000
+# It would fork this process, with its model and its threads, for a second's work.
+os.environ.setdefault("DISABLE_MULTIPROC", "1")
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Estimates by measure, and a record a sample, of one task."""
+    """Estimates by measure and a record a sample of one task; for lm-eval's own, which way each measure is better."""
 
     estimates: dict[str, Estimate]
     samples: list[dict[str, Any]]
+    higher_is_better: dict[str, bool | None] = field(default_factory=dict)
+
+
+@cache
+def _their_tasks() -> TaskManager:
+    """Every task that lm-eval ships; reading them takes seconds."""
+    return TaskManager()
 
 
 def check_tasks(names: Sequence[str]) -> None:
     """Raise RequestError for a name that is neither one of our tasks nor one of lm-eval's."""
-    foreign = [name for name in names if name not in OUR_TASKS and name != LOCATION]
+    foreign = [name for name in names if not is_ours(name)]
     if not foreign:
         return
-    known = set(TaskManager().task_index)
+    known = set(_their_tasks().task_index)
     for name in foreign:
         if name not in known:
             ours = [*OUR_TASKS, LOCATION]
@@ -42,46 +57,59 @@ def check_tasks(names: Sequence[str]) -> None:
             )
 
 
-def run_ours(lm: MemoryLM, names: Sequence[str], rows_folder: Path) -> dict[str, Scored]:
-    """Scores of our tasks `names`, whose rows lie in `rows_folder`."""
+def is_ours(name: str) -> bool:
+    """Whether a task is one of ours, and not one of lm-eval's."""
+    return name in OUR_TASKS or name == LOCATION
+
+
+def run_ours(lm: MemoryLM, name: str, rows_folder: Path) -> Scored:
+    """Scores of our task `name`, whose rows lie in `rows_folder`."""
     manager = TaskManager(
         include_path=str(tasks_folder()), include_defaults=False, metadata={"rows_folder": str(rows_folder)}
     )
-    results = _evaluate(lm, manager, [part for name in names for part in OUR_TASKS[name].parts], None)
-    return {name: _score(results, list(OUR_TASKS[name].parts)) for name in names}
+    # Errors are computed here, clustered by document.
+    parts = list(OUR_TASKS[name].parts)
+    return _score(_evaluate(lm, manager, parts, None, 0), parts)
 
 
 def run_foreign(lm: MemoryLM, name: str, limit: int | None) -> Scored:
-    """Scores of one of lm-eval's own tasks or groups, as lm-eval aggregates them."""
+    """Scores of one of lm-eval's own tasks or groups, with errors as lm-eval computes them.
+
+    A group's members stand beside it as `member.measure`; a measure that several filters give is `measure.filter`.
+    Raises RequestError where the task's data set is neither here nor within reach.
+    """
     try:
-        results = _evaluate(lm, TaskManager(), [name], limit)
-    except OSError as failure:
+        results = _evaluate(lm, _their_tasks(), [name], limit, BOOTSTRAP_DRAWS)
+    except (OSError, DatasetNotFoundError) as failure:
         reason = " ".join(str(failure).split())[:200]
         raise RequestError(f"task {name}: its data set cannot be had ({reason}); ours work offline") from failure
-    estimates = {}
+    estimates, higher_is_better = {}, {}
     for task, measures in results["results"].items():
-        prefix = "" if task == name else f"{task}."
+        size = results["n-samples"].get(task, {}).get("effective") or measures.get("sample_len") or 0
         for key, value in measures.items():
             measure, comma, rest = key.partition(",")
             if not comma or measure.endswith("_stderr") or not isinstance(value, int | float):
                 continue
+            several = sum(other.partition(",")[0] == measure for other in measures) > 1
+            shown = f"{'' if task == name else f'{task}.'}{measure}{f'.{rest}' if several else ''}"
             error = measures.get(f"{measure}_stderr,{rest}")
-            found = float(error) if isinstance(error, int | float) else None
-            size = results["n-samples"].get(task, {}).get("effective", 0)
-            estimates[f"{prefix}{measure}"] = Estimate(float(value), found, size)
+            estimates[shown] = Estimate(float(value), float(error) if isinstance(error, int | float) else None, size)
+            higher_is_better[shown] = results["higher_is_better"].get(task, {}).get(measure)
     samples = [_record(sample) for task in results["samples"] for sample in results["samples"][task]]
-    return Scored(estimates, samples)
+    return Scored(estimates, samples, higher_is_better)
 
 
-def _evaluate(lm: MemoryLM, manager: TaskManager, names: list[str], limit: int | None) -> dict[str, Any]:
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+def _evaluate(
+    lm: MemoryLM, manager: TaskManager, names: list[str], limit: int | None, bootstrap_draws: int
+) -> dict[str, Any]:
     tasks = manager.load(names)
     # lm-eval seeds few-shot draws only in simple_evaluate; unseeded, runs would see different prompts.
     for task in tasks["tasks"].values():
         task.set_fewshot_seed(SAMPLING_SEED)
-    with torch.random.fork_rng():
+    # lm-eval prints as it bootstraps; standard output is for results.
+    with torch.random.fork_rng(), redirect_stdout(sys.stderr):
         torch.manual_seed(SAMPLING_SEED)
-        results = evaluator.evaluate(lm, tasks, limit=limit, bootstrap_iters=0 if limit is None else 100)
+        results = evaluator.evaluate(lm, tasks, limit=limit, bootstrap_iters=bootstrap_draws)
     assert results is not None
     return dict(results)
 
@@ -102,7 +130,7 @@ def _score(results: dict[str, Any], parts: Sequence[str]) -> Scored:
 
 def _estimate(measure: str, value: float, samples: Sequence[dict[str, Any]]) -> Estimate:
     having = [sample for sample in samples if measure in sample["metrics"]]
-    clusters = [sample["doc"].get("document") or sample["doc"].get("subject") for sample in having]
+    clusters = [_cluster(sample) for sample in having]
     found = [sample[measure] for sample in having]
     if not isinstance(found[0], tuple | list):
         return Estimate(value, mean_with_error(found, clusters).standard_error, len(found))
@@ -113,17 +141,33 @@ def _estimate(measure: str, value: float, samples: Sequence[dict[str, Any]]) -> 
     return Estimate(value, None if error is None else error * scale, len(found))
 
 
-def _record(sample: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of a sample: enough to pair runs by and to see what was asked and answered."""
+def _cluster(sample: dict[str, Any]) -> str:
+    """What samples share that are not independent: the document, else the subject, else nothing but themselves."""
     doc = sample["doc"]
-    measures = {name: sample[name] for name in sample["metrics"]}
-    per_token = {name: value[0] / value[1] for name, value in measures.items() if isinstance(value, tuple | list)}
-    measures = {name: value for name, value in measures.items() if isinstance(value, int | float)} | per_token
-    measures.pop("perplexity", None)
+    named = (doc.get("document") or doc.get("subject")) if isinstance(doc, dict) else None
+    return str(named or sample["doc_id"])
+
+
+def _record(sample: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a sample: enough to pair runs by and to see what was asked and answered.
+
+    Of a text's NLL and token count the NLL a token is kept as its measure, and the count beside it.
+    """
+    doc = sample["doc"] if isinstance(sample["doc"], dict) else {}
+    measures, tokens = {}, {}
+    for name in sample["metrics"]:
+        value = sample[name]
+        if name == "nll" and isinstance(value, tuple | list):
+            tokens = {"tokens": value[1]}
+            value = value[0] / value[1]
+        if isinstance(value, int | float):
+            measures[name] = float(value)
     return {
         "document": doc.get("document"),
         "sample": str(doc.get("sample", sample["doc_id"])),
+        "cluster": _cluster(sample),
         "measures": measures,
+        **tokens,
         "arguments": [list(argument[:1]) + [str(rest) for rest in argument[1:]] for argument in sample["arguments"]],
         "responses": sample["filtered_resps"],
         "doc_hash": sample["doc_hash"],

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from simset_bench.console import track
-from simset_bench.evaluation.memory_lm import recall_multiplier
+from simset_bench.evaluation.memory_lm import RECALLS, recall_multipliers
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, attached
 from simset_bench.models.split import UpperModel
@@ -17,19 +17,27 @@ from simset_bench.training.head import next_token_nll
 from simset_bench.training.hidden_cache import HiddenCache
 from simset_bench.training.segments import NO_TARGET, Segment, collate
 
-# Erasing one document's entries is measured on at most this many others, and at most this many are erased.
+# Erasing one document's entries is measured on at most this many others.
 OTHERS = 8
-ERASED_DOCUMENTS = 64
 BATCH = 8
 
 
 @dataclass(frozen=True)
 class DocumentLocation:
-    """One document's measures: NLLs in nats a token, shares in [0, 1].
+    """One document's measures in one recall mode: NLLs in nats a token, shares in [0, 1].
 
-    `erasure_own` is the rise of its NLL when its entries are erased, `erasure_others` the mean rise of other
-    documents' when its entries are erased. `attribution_at_1` is 1 where its entries hold more of its activation
-    than any other document's do, and 1 / n where n documents, itself among them, share the first place.
+    Every measure is about activations as the mode leaves them: `free` as they are, `oracle` on the document's own
+    entries alone, `erased` on all others.
+
+    - `on_share`: share of the activation energy on the document's entries, mean over its tokens. A token without any
+      counts 0, so that under `oracle` it is the share of tokens at which an own entry is active; `erased` gives 0.
+    - `attribution_at_1`: 1 where its entries hold more of its activation than any other document's do, and 1 / n where
+      n documents, itself among them, share the first place. Under `oracle` below 1 only where entries are shared.
+    - `erasure_own`: the rise of its NLL over the mode's when its entries are erased too: under `oracle` all that its
+      memory does, under `erased` 0.
+    - `erasure_others`: the mean rise of other documents' NLLs over the mode's when this document's entries are erased
+      too: under `oracle` what comes of shared entries alone. None where there is no other document.
+    - `nll_free`, `nll_oracle`, `nll_erased`: its NLL in each mode, whichever mode the others are of.
     """
 
     document: str
@@ -44,7 +52,7 @@ class DocumentLocation:
 
 
 class LocationProbe:
-    """NLL of a run's documents under any mask of its memory, from hidden states computed once."""
+    """NLL of a run's documents under any masks of its memory, from hidden states computed once."""
 
     def __init__(self, base: Base, layer: int, segments: Sequence[Segment], cache: HiddenCache) -> None:
         self.base = base
@@ -55,35 +63,35 @@ class LocationProbe:
         for row, segment in enumerate(segments):
             self.rows_of.setdefault(segment.document, []).append(row)
 
-    def nll(self, active: AttachedMemory, documents: Sequence[int], multiplier: Tensor | None) -> np.ndarray:
-        """Mean NLL a token (documents,) float64 with activations multiplied by `multiplier` (entries,)."""
-        rows = [row for document in documents for row in self.rows_of[document]]
-        sums: dict[int, list[float]] = {document: [0.0, 0.0] for document in documents}
+    def nll(self, active: AttachedMemory, documents: Sequence[int], multipliers: Tensor) -> np.ndarray:
+        """Mean NLL a token (documents,) float64, each document's activations times its row of (documents, entries)."""
+        rows = [(row, place) for place, document in enumerate(documents) for row in self.rows_of[document]]
+        sums, tokens = np.zeros(len(documents)), np.zeros(len(documents))
         for start in range(0, len(rows), BATCH):
-            chosen = rows[start : start + BATCH]
+            chosen, places = zip(*rows[start : start + BATCH], strict=True)
             batch = collate(self.segments, chosen, self.base.tokenizer.pad_token_id)
             hidden = self.cache.batch(chosen, self.base.device)
-            with active.recalling(multiplier):
+            with active.recalling(multipliers[list(places)][:, None, :]):
                 input_ids, targets = batch.input_ids.to(self.base.device), batch.targets.to(self.base.device)
                 nll = next_token_nll(self.upper, hidden, input_ids, targets).double().cpu()
             counts = (batch.targets != NO_TARGET).sum(1).tolist()
-            for document, part in zip(batch.documents.tolist(), nll.split(counts), strict=True):
-                sums[document][0] += part.sum().item()
-                sums[document][1] += len(part)
-        return np.array([sums[document][0] / sums[document][1] for document in documents])
+            for place, part in zip(places, nll.split(counts), strict=True):
+                sums[place] += part.sum().item()
+                tokens[place] += len(part)
+        return sums / tokens
 
-    @torch.no_grad()
-    def energy_shares(self, memory: Memory, document: int) -> tuple[np.ndarray, int]:
-        """Share of a document's activation energy on each entry, (entries,) float64 summing to 1, and its tokens.
+    def energy_shares(self, memory: Memory, document: int, multiplier: Tensor) -> tuple[np.ndarray, int]:
+        """Share of a document's activation energy on each entry, (entries,) float64, and its tokens.
 
-        Every token counts alike: its energies are divided by their sum before they are averaged.
+        `multiplier` (entries,) scales the activations. Every token counts alike: its energies are divided by their sum
+        before they are averaged. The shares add up to 1, less the share of tokens without any activation.
         """
         total = torch.zeros(memory.shape.entries, dtype=torch.float64)
         tokens = 0
         for row in self.rows_of[document]:
             batch = collate(self.segments, [row], self.base.tokenizer.pad_token_id)
-            activations = memory.activations(self.cache.batch([row], self.base.device))[0].cpu()
-            energy = activations[batch.real[0]].double().square()
+            activations = memory.activations(self.cache.batch([row], self.base.device))[0] * multiplier
+            energy = activations.cpu()[batch.real[0]].double().square()
             total += (energy / energy.sum(1, keepdim=True).clamp_min(1e-30)).sum(0)
             tokens += len(energy)
         return total.numpy() / tokens, tokens
@@ -108,34 +116,37 @@ def locate(
     allocation: Allocation,
     segments: Sequence[Segment],
     cache: HiddenCache,
-    limit: int | None = None,
+    recall: str = "free",
 ) -> list[DocumentLocation]:
-    """Location measures of the first documents, at most `limit` and at most 64.
+    """Location measures, in one recall mode, of the documents that `segments` are of: the first of the allocation.
 
     The others that one erasure is measured on are up to 8 of these documents, the next ones in a circle.
+    Raises RequestError for an unknown recall mode.
     """
     probe = LocationProbe(base, layer, segments, cache)
-    chosen = range(min(len(allocation.entries), limit or ERASED_DOCUMENTS, ERASED_DOCUMENTS))
+    chosen = sorted(probe.rows_of)
+    own = torch.from_numpy(allocation.mask(chosen)).to(base.device)
+    multipliers = {mode: recall_multipliers(own, mode) for mode in RECALLS}
+    used = recall_multipliers(own, recall)
     found = []
     with attached(base.model, base.blocks[layer], memory) as active:
-        free = probe.nll(active, chosen, None)
-        for document in track(chosen, "location"):
-            mask = torch.from_numpy(allocation.mask([document])[0]).to(base.device)
-            others = [chosen[(document + step) % len(chosen)] for step in range(1, min(OTHERS + 1, len(chosen)))]
-            erased = probe.nll(active, [document, *others], recall_multiplier(mask, "erased"))
-            oracle = probe.nll(active, [document], recall_multiplier(mask, "oracle"))[0]
-            shares, tokens = probe.energy_shares(memory, document)
+        nll = {mode: probe.nll(active, chosen, multipliers[mode]) for mode in RECALLS}
+        for place in track(chosen, "location"):
+            others = [(place + step) % len(chosen) for step in range(1, min(OTHERS + 1, len(chosen)))]
+            asked = [place, *others]
+            rise = probe.nll(active, asked, used[asked] * ~own[place]) - nll[recall][asked]
+            shares, tokens = probe.energy_shares(memory, place, used[place])
             found.append(
                 DocumentLocation(
-                    allocation.document_ids[document],
-                    tokens,
-                    float(shares[allocation.entries[document]].sum()),
-                    attribution_at_1(shares, allocation.entries, document),
-                    free[document],
-                    oracle,
-                    erased[0],
-                    erased[0] - free[document],
-                    float((erased[1:] - free[others]).mean()) if others else None,
+                    document=allocation.document_ids[place],
+                    tokens=tokens,
+                    on_share=float(shares[allocation.entries[place]].sum()),
+                    attribution_at_1=attribution_at_1(shares, allocation.entries, place),
+                    nll_free=float(nll["free"][place]),
+                    nll_oracle=float(nll["oracle"][place]),
+                    nll_erased=float(nll["erased"][place]),
+                    erasure_own=float(rise[0]),
+                    erasure_others=float(rise[1:].mean()) if others else None,
                 )
             )
     return found

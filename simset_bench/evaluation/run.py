@@ -1,36 +1,36 @@
 """Evaluating runs, or a bare base: tasks in, result files and one summary a task out."""
 
-import json
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import lm_eval
 import numpy as np
 
 from simset_bench.console import note
 from simset_bench.corpora.documents import Document
-from simset_bench.errors import RequestError
-from simset_bench.evaluation.harness import Scored, check_tasks, run_foreign, run_ours
+from simset_bench.errors import RequestError, unknown_name
+from simset_bench.evaluation.harness import Scored, check_tasks, is_ours, run_foreign, run_ours
 from simset_bench.evaluation.location import DocumentLocation, locate
 from simset_bench.evaluation.memory_lm import RECALLS, MemoryLM
+from simset_bench.evaluation.result_files import Asked, Result, write_result
 from simset_bench.evaluation.rows import Row, write_rows
 from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, Evaluated
-from simset_bench.evaluation.uncertainty import mean_with_error, ratio_with_error
-from simset_bench.files import sha256_of_texts, write_json, write_text
+from simset_bench.evaluation.uncertainty import Estimate, mean_with_error, ratio_with_error
+from simset_bench.files import sha256_of_texts
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.hidden_cache import fill_cache
-from simset_bench.training.qa_finetune import qa_finetuned, question_pairs
+from simset_bench.training.qa_finetune import QuestionPair, qa_finetuned, question_pairs
 from simset_bench.training.run import LoadedRun, load_run
 from simset_bench.training.run_folder import EVALUATIONS
 from simset_bench.training.segments import segment_documents
 
-RESULT_SCHEMA = 1
 BATCH_SIZE = 16
+LOCATION_DOCUMENTS = 64
 # The mean rise of others' NLL counts as at least this much, so that a specificity stays finite.
 SMALLEST_RISE = 1e-3
 QA_SEED = 0
@@ -66,59 +66,80 @@ def check_request(request: EvalRequest, *, baseline: bool) -> None:
     if request.limit is not None and request.limit < 1:
         raise RequestError(f"--limit {request.limit}: must be at least 1")
     if request.recall not in RECALLS:
-        raise RequestError(f"unknown recall mode {request.recall!r}: choose from {', '.join(RECALLS)}")
+        raise unknown_name("--recall", request.recall, RECALLS)
     if baseline and LOCATION in request.tasks:
         raise RequestError("task location measures a memory, of which a bare base has none")
     if baseline and request.recall != "free":
         raise RequestError(f"--recall {request.recall} is about a memory, of which a bare base has none")
+    if request.qa_finetune and set(request.tasks) == {LOCATION}:
+        raise RequestError("--qa-finetune: task location asks no questions, so name another task too")
     check_tasks(request.tasks)
+    foreign = [name for name in request.tasks if not is_ours(name)]
+    if foreign and request.recall != "free":
+        raise RequestError(
+            f"--recall {request.recall}: samples of lm-eval's {foreign[0]} are about no memorised document; "
+            f"ask it with --recall free"
+        )
 
 
-def evaluate_runs(folders: Sequence[Path], request: EvalRequest) -> list[dict[str, Any]]:
-    """Evaluate finished runs; those of one base are asked one after the other with the base loaded once."""
+def evaluate_runs(folders: Sequence[Path], request: EvalRequest) -> list[Result]:
+    """Evaluate finished runs; results in their order, each with the keys of a result file and `run`.
+
+    Raises RequestError before any evaluation where a run is missing or damaged.
+    """
     check_request(request, baseline=False)
-    runs = [load_run(folder) for folder in folders]
-    subjects = [Subject(run.folder, run.config, run.documents, run) for run in runs]
-    return evaluate_subjects(subjects, request)
+    runs = [load_run(folder) for folder in dict.fromkeys(folders)]
+
+    def evaluate(lm: MemoryLM, number: int) -> list[Result]:
+        run = runs[number]
+        if "unknown" not in (run.base_revision, lm.base.revision) and run.base_revision != lm.base.revision:
+            raise RequestError(f"{run.folder}: model {run.config.model} is no longer the one this run was trained on")
+        return evaluate_subject(lm, Subject(run.folder, run.config, run.documents, run), request)
+
+    return on_shared_bases([run.config for run in runs], request, evaluate)
 
 
-def evaluate_subjects(subjects: Sequence[Subject], request: EvalRequest) -> list[dict[str, Any]]:
-    """Results of all subjects in their order, each a dictionary with the keys of a result file and `run`."""
-    found: dict[int, list[dict[str, Any]]] = {}
+def on_shared_bases(
+    configs: Sequence[TrainConfig], request: EvalRequest, evaluate: Callable[[MemoryLM, int], list[Result]]
+) -> list[Result]:
+    """Results of `evaluate(lm, number)` for every configuration, in their order, with each base loaded once."""
+    found: dict[int, list[Result]] = {}
     bases: dict[tuple[str, str], list[int]] = {}
-    for number, subject in enumerate(subjects):
-        bases.setdefault((subject.config.model, request.dtype or subject.config.dtype), []).append(number)
+    for number, config in enumerate(configs):
+        bases.setdefault((config.model, request.dtype or config.dtype), []).append(number)
     for (model, dtype), numbers in bases.items():
-        base = load_base(model, dtype, request.device)
-        lm = MemoryLM(base, BATCH_SIZE)
+        lm = MemoryLM(load_base(model, dtype, request.device), BATCH_SIZE)
         for number in numbers:
-            found[number] = _evaluate_subject(lm, subjects[number], request)
-    return [result for number in range(len(subjects)) for result in found[number]]
+            found[number] = evaluate(lm, number)
+    return [result for number in range(len(configs)) for result in found[number]]
 
 
-def _evaluate_subject(lm: MemoryLM, subject: Subject, request: EvalRequest) -> list[dict[str, Any]]:
+def evaluate_subject(lm: MemoryLM, subject: Subject, request: EvalRequest) -> list[Result]:
+    """Ask one subject everything, and write each task's result as soon as it is known."""
     note(f"evaluating {subject.folder}")
-    asked = Evaluated(subject.config, subject.documents, lm, request.data, request.limit)
-    rows = _build_rows(asked, request)
-    rows_folder = subject.folder / EVALUATIONS / f"rows_{request.recall}"
-    hashes = {name: write_rows(rows_folder, name, part) for name, part in rows.items()}
-    results = _evaluate_once(lm, subject, request, rows_folder, hashes, finetuned=False)
-    if request.qa_finetune:
-        pairs = question_pairs(_probed_texts(subject.documents, rows))
-        note(f"question-answer fine-tuning on {len(pairs)} pairs, whose subjects are not probed")
-        with qa_finetuned(lm.base, pairs, QA_SEED, _memory_at_work(lm, subject, "free")):
-            results += _evaluate_once(lm, subject, request, rows_folder, hashes, finetuned=True)
+    rows = _build_rows(Evaluated(subject.config, subject.documents, lm, request.data, request.limit), request)
+    # Not in the run's folder: a second command may be asking the same run something else meanwhile.
+    with tempfile.TemporaryDirectory(prefix="simset-bench-") as rows_folder:
+        for name, part in rows.items():
+            write_rows(Path(rows_folder), name, part)
+        asking = _Asking(lm, subject, request, rows, Path(rows_folder))
+        results = _evaluate_once(asking, None)
+        if request.qa_finetune:
+            pairs = question_pairs(_probed_texts(subject.documents, rows))
+            note(f"question-answer fine-tuning on {len(pairs)} pairs, whose subjects are not probed")
+            with qa_finetuned(lm.base, pairs, QA_SEED, _memory_at_work(lm, subject, "free")):
+                results += _evaluate_once(asking, pairs)
     return results
 
 
 def _build_rows(asked: Evaluated, request: EvalRequest) -> dict[str, list[Row]]:
     """Rows of all our tasks that are asked for; where recall depends on the document, only those that have one."""
     rows: dict[str, list[Row]] = {}
+    memorised = {document.id for document in asked.documents}
     for name in request.tasks:
         if name not in OUR_TASKS:
             continue
         for part, found in OUR_TASKS[name].rows(asked).items():
-            memorised = {document.id for document in asked.documents}
             kept = [row for row in found if request.recall == "free" or row["document"] in memorised]
             if not kept:
                 raise RequestError(f"task {name}: --recall {request.recall} needs samples about memorised documents")
@@ -147,101 +168,114 @@ def _memory_at_work(lm: MemoryLM, subject: Subject, recall: str) -> Iterator[Non
     def entries_of(document: str) -> np.ndarray:
         return allocation.mask([number_of[document]])[0]
 
-    memory = subject.run.memory.to(lm.base.device)
+    memory = subject.run.memory.to(lm.base.device).requires_grad_(False)
     with lm.recalling(memory, int(subject.config.layer), recall, entries_of):
         yield
 
 
-def _evaluate_once(
-    lm: MemoryLM, subject: Subject, request: EvalRequest, rows_folder: Path, hashes: dict[str, str], *, finetuned: bool
-) -> list[dict[str, Any]]:
-    """Answer all tasks as things stand and write a result file each."""
+@dataclass(frozen=True)
+class _Asking:
+    """One subject with what it is asked: our tasks' rows, which also lie in `rows_folder`."""
+
+    lm: MemoryLM
+    subject: Subject
+    request: EvalRequest
+    rows: dict[str, list[Row]]
+    rows_folder: Path
+
+
+def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None) -> list[Result]:
+    """Ask all tasks as things stand, after Q-A fine-tuning on `pairs` or before any."""
     started = time.monotonic()
-    ours = [name for name in request.tasks if name in OUR_TASKS]
-    foreign = [name for name in request.tasks if name not in OUR_TASKS and name != LOCATION]
-    scored: dict[str, Scored] = {}
-    with _memory_at_work(lm, subject, request.recall):
-        if ours:
-            scored |= run_ours(lm, ours, rows_folder)
-        for name in foreign:
-            scored[name] = run_foreign(lm, name, request.limit)
-    if "damage" in scored and subject.run is not None:
-        # The bare base on the same rows: damage is a difference.
-        bare = run_ours(lm, ["damage"], rows_folder)["damage"].estimates
-        scored["damage"].estimates.update({f"{name}_base": estimate for name, estimate in bare.items()})
+    results = []
+    for name, scored in _answers(asking, finetuned=pairs is not None):
+        seconds = round(time.monotonic() - started, 3)
+        request = asking.request
+        data = request.data if name == "counterfact" else None
+        dtype = str(asking.lm.base.dtype).removeprefix("torch.")
+        asked = Asked(name, request.recall, request.limit, data, dtype, pairs)
+        folder = asking.subject.folder
+        written = write_result(folder / EVALUATIONS, asked, scored, asking.rows, seconds)
+        results.append({"run": str(folder)} | written)
+        started = time.monotonic()
+    return results
+
+
+def _answers(asking: _Asking, *, finetuned: bool) -> Iterator[tuple[str, Scored]]:
+    """Scores of each task asked for, ours first, as soon as they are known."""
+    lm, subject, request = asking.lm, asking.subject, asking.request
+    for name in (name for name in request.tasks if name in OUR_TASKS):
+        with _memory_at_work(lm, subject, request.recall):
+            scored = run_ours(lm, name, asking.rows_folder)
+        if name == "damage" and subject.run is not None:
+            scored = _with_base(scored, run_ours(lm, name, asking.rows_folder))
+        yield name, scored
     if LOCATION in request.tasks and not finetuned:
-        scored[LOCATION] = _location(lm.base, subject, request.limit)
-    seconds = round(time.monotonic() - started, 3)
-    return [
-        _write_result(subject, request, name, found, hashes, finetuned=finetuned, seconds=seconds)
-        for name, found in scored.items()
+        yield LOCATION, _location(lm.base, subject, request)
+    for name in (name for name in request.tasks if not is_ours(name)):
+        with _memory_at_work(lm, subject, request.recall):
+            scored = run_foreign(lm, name, request.limit)
+        yield name, scored
+
+
+def _with_base(scored: Scored, bare: Scored) -> Scored:
+    """Scores of a memory with those of its bare base on the same rows (`_base`), and the rise from one to the other.
+
+    `nll_rise` has the standard error of the paired difference, which is far smaller than that of either.
+    """
+    estimates = scored.estimates | {f"{name}_base": estimate for name, estimate in bare.estimates.items()}
+    before = {record["sample"]: record["measures"]["nll"] for record in bare.samples}
+    rises = [record["measures"]["nll"] - before[record["sample"]] for record in scored.samples]
+    tokens = [float(record["tokens"]) for record in scored.samples]
+    weighted = [rise * count for rise, count in zip(rises, tokens, strict=True)]
+    estimates["nll_rise"] = ratio_with_error(weighted, tokens, [record["cluster"] for record in scored.samples])
+    samples = [
+        record | {"measures": record["measures"] | {"nll_rise": rise}}
+        for record, rise in zip(scored.samples, rises, strict=True)
     ]
+    return replace(scored, estimates=estimates, samples=samples)
 
 
-def _location(base: Base, subject: Subject, limit: int | None) -> Scored:
+def _location(base: Base, subject: Subject, request: EvalRequest) -> Scored:
+    """Location measures of the first documents, at most `--limit` and at most 64."""
     run = subject.run
     assert run is not None
-    segments = segment_documents(run.documents, base.tokenizer, run.config.max_tokens)
     layer = int(run.config.layer)
+    documents = run.documents[: min(request.limit or LOCATION_DOCUMENTS, LOCATION_DOCUMENTS)]
+    segments = segment_documents(documents, base.tokenizer, run.config.max_tokens)
+    cache = fill_cache(base, layer, segments)
     memory = run.memory.to(base.device)
-    found = locate(base, memory, layer, run.allocation, segments, fill_cache(base, layer, segments), limit)
-    records = [_location_record(place) for place in found]
-    names = list(dict.fromkeys(name for record in records for name in record["measures"]))
-    documents = [record["document"] for record in records]
-    estimates = {
-        name: mean_with_error(
-            [record["measures"][name] for record in records if name in record["measures"]],
-            [record["document"] for record in records if name in record["measures"]],
-        )
-        for name in names
-    }
+    found = locate(base, memory, layer, run.allocation, segments, cache, request.recall)
+    records = [_location_record(place, document) for place, document in zip(found, documents, strict=True)]
+    estimates = {}
+    for name in dict.fromkeys(name for record in records for name in record["measures"]):
+        having = [record for record in records if name in record["measures"]]
+        values = [record["measures"][name] for record in having]
+        estimates[name] = mean_with_error(values, [record["document"] for record in having])
     if "erasure_others" in estimates:
-        own = [place.erasure_own for place in found]
-        others = [max(estimates["erasure_others"].value, SMALLEST_RISE)] * len(found)
-        estimates["specificity"] = ratio_with_error(own, others, documents)
+        estimates["specificity"] = specificity(found)
     return Scored(estimates, records)
 
 
-def _location_record(place: DocumentLocation) -> dict[str, Any]:
+def specificity(found: Sequence[DocumentLocation]) -> Estimate:
+    """Mean own rise over mean rise of others, the latter taken as at least 0.001 nats; error by linearisation."""
+    others = [place.erasure_others or 0.0 for place in found]
+    if np.mean(others) < SMALLEST_RISE:
+        others = [SMALLEST_RISE] * len(found)
+    return ratio_with_error([place.erasure_own for place in found], others, [place.document for place in found])
+
+
+def _location_record(place: DocumentLocation, document: Document) -> dict[str, Any]:
+    """A record like those of the other tasks; what is asked about is the whole text."""
     values = asdict(place)
-    document = values.pop("document")
-    values.pop("tokens")
-    measures = {name: value for name, value in values.items() if value is not None}
-    return {"document": document, "sample": document, "measures": measures}
-
-
-def _write_result(
-    subject: Subject,
-    request: EvalRequest,
-    task: str,
-    scored: Scored,
-    hashes: dict[str, str],
-    *,
-    finetuned: bool,
-    seconds: float,
-) -> dict[str, Any]:
-    """Write the samples, then the result that stands for them, and return the result with its `run`."""
-    ours = OUR_TASKS.get(task)
-    parts = ours.parts.values() if ours else []
-    result = {
-        "schema": RESULT_SCHEMA,
-        "task": task,
-        "task_version": ours.version if ours else 1,
-        "recall": request.recall,
-        "qa_finetuned": finetuned,
-        "limit": request.limit,
-        "data": request.data if task == "counterfact" else None,
-        "data_sha256": sha256_of_texts([hashes[part] for part in parts]),
-        "measures": {name: estimate.value for name, estimate in scored.estimates.items()},
-        "standard_errors": {name: estimate.standard_error for name, estimate in scored.estimates.items()},
-        "n": {name: estimate.n for name, estimate in scored.estimates.items()},
-        "lm_eval": lm_eval.__version__,
-        "dtype": request.dtype or subject.config.dtype,
-        "seconds": seconds,
+    tokens = values.pop("tokens")
+    del values["document"]
+    return {
+        "document": document.id,
+        "sample": document.id,
+        "cluster": document.id,
+        "tokens": tokens,
+        "measures": {name: value for name, value in values.items() if value is not None},
+        "prompt_hash": sha256_of_texts([document.text]),
+        "target_hash": "",
     }
-    name = f"{task}.{request.recall}" + (".qa" if finetuned else "")
-    folder = subject.folder / EVALUATIONS
-    lines = "".join(json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n" for record in scored.samples)
-    write_text(folder / f"{name}.samples.jsonl", lines)
-    write_json(folder / f"{name}.json", result)
-    return {"run": str(subject.folder)} | result

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
@@ -9,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 import simset_bench
 from simset_bench.corpora.counterfact import Fact, read_facts
 from simset_bench.corpora.documents import Document
+from simset_bench.corpora.load import stream_corpus
 from simset_bench.corpora.titles import same_title_key
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.cloze import clozes
@@ -16,7 +18,6 @@ from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.rows import Row
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.qa_finetune import question_prompt
-from simset_bench.training.run import load_documents
 from simset_bench.training.segments import Segment, segment_documents
 
 # Tokens of a document shown, and of its continuation compared; the generation budget leaves room to spare.
@@ -65,11 +66,11 @@ def damage_rows(asked: Evaluated) -> dict[str, list[Row]]:
     Raises RequestError where the corpus has no other document.
     """
     memorised = {document.id for document in asked.documents}
-    everything = load_documents(replace(asked.config, num_docs=None, match_subjects=None))
-    others = [document for document in everything if document.id not in memorised]
-    if not others:
+    everything = stream_corpus(asked.config.corpus, group_by=asked.config.group_by)
+    others = (document for document in everything if document.id not in memorised)
+    chosen = list(islice(others, asked.limit or DAMAGE_DOCUMENTS))
+    if not chosen:
         raise RequestError(f"task damage: corpus {asked.config.corpus} has no document that was not memorised")
-    chosen = others[: asked.limit or DAMAGE_DOCUMENTS]
     rows = [_text_row(replace(asked, documents=chosen), segment) for segment in _segments(asked, chosen)]
     return {"damage": [row for row in rows if row["tokens"] and row["sample"].endswith("#0")]}
 

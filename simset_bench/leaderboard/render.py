@@ -2,15 +2,15 @@
 
 import csv
 import io
-import math
+import re
 from typing import Any
 
-from rich.markup import escape
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from simset_bench.leaderboard.table import Leaderboard, Row, sentences
+from simset_bench.leaderboard.table import Leaderboard, Row, remarks, sentences
 from simset_bench.results.compare import Score
-from simset_bench.results.measures import arrow
 
 # What the terminal and Markdown show of the measures there are, best known first; CSV and JSON have all.
 _PREFERRED = (
@@ -23,7 +23,7 @@ _PREFERRED = (
     "location/on_share",
     "doccloze/truth_preference",
     "counterfact/f1",
-    "damage/perplexity",
+    "damage/nll_rise",
 )
 _SHORT = {
     "docmem/nll": "NLL",
@@ -35,65 +35,101 @@ _SHORT = {
     "location/on_share": "on-share",
     "location/attribution_at_1": "attrib.@1",
     "location/specificity": "specificity",
-    "damage/perplexity": "damage ppl",
+    "damage/nll_rise": "damage",
 }
-_MOST_MEASURES = 5
+_MOST_MEASURES = 6
+_ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 
 
 def shown_measures(board: Leaderboard) -> list[str]:
-    """The sorted measure and those best known, as many as fit a screen."""
+    """The sorted measure and those best known, at most six."""
     known = [measure for measure in _PREFERRED if measure in board.measures]
-    others = [measure for measure in board.measures if measure not in _PREFERRED]
+    others = [measure for measure in board.measures if measure not in known]
     first = [board.sort] if board.sort else []
-    return list(dict.fromkeys([*first, *known, *(others if not known else [])]))[:_MOST_MEASURES]
+    return list(dict.fromkeys([*first, *known, *others]))[:_MOST_MEASURES]
 
 
-def terminal_table(board: Leaderboard) -> Table:
-    """A rich table; `=` before a rank says that the row cannot be told apart from the one above.
+def terminal_table(board: Leaderboard, width: int = 100) -> Table:
+    """A rich table of as many measures as fit `width`, one at least; `=` before a rank says that the row cannot be told
+    apart from the one above.
 
-    A column in which all rows agree stands in the title instead, so that the measures fit.
+    A column in which all rows agree stands in the title instead, so that more measures fit.
     """
+    measures = shown_measures(board)
+    for count in range(len(measures), 1, -1):
+        table = _table(board, measures[:count])
+        if Console(width=10_000).measure(table).maximum <= width:
+            return table
+    return _table(board, measures[:1])
+
+
+def _table(board: Leaderboard, measures: list[str]) -> Table:
     agreed = [name for name in board.columns if len({_text(row.labels[name]) for row in board.rows}) == 1]
     columns = [name for name in board.columns if name not in agreed or name == "allocation"]
-    title = ", ".join(f"{name} {_text(board.rows[0].labels[name])}" for name in agreed if name not in columns)
-    table = Table(box=None, pad_edge=False, header_style="bold", title=escape(title) or None, title_justify="left")
+    told = [f"{name} {_text(board.rows[0].labels[name])}" for name in agreed if name not in columns]
+    unseen = len(board.measures) - len(measures)
+    more = f"{unseen} more measures: --format csv or json" if unseen else ""
+    table = Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="bold",
+        title=Text(", ".join(told)) if told else None,
+        title_justify="left",
+        caption=Text(more) if more else None,
+        caption_justify="left",
+    )
     table.add_column("rank", justify="right")
     for name in columns:
-        table.add_column(name, justify="left" if name in ("model", "allocation") else "right", overflow="fold")
-    table.add_column("seeds", justify="right")
-    measures = shown_measures(board)
+        is_text = name in ("model", "allocation", "corpus", "location", "inductive_form")
+        table.add_column(name, justify="left" if is_text else "right", overflow="fold")
+    table.add_column(board.averaged, justify="right")
+    spread = _spread_measure(board)
     for measure in measures:
-        table.add_column(escape(_heading(measure)), justify="right")
+        table.add_column(Text(_heading(board, measure)), justify="right", no_wrap=True)
+        if measure == spread:
+            table.add_column(f"over {board.averaged}", justify="right", no_wrap=True)
     for row in board.rows:
-        labels = [escape(_text(row.labels[name])) for name in columns]
-        scores = [_score(row.scores.get(measure)) for measure in measures]
-        table.add_row(_rank(row), *labels, str(row.seeds), *scores)
+        cells = [_rank(row), *[_text(row.labels[name]) for name in columns], str(row.runs)]
+        for measure in measures:
+            score = row.scores.get(measure)
+            cells.append(_score(score))
+            if measure == spread:
+                cells.append(_spread(score))
+        table.add_row(*[Text(cell) for cell in cells])
     return table
 
 
 def markdown(board: Leaderboard) -> str:
-    """A Markdown table with the same columns as the terminal's, and the sentences below it."""
+    """A Markdown table with every column, and below it what cannot be told apart and what else must be known."""
     measures = shown_measures(board)
-    head = ["rank", *board.columns, "seeds", *[_heading(measure) for measure in measures]]
-    lines = [_pipe(head), _pipe(["---"] * len(head))]
+    spread = _spread_measure(board)
+    head = ["rank", *board.columns, board.averaged]
+    for measure in measures:
+        head += [_heading(board, measure)] + ([f"over {board.averaged}"] if measure == spread else [])
+    lines = [_pipe(head), _pipe(["---"] * len(head), escape=False)]
     for row in board.rows:
-        labels = [_text(row.labels[name]) for name in board.columns]
-        scores = [_score(row.scores.get(measure)) for measure in measures]
-        lines.append(_pipe([_rank(row), *labels, str(row.seeds), *scores]))
-    return "\n".join([*lines, "", *[f"- {sentence}" for sentence in sentences(board)]])
+        cells = [_rank(row), *[_text(row.labels[name]) for name in board.columns], str(row.runs)]
+        for measure in measures:
+            score = row.scores.get(measure)
+            cells += [_score(score)] + ([_spread(score)] if measure == spread else [])
+        lines.append(_pipe(cells))
+    said = [_markdown_text(sentence) for sentence in [*sentences(board), *remarks(board)]]
+    return "\n".join([*lines, "", *[f"- {sentence}" for sentence in said]])
 
 
 def comma_separated(board: Leaderboard) -> str:
-    """Every measure and its standard error in full precision, as CSV."""
+    """Every measure in full precision with its standard error and its standard deviation over seeds, as CSV."""
     file = io.StringIO()
-    errors = [name for measure in board.measures for name in (measure, f"{measure} standard_error")]
+    kinds = ("", " standard_error", " spread")
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["rank", *board.columns, "seeds", *errors])
+    names = [f"{measure}{kind}" for measure in board.measures for kind in kinds]
+    writer.writerow(["rank", *board.columns, board.averaged, *names])
     for row in board.rows:
-        cells: list[Any] = [row.rank, *[_plain(row.labels[name]) for name in board.columns], row.seeds]
+        cells: list[Any] = [row.rank, *[row.labels[name] for name in board.columns], row.runs]
         for measure in board.measures:
             score = row.scores.get(measure)
-            cells += [score.value, score.standard_error] if score else [None, None]
+            cells += [score.value, score.standard_error, score.spread] if score else [None, None, None]
         writer.writerow(cells)
     return file.getvalue()
 
@@ -102,28 +138,40 @@ def as_json(board: Leaderboard) -> dict[str, Any]:
     """The whole leaderboard as a JSON value."""
     return {
         "sort": board.sort,
+        "better": board.directions,
         "rows": [
             {
                 "rank": row.rank,
                 **{name: _plain(row.labels[name]) for name in board.columns},
-                "seeds": row.seeds,
+                board.averaged: row.runs,
                 "told_apart_from_above": row.above.told_apart if row.above else None,
                 "measures": {measure: score.value for measure, score in row.scores.items()},
                 "standard_errors": {measure: score.standard_error for measure, score in row.scores.items()},
+                "spreads": {measure: score.spread for measure, score in row.scores.items()},
             }
             for row in board.rows
         ],
         "cannot_be_told_apart": sentences(board),
+        "remarks": remarks(board),
     }
+
+
+def printable(text: str) -> str:
+    """`text` with what a terminal would act on, or a line break, shown as a question mark in a box."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _spread_measure(board: Leaderboard) -> str | None:
+    """The measure whose spread is shown: the sorted one, where any row has several runs."""
+    return board.sort if any(row.runs > 1 for row in board.rows) else None
 
 
 def _rank(row: Row) -> str:
     return f"={row.rank}" if row.above and not row.above.told_apart else str(row.rank)
 
 
-def _heading(measure: str) -> str:
-    mark = arrow(measure.split("/", 1)[1].removesuffix("+qa").split("@", 1)[0])
-    return f"{_SHORT.get(measure, measure)} {mark}".rstrip()
+def _heading(board: Leaderboard, measure: str) -> str:
+    return printable(f"{_SHORT.get(measure, measure)} {_ARROWS[board.directions[measure]]}".rstrip())
 
 
 def _score(score: Score | None) -> str:
@@ -133,23 +181,30 @@ def _score(score: Score | None) -> str:
     return f"{_digits(score.value)}{error}"
 
 
+def _spread(score: Score | None) -> str:
+    return "–" if score is None or score.spread is None else f"sd {_digits(score.spread)}"
+
+
 def _digits(value: float) -> str:
     """Three decimals for small numbers, fewer for large ones."""
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.3g}"
 
 
 def _plain(value: object) -> Any:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
     return value.item() if hasattr(value, "item") else value
 
 
 def _text(value: object) -> str:
-    plain = _plain(value)
-    if plain is None:
+    if value is None:
         return "–"
-    return f"{plain:g}" if isinstance(plain, float) else str(plain)
+    return f"{value:g}" if isinstance(value, float) else printable(str(value))
 
 
-def _pipe(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells) + " |"
+def _pipe(cells: list[str], *, escape: bool = True) -> str:
+    return "| " + " | ".join(_markdown_text(cell) if escape else cell for cell in cells) + " |"
+
+
+def _markdown_text(text: str) -> str:
+    """`text` so that Markdown shows it as it is: no emphasis, link, code, HTML or new cell comes of it."""
+    escaped = re.sub(r"([\\`*_\[\]|~])", r"\\\1", printable(text))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("://", ":\\/\\/")

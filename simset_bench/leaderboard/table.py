@@ -8,7 +8,7 @@ import pandas as pd
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.leaderboard.where import matching
 from simset_bench.results.compare import Difference, Score, difference, mean_over_seeds
-from simset_bench.results.measures import direction
+from simset_bench.results.measures import Direction, bare_name
 from simset_bench.results.read import RunTable
 
 _NAMES = {"num_docs": "documents", "num_clusters": "clusters"}
@@ -20,23 +20,37 @@ FIRST_SORT = "docmem/nll"
 
 @dataclass(frozen=True)
 class Row:
-    """One row: `labels` by column, `scores` by measure, and how it stands to the row above on the sorted measure."""
+    """One row: `labels` by column, `scores` by measure, and how it stands to the row above on the sorted measure.
+
+    `runs` counts the runs averaged; `limits` has what each task was limited to in any of them (None: not at all).
+    """
 
     rank: int
     labels: dict[str, object]
-    seeds: int
+    runs: int
     scores: dict[str, Score]
+    limits: dict[str, frozenset[int | None]]
     above: Difference | None
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Rows from the best down on measure `sort`; `columns` are those of their labels; `measures` all there are."""
+    """Rows from the best down on measure `sort`; `columns` are those of their labels.
+
+    `directions` has every measure there is with its better side. `averaged` says over what a row's runs are averaged:
+    seeds, or with `--group-by` runs of all sorts.
+    """
 
     rows: tuple[Row, ...]
     columns: tuple[str, ...]
-    measures: tuple[str, ...]
+    directions: dict[str, Direction | None]
     sort: str | None
+    averaged: str
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """All measures, in the order in which they were found."""
+        return tuple(self.directions)
 
 
 def make_leaderboard(
@@ -48,30 +62,41 @@ def make_leaderboard(
     averaged over everything else. Raises RequestError for an unknown column or measure, or where no run is left.
     """
     runs = table.runs.rename(columns=_NAMES)
-    visible = runs.drop(columns=["cell", "identity"])
+    visible = runs.drop(columns=["cell"])
     if where:
         runs = runs[matching(visible, where)]
         if runs.empty:
             raise RequestError(f"--where {where!r}: none of {len(visible)} runs is left")
-    different = [name for name in _IF_DIFFERENT if runs[name].astype(str).nunique() > 1]
+    different = [name for name in _IF_DIFFERENT if runs[name].nunique() > 1]
     columns = tuple(group_by) or (*_SHOWN, *different)
     for name in columns:
         if name not in visible:
-            raise RequestError(
-                f"--group-by: unknown column {name!r}{did_you_mean(name, visible)}: {', '.join(visible)}"
-            )
+            near = did_you_mean(name, visible)
+            raise RequestError(f"--group-by: unknown column {name!r}{near}: {', '.join(visible)}")
     values = table.values[table.values["run"].isin(runs.index)]
-    measures = tuple(dict.fromkeys(values["measure"]))
-    chosen = _sort_measure(measures, sort)
+    # pandas turns a missing direction into not-a-number, which JSON has not.
+    directions: dict[str, Direction | None] = {
+        measure: better if isinstance(better, str) else None
+        for measure, better in zip(values["measure"], values["better"], strict=True)
+    }
+    chosen = _sort_measure(tuple(directions), sort)
     keys = list(columns) if group_by else ["cell"]
-    by_run = dict(tuple(values.groupby("run")))
-    groups = [
-        (group.iloc[0], len(group), _scores([by_run[run] for run in group.index if run in by_run]))
-        for _, group in runs.groupby(keys, sort=False, dropna=False)
-    ]
-    sign = -1 if chosen and direction(_bare(chosen)) == "higher" else 1
-    groups.sort(key=lambda group: _place(group[2].get(chosen or ""), sign))
-    return Leaderboard(_rows(groups, columns, chosen), columns, measures, chosen)
+    by_run = dict(tuple(values.groupby("run", sort=False)))
+    groups = []
+    for _, group in runs.groupby(keys, sort=False, dropna=False):
+        found = [by_run[run] for run in group.index if run in by_run]
+        groups.append(_Group(group.iloc[0], len(group), _scores(found), _limits(found)))
+    sign = -1 if directions.get(chosen or "") == "higher" else 1
+    groups.sort(key=lambda group: _place(group.scores.get(chosen or ""), sign))
+    return Leaderboard(_rows(groups, columns, chosen), columns, directions, chosen, "runs" if group_by else "seeds")
+
+
+@dataclass(frozen=True)
+class _Group:
+    first: pd.Series
+    runs: int
+    scores: dict[str, Score]
+    limits: dict[str, frozenset[int | None]]
 
 
 def _place(score: Score | None, sign: int) -> tuple[bool, float]:
@@ -79,15 +104,14 @@ def _place(score: Score | None, sign: int) -> tuple[bool, float]:
     return (score is None, sign * score.value if score else 0.0)
 
 
-def _rows(
-    groups: list[tuple[pd.Series, int, dict[str, Score]]], columns: Sequence[str], sort: str | None
-) -> tuple[Row, ...]:
+def _rows(groups: Sequence[_Group], columns: Sequence[str], sort: str | None) -> tuple[Row, ...]:
     rows: list[Row] = []
-    for number, (first, seeds, scores) in enumerate(groups, start=1):
+    for number, group in enumerate(groups, start=1):
         above = None
-        if rows and sort and sort in scores and sort in rows[-1].scores:
-            above = difference(rows[-1].scores[sort], scores[sort], _bare(sort))
-        rows.append(Row(number, {name: first[name] for name in columns}, seeds, scores, above))
+        if rows and sort and sort in group.scores and sort in rows[-1].scores:
+            above = difference(rows[-1].scores[sort], group.scores[sort], bare_name(sort))
+        labels = {name: None if pd.isna(group.first[name]) else group.first[name] for name in columns}
+        rows.append(Row(number, labels, group.runs, group.scores, group.limits, above))
     return tuple(rows)
 
 
@@ -104,9 +128,12 @@ def _scores(runs: Sequence[pd.DataFrame]) -> dict[str, Score]:
     }
 
 
-def _bare(measure: str) -> str:
-    """`nll` of `docmem/nll@oracle+qa`: the name that directions and samples go by."""
-    return measure.split("/", 1)[1].removesuffix("+qa").split("@", 1)[0]
+def _limits(runs: Sequence[pd.DataFrame]) -> dict[str, frozenset[int | None]]:
+    limits: dict[str, set[int | None]] = {}
+    for values in runs:
+        for task, limit in zip(values["task"], values["limit"], strict=True):
+            limits.setdefault(task, set()).add(None if pd.isna(limit) else int(limit))
+    return {task: frozenset(found) for task, found in limits.items()}
 
 
 def _sort_measure(measures: Sequence[str], sort: str | None) -> str | None:
@@ -129,19 +156,38 @@ def sentences(board: Leaderboard) -> list[str]:
         found = row.above
         if found is None or found.told_apart:
             continue
-        pair = (
-            f"ranks {above.rank} ({_label(above)}) and {row.rank} ({_label(row)}) cannot be told apart on {board.sort}"
-        )
-        seeds = f"{above.seeds} and {row.seeds} seeds" if above.seeds != row.seeds else f"{row.seeds} seed(s)"
+        pair = f"{_named(above)} and {_named(row)} cannot be told apart on {board.sort}"
+        counts = f"{above.runs} and {row.runs} {board.averaged}"
         if found.low is None:
-            said.append(f"{pair}: difference {found.value:.3g}, no error known, {seeds}")
+            said.append(f"{pair}: difference {found.value:.3g}, no error known, {counts}")
             continue
-        over = f"{found.documents} documents, " if found.documents else ""
-        said.append(f"{pair} at 95%: difference {found.value:.3g} [{found.low:.3g}, {found.high:.3g}], {over}{seeds}")
+        over = f"paired over {found.documents} documents" if found.documents else "not paired"
+        said.append(
+            f"{pair} at 95%: difference {found.value:.3g} [{found.low:.3g}, {found.high:.3g}], {over}, {counts}"
+        )
     return said
 
 
-def _label(row: Row) -> str:
-    names: list[str] = [name for name in ("allocation", "alpha") if name in row.labels] or list(row.labels)
-    parts = [f"{name} {row.labels[name]}" if name == "alpha" else str(row.labels[name]) for name in names]
-    return ", ".join(part for part in parts if "nan" not in part.lower() and part != "None")
+def remarks(board: Leaderboard) -> list[str]:
+    """What a reader of the numbers must know: limited tasks, and what is averaged."""
+    said = []
+    for task in dict.fromkeys(task for row in board.rows for task in row.limits):
+        limits = {row.limits[task] for row in board.rows if task in row.limits}
+        every = sorted(frozenset().union(*limits), key=lambda limit: (limit is None, limit))
+        shown = " and ".join("no --limit" if limit is None else f"--limit {limit}" for limit in every)
+        if every != [None]:
+            said.append(f"{task} was asked with {shown}{', so its rows do not compare' if len(every) > 1 else ''}")
+    if any(row.runs > 1 for row in board.rows):
+        said.append(
+            f"values are means over {board.averaged}; ± is one standard error, over documents and {board.averaged}"
+        )
+    elif any(score.standard_error is not None for row in board.rows for score in row.scores.values()):
+        said.append("± is one standard error over documents")
+    return said
+
+
+def _named(row: Row) -> str:
+    told: Sequence[str] = [name for name in ("allocation", "alpha") if name in row.labels] or list(row.labels)
+    values = {name: row.labels[name] for name in told if row.labels[name] is not None}
+    found = [f"alpha {value:g}" if name == "alpha" else str(value) for name, value in values.items()]
+    return f"rank {row.rank} ({', '.join(found) or 'no value'})"

@@ -21,20 +21,22 @@ _COMPARE = {
 def matching(frame: pd.DataFrame, condition: str) -> pd.Series:
     """Which rows of `frame` fulfil `condition`, as a boolean series.
 
-    Raises RequestError for anything but columns, numbers, strings, lists, comparisons, and, or, not; for an unknown
-    column; and for a comparison of things that do not compare.
+    A row that has no value in a column, as a bare base has no alpha, fulfils neither a comparison of it nor that
+    comparison's opposite. Raises RequestError for anything but columns, numbers, strings, lists, comparisons, and, or,
+    not; for an unknown column; and for a comparison of things that do not compare.
     """
     try:
         tree = ast.parse(condition.strip(), mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        raise RequestError(f"--where {condition!r}: cannot be read; {_FORM}") from error
-    try:
         found = _value(tree, frame)
-    except TypeError as error:
-        raise RequestError(f"--where {condition!r}: {error}") from error
-    if not isinstance(found, pd.Series) or found.dtype != bool:
+    except RequestError:
+        raise
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise RequestError(f"--where {condition[:80]!r}: cannot be read; {_FORM}") from error
+    except (TypeError, OverflowError) as error:
+        raise RequestError(f"--where {condition!r}: compares what does not compare; {_FORM}") from error
+    if not isinstance(found, pd.Series) or found.dtype not in ("bool", "boolean"):
         raise RequestError(f"--where {condition!r}: is no condition; {_FORM}")
-    return found
+    return found.fillna(False).astype(bool)
 
 
 def _value(node: ast.expr, frame: pd.DataFrame) -> Any:
@@ -71,7 +73,8 @@ def _compare(left: ast.expr, operators: list[ast.cmpop], rights: list[ast.expr],
         if isinstance(operator, ast.In | ast.NotIn):
             if not isinstance(before, pd.Series) or not isinstance(after, list):
                 raise RequestError(f"--where: `in` needs a column and a list; {_FORM}")
-            found = before.isin(after) if isinstance(operator, ast.In) else ~before.isin(after)
+            is_in = before.isin(after)
+            found = (is_in if isinstance(operator, ast.In) else ~is_in) & before.notna()
         elif type(operator) in _COMPARE:
             found = _COMPARE[type(operator)](before, after)
         else:

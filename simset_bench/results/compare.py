@@ -1,29 +1,46 @@
-"""Whether two cells of a leaderboard can be told apart on one measure."""
+"""Scores of a leaderboard's rows, and whether two of them can be told apart."""
 
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
+
+from simset_bench.console import note
 
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Score:
-    """One cell's score on one measure: the mean over its seeds, its error, and the files of its samples.
+    """One row's score on one measure: the mean over its seeds, what is uncertain in it, and the files of its samples.
 
-    With two or more seeds the error is that of the mean over seeds, sd / sqrt(seeds); with one it is the run's own.
+    `document_error` is the standard error over documents, None where it is not known. With two seeds or more `spread`
+    is the standard deviation over them (n - 1 in its denominator), else None.
     """
 
     value: float
-    standard_error: float | None
+    document_error: float | None
+    spread: float | None
     seeds: int
     samples: tuple[str, ...]
+
+    @property
+    def seed_error(self) -> float | None:
+        """Standard error of the mean over seeds, None with one seed."""
+        return None if self.spread is None else self.spread / math.sqrt(self.seeds)
+
+    @property
+    def standard_error(self) -> float | None:
+        """Both errors together, as the root of the sum of their squares; None where neither is known.
+
+        A little too large, since a part of the spread over seeds is the documents' too, and never too small.
+        """
+        known = [error for error in (self.document_error, self.seed_error) if error is not None]
+        return math.hypot(*known) if known else None
 
 
 @dataclass(frozen=True)
@@ -46,53 +63,69 @@ class Difference:
 
 
 def mean_over_seeds(values: Sequence[float], errors: Sequence[float | None], samples: Sequence[str]) -> Score:
-    """The score of a cell from those of its seeds (one value, error and samples file each)."""
-    mean = float(np.mean(values))
-    error = float(stats.sem(values)) if len(values) > 1 else errors[0]
-    # Parquet and pandas turn a missing error into not-a-number.
-    return Score(mean, None if error is None or math.isnan(error) else error, len(values), tuple(samples))
+    """The score of a row from those of its seeds (one value, standard error over documents and samples file each).
+
+    Seeds are asked the same documents, so that more of them make no error over documents smaller: it is the root mean
+    square of theirs.
+    """
+    # pandas turns a missing error into not-a-number.
+    known = [error for error in errors if error is not None and not math.isnan(error)]
+    over_documents = math.sqrt(math.fsum(error**2 for error in known) / len(known)) if known else None
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Score(float(np.mean(values)), over_documents, spread, len(values), tuple(samples))
 
 
 def difference(first: Score, second: Score, measure: str) -> Difference:
     """Difference of two scores on a measure (its bare name), with Student's interval at 95%.
 
-    Where both were asked the same documents, a paired t interval over documents: samples of one document, and of
-    several seeds, are averaged first, since they are not independent (arXiv 2411.00640). Elsewhere a normal interval
-    from the two errors. A t interval is used rather than a signed-rank test because it gives the size as well.
+    Where both were asked the same documents, their differences by document are one source of error: samples of one
+    document, and of several seeds, are averaged first, since they are not independent (arXiv 2411.00640). Elsewhere
+    each score's error over documents is a source. The spread over seeds is a further source for each score that has
+    several. Variances add up; degrees of freedom are Welch's and Satterthwaite's. With one seed each this is SciPy's
+    paired t interval, with seeds alone Welch's. The interval is laid around the difference of the scores, which weigh
+    samples (an NLL: tokens) alike and so may differ from the mean over documents.
     """
     value = first.value - second.value
     one, other = _by_document(first.samples, measure), _by_document(second.samples, measure)
-    if one and one.keys() == other.keys() and len(one) > 1:
+    paired = len(one) > 1 and one.keys() == other.keys()
+    sources: list[tuple[float, float]] = []
+    if paired:
         apart = np.array([one[document] - other[document] for document in one])
-        if np.ptp(apart) == 0:
-            return Difference(value, float(apart[0]), float(apart[0]), len(apart))
-        interval = stats.ttest_1samp(apart, 0.0).confidence_interval(LEVEL)
-        shift = value - float(apart.mean())
-        return Difference(value, float(interval.low) + shift, float(interval.high) + shift, len(apart))
-    if first.standard_error is None or second.standard_error is None:
-        return Difference(value, None, None, None)
-    error = math.hypot(first.standard_error, second.standard_error)
-    reach = float(stats.norm.ppf((1 + LEVEL) / 2)) * error
-    return Difference(value, value - reach, value + reach, None)
+        sources.append((float(apart.var(ddof=1)) / len(apart), len(apart) - 1))
+    for score in (first, second):
+        if not paired and score.document_error is not None:
+            sources.append((score.document_error**2, math.inf))
+        if score.seed_error is not None:
+            sources.append((score.seed_error**2, score.seeds - 1))
+        if not paired and score.standard_error is None:
+            return Difference(value, None, None, None)
+    variance = math.fsum(part for part, _ in sources)
+    reach = 0.0
+    if variance > 0:
+        uncertain = math.fsum((part / variance) ** 2 / degrees for part, degrees in sources)
+        freedom = 1 / uncertain if uncertain else math.inf
+        reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
+    return Difference(value, value - reach, value + reach, len(one) if paired else None)
 
 
 def _by_document(files: Sequence[str], measure: str) -> dict[str, float]:
-    """Mean of a measure for each document, over samples and over files."""
-    found: dict[str, list[float]] = {}
+    """Mean of a measure for each document, over samples and over files; empty where a file is missing or damaged.
+
+    Samples that are about no document go by what they share instead, their subject. Keys tell documents apart by what
+    was asked about them too: those of two corpora may bear the same names.
+    """
+    values: dict[str, list[float]] = {}
+    asked: dict[str, set[str]] = {}
     for file in files:
-        for document, value in _samples(file, measure):
-            found.setdefault(document, []).append(value)
-    return {document: float(np.mean(values)) for document, values in found.items()}
-
-
-@lru_cache(maxsize=4096)
-def _samples(file: str, measure: str) -> tuple[tuple[str, float], ...]:
-    path = Path(file)
-    if not path.is_file():
-        return ()
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-    return tuple(
-        (record.get("document") or record["sample"], float(record["measures"][measure]))
-        for record in records
-        if measure in record["measures"]
-    )
+        try:
+            for line in Path(file).read_text(encoding="utf-8").split("\n"):
+                record = json.loads(line) if line else {"measures": {}}
+                if measure in record["measures"]:
+                    values.setdefault(record["cluster"], []).append(float(record["measures"][measure]))
+                    question = f"{record['prompt_hash']} {record['target_hash']}"
+                    asked.setdefault(record["cluster"], set()).add(question)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            note(f"{file}: missing or damaged ({error!r}), so its run is compared by standard errors alone")
+            return {}
+    keys = {document: "\n".join([document, *sorted(asked[document])]) for document in values}
+    return {keys[document]: float(np.mean(found)) for document, found in values.items()}

@@ -1,4 +1,4 @@
-"""Every measure's better direction, declared once."""
+"""The better direction of each of our measures, declared once; lm-eval's own tasks bring theirs."""
 
 from typing import Literal
 
@@ -10,13 +10,12 @@ _HIGHER = {
     "edit_similarity",
     "rouge_l",
     "truth_preference",
+    "nll_new",
     "on_share",
     "attribution_at_1",
     "erasure_own",
     "specificity",
     "nll_erased",
-    "acc",
-    "acc_norm",
 }
 _LOWER = {
     "nll",
@@ -24,9 +23,8 @@ _LOWER = {
     "nll_true",
     "nll_free",
     "nll_oracle",
+    "nll_rise",
     "erasure_others",
-    "word_perplexity",
-    "bits_per_byte",
 }
 _KINDS = ("_rewrite", "_paraphrase", "_neighborhood")
 
@@ -44,6 +42,6 @@ def direction(measure: str) -> Direction | None:
     return "lower" if name in _LOWER else None
 
 
-def arrow(measure: str) -> str:
-    """An arrow to the better side, or nothing."""
-    return {"higher": "↑", "lower": "↓", None: ""}[direction(measure)]
+def bare_name(measure: str) -> str:
+    """`nll` of `docmem/nll@oracle+qa`: the name that samples and directions go by."""
+    return measure.split("/", 1)[1].removesuffix("+qa").split("@", 1)[0]

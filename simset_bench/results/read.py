@@ -1,7 +1,8 @@
 """Reading run folders and baselines into one table."""
 
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,35 @@ from typing import Any
 import pandas as pd
 import yaml
 
-# Configuration that a leaderboard shows or groups by; the rest stays in the run's folder.
-RUN_COLUMNS = (
-    "model",
-    "corpus",
-    "layer",
-    "num_docs",
-    "num_clusters",
-    "allocation",
-    "alpha",
-    "location",
-    "inductive_form",
-    "entries",
-    "entries_per_doc",
-    "mem_seed",
-    "seed",
-)
-# What two runs may differ in and still be the same cell, averaged over seeds.
+from simset_bench.evaluation.schema import RESULT_SCHEMA
+from simset_bench.results.measures import direction
+
+# Configuration that a leaderboard shows or groups by, with its type; the rest stays in the run's folder.
+RUN_COLUMNS = {
+    "model": "string",
+    "corpus": "string",
+    "layer": "Int64",
+    "num_docs": "Int64",
+    "num_clusters": "Int64",
+    "allocation": "string",
+    "alpha": "Float64",
+    "location": "string",
+    "inductive_form": "string",
+    "entries": "Int64",
+    "entries_per_doc": "Int64",
+    "mem_seed": "Int64",
+    "seed": "Int64",
+}
+# What two runs may differ in and still be the same row, averaged over seeds.
 SEED_COLUMNS = ("mem_seed", "seed")
 BASE_ALLOCATION = "base"
+_VALUE_COLUMNS = ("run", "task", "measure", "value", "standard_error", "n", "limit", "better", "samples")
+# A folder that holds one of these is, or was to be, a run's.
+_RUN_FILES = ("config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl")
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class LeftOut:
     """A folder or file that was left out, and why."""
 
     path: Path
@@ -41,39 +48,48 @@ class Unreadable:
 @dataclass(frozen=True)
 class RunTable:
     """`runs`: a row a run, indexed by `run` (its folder), with the run columns and `cell`, a key equal for runs that
-    differ only in seeds. `values`: a row a run and measure: run, measure (as `task/measure`, followed by `@recall`
-    unless free and `+qa` after Q-A fine-tuning), value, standard_error, n, samples (the file of its samples).
+    differ only in seeds. `values`: a row a run and measure: run, task (with its data, as in `counterfact:rome_format`),
+    measure (`task/measure`, followed by `@recall` unless free and `+qa` after Q-A fine-tuning), value, standard_error,
+    n, limit, better (`higher`, `lower` or None), samples (the file of its samples).
     """
 
     runs: pd.DataFrame
     values: pd.DataFrame
-    unreadable: tuple[Unreadable, ...]
+    left_out: tuple[LeftOut, ...]
 
 
 def read_runs(roots: Sequence[Path]) -> RunTable:
-    """Every run and baseline below `roots`; a run found twice (same configuration and memory) counts once."""
-    runs: list[dict[str, Any]] = []
+    """Every run and baseline below `roots`; what cannot be read is left out with its reason.
+
+    Copies of a run (same configuration, same memory) count once, with the evaluations of all of them.
+    """
+    left_out: list[LeftOut] = []
+    runs: dict[str, dict[str, Any]] = {}
     values: list[dict[str, Any]] = []
-    unreadable: list[Unreadable] = []
-    seen: set[str] = set()
-    for folder in sorted({path.parent for root in roots for path in root.rglob("config.yaml")}):
+    evaluated: set[tuple[str, str]] = set()
+    for folder in _folders(roots):
         try:
             run = _read_run(folder)
         except _Damaged as damaged:
-            unreadable.append(Unreadable(damaged.path, damaged.reason))
+            left_out.append(LeftOut(damaged.path, damaged.reason))
             continue
-        if run["identity"] in seen:
-            continue
-        seen.add(run["identity"])
-        runs.append(run)
+        first = runs.setdefault(run["identity"], run)
+        if first is not run:
+            left_out.append(LeftOut(folder, f"a copy of {first['run']}, counted once"))
         for path in sorted((folder / "eval").glob("*.json")):
+            if (first["run"], path.name) in evaluated:
+                continue
             try:
-                values += _read_evaluation(folder, path)
+                values += _read_evaluation(first["run"], path)
+                evaluated.add((first["run"], path.name))
             except _Damaged as damaged:
-                unreadable.append(Unreadable(damaged.path, damaged.reason))
-    frame = pd.DataFrame(runs, columns=["run", *RUN_COLUMNS, "cell", "identity"]).set_index("run")
-    columns = ["run", "measure", "value", "standard_error", "n", "samples"]
-    return RunTable(frame, pd.DataFrame(values, columns=columns), tuple(unreadable))
+                left_out.append(LeftOut(damaged.path, damaged.reason))
+    frame = pd.DataFrame(list(runs.values()), columns=["run", *RUN_COLUMNS, "cell"]).set_index("run")
+    return RunTable(frame.astype(RUN_COLUMNS), pd.DataFrame(values, columns=_VALUE_COLUMNS), tuple(left_out))
+
+
+def _folders(roots: Sequence[Path]) -> list[Path]:
+    return sorted({path.parent for root in roots for name in _RUN_FILES for path in root.rglob(name)})
 
 
 class _Damaged(Exception):
@@ -85,54 +101,84 @@ class _Damaged(Exception):
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _Damaged(path, f"not JSON ({error})") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _Damaged(path, f"not JSON ({' '.join(str(error).split())})") from error
     if not isinstance(found, dict):
         raise _Damaged(path, f"expected an object, found {type(found).__name__}")
     return found
 
 
-def _read_run(folder: Path) -> dict[str, Any]:
+def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise _Damaged(path, "missing")
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise _Damaged(folder / "config.yaml", f"not YAML ({' '.join(str(error).split())})") from error
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise _Damaged(path, f"not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(config, dict) or "model" not in config:
-        raise _Damaged(folder / "config.yaml", "not a run's configuration")
+        raise _Damaged(path, "not a run's configuration")
+    for name, value in config.items():
+        kind = RUN_COLUMNS.get(name)
+        expected = {"Int64": (int,), "Float64": (int, float), "string": (str,)}.get(kind or "", (str, int, float, bool))
+        is_flag = isinstance(value, bool) and kind is not None
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if value is not None and (not isinstance(value, expected) or is_flag or not finite):
+            raise _Damaged(path, f"{name} cannot be {value!r}")
+    return config
+
+
+def _read_run(folder: Path) -> dict[str, Any]:
+    config = _read_config(folder / "config.yaml")
     if not (folder / "manifest.json").is_file():
         raise _Damaged(folder, "training is not finished (no manifest.json)")
     manifest = _read_json(folder / "manifest.json")
     try:
         is_baseline = manifest["kind"] == "baseline"
-        config["model"] = manifest["model"]
         hashes = manifest["hashes"]
         identity = json.dumps([hashes["model"], hashes["corpus"], hashes.get("memory"), hashes["config"]])
-    except (KeyError, TypeError) as error:
-        raise _Damaged(folder / "manifest.json", f"lacks {error}") from error
+        config["model"] = manifest["model"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _Damaged(folder / "manifest.json", f"not a run's manifest ({error!r})") from error
+    if not isinstance(config["model"], str):
+        raise _Damaged(folder / "manifest.json", f"model cannot be {config['model']!r}")
     if is_baseline:
         config["allocation"] = BASE_ALLOCATION
-    cell = {name: value for name, value in config.items() if name not in (*SEED_COLUMNS, "device")}
+    cell = {str(name): value for name, value in config.items() if name not in (*SEED_COLUMNS, "device")}
     shown = {name: config.get(name) for name in RUN_COLUMNS}
     return {"run": str(folder), **shown, "cell": json.dumps(cell, sort_keys=True), "identity": identity}
 
 
-def _read_evaluation(folder: Path, path: Path) -> Iterator[dict[str, Any]]:
+def _read_evaluation(run: str, path: Path) -> list[dict[str, Any]]:
     result = _read_json(path)
     try:
-        suffix = ("" if result["recall"] == "free" else f"@{result['recall']}") + (
-            "+qa" if result["qa_finetuned"] else ""
-        )
-        rows = [
+        if result["schema"] != RESULT_SCHEMA:
+            raise _Damaged(path, f"of schema {result['schema']!r}, this version reads {RESULT_SCHEMA}")
+        recall = "" if result["recall"] == "free" else f"@{result['recall']}"
+        suffix = recall + ("+qa" if result["qa_finetuned"] else "")
+        theirs = result["higher_is_better"]
+        if not isinstance(result["label"], str):
+            raise TypeError("label is no text")
+        return [
             {
-                "run": str(folder),
-                "measure": f"{result['task']}/{measure}{suffix}",
-                "value": float(value),
-                "standard_error": result["standard_errors"][measure],
-                "n": result["n"][measure],
-                "samples": str(path.with_suffix("")) + ".samples.jsonl",
+                "run": run,
+                "task": result["label"],
+                "measure": f"{result['label']}/{name}{suffix}",
+                "value": _number(value),
+                "standard_error": _number(error) if (error := result["standard_errors"][name]) is not None else None,
+                "n": int(result["n"][name]),
+                "limit": None if result["limit"] is None else int(result["limit"]),
+                "better": {True: "higher", False: "lower", None: None}[theirs[name]]
+                if name in theirs
+                else direction(name),
+                "samples": f"{path.with_suffix('')}.samples.jsonl",
             }
-            for measure, value in result["measures"].items()
+            for name, value in result["measures"].items()
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _Damaged(path, f"not an evaluation ({error!r})") from error
-    yield from rows
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no finite number")
+    return float(value)

@@ -1,0 +1,94 @@
+"""The files that one evaluation leaves in a run's `eval/`: a result, the samples behind it, the rows it was asked."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lm_eval
+
+from simset_bench.corpora.counterfact import BUILTIN
+from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.rows import Row, write_rows
+from simset_bench.evaluation.schema import RESULT_SCHEMA
+from simset_bench.evaluation.tasks import OUR_TASKS
+from simset_bench.files import sha256_of_texts, write_json, write_text
+from simset_bench.training.qa_finetune import QuestionPair
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How one task was asked; `pairs` are those of the Q-A fine-tuning before it, None without one.
+
+    `data` is the CounterFact source of the task that has one, else None.
+    """
+
+    task: str
+    recall: str
+    limit: int | None
+    data: str | None
+    dtype: str
+    pairs: Sequence[QuestionPair] | None
+
+    @property
+    def label(self) -> str:
+        """The task, followed by `:` and the name of its data where these are not the built-in ones."""
+        if self.data in (None, BUILTIN):
+            return self.task
+        assert self.data is not None
+        return f"{self.task}:{re.sub(r'[^A-Za-z0-9_.-]', '_', Path(self.data).stem)}"
+
+
+def write_result(
+    folder: Path, asked: Asked, scored: Scored, rows: dict[str, list[Row]], seconds: float
+) -> dict[str, Any]:
+    """Write rows and samples, then the result that stands for them, and return the result.
+
+    A result of before is taken away first: whenever the command is interrupted, a result that is there belongs to the
+    samples that are there. Raises RuntimeError for a measure that is not a finite number.
+    """
+    for name, estimate in scored.estimates.items():
+        if not math.isfinite(estimate.value):
+            raise RuntimeError(f"task {asked.task}: {name} is {estimate.value}, so the model computes no numbers")
+    result = _result(asked, scored, {name: part for name, part in rows.items() if name in _parts(asked.task)}, seconds)
+    stem = f"{asked.label.replace(':', '-')}.{asked.recall}" + (".qa" if asked.pairs is not None else "")
+    (folder / f"{stem}.json").unlink(missing_ok=True)
+    for name in _parts(asked.task):
+        write_rows(folder / f"rows_{asked.recall}", name, rows[name])
+    lines = (json.dumps(record, ensure_ascii=False, sort_keys=True) for record in scored.samples)
+    write_text(folder / f"{stem}.samples.jsonl", "".join(f"{line}\n" for line in lines))
+    write_json(folder / f"{stem}.json", result)
+    return result
+
+
+def _parts(task: str) -> list[str]:
+    return list(OUR_TASKS[task].parts.values()) if task in OUR_TASKS else []
+
+
+def _result(asked: Asked, scored: Scored, rows: dict[str, list[Row]], seconds: float) -> Result:
+    pairs = asked.pairs
+    return {
+        "schema": RESULT_SCHEMA,
+        "task": asked.task,
+        "label": asked.label,
+        "task_version": OUR_TASKS[asked.task].version if asked.task in OUR_TASKS else 1,
+        "recall": asked.recall,
+        "qa_finetuned": pairs is not None,
+        "qa_pairs": None if pairs is None else len(pairs),
+        "qa_pairs_sha256": None if pairs is None else sha256_of_texts([repr(pair) for pair in pairs]),
+        "limit": asked.limit,
+        "data": asked.data,
+        "data_sha256": sha256_of_texts([json.dumps(part, sort_keys=True) for part in rows.values()]),
+        "measures": {name: estimate.value for name, estimate in scored.estimates.items()},
+        "standard_errors": {name: estimate.standard_error for name, estimate in scored.estimates.items()},
+        "n": {name: estimate.n for name, estimate in scored.estimates.items()},
+        "higher_is_better": scored.higher_is_better,
+        "lm_eval": lm_eval.__version__,
+        "dtype": asked.dtype,
+        "seconds": seconds,
+    }
