@@ -48,6 +48,7 @@ def machine(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
+        "float32_matmul": torch.get_float32_matmul_precision(),
         # Linux counts in KiB, macOS in bytes.
         "peak_bytes": peak if platform.system() == "Darwin" else peak * 1024,
     }

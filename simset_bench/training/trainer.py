@@ -18,7 +18,7 @@ from simset_bench.models.allocator import keep_freed_memory
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory
 from simset_bench.models.split import UpperModel
-from simset_bench.training.checkpoint import Progress
+from simset_bench.training.checkpoint import Progress, TrainState
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.fleet_pass import PassResult, fleet_pass
 from simset_bench.training.hidden_cache import HiddenCache
@@ -41,24 +41,13 @@ class TrainingData:
 
 
 @dataclass
-class View:
-    """One allocation under which a memory's training is measured, and the metrics so far."""
-
-    mask_rows: MaskRows
-    progress: Progress
-
-
-@dataclass
-class Member:
-    """One memory in a fleet. It learns under its first view; further views, of runs whose training cannot differ from
-    this one's, are only measured. `failure` says why it stopped learning before the end, None while all is well.
+class Member(TrainState):
+    """One memory in a fleet. It learns under the first of `masks`; under further ones, of runs whose training cannot
+    differ from this one's, it is only measured. `progress` has an entry for each.
     """
 
-    memory: Memory
-    optimizer: torch.optim.AdamW
-    config: TrainConfig
-    views: list[View]
-    failure: str | None = None
+    config: TrainConfig = field(default_factory=TrainConfig)
+    masks: list[MaskRows] = field(default_factory=list)
 
 
 @dataclass
@@ -70,12 +59,11 @@ class Fleet:
 
     members: list[Member]
     members_per_pass: int
-    seconds: float = field(default=0.0)
 
     @property
     def step(self) -> int:
         """Finished steps."""
-        return self.members[0].views[0].progress.step
+        return self.members[0].progress[0].step
 
 
 def make_optimizer(memory: Memory, config: TrainConfig) -> torch.optim.AdamW:
@@ -114,7 +102,7 @@ def train_memory(
     `save` is called after each step, to write a checkpoint when it is time; `after_epoch` when an epoch's metrics
     are added to `progress.epochs`. Raises FloatingPointError when loss or gradient are no longer finite.
     """
-    member = Member(memory, optimizer, config, [View(data.mask_rows, progress)])
+    member = Member(memory, optimizer, [progress], config=config, masks=[data.mask_rows])
     fleet = Fleet([member], 1)
     steps = total_steps(config, len(data.segments))
     with progress_bar() as bar:
@@ -150,7 +138,7 @@ def train_fleet(
     if base.device.type == "cpu":
         keep_freed_memory()
     steps_an_epoch = math.ceil(len(segments) / config.batch_size)
-    started = time.monotonic() - fleet.members[0].views[0].progress.seconds
+    started = time.monotonic() - fleet.members[0].progress[0].seconds
     while fleet.step < steps_an_epoch * config.epochs:
         if all(member.failure for member in fleet.members):
             return
@@ -159,13 +147,13 @@ def train_fleet(
         batch = pack_batch(segments, rows, base.device)
         _step(upper, fleet, batch, cache.packed(rows, base.device), steps_an_epoch * config.epochs)
         for member in fleet.members:
-            for view in member.views:
-                view.progress.step += 1
-                view.progress.seconds = time.monotonic() - started
+            for progress in member.progress:
+                progress.step += 1
+                progress.seconds = time.monotonic() - started
                 if place + 1 == steps_an_epoch and not member.failure:
-                    rate = learning_rate(member.config, view.progress.step - 1, steps_an_epoch * config.epochs)
-                    view.progress.epochs.append(_epoch_metrics(epoch, view.progress.sums, rate))
-                    view.progress.sums = {}
+                    rate = learning_rate(member.config, progress.step - 1, steps_an_epoch * config.epochs)
+                    progress.epochs.append(_epoch_metrics(epoch, progress.sums, rate))
+                    progress.sums = {}
         after_step(fleet)
 
 
@@ -182,14 +170,14 @@ def _epoch_metrics(epoch: int, sums: dict[str, float], rate: float) -> dict[str,
 def _step(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tensor, steps: int) -> None:
     """One step of L = L_CE + alpha * L_ind for every member."""
     sums = _gradients(upper, fleet, batch, hidden)
-    for member, of_views in zip(fleet.members, sums, strict=True):
+    for member, of_masks in zip(fleet.members, sums, strict=True):
         if member.failure:
             continue
         for group in member.optimizer.param_groups:
             group["lr"] = learning_rate(member.config, fleet.step, steps)
         limit = member.config.grad_clip or math.inf
         norm = torch.nn.utils.clip_grad_norm_(member.memory.parameters(), limit).item()
-        loss = of_views[0].pop("loss")
+        loss = of_masks[0].pop("loss")
         if not math.isfinite(loss + norm):
             member.failure = f"loss {loss}, gradient norm {norm}: no longer finite, try a lower --lr or --grad-clip 1"
             # It stays in the passes, so that its neighbours' arithmetic is the same to the bit, but at rest.
@@ -197,13 +185,13 @@ def _step(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tensor, s
                 parameter.data.zero_()
             continue
         member.optimizer.step()
-        for view, found in zip(member.views, of_views, strict=True):
+        for progress, found in zip(member.progress, of_masks, strict=True):
             for name, value in found.items():
-                view.progress.sums[name] = view.progress.sums.get(name, 0.0) + value
+                progress.sums[name] = progress.sums.get(name, 0.0) + value
 
 
 def _gradients(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tensor) -> list[list[dict[str, float]]]:
-    """Fill every member's gradients; returns, of each member and view, its sums over tokens and the loss."""
+    """Fill every member's gradients; returns, of each member and mask, its sums over tokens and the loss."""
     while True:
         found: list[list[dict[str, float]]] = []
         for member in fleet.members:
@@ -231,7 +219,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _pass(
     upper: UpperModel, members: Sequence[Member], batch: PackedBatch, hidden: Tensor
 ) -> list[list[dict[str, float]]]:
-    masks = np.stack([member.views[0].mask_rows(batch.documents) for member in members])
+    masks = np.stack([member.masks[0](batch.documents) for member in members])
     hard = [member.config.location == "hard" for member in members]
     result = fleet_pass(upper, [member.memory for member in members], masks, hard, batch, hidden)
     real = batch.real[None]
@@ -249,8 +237,9 @@ def _pass(
     torch.stack(losses).sum().backward()
     return [
         [
-            _measured(result, place, view, member.config, batch) | ({} if number else {"loss": losses[place].item()})
-            for number, view in enumerate(member.views)
+            _measured(result, place, mask_rows, member.config, batch)
+            | ({} if number else {"loss": losses[place].item()})
+            for number, mask_rows in enumerate(member.masks)
         ]
         for place, member in enumerate(members)
     ]
@@ -258,10 +247,10 @@ def _pass(
 
 @torch.no_grad()
 def _measured(
-    result: PassResult, place: int, view: View, config: TrainConfig, batch: PackedBatch
+    result: PassResult, place: int, mask_rows: MaskRows, config: TrainConfig, batch: PackedBatch
 ) -> dict[str, float]:
-    """Sums over tokens for the metrics of one view of the member at `place` in a pass."""
-    mask = torch.from_numpy(view.mask_rows(batch.documents)).to(result.activations.device)
+    """Sums over tokens for the metrics under one mask of the member at `place` in a pass."""
+    mask = torch.from_numpy(mask_rows(batch.documents)).to(result.activations.device)
     shares = token_on_share(result.activations[place], mask[batch.segment_of])
     real = float(batch.real.sum().item())
     return {
