@@ -7,11 +7,12 @@ from collections.abc import Callable
 import typer
 
 from simset_bench import __version__
-from simset_bench.cli import allocate, analyze, corpora, evaluate, leaderboard, models, train
+from simset_bench.cli import allocate, analyze, corpora, evaluate, leaderboard, models, sweep, train
 from simset_bench.cli.options import one_line_errors
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.command,
+    "sweep": sweep.command,
     "eval": evaluate.command,
     "leaderboard": leaderboard.command,
     "allocate": allocate.command,

@@ -50,7 +50,7 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     where = find_device(device)
     base_dtype = find_dtype(dtype, where)
     _silence_transformers()
-    location = str(_local_folder(source) or source.repository)
+    location = local_location(source)
     here_only = _only_from_cache(name, source.repository) if source.repository else True
     try:
         tokenizer = AutoTokenizer.from_pretrained(location, local_files_only=here_only)
@@ -112,6 +112,11 @@ def _revision(source: ModelSource, location: str, model: PreTrainedModel) -> str
         return str(getattr(model.config, "_commit_hash", None) or "unknown")
     weights = sorted(Path(location).glob("*.safetensors"))
     return "sha256:" + sha256_of_texts([sha256_of_file(path) for path in weights])
+
+
+def local_location(source: ModelSource) -> str:
+    """Folder of the model's files, converted first where they are GGUF, or its repository on the hub."""
+    return str(_local_folder(source) or source.repository)
 
 
 def _local_folder(source: ModelSource) -> Path | None:

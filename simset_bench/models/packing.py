@@ -67,7 +67,8 @@ def _packed_attention(
     """Causal attention within each segment: query (1, heads, tokens, head width), keys and values with their heads."""
     packing = _packing.get()
     window = options.pop("sliding_window", None)
-    if options.get("softcap") is not None or options.get("s_aux") is not None or (window or packing.longest) < packing.longest:
+    is_short = window is not None and window < packing.longest
+    if is_short or options.get("softcap") is not None or options.get("s_aux") is not None:
         raise CannotPack("soft caps, sinks and windows shorter than a segment")
     parts = [packing.padded(part[0].transpose(0, 1)).transpose(1, 2) for part in (query, key, value)]
     options["is_causal"] = True

@@ -140,7 +140,8 @@ def _fill(base: Base, layers: Sequence[int], segments: Sequence[Segment], limit:
     _evict(shape[0] * shape[1] * base.dtype.itemsize * len(layers), limit, keep=set(paths))
     with ExitStack() as stack:
         files = [stack.enter_context(whole_file(path)) for path in paths]
-        rooms = [_make_room(file, identity, shape, base.dtype) for file, identity in zip(files, identities, strict=True)]
+        pairs = zip(files, identities, strict=True)
+        rooms = [_make_room(file, identity, shape, base.dtype) for file, identity in pairs]
         for rows in track(fill_batches(segments), f"hidden states below the memory, {len(layers)} layers"):
             batch = collate(segments, rows, base.tokenizer.pad_token_id)
             found = hidden_states_at(base, layers, batch.input_ids.to(base.device))

@@ -130,8 +130,8 @@ def train_fleet(
     """Train every memory of `fleet` in place, from its step on to the end.
 
     Batches, losses, schedules, clipping and optimiser states are each run's own, as if it were trained alone. A run
-    whose loss or gradient is no longer finite is left behind with its `failure`; the others do not notice. Out of memory, fewer
-    members go through the upper blocks at once. Raises MemoryError where even one does not fit.
+    whose loss or gradient is no longer finite is left behind with its `failure`; the others do not notice. Out of
+    memory, fewer members go through the upper blocks at once. Raises MemoryError where even one does not fit.
     """
     config = fleet.members[0].config
     upper = UpperModel(base, int(config.layer))
