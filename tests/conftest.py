@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,14 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from simset_bench.models.loading import Base, load_base
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 TINY_CORPUS = Path(__file__).parent / "data" / "tiny_corpus.jsonl"
 
 # Four blocks of width 64 each: as few as still have blocks below, at and above a memory. The types differ in what
-# matters here: tied heads, learned or rotary positions, grouped keys, a scaled embedding, soft-capped logits.
+# matters here: tied heads, learned or rotary positions, grouped keys, soft-capped logits, and what a block returns
+# (a tuple in Bloom, a list in OpenAI GPT, a tensor in the others).
 _LLAMA_LIKE = {"intermediate_size": 128, "num_key_value_heads": 2}
 TINY_CONFIGS: dict[str, dict[str, object]] = {
     "llama": _LLAMA_LIKE,
@@ -22,6 +26,8 @@ TINY_CONFIGS: dict[str, dict[str, object]] = {
     "gpt2": {"n_embd": 64, "n_layer": 4, "n_head": 4, "n_positions": 256},
     "qwen2": _LLAMA_LIKE | {"tie_word_embeddings": True},
     "opt": {"ffn_dim": 128, "word_embed_proj_dim": 64, "activation_function": "relu"},
+    "bloom": {"n_layer": 4, "n_head": 4},
+    "openai-gpt": {"n_embd": 64, "n_layer": 4, "n_head": 4, "n_positions": 256, "afn": "gelu"},
     "gemma2": _LLAMA_LIKE | {"head_dim": 16, "query_pre_attn_scalar": 16, "final_logit_softcapping": 2.0},
 }
 
@@ -59,6 +65,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 
 @pytest.fixture(scope="session")
+def tiny_base(tiny_model: Callable[[str], Path]) -> Callable[[str], Base]:
+    """The tiny model of a type, loaded once a session in float32 on the CPU; it is frozen, so tests may share it."""
+    return cache(lambda kind: load_base(str(tiny_model(kind)), "float32", "cpu"))
+
+
+@pytest.fixture(scope="session")
 def tiny_llama(tiny_model: Callable[[str], Path]) -> Path:
     """Folder of a Llama with 4 blocks of width 64; its tokenizer opens a text with `<s>`."""
     return tiny_model("llama")
@@ -78,8 +90,8 @@ def tiny_gpt2(tiny_model: Callable[[str], Path]) -> Path:
 
 def _model(kind: str, tokenizer: PreTrainedTokenizerFast) -> torch.nn.Module:
     common = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "max_position_embeddings": 256}
-    if kind == "gpt2":
-        common = {}
+    if "n_layer" in TINY_CONFIGS[kind]:
+        common = {"hidden_size": 64} if kind == "bloom" else {}
     # Wider than the default of 0.02, with which blocks of so small a width change next to nothing.
     start = "init_std" if kind == "opt" else "initializer_range"
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}

@@ -41,14 +41,19 @@ def command(
         _print_tables(found, stored.allocation.strategy)
 
 
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:,.0f}"
+
+
 def _print_tables(found: dict[str, Any], strategy: str) -> None:
     from rich.table import Table
 
     figures = Table(box=None, pad_edge=False, show_header=False)
     for name, value in found.items():
         if not isinstance(value, list | tuple):
-            shown = "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-            figures.add_row(name.replace("_", " "), shown)
+            figures.add_row(name.replace("_", " "), _shown(value))
     stdout.print(f"allocation {strategy}")
     stdout.print(figures)
     table = Table(box=None, pad_edge=False, title="overlap by similarity", title_justify="left")

@@ -64,9 +64,9 @@ def terminal_table(board: Leaderboard, width: int = 100) -> Table:
 
 
 def _table(board: Leaderboard, measures: list[str]) -> Table:
-    agreed = [name for name in board.columns if len({_text(row.labels[name]) for row in board.rows}) == 1]
-    columns = [name for name in board.columns if name not in agreed or name == "allocation"]
-    told = [f"{name} {_text(board.rows[0].labels[name])}" for name in agreed if name not in columns]
+    agreed = _agreed(board)
+    columns = [name for name in board.columns if name not in agreed]
+    told = [f"{name} {_text(value)}" for name, value in agreed.items() if value is not None]
     unseen = len(board.measures) - len(measures)
     more = f"{unseen} more measures: --format csv or json" if unseen else ""
     table = Table(
@@ -88,7 +88,7 @@ def _table(board: Leaderboard, measures: list[str]) -> Table:
     for measure in measures:
         table.add_column(Text(_heading(board, measure)), justify="right", no_wrap=True)
         if measure == spread:
-            table.add_column(f"over {board.averaged}", justify="right", no_wrap=True)
+            table.add_column(_spread_heading(board), justify="right", no_wrap=True)
     for row in board.rows:
         cells = [_rank(row), *[_text(row.labels[name]) for name in columns], str(row.runs)]
         for measure in measures:
@@ -106,7 +106,7 @@ def markdown(board: Leaderboard) -> str:
     spread = _spread_measure(board)
     head = ["rank", *board.columns, board.averaged]
     for measure in measures:
-        head += [_heading(board, measure)] + ([f"over {board.averaged}"] if measure == spread else [])
+        head += [_heading(board, measure)] + ([_spread_heading(board)] if measure == spread else [])
     lines = [_pipe(head), _pipe(["---"] * len(head), escape=False)]
     for row in board.rows:
         cells = [_rank(row), *[_text(row.labels[name]) for name in board.columns], str(row.runs)]
@@ -166,6 +166,24 @@ def _spread_measure(board: Leaderboard) -> str | None:
     return board.sort if any(row.runs > 1 for row in board.rows) else None
 
 
+def _spread_heading(board: Leaderboard) -> str:
+    return f"sd over {board.averaged}"
+
+
+def _agreed(board: Leaderboard) -> dict[str, object]:
+    """Columns in which all rows agree, with their value.
+
+    Where the allocation tells a bare base from a run, its lack of a layer or an alpha says nothing against theirs.
+    """
+    agreed = {}
+    for name in board.columns:
+        found = list(dict.fromkeys(row.labels[name] for row in board.rows))
+        known = [value for value in found if value is not None]
+        if name != "allocation" and len(known if "allocation" in board.columns else found) < 2:
+            agreed[name] = known[0] if known else None
+    return agreed
+
+
 def _rank(row: Row) -> str:
     return f"={row.rank}" if row.above and not row.above.told_apart else str(row.rank)
 
@@ -182,7 +200,7 @@ def _score(score: Score | None) -> str:
 
 
 def _spread(score: Score | None) -> str:
-    return "–" if score is None or score.spread is None else f"sd {_digits(score.spread)}"
+    return "–" if score is None or score.spread is None else _digits(score.spread)
 
 
 def _digits(value: float) -> str:

@@ -74,11 +74,7 @@ def make_leaderboard(
             near = did_you_mean(name, visible)
             raise RequestError(f"--group-by: unknown column {name!r}{near}: {', '.join(visible)}")
     values = table.values[table.values["run"].isin(runs.index)]
-    # pandas turns a missing direction into not-a-number, which JSON has not.
-    directions: dict[str, Direction | None] = {
-        measure: better if isinstance(better, str) else None
-        for measure, better in zip(values["measure"], values["better"], strict=True)
-    }
+    directions: dict[str, Direction | None] = values.set_index("measure")["better"].to_dict()
     chosen = _sort_measure(tuple(directions), sort)
     keys = list(columns) if group_by else ["cell"]
     by_run = dict(tuple(values.groupby("run", sort=False)))
@@ -119,11 +115,7 @@ def _scores(runs: Sequence[pd.DataFrame]) -> dict[str, Score]:
     if not runs:
         return {}
     return {
-        str(measure): mean_over_seeds(
-            group["value"].tolist(),
-            [None if pd.isna(error) else float(error) for error in group["standard_error"]],
-            group["samples"].tolist(),
-        )
+        str(measure): mean_over_seeds(*(group[name].tolist() for name in ("value", "standard_error", "samples")))
         for measure, group in pd.concat(runs).groupby("measure", sort=False)
     }
 
@@ -132,7 +124,7 @@ def _limits(runs: Sequence[pd.DataFrame]) -> dict[str, frozenset[int | None]]:
     limits: dict[str, set[int | None]] = {}
     for values in runs:
         for task, limit in zip(values["task"], values["limit"], strict=True):
-            limits.setdefault(task, set()).add(None if pd.isna(limit) else int(limit))
+            limits.setdefault(task, set()).add(limit)
     return {task: frozenset(found) for task, found in limits.items()}
 
 
@@ -146,6 +138,10 @@ def _sort_measure(measures: Sequence[str], sort: str | None) -> str | None:
         return fitting[0]
     if fitting:
         raise RequestError(f"--sort {sort}: say of which task: {', '.join(fitting)}")
+    if not measures:
+        raise RequestError(
+            f"--sort {sort}: none of these runs was evaluated (simset-bench eval RUN --task docmem does it)"
+        )
     raise RequestError(f"--sort: no run has measure {sort!r}{did_you_mean(sort, measures)}: {', '.join(measures)}")
 
 
@@ -171,12 +167,14 @@ def sentences(board: Leaderboard) -> list[str]:
 def remarks(board: Leaderboard) -> list[str]:
     """What a reader of the numbers must know: limited tasks, and what is averaged."""
     said = []
-    for task in dict.fromkeys(task for row in board.rows for task in row.limits):
-        limits = {row.limits[task] for row in board.rows if task in row.limits}
-        every = sorted(frozenset().union(*limits), key=lambda limit: (limit is None, limit))
-        shown = " and ".join("no --limit" if limit is None else f"--limit {limit}" for limit in every)
-        if every != [None]:
-            said.append(f"{task} was asked with {shown}{', so its rows do not compare' if len(every) > 1 else ''}")
+    asked: dict[str, set[int | None]] = {}
+    for row in board.rows:
+        for task, limits in row.limits.items():
+            asked.setdefault(task, set()).update(limits)
+    for limit in sorted({limit for found in asked.values() if len(found) == 1 for limit in found if limit is not None}):
+        said.append(f"asked with --limit {limit}: {', '.join(task for task in asked if asked[task] == {limit})}")
+    if different := [task for task, limits in asked.items() if len(limits) > 1]:
+        said.append(f"asked with different limits, so that rows may not compare: {', '.join(different)}")
     if any(row.runs > 1 for row in board.rows):
         said.append(
             f"values are means over {board.averaged}; ± is one standard error, over documents and {board.averaged}"
@@ -189,5 +187,9 @@ def remarks(board: Leaderboard) -> list[str]:
 def _named(row: Row) -> str:
     told: Sequence[str] = [name for name in ("allocation", "alpha") if name in row.labels] or list(row.labels)
     values = {name: row.labels[name] for name in told if row.labels[name] is not None}
-    found = [f"alpha {value:g}" if name == "alpha" else str(value) for name, value in values.items()]
+    found = [str(value) if name == "allocation" else f"{name} {_short(value)}" for name, value in values.items()]
     return f"rank {row.rank} ({', '.join(found) or 'no value'})"
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

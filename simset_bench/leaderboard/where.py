@@ -34,7 +34,7 @@ def matching(frame: pd.DataFrame, condition: str) -> pd.Series:
         raise RequestError(f"--where {condition[:80]!r}: cannot be read; {_FORM}") from error
     except (TypeError, OverflowError) as error:
         raise RequestError(f"--where {condition!r}: compares what does not compare; {_FORM}") from error
-    if not isinstance(found, pd.Series) or found.dtype not in ("bool", "boolean"):
+    if not isinstance(found, pd.Series) or found.dtype != "boolean":
         raise RequestError(f"--where {condition!r}: is no condition; {_FORM}")
     return found.fillna(False).astype(bool)
 
@@ -74,9 +74,11 @@ def _compare(left: ast.expr, operators: list[ast.cmpop], rights: list[ast.expr],
             if not isinstance(before, pd.Series) or not isinstance(after, list):
                 raise RequestError(f"--where: `in` needs a column and a list; {_FORM}")
             is_in = before.isin(after)
-            found = (is_in if isinstance(operator, ast.In) else ~is_in) & before.notna()
+            found = ((is_in if isinstance(operator, ast.In) else ~is_in) & before.notna()).astype("boolean")
         elif type(operator) in _COMPARE:
             found = _COMPARE[type(operator)](before, after)
+            # Text is kept by Arrow, whose truth values do not combine with pandas' own.
+            found = found.astype("boolean") if isinstance(found, pd.Series) else found
         else:
             raise RequestError(f"--where: `is` is not allowed; {_FORM}")
         result = found if result is None else result & found

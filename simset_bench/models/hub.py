@@ -18,14 +18,14 @@ from simset_bench.errors import RequestError
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
-def hub_has(repository: str) -> bool:
-    """Whether the hub has a model; False where it does not answer. It is asked once: a client left to itself retries
-    for a minute.
+def commit_on_hub(repository: str) -> str | None:
+    """Commit of a model's main branch on the hub, None where it does not answer.
 
+    It is asked once: its client, left to itself, tries again for a minute.
     Raises RequestError where the hub has no such model, or does not let us have it.
     """
     try:
-        get_hf_file_metadata(hf_hub_url(repository, "config.json"))
+        return get_hf_file_metadata(hf_hub_url(repository, "config.json")).commit_hash
     except GatedRepoError as error:
         raise RequestError(
             f"model {repository}: the hub wants its terms accepted first, at {constants.ENDPOINT}/{repository}; "
@@ -36,19 +36,16 @@ def hub_has(repository: str) -> bool:
     except RemoteEntryNotFoundError as error:
         raise RequestError(f"model {repository}: its repository on the hub holds no transformers model") from error
     except (OfflineModeIsEnabled, HTTPError, OSError):
-        return False
-    return True
+        return None
 
 
-def in_hub_cache(repository: str) -> bool:
-    """Whether the hub's local cache holds the configuration and all weights of a model."""
-    if _cached(repository, "config.json") is None:
-        return False
-    index = _cached(repository, WEIGHTS_INDEX)
-    if index is None:
-        return _cached(repository, WEIGHTS) is not None
-    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return all(_cached(repository, shard) is not None for shard in shards)
+def commit_in_cache(repository: str) -> str | None:
+    """Commit of a model of which the hub's local cache holds the configuration and all weights, else None."""
+    config, index = _cached(repository, "config.json"), _cached(repository, WEIGHTS_INDEX)
+    weights = {WEIGHTS} if index is None else set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    if config is None or any(_cached(repository, name) is None for name in weights):
+        return None
+    return config.parent.name
 
 
 def _cached(repository: str, name: str) -> Path | None:

@@ -51,7 +51,7 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     base_dtype = find_dtype(dtype, where)
     _silence_transformers()
     location = local_location(source)
-    here_only = _only_from_cache(name, source.repository) if source.repository else True
+    commit, here_only = _find_commit(name, source.repository) if source.repository else (None, True)
     try:
         tokenizer = AutoTokenizer.from_pretrained(location, local_files_only=here_only)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -72,7 +72,7 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
         # Any token will do, since padding is never looked at.
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     width = model.config.get_text_config().hidden_size
-    revision = _revision(source, location, model)
+    revision = commit or _hash_of_weights(Path(location))
     return Base(source.name, model, tokenizer, find_blocks(model), width, where, base_dtype, revision)
 
 
@@ -81,20 +81,23 @@ def _silence_transformers() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def _only_from_cache(name: str, repository: str) -> bool:
-    """Whether the hub's local cache must do, for want of a network. Raises RequestError where it cannot either."""
-    from simset_bench.models.hub import hub_has, in_hub_cache
+def _find_commit(name: str, repository: str) -> tuple[str, bool]:
+    """Commit of a model on the hub, or else in its local cache, and whether the cache must do for want of a network.
 
-    if hub_has(repository):
+    Raises RequestError where neither has it.
+    """
+    from simset_bench.models.hub import commit_in_cache, commit_on_hub
+
+    if on_hub := commit_on_hub(repository):
         if stderr.is_terminal and not stderr.quiet:
             huggingface_hub.utils.enable_progress_bars()
-        return False
-    if in_hub_cache(repository):
+        return on_hub, False
+    if in_cache := commit_in_cache(repository):
         note(f"the hub does not answer: {repository} is taken from its local cache")
-        return True
-    folder = "" if name in PRESETS else "there is no such folder, and "
+        return in_cache, True
+    absent = "" if name in PRESETS else "there is no such folder, and "
     raise RequestError(
-        f"model {name}: {folder}the hub, which may have {repository}, does not answer; {local_choices()}"
+        f"model {name}: {absent}the hub, which may have {repository}, does not answer; {local_choices()}"
     )
 
 
@@ -107,11 +110,8 @@ def _loading_error(name: str, error: Exception) -> RequestError:
     )
 
 
-def _revision(source: ModelSource, location: str, model: PreTrainedModel) -> str:
-    if source.repository:
-        return str(getattr(model.config, "_commit_hash", None) or "unknown")
-    weights = sorted(Path(location).glob("*.safetensors"))
-    return "sha256:" + sha256_of_texts([sha256_of_file(path) for path in weights])
+def _hash_of_weights(folder: Path) -> str:
+    return "sha256:" + sha256_of_texts([sha256_of_file(path) for path in sorted(folder.glob("*.safetensors"))])
 
 
 def local_location(source: ModelSource) -> str:

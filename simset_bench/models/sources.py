@@ -43,9 +43,9 @@ def is_here(preset: Preset) -> bool:
     """Whether a preset can be loaded now without a network."""
     if preset.source == "wheel":
         return smollm2_gguf() is not None
-    from simset_bench.models.hub import in_hub_cache
+    from simset_bench.models.hub import commit_in_cache
 
-    return in_hub_cache(preset.location)
+    return commit_in_cache(preset.location) is not None
 
 
 def local_choices() -> str:

@@ -68,8 +68,7 @@ def mean_over_seeds(values: Sequence[float], errors: Sequence[float | None], sam
     Seeds are asked the same documents, so that more of them make no error over documents smaller: it is the root mean
     square of theirs.
     """
-    # pandas turns a missing error into not-a-number.
-    known = [error for error in errors if error is not None and not math.isnan(error)]
+    known = [error for error in errors if error is not None]
     over_documents = math.sqrt(math.fsum(error**2 for error in known) / len(known)) if known else None
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Score(float(np.mean(values)), over_documents, spread, len(values), tuple(samples))

@@ -85,7 +85,9 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
             except _Damaged as damaged:
                 left_out.append(LeftOut(damaged.path, damaged.reason))
     frame = pd.DataFrame(list(runs.values()), columns=["run", *RUN_COLUMNS, "cell"]).set_index("run")
-    return RunTable(frame.astype(RUN_COLUMNS), pd.DataFrame(values, columns=_VALUE_COLUMNS), tuple(left_out))
+    # As objects, since pandas would turn a direction or a limit that is None into not-a-number.
+    table = pd.DataFrame(values, columns=_VALUE_COLUMNS, dtype=object)
+    return RunTable(frame.astype(RUN_COLUMNS), table, tuple(left_out))
 
 
 def _folders(roots: Sequence[Path]) -> list[Path]:

@@ -10,7 +10,7 @@ from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError, unknown_name
 from simset_bench.simset.clusters import Clusters, cluster
 from simset_bench.simset.shingles import word_shingles
-from simset_bench.simset.signatures import mix64, signatures
+from simset_bench.simset.signatures import SEED_LIMIT, mix64, signatures
 
 # Clustering compares documents by at least this many hashes, whatever the number of entries a document.
 CLUSTER_HASHES = 128
@@ -78,10 +78,11 @@ def random_entries(units: Units, num_entries: int, entries_per_doc: int, seed: i
 
 
 def partitions(units: Units, num_entries: int, _entries_per_doc: int, _seed: int, *, by: str = "size") -> Drawn:
-    """Disjoint contiguous blocks that use all entries up: of equal size, or proportional to the units' lengths.
+    """Disjoint contiguous blocks of equal size, or of sizes proportional to the units' lengths.
 
     Equal blocks have num_entries // units entries each, so k follows from the number of units and a rest stays
-    unused. By length the shares are rounded by largest remainder (Hamilton's method), at least 1 each.
+    unused. By length all entries are used up: shares are rounded by largest remainder (Hamilton's method), and a unit
+    whose share is below 1 gets 1 at the others' cost.
     Raises RequestError where a partition would be smaller than one entry.
     """
     count = len(units.lengths)
@@ -96,11 +97,14 @@ def partitions(units: Units, num_entries: int, _entries_per_doc: int, _seed: int
 
 
 def _proportional(lengths: np.ndarray, total: int) -> np.ndarray:
-    exact = lengths / lengths.sum() * (total - len(lengths))
+    exact = lengths / lengths.sum() * total
+    while (exact < 1).any():
+        large = exact > 1
+        exact = np.where(large, lengths / lengths[large].sum() * (total - (~large).sum()), 1.0)
     sizes = np.floor(exact).astype(int)
     largest_remainders = np.argsort(-(exact - sizes), kind="stable")
-    sizes[largest_remainders[: total - len(lengths) - sizes.sum()]] += 1
-    return sizes + 1
+    sizes[largest_remainders[: total - sizes.sum()]] += 1
+    return sizes
 
 
 def simset(units: Units, num_entries: int, entries_per_doc: int, seed: int, *, shingle_words: int) -> Drawn:
@@ -110,9 +114,10 @@ def simset(units: Units, num_entries: int, entries_per_doc: int, seed: int, *, s
     J + (1 - J) k / M, J being the Jaccard similarity of their word shingles.
     Raises RequestError unless k divides M.
     """
-    if num_entries % entries_per_doc:
+    if rest := num_entries % entries_per_doc:
         raise RequestError(
-            f"--entries {num_entries} is not divisible by --entries-per-doc {entries_per_doc}, which simset needs"
+            f"--entries {num_entries} is not divisible by --entries-per-doc {entries_per_doc}, as simset needs it to "
+            f"be: use {num_entries - rest} or {num_entries - rest + entries_per_doc}"
         )
     block = num_entries // entries_per_doc
     signed = signatures(units.shingle_sets(shingle_words), entries_per_doc, seed)
@@ -146,6 +151,8 @@ def allocate(
     Raises RequestError for an unknown strategy and for numbers that do not fit together, naming the options.
     """
     _check(documents, strategy, num_entries, entries_per_doc, partition_by)
+    if not 0 <= seed < SEED_LIMIT:
+        raise RequestError(f"--mem-seed {seed}: must be from 0 to {SEED_LIMIT - 1}")
     clusters = _cluster(documents, seed, num_clusters)
     members = [np.flatnonzero(clusters.labels == unit).tolist() for unit in range(int(clusters.labels.max()) + 1)]
     lengths = np.array([sum(len(documents[d].text.split()) for d in group) for group in members])

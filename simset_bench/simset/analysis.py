@@ -36,7 +36,8 @@ class Analysis:
     """Figures of one allocation.
 
     Loads count how many documents have an entry; `load_gini` is 0 for equal loads and near 1 where few entries serve
-    all. A collision is a pair of documents of different clusters that share an entry; `collisions_expected` is their
+    all. Means are None where there is no pair, the rank correlation (Spearman) also where all pairs are alike. A
+    collision is a pair of documents of different clusters that share an entry; `collisions_expected` is their
     number in the pairs seen, were entries drawn at random. `calibration` is over pairs of different clusters, a row
     for each band of similarity that has some: Jaccard (mean), overlap (mean), the number of pairs, and, under simset
     where every document is its own cluster, the overlap due by J + (1 - J) k / M.
@@ -56,8 +57,8 @@ class Analysis:
     pairs_seen: int
     pairs_possible: int
     shingle_words: int
-    mean_jaccard: float
-    mean_overlap: float
+    mean_jaccard: float | None
+    mean_overlap: float | None
     rank_correlation: float | None
     collisions_seen: int
     collisions_expected: float
@@ -128,19 +129,19 @@ def analyze(allocation: Allocation, pairs: Pairs) -> Analysis:
         len(pairs.numbers),
         pairs.possible,
         pairs.shingle_words,
-        float(pairs.jaccard.mean()) if len(pairs.jaccard) else 0.0,
-        float(pairs.overlap.mean()) if len(pairs.overlap) else 0.0,
+        float(pairs.jaccard.mean()) if len(pairs.jaccard) else None,
+        float(pairs.overlap.mean()) if len(pairs.overlap) else None,
         float(stats.spearmanr(pairs.jaccard, pairs.overlap).statistic) if varied else None,
         int((pairs.overlap[apart] > 0).sum()),
-        float(sum(_chance(allocation, a, b) for a, b in pairs.numbers[apart].tolist())),
+        float(_chances(allocation, pairs.numbers[apart]).sum()),
         _calibration(allocation, pairs.jaccard[apart], pairs.overlap[apart]),
     )
 
 
-def _chance(allocation: Allocation, one: int, other: int) -> float:
-    """Chance that two random sets of these documents' sizes share an entry (hypergeometric)."""
-    sizes = len(allocation.entries[one]), len(allocation.entries[other])
-    return float(1 - stats.hypergeom.pmf(0, allocation.num_entries, *sizes))
+def _chances(allocation: Allocation, numbers: np.ndarray) -> np.ndarray:
+    """Chance for each pair that two random sets of its documents' sizes share an entry (hypergeometric)."""
+    sizes = np.array([len(entries) for entries in allocation.entries])[numbers]
+    return stats.hypergeom.sf(0, allocation.num_entries, sizes[:, 0], sizes[:, 1])
 
 
 def _calibration(allocation: Allocation, jaccards: np.ndarray, overlaps: np.ndarray) -> tuple[dict[str, float], ...]:

@@ -1,5 +1,6 @@
 """Plots of an allocation as PNG files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import altair as alt
@@ -10,10 +11,15 @@ from simset_bench.files import whole_file
 from simset_bench.simset.allocation import Allocation
 from simset_bench.simset.analysis import Pairs, entry_loads
 
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart
+
 _SIZE = {"width": 420, "height": 300}
 _PIXELS = 2.0
 # More points than this hide one another.
 _MOST_POINTS = 4000
+# More bars than this have no room for their labels.
+_MOST_BARS = 20
+_BANDS = 10
 
 
 def save_plots(allocation: Allocation, pairs: Pairs, folder: Path) -> list[Path]:
@@ -32,44 +38,90 @@ def save_plots(allocation: Allocation, pairs: Pairs, folder: Path) -> list[Path]
     return paths
 
 
-def overlap_chart(allocation: Allocation, pairs: Pairs) -> alt.LayerChart | alt.FacetChart:
-    """Overlap against Jaccard similarity, a point a pair, with the line J + (1 - J) k / M that simset is due."""
-    shown = slice(None, _MOST_POINTS)
-    frame = pd.DataFrame({"jaccard": pairs.jaccard[shown], "overlap": pairs.overlap[shown]})
+def overlap_chart(allocation: Allocation, pairs: Pairs) -> Chart:
+    """Overlap against Jaccard similarity of pairs in different clusters.
+
+    A point a pair, means of the pairs from least to most similar, and the line J + (1 - J) k / M where it is due:
+    under simset where every document is its own cluster.
+    """
+    pairs = _apart(allocation, pairs)
+    step = len(pairs.jaccard) // _MOST_POINTS + 1
+    frame = pd.DataFrame({"jaccard": pairs.jaccard[::step], "overlap": pairs.overlap[::step]})
     share = len(allocation.entries[0]) / allocation.num_entries
     line = pd.DataFrame({"jaccard": [0.0, 1.0], "overlap": [share, 1.0]})
-    title = f"Overlap against similarity: {allocation.strategy}, n = {len(frame)} of {pairs.possible} pairs"
+    # Documents of a larger cluster have the entries of its text as a whole, not of their own.
+    is_due = allocation.strategy.startswith("simset") and allocation.merge_similarity is None
+    title = alt.TitleParams(
+        f"Overlap against similarity: {allocation.strategy}, {len(frame):,} pairs of documents",
+        subtitle=[
+            "black: means of ten bands of similarity with as many pairs each, ± 1.96 standard errors",
+            *(["dashed: what is due under simset, J + (1 - J) k / M"] if is_due else []),
+        ],
+    )
     similarity = f"Jaccard similarity of word {pairs.shingle_words}-shingles"
-    x = alt.X("jaccard:Q", title=similarity, scale=alt.Scale(domain=[0, 1]))
-    y = alt.Y("overlap:Q", title="share of entries in common", scale=alt.Scale(domain=[0, 1]))
-    points = alt.Chart(frame, title=title).mark_circle(size=18, opacity=0.4).encode(x=x, y=y)
-    if not allocation.strategy.startswith("simset"):
-        return alt.layer(points).properties(**_SIZE)
-    due = alt.Chart(line).mark_line(color="#b33", strokeDash=[4, 3]).encode(x=x, y=y)
-    return alt.layer(points, due).properties(**_SIZE)
+    axis = alt.Axis(labelFlush=False, tickCount=6)
+    x = alt.X("jaccard:Q", title=similarity, scale=_scale(pairs.jaccard), axis=axis)
+    y = alt.Y("overlap:Q", title="share of entries in common", scale=_scale(pairs.overlap), axis=axis)
+    points = alt.Chart(frame).mark_circle(size=18, opacity=0.3).encode(x=x, y=y)
+    due = alt.Chart(line).mark_line(color="#b33", strokeDash=[4, 3], clip=True).encode(x=x, y=y)
+    means = alt.Chart(_means(pairs)).encode(x=x)
+    layers = [
+        points,
+        *([due] if is_due else []),
+        means.mark_rule(color="black", clip=True).encode(y="low:Q", y2="high:Q"),
+        means.mark_circle(color="black", size=36, opacity=1).encode(y=y),
+    ]
+    return alt.layer(*layers).properties(title=title, **_SIZE)
 
 
-def load_chart(allocation: Allocation) -> alt.Chart:
+def load_chart(allocation: Allocation) -> Chart:
     """How many entries serve how many documents."""
-    loads, entries = np.unique(entry_loads(allocation), return_counts=True)
-    title = f"Entry load: {allocation.strategy}, n = {allocation.num_entries} entries"
-    frame = pd.DataFrame({"documents": loads, "entries": entries})
-    return (
-        alt.Chart(frame, title=title)
-        .mark_bar()
-        .encode(alt.X("documents:O", title="documents that have an entry"), alt.Y("entries:Q", title="entries"))
-        .properties(**_SIZE)
-    )
+    title = f"Entry load: {allocation.strategy}, {allocation.num_entries:,} entries"
+    return _histogram(entry_loads(allocation), title, "documents that have an entry", "entries")
 
 
-def cluster_chart(allocation: Allocation) -> alt.Chart:
+def cluster_chart(allocation: Allocation) -> Chart:
     """How many clusters have how many documents."""
-    sizes, clusters = np.unique(np.bincount(allocation.clusters), return_counts=True)
-    title = f"Cluster sizes: {allocation.strategy}, n = {len(allocation.entries)} documents"
-    frame = pd.DataFrame({"documents": sizes, "clusters": clusters})
-    return (
-        alt.Chart(frame, title=title)
-        .mark_bar()
-        .encode(alt.X("documents:O", title="documents in a cluster"), alt.Y("clusters:Q", title="clusters"))
-        .properties(**_SIZE)
+    sizes = np.bincount(allocation.clusters)
+    title = f"Cluster sizes: {allocation.strategy}, {len(allocation.entries):,} documents"
+    return _histogram(sizes[sizes > 0], title, "documents in a cluster", "clusters")
+
+
+def _apart(allocation: Allocation, pairs: Pairs) -> Pairs:
+    apart = allocation.clusters[pairs.numbers[:, 0]] != allocation.clusters[pairs.numbers[:, 1]]
+    return replace(pairs, numbers=pairs.numbers[apart], jaccard=pairs.jaccard[apart], overlap=pairs.overlap[apart])
+
+
+def _scale(values: np.ndarray) -> alt.Scale:
+    """From 0 to just above the greatest value, since most documents of a real corpus are far from alike."""
+    return alt.Scale(domain=[0, min(1.0, max(0.05, 1.05 * values.max(initial=0.0)))], nice=False)
+
+
+def _means(pairs: Pairs) -> pd.DataFrame:
+    """Mean similarity and overlap of pairs in bands of equal number, with the ends of the interval of the overlap."""
+    order = np.argsort(pairs.jaccard, kind="stable")
+    bands = [band for band in np.array_split(order, _BANDS) if len(band) > 1]
+    overlap = np.array([pairs.overlap[band].mean() for band in bands])
+    error = np.array([1.96 * pairs.overlap[band].std(ddof=1) / len(band) ** 0.5 for band in bands])
+    jaccard = [pairs.jaccard[band].mean() for band in bands]
+    return pd.DataFrame({"jaccard": jaccard, "overlap": overlap, "low": overlap - error, "high": overlap + error})
+
+
+def _histogram(values: np.ndarray, title: str, what: str, counted: str) -> Chart:
+    distinct, counts = np.unique(values, return_counts=True)
+    frame = pd.DataFrame({"value": distinct, "count": counts})
+    chart = alt.Chart(frame, title=title)
+    if len(distinct) > _MOST_BARS:
+        x = alt.X(
+            "value:Q", title=what, bin=alt.Bin(maxbins=2 * _MOST_BARS, minstep=1), axis=alt.Axis(labelOverlap=True)
+        )
+        # A few entries may serve nearly every document: on an even scale neither they nor the others would be seen.
+        axis = alt.Axis(values=[0, *(10**power for power in range(10))])
+        y = alt.Y("sum(count):Q", title=f"{counted} (log scale)", scale=alt.Scale(type="symlog"), axis=axis)
+        return chart.mark_bar().encode(x, y).properties(**_SIZE)
+    bars = chart.encode(
+        alt.X("value:O", title=what, axis=alt.Axis(labelAngle=0)),
+        alt.Y("count:Q", title=counted, axis=alt.Axis(tickMinStep=1)),
     )
+    labels = bars.mark_text(dy=-7).encode(text=alt.Text("count:Q", format=","))
+    return alt.layer(bars.mark_bar(), labels).properties(**_SIZE)

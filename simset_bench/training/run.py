@@ -21,7 +21,6 @@ from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, load_memory, save_memory
 from simset_bench.models.sources import find_model
 from simset_bench.simset.allocation import Allocation, allocate
-from simset_bench.simset.store import read_allocation, write_allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from simset_bench.training.config import TrainConfig, check, config_text, differences
@@ -167,6 +166,8 @@ def check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) -
 
 
 def _train_in(folder: Path, config: TrainConfig, base: Base, memorised: Memorised, checkpoint_seconds: float) -> None:
+    from simset_bench.simset.store import write_allocation
+
     write_allocation(memorised.allocation, folder / folders.ALLOCATION, corpus=corpus_options(config))
     memory = new_memory(config, base)
     optimizer = make_optimizer(memory, config)
@@ -273,6 +274,8 @@ def load_run(folder: Path) -> LoadedRun:
 
     Raises RequestError for a missing or damaged file, and where the corpus is no longer what was memorised.
     """
+    from simset_bench.simset.store import read_allocation
+
     run = folders.open_finished(folder)
     folders.check_hashes(folder)
     hashes = folders.read_manifest(folder)["hashes"]

@@ -14,7 +14,6 @@ from simset_bench.files import sha256_of_file, write_text
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import save_memory
 from simset_bench.simset.allocation import Allocation, allocate
-from simset_bench.simset.store import write_allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress, load_states, save_states
 from simset_bench.training.config import TrainConfig, config_text, differences
@@ -156,6 +155,8 @@ def _runs(task: FleetTask, base: Base, documents: Sequence[Document]) -> list[li
 
 def _members(base: Base, documents: Sequence[Document], runs: Sequence[Sequence[_Run]]) -> list[Member]:
     """Every training at its start, with the allocation and configuration of its runs written."""
+    from simset_bench.simset.store import write_allocation
+
     hashes = made_of_hashes(base, documents)
     members = []
     for group in runs:
