@@ -59,6 +59,7 @@ class FleetTask:
 
 @dataclass(frozen=True)
 class _Run:
+    planned: TrainConfig
     config: TrainConfig
     folder: Path
     allocation: Allocation
@@ -67,21 +68,25 @@ class _Run:
 def train_fleet_runs(
     task: FleetTask, base: Base, stop: threading.Event, lost: threading.Event, report: Callable[[dict[str, Any]], None]
 ) -> dict[TrainConfig, str]:
-    """Train a fleet and write its run folders; returns the failure of each run that diverged, by its planned
-    configuration.
+    """Train a fleet and write its run folders; returns the failure of each run that cannot be run or diverged, by its
+    planned configuration.
 
     `report` is given steps and rates as they come. Raises Interrupted once `stop` is set and a checkpoint is written,
     ClaimLost once `lost` is set, RequestError for what cannot be run, MemoryError where one run does not fit.
     """
     documents = load_documents(task.plan.configs[0])
-    runs = _runs(task, base, documents)
+    runs, failures = _runs(task, base, documents)
+    if not runs:
+        return failures
     config = runs[0][0].config
     segments = cut_documents(documents, base, config)
     with ExitStack() as stack:
         for run in (run for group in runs for run in group):
             stack.enter_context(folders.held(run.folder))
-            folders.check_is_run_or_free(run.folder)
             folders.clear_leftovers(run.folder)
+        for leftover in task.checkpoint.parent.glob(f".{task.checkpoint.name}.*"):
+            # Of a process that was killed while it wrote.
+            leftover.unlink()
         members = _members(base, documents, runs)
         fleet = Fleet(members, task.members_per_pass)
         if task.checkpoint.is_file():
@@ -120,11 +125,10 @@ def train_fleet_runs(
         train_fleet(base, fleet, segments, cache, after_step)
         # A process killed among the writes below must not train anew what then would be partly there.
         save_states(task.checkpoint, members, fleet.members_per_pass)
-        failures = {}
-        for training, group, member in zip(task.plan.trainings, runs, members, strict=True):
-            for planned, run, progress in zip(training.configs, group, member.progress, strict=True):
+        for group, member in zip(runs, members, strict=True):
+            for run, progress in zip(group, member.progress, strict=True):
                 if member.failure:
-                    failures[planned] = member.failure
+                    failures[run.planned] = member.failure
                 else:
                     together = {"id": task.plan.id, "runs": len(members), "runs_a_pass": fleet.members_per_pass}
                     memorised = Memorised(documents, run.allocation, segments)
@@ -133,24 +137,44 @@ def train_fleet_runs(
     return failures
 
 
-def _runs(task: FleetTask, base: Base, documents: Sequence[Document]) -> list[list[_Run]]:
-    """The runs of each training with their allocations; equal allocations are made once."""
+def _runs(
+    task: FleetTask, base: Base, documents: Sequence[Document]
+) -> tuple[list[list[_Run]], dict[TrainConfig, str]]:
+    """The runs of each training with their allocations, and why others cannot be run; equal allocations are made once.
+
+    What cannot be run follows from the configuration alone, so that a fleet is the same whenever it is taken up.
+    """
     made: dict[tuple[Any, ...], Allocation] = {}
-    found = []
+    found: list[list[_Run]] = []
+    failures: dict[TrainConfig, str] = {}
     for training in task.plan.trainings:
         group = []
         for planned in training.configs:
-            config = resolved(planned, base, len(documents))
-            options = (config.allocation, config.entries, config.entries_per_doc, config.mem_seed)
-            key = (*options, config.num_clusters, config.partition_by)
-            if key not in made:
-                made[key] = allocate(
-                    documents, *options, num_clusters=config.num_clusters, partition_by=config.partition_by
-                )
-            folder = folders.run_folder(task.root_of(planned), base.name, config)
-            group.append(_Run(config, folder, made[key]))
-        found.append(group)
-    return found
+            try:
+                group.append(_run(task, base, documents, planned, made))
+            except RequestError as error:
+                failures[planned] = str(error)
+        if group:
+            found.append(group)
+    return found, failures
+
+
+def _run(
+    task: FleetTask,
+    base: Base,
+    documents: Sequence[Document],
+    planned: TrainConfig,
+    made: dict[tuple[Any, ...], Allocation],
+) -> _Run:
+    config = resolved(planned, base, len(documents))
+    options = (config.allocation, config.entries, config.entries_per_doc, config.mem_seed)
+    key = (*options, config.num_clusters, config.partition_by)
+    if key not in made:
+        made[key] = allocate(documents, *options, num_clusters=config.num_clusters, partition_by=config.partition_by)
+    folder = folders.run_folder(task.root_of(planned), base.name, config)
+    folders.check_is_run_or_free(folder)
+    _check_folder(folder, config)
+    return _Run(planned, config, folder, made[key])
 
 
 def _members(base: Base, documents: Sequence[Document], runs: Sequence[Sequence[_Run]]) -> list[Member]:
@@ -164,7 +188,6 @@ def _members(base: Base, documents: Sequence[Document], runs: Sequence[Sequence[
         memory = new_memory(config, base)
         progress = []
         for run in group:
-            _check_folder(run)
             write_text(run.folder / folders.CONFIG, config_text(run.config))
             allocation = run.folder / folders.ALLOCATION
             write_allocation(run.allocation, allocation, corpus=corpus_options(run.config))
@@ -174,12 +197,12 @@ def _members(base: Base, documents: Sequence[Document], runs: Sequence[Sequence[
     return members
 
 
-def _check_folder(run: _Run) -> None:
-    if (run.folder / folders.CONFIG).is_file():
-        there = folders.read_folder_config(run.folder)
-        if there != run.config:
+def _check_folder(folder: Path, config: TrainConfig) -> None:
+    if (folder / folders.CONFIG).is_file():
+        there = folders.read_folder_config(folder)
+        if there != config:
             raise RequestError(
-                f"{run.folder} holds a run of another configuration ({differences(there, run.config)}): "
+                f"{folder} holds a run of another configuration ({differences(there, config)}): "
                 "move it away, or use another --save-dir"
             )
 
