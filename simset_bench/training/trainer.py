@@ -126,15 +126,16 @@ def train_fleet(
     segments: Sequence[Segment],
     cache: HiddenCache,
     after_step: Callable[[Fleet], None],
+    upper: UpperModel | None = None,
 ) -> None:
-    """Train every memory of `fleet` in place, from its step on to the end.
+    """Train every memory of `fleet` in place, from its step on to the end; `upper`, where made, is above its block.
 
     Batches, losses, schedules, clipping and optimiser states are each run's own, as if it were trained alone. A run
     whose loss or gradient is no longer finite is left behind with its `failure`; the others do not notice. Out of
     memory, fewer members go through the upper blocks at once. Raises MemoryError where even one does not fit.
     """
     config = fleet.members[0].config
-    upper = UpperModel(base, int(config.layer))
+    upper = upper or UpperModel(base, int(config.layer))
     if base.device.type == "cpu":
         keep_freed_memory()
     steps_an_epoch = math.ceil(len(segments) / config.batch_size)
