@@ -7,10 +7,11 @@ from collections.abc import Callable
 import typer
 
 from simset_bench import __version__
-from simset_bench.cli import allocate, analyze, corpora, evaluate, leaderboard, models, sweep, train
-from simset_bench.cli.options import one_line_errors
+from simset_bench.cli import allocate, analyze, corpora, evaluate, leaderboard, models, quickstart, sweep, train
+from simset_bench.cli.options import WRONG_REQUEST, OneLineGroup, one_line_errors
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "quickstart": quickstart.command,
     "train": train.command,
     "sweep": sweep.command,
     "eval": evaluate.command,
@@ -24,7 +25,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 app = typer.Typer(
     name="simset-bench",
     help="Train document memories in frozen language models, evaluate them and rank them.",
-    no_args_is_help=True,
+    cls=OneLineGroup,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -38,9 +40,12 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(WRONG_REQUEST)
 
 
 for name, command in COMMANDS.items():

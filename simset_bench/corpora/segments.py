@@ -21,7 +21,7 @@ def segments(text: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> 
     """
     if max_tokens < 2:
         raise RequestError(f"--max-tokens {max_tokens}: must be at least 2")
-    pieces = []
+    text, pieces = text.rstrip(), []
     start = _skip_white_space(text, 0)
     while start < len(text):
         # Windows, not the whole rest: tokenising what is left for every piece would be quadratic.

@@ -27,7 +27,7 @@ def cache_folder() -> Path:
     chosen = os.environ.get("SIMSET_BENCH_CACHE")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "simset-bench"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simset-bench"
 
 
 def smollm2_gguf() -> Path | None:

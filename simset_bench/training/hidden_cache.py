@@ -38,14 +38,17 @@ class HiddenCache:
         return torch.cat([self.states[self.starts[row] : self.starts[row + 1]] for row in rows]).to(device)
 
 
-def fill_cache(base: Base, layer: int, segments: Sequence[Segment], disk: Path | None = None) -> HiddenCache:
+def fill_cache(
+    base: Base, layer: int, segments: Sequence[Segment], disk: Path | None = None, most_bytes: int | None = None
+) -> HiddenCache:
     """Run every segment up to and with block `layer` once.
 
-    Kept in memory up to a quarter of the machine's, beyond that on the disk, in a file without a name that was made
-    as `disk` and goes with the process. Raises OSError when the disk is full.
+    Kept in memory up to `most_bytes` (None for a quarter of the machine's), beyond that on the disk, in a file without
+    a name that was made as `disk` and goes with the process. Raises OSError when the disk is full.
     """
     starts = segment_starts(segments)
-    states = _room(int(starts[-1]), base.width, base.dtype, disk)
+    in_memory = _quarter_of_memory() if most_bytes is None else most_bytes
+    states = _room(int(starts[-1]), base.width, base.dtype, disk, in_memory)
     for rows in track(fill_batches(segments), "hidden states below the memory"):
         batch = collate(segments, rows, base.tokenizer.pad_token_id)
         hidden = hidden_states(base, layer, batch.input_ids.to(base.device)).cpu()
@@ -60,10 +63,13 @@ def segment_starts(segments: Sequence[Segment]) -> Tensor:
     return torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
 
 
-def _room(tokens: int, width: int, dtype: torch.dtype, disk: Path | None) -> Tensor:
+def _quarter_of_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+
+
+def _room(tokens: int, width: int, dtype: torch.dtype, disk: Path | None, in_memory: int) -> Tensor:
     size = tokens * width * dtype.itemsize
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if disk is None or size <= physical // 4:
+    if disk is None or size <= in_memory:
         return torch.empty(tokens, width, dtype=dtype)
     note(f"hidden states of {tokens} tokens take {size / 1e9:.1f} GB: kept on the disk of {disk.parent}")
     try:

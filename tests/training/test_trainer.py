@@ -1,0 +1,298 @@
+"""The training loop, against a full forward of the model and a loop in float64."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simset_bench.corpora.load import load_corpus
+from simset_bench.models.loading import Base
+from simset_bench.models.memory import Memory, MemoryShape, attached
+from simset_bench.models.split import UpperModel
+from simset_bench.simset.allocation import Allocation, allocate
+from simset_bench.training.checkpoint import Progress
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.hidden_cache import fill_cache
+from simset_bench.training.inductive import inductive_loss
+from simset_bench.training.segments import Segment, collate, segment_documents
+from simset_bench.training.trainer import TrainingData, batch_losses, learning_rate, make_optimizer, train_memory
+
+KINDS = ["llama", "gpt_neox", "gpt2", "qwen2", "opt", "gemma2", "bloom", "openai-gpt"]
+CONFIG = TrainConfig(layer=2, entries=96, entries_per_doc=8, max_tokens=24, epochs=2, batch_size=5, lr=5e-3)
+CPU = torch.device("cpu")
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A tiny base and what it is to memorise."""
+
+    base: Base
+    segments: list[Segment]
+    allocation: Allocation
+    data: TrainingData
+
+
+@pytest.fixture(scope="session")
+def problem(tiny_base: Callable[[str], Base], tiny_corpus: Path) -> Callable[[str], Problem]:
+    documents = load_corpus(f"jsonl:{tiny_corpus}", num_docs=6)
+
+    def made(kind: str) -> Problem:
+        base = tiny_base(kind)
+        segments = segment_documents(documents, base.tokenizer, CONFIG.max_tokens)
+        allocation = allocate(documents, "random", CONFIG.entries, CONFIG.entries_per_doc, 0)
+        data = TrainingData(segments, fill_cache(base, 2, segments), allocation.mask)
+        return Problem(base, segments, allocation, data)
+
+    return made
+
+
+def new_memory(config: TrainConfig = CONFIG, strength: float = 0.0) -> Memory:
+    generator = torch.Generator().manual_seed(config.mem_seed)
+    memory = Memory(MemoryShape(config.entries, 64), generator)
+    with torch.no_grad():
+        memory.down_weight += strength * torch.randn(memory.down_weight.shape, generator=generator)
+    return memory
+
+
+def trained(problem: Problem, config: TrainConfig, memory: Memory) -> Progress:
+    progress = Progress()
+    optimizer = make_optimizer(memory, config)
+    train_memory(problem.base, memory, problem.data, config, optimizer, progress, lambda _now: None, lambda _now: None)
+    return progress
+
+
+def full_forward_loss(problem: Problem, memory: Memory, rows: list[int], alpha: float, location: str) -> torch.Tensor:
+    """The loss of a batch by a full forward for each segment alone, the cross-entropy and shares in float64."""
+    losses, shares = [], []
+    for row in rows:
+        segment = problem.segments[row]
+        ids = torch.tensor([segment.token_ids])
+        mask = torch.from_numpy(problem.allocation.mask([segment.document]))[0]
+        with attached(problem.base.model, problem.base.blocks[2], memory) as active:
+            with active.recalling(mask.float() if location == "hard" else None):
+                logits = problem.base.model(ids).logits[0].double()
+            energy = active.activations[0].double() ** 2
+        for place in range(segment.specials, len(segment.token_ids)):
+            shares.append(energy[place][mask].sum() / energy[place].sum())
+            if place + 1 < len(segment.token_ids):
+                losses.append(-logits[place].log_softmax(0)[ids[0, place + 1]])
+    inductive = torch.stack([-torch.log(share + 1e-4) for share in shares]).mean()
+    return torch.stack(losses).mean() + alpha * inductive
+
+
+@pytest.mark.parametrize("location", ["soft", "hard"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_loss_and_gradients_equal_a_full_forward_of_each_document_alone(
+    problem: Callable[[str], Problem], kind: str, location: str
+) -> None:
+    here = problem(kind)
+    rows = [0, 7, 2, 4]
+    memory = new_memory(strength=0.05)
+    expected = full_forward_loss(here, memory, rows, 0.7, location)
+    gradients = torch.autograd.grad(expected, list(memory.parameters()))
+
+    batch = collate(here.segments, rows, here.base.tokenizer.pad_token_id)
+    assert not batch.real.all()
+    mask = torch.from_numpy(here.allocation.mask(batch.documents.tolist()))
+    hidden = here.data.cache.batch(rows, CPU)
+    upper = UpperModel(here.base, 2)
+    with attached(here.base.model, here.base.blocks[2], memory) as active:
+        nll, shares = batch_losses(upper, active, batch, hidden, mask, location)
+        loss = nll.mean() + 0.7 * inductive_loss(shares, batch.real)
+        found = torch.autograd.grad(loss, list(memory.parameters()))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    for name, ours, theirs in zip(dict(memory.named_parameters()), found, gradients, strict=True):
+        assert float((ours - theirs).norm() / theirs.norm()) < 1e-4, name
+
+
+def test_a_documents_loss_is_the_same_in_any_company(problem: Callable[[str], Problem]) -> None:
+    here = problem("gpt_neox")
+    memory = new_memory(strength=0.05)
+    upper = UpperModel(here.base, 2)
+
+    def nll_of_first(rows: list[int]) -> torch.Tensor:
+        batch = collate(here.segments, rows, here.base.tokenizer.pad_token_id)
+        mask = torch.from_numpy(here.allocation.mask(batch.documents.tolist()))
+        with attached(here.base.model, here.base.blocks[2], memory) as active, torch.no_grad():
+            nll, shares = batch_losses(upper, active, batch, here.data.cache.batch(rows, CPU), mask)
+        length = len(here.segments[rows[0]].token_ids)
+        return torch.cat([nll[: length - 1], shares[0, :length]])
+
+    shortest = min(range(len(here.segments)), key=lambda row: len(here.segments[row].token_ids))
+    alone = nll_of_first([shortest])
+    others = [row for row in range(len(here.segments)) if row != shortest]
+    for company in (others[:1], others[:6], others[::-1]):
+        torch.testing.assert_close(nll_of_first([shortest, *company]), alone, rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_memory_learns(problem: Callable[[str], Problem]) -> None:
+    here = problem("llama")
+    before = {name: value.clone() for name, value in here.base.model.state_dict().items()}
+    memory = new_memory()
+    start = {name: parameter.detach().clone() for name, parameter in memory.named_parameters()}
+    trained(here, CONFIG, memory)
+    for name, value in here.base.model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert all(parameter.grad is None for parameter in here.base.model.parameters())
+    for name, parameter in memory.named_parameters():
+        assert not torch.equal(parameter, start[name]), name
+
+
+def test_training_memorises_and_presses_activation_onto_the_documents_entries(
+    problem: Callable[[str], Problem],
+) -> None:
+    here = problem("gpt2")
+    config = dataclasses.replace(CONFIG, epochs=40, batch_size=8)
+    with_loss = trained(here, config, new_memory()).epochs
+    without = trained(here, dataclasses.replace(config, alpha=0.0), new_memory()).epochs
+    for epochs in (with_loss, without):
+        assert [epoch["epoch"] for epoch in epochs] == list(range(40))
+        assert epochs[-1]["cross_entropy"] < 0.7 * epochs[0]["cross_entropy"]
+    assert with_loss[-1]["on_share"] > with_loss[0]["on_share"] + 0.2
+    assert with_loss[-1]["on_share"] > without[-1]["on_share"] + 0.2
+    assert with_loss[-1]["inductive_loss"] < without[-1]["inductive_loss"]
+
+
+def test_metrics_of_an_epoch_are_means_over_its_tokens(problem: Callable[[str], Problem]) -> None:
+    here = problem("llama")
+    # So small a rate that the memory stands still, and the batches of an epoch can be measured afterwards.
+    config = dataclasses.replace(CONFIG, epochs=1, lr=1e-30)
+    memory = new_memory()
+    (epoch,) = trained(here, config, memory).epochs
+    every = list(range(len(here.segments)))
+    batch = collate(here.segments, every, here.base.tokenizer.pad_token_id)
+    mask = torch.from_numpy(here.allocation.mask(batch.documents.tolist()))
+    upper = UpperModel(here.base, 2)
+    with attached(here.base.model, here.base.blocks[2], memory) as active, torch.no_grad():
+        nll, shares = batch_losses(upper, active, batch, here.data.cache.batch(every, CPU), mask)
+    assert epoch["cross_entropy"] == pytest.approx(float(nll.mean()), rel=1e-5)
+    assert epoch["on_share"] == pytest.approx(float(shares[batch.real].mean()), rel=1e-5)
+    assert epoch["inductive_loss"] == pytest.approx(float(inductive_loss(shares, batch.real)), rel=1e-5)
+    assert 0 <= epoch["on_share"] <= 1
+
+
+@pytest.mark.parametrize("location", ["soft", "hard"])
+def test_hard_location_trains_a_documents_entries_alone(problem: Callable[[str], Problem], location: str) -> None:
+    here = problem("llama")
+    config = dataclasses.replace(CONFIG, alpha=0.0, location=location)
+    memory = new_memory()
+    start = memory.down_weight.detach().clone()
+    trained(here, config, memory)
+    used = here.allocation.mask(range(6)).any(axis=0)
+    moved = (memory.down_weight != start).any(dim=0).numpy()
+    assert moved[used].all()
+    assert moved[~used].any() == (location == "soft")
+
+
+def test_a_loss_that_is_not_finite_is_an_error_and_leaves_the_memory_as_it_was(
+    problem: Callable[[str], Problem],
+) -> None:
+    memory = new_memory()
+    with torch.no_grad():
+        memory.down_bias[0] = math.nan
+    start = [parameter.detach().clone() for parameter in memory.parameters()]
+    with pytest.raises(FloatingPointError, match="no longer finite, try a lower --lr"):
+        trained(problem("llama"), CONFIG, memory)
+    for parameter, before in zip(memory.parameters(), start, strict=True):
+        torch.testing.assert_close(parameter.detach(), before, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_segment_with_nothing_to_predict_does_no_harm(tiny_base: Callable[[str], Base]) -> None:
+    base = tiny_base("gpt2")
+    segments = [Segment(0, 0, "a b", (40, 50, 60), 0), Segment(0, 1, "c", (70,), 0)]
+    data = TrainingData(segments, fill_cache(base, 2, segments), lambda rows: _every_entry(len(rows)))
+    progress = Progress()
+    config = dataclasses.replace(CONFIG, batch_size=1, epochs=3)
+    memory = new_memory(config)
+    train_memory(base, memory, data, config, make_optimizer(memory, config), progress, lambda _n: None, lambda _n: None)
+    assert progress.step == 6
+    assert math.isfinite(progress.epochs[-1]["cross_entropy"])
+
+
+def _every_entry(rows: int) -> np.ndarray:
+    return np.ones((rows, CONFIG.entries), dtype=bool)
+
+
+def test_gradients_are_clipped_by_their_norm_just_where_asked(problem: Callable[[str], Problem]) -> None:
+    here = problem("llama")
+    one_step = dataclasses.replace(CONFIG, epochs=1, batch_size=100, lr=1e-30)
+    norms = {}
+    for clip in (0.0, 1e-3, 1e6):
+        memory = new_memory()
+        trained(here, dataclasses.replace(one_step, grad_clip=clip), memory)
+        norms[clip] = float(torch.nn.utils.get_total_norm([p.grad for p in memory.parameters()]))
+    assert norms[0.0] == norms[1e6] > 1e-2
+    assert norms[1e-3] == pytest.approx(1e-3, rel=1e-3)
+
+
+@given(
+    steps=st.integers(1, 2000),
+    warmup=st.floats(0, 0.99),
+    rate=st.floats(1e-6, 1),
+)
+def test_the_learning_rate_warms_up_and_then_follows_a_cosine(steps: int, warmup: float, rate: float) -> None:
+    config = TrainConfig(lr=rate, warmup=warmup)
+    rates = [learning_rate(config, step, steps) for step in range(steps)]
+    warm = round(warmup * steps)
+    assert all(0 < value <= rate * (1 + 1e-12) for value in rates)
+    assert rates[:warm] == sorted(rates[:warm])
+    assert rates[warm:] == sorted(rates[warm:], reverse=True)
+    if warm < steps:
+        assert rates[warm] == pytest.approx(rate)
+        middle = (warm + steps) / 2
+        if middle == int(middle) and middle < steps:
+            assert rates[int(middle)] == pytest.approx(rate / 2)
+    assert all(b - a == pytest.approx(rate / (warm + 1)) for a, b in pairwise(rates[:warm]))
+
+
+def test_the_rate_of_an_epoch_is_that_of_its_last_step(problem: Callable[[str], Problem]) -> None:
+    here = problem("llama")
+    config = dataclasses.replace(CONFIG, epochs=3, warmup=0.4)
+    progress = trained(here, config, new_memory())
+    an_epoch = math.ceil(len(here.segments) / config.batch_size)
+    assert progress.step == 3 * an_epoch
+    expected = [learning_rate(config, an_epoch * (epoch + 1) - 1, 3 * an_epoch) for epoch in range(3)]
+    assert [epoch["learning_rate"] for epoch in progress.epochs] == expected
+
+
+def test_weight_decay_is_for_matrices_alone() -> None:
+    memory = Memory(MemoryShape(8, 4, layer_norm=True, gate=True))
+    optimizer = make_optimizer(memory, TrainConfig(lr=0.01, weight_decay=0.1))
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    found = {name: decay[id(parameter)] for name, parameter in memory.named_parameters()}
+    assert found == {
+        "up_weight": 0.1,
+        "down_weight": 0.1,
+        "up_bias": 0.0,
+        "down_bias": 0.0,
+        "gate": 0.0,
+        "norm.weight": 0.0,
+        "norm.bias": 0.0,
+    }
+
+
+def test_a_step_is_adamw_on_the_gradient_of_the_loss(problem: Callable[[str], Problem]) -> None:
+    """One epoch of one batch, against AdamW's first step written out (arXiv 1711.05101, algorithm 2)."""
+    here = problem("gpt_neox")
+    rows = list(range(len(here.segments)))
+    config = dataclasses.replace(CONFIG, epochs=1, batch_size=len(rows), lr=0.01, weight_decay=0.1, grad_clip=0.0)
+    memory = new_memory()
+    start = {name: p.detach().double().clone() for name, p in memory.named_parameters()}
+    loss = full_forward_loss(here, memory, rows, config.alpha, "soft")
+    gradients = torch.autograd.grad(loss, list(memory.parameters()))
+    trained(here, config, memory)
+    for (name, parameter), gradient in zip(memory.named_parameters(), gradients, strict=True):
+        decay = 0.1 if gradient.ndim > 1 else 0.0
+        g = gradient.double()
+        expected = start[name] * (1 - 0.01 * decay) - 0.01 * g / (g.abs() + 1e-8)
+        # Where the gradient is near 0 its sign, all that the first step takes of it, is rounding.
+        clear = g.abs() > 1e-6
+        assert float(clear.double().mean()) > 0.5, name
+        assert float((parameter.double() - expected)[clear].abs().max()) < 2e-4, name
