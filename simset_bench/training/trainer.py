@@ -181,9 +181,7 @@ def _step(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tensor, s
         loss = of_masks[0].pop("loss")
         if not math.isfinite(loss + norm):
             member.failure = f"loss {loss}, gradient norm {norm}: no longer finite, try a lower --lr or --grad-clip 1"
-            # It stays in the passes, so that its neighbours' arithmetic is the same to the bit, but at rest.
-            for parameter in member.memory.parameters():
-                parameter.data.zero_()
+            # It stays in the passes as it is, so that its neighbours' arithmetic is the same to the bit.
             continue
         member.optimizer.step()
         for progress, found in zip(member.progress, of_masks, strict=True):
@@ -214,7 +212,8 @@ def _gradients(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tens
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device, or the system on the CPU, had no memory left."""
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+    said = ("not enough memory", "can't allocate memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
 
 
 def _pass(

@@ -65,5 +65,5 @@ def test_a_wrong_grid_is_refused_with_its_field(tmp_path: Path, text: str, messa
 
 
 def test_an_unknown_grid_names_the_shipped_ones() -> None:
-    with pytest.raises(RequestError, match="did you mean 'quick'.*full, layer_search, main, quick"):
+    with pytest.raises(RequestError, match=r"did you mean .quick..*full, layer_search, main, quick"):
         read_grid("quik")

@@ -79,7 +79,7 @@ def test_a_run_that_train_made_is_not_made_again(write_grid: WriteGrid, tmp_path
 
 def test_a_finished_run_of_another_configuration_is_not_taken_for_it(write_grid: WriteGrid, tmp_path: Path) -> None:
     sweep(write_grid(AXES), tmp_path)
-    with pytest.raises(RequestError, match="another configuration.*lr"):
+    with pytest.raises(RequestError, match=r"another configuration.*lr"):
         sweep(write_grid(AXES, lr=0.5), tmp_path)
 
 
