@@ -70,9 +70,9 @@ def _packed_attention(
     is_short = window is not None and window < packing.longest
     if is_short or options.get("softcap") is not None or options.get("s_aux") is not None:
         raise CannotPack("soft caps, sinks and windows shorter than a segment")
-    parts = [packing.padded(part[0].transpose(0, 1)).transpose(1, 2) for part in (query, key, value)]
+    queries, keys, values = [packing.padded(part[0].transpose(0, 1)).transpose(1, 2) for part in (query, key, value)]
     options["is_causal"] = True
-    found, _ = sdpa_attention_forward(module, *parts, None, **options)
+    found, _ = sdpa_attention_forward(module, queries, keys, values, None, **options)
     return packing.packed(found)[None], None
 
 

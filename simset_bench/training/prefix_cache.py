@@ -127,7 +127,7 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
 def _sha256(data: np.ndarray) -> str:
     digest = hashlib.sha256()
     for start in track(range(0, len(data), _CHUNK), "checking hidden states"):
-        digest.update(data[start : start + _CHUNK])
+        digest.update(data[start : start + _CHUNK].data)
     return digest.hexdigest()
 
 

@@ -31,7 +31,7 @@ from simset_bench.training.run import (
     write_metrics,
 )
 from simset_bench.training.sweep.plan import FleetPlan
-from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
+from simset_bench.training.trainer import Fleet, MaskRows, Member, make_optimizer, train_fleet
 
 
 class Interrupted(Exception):
@@ -192,7 +192,7 @@ def _members(base: Base, documents: Sequence[Document], runs: Sequence[Sequence[
             allocation = run.folder / folders.ALLOCATION
             write_allocation(run.allocation, allocation, corpus=corpus_options(run.config))
             progress.append(Progress(made_of=hashes | {"allocation": sha256_of_file(allocation)}))
-        masks = [run.allocation.mask for run in group]
+        masks: list[MaskRows] = [run.allocation.mask for run in group]
         members.append(Member(memory, make_optimizer(memory, config), progress, config=config, masks=masks))
     return members
 

@@ -61,7 +61,7 @@ class SweepFolder:
         if not (folder / folders.MANIFEST).is_file():
             return False
         there = folders.open_finished(folder).config
-        automatic = {name: "auto" for name in ("dtype", "device") if getattr(config, name) == "auto"}
+        automatic: dict[str, Any] = {name: "auto" for name in ("dtype", "device") if getattr(config, name) == "auto"}
         if dataclasses.replace(there, **automatic) != dataclasses.replace(config, model=there.model):
             raise RequestError(
                 f"{folder} holds a run of another configuration ({differences(there, config)}): "

@@ -149,10 +149,10 @@ def work_on(sweep: Sweep, fleet: FleetPlan, bases: BaseInHand, stop: threading.E
             if options.fail_fast:
                 raise
             failures = dict.fromkeys(fleet.configs, f"{type(error).__name__}: {' '.join(str(error).split())}")
-        for config, error in failures.items():
-            note(f"failed: {place.run_folder(config)}: {error}")
+        for config, reason in failures.items():
+            note(f"failed: {place.run_folder(config)}: {reason}")
             if not place.is_done(config):
-                place.record_failure(config, error)
+                place.record_failure(config, reason)
         if failures and options.fail_fast:
             raise RuntimeError(next(iter(failures.values())))
     return True
