@@ -23,7 +23,7 @@ class MemoryStack:
         self.down_weight = torch.stack([memory.down_weight for memory in memories])
         self.down_bias = torch.stack([memory.down_bias for memory in memories])
         self.norms = [memory.norm for memory in memories]
-        gates = [memory.gate for memory in memories if memory.gate is not None]
+        gates: list[Tensor] = [memory.gate for memory in memories if memory.gate is not None]
         self.gate = torch.stack(gates) if gates else None
 
     def activations(self, hidden: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ from typing import Any
 
 from simset_bench.files import write_json
 
-# A claim is renewed four times before it expires.
 EXPIRY_SECONDS = 120.0
+# A claim is renewed at least four times before it expires, and often enough for its progress to be watched.
+_MOST_SECONDS_BETWEEN_RENEWALS = 2.0
 _LOCK = ".lock"
 
 
@@ -40,7 +41,7 @@ def claimed(folder: Path, fleet: str, expiry: float = EXPIRY_SECONDS) -> Iterato
         yield None
         return
     over = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(claim, over, expiry / 4), daemon=True)
+    renewing = threading.Thread(target=_renew, args=(claim, over, min(expiry / 4, _MOST_SECONDS_BETWEEN_RENEWALS)), daemon=True)
     renewing.start()
     try:
         yield claim
