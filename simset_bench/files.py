@@ -32,9 +32,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def _temporary_beside(path: Path) -> Path:
-    if path.is_dir():
-        raise RequestError(f"{path}: cannot be written, it is a folder")
     try:
+        if path.is_dir():
+            raise RequestError(f"{path}: cannot be written, it is a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     except OSError as error:

@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from simset_bench.models.loading import Base, load_base
+
+# The same examples on every machine, however slow: a failure can be seen again, and a busy machine is none.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TINY_CORPUS = Path(__file__).parent / "data" / "tiny_corpus.jsonl"

@@ -11,9 +11,15 @@ from simset_bench.errors import RequestError
 
 def command(
     output: Annotated[Path, typer.Option(help="Parquet file to write.")],
-    corpus: Annotated[str, typer.Option(help="vital, squad:FILE, wikitext:FILE, jsonl:FILE ...")] = "vital",
-    num_docs: Annotated[int | None, typer.Option(help="How many documents, from the first on [all].")] = None,
-    num_clusters: Annotated[int | None, typer.Option(help="Groups that share entries [one a document].")] = None,
+    corpus: Annotated[
+        str, typer.Option(help="vital, squad:FILE, wikitext:FILE, jsonl:FILE, text:FOLDER or hub:NAME.")
+    ] = "vital",
+    num_docs: Annotated[
+        int | None, typer.Option(help="How many documents, from the first on; all unless given.")
+    ] = None,
+    num_clusters: Annotated[
+        int | None, typer.Option(help="Groups of documents that share entries; every document its own unless given.")
+    ] = None,
     group_by: Annotated[str, typer.Option(help="article, paragraph, paragraphs:N or topic.")] = "article",
     match_subjects: Annotated[
         str | None, typer.Option(help="Keep articles whose title is a subject of this CounterFact file, or of builtin.")
@@ -32,7 +38,7 @@ def command(
     from simset_bench.simset.allocation import allocate
     from simset_bench.simset.store import write_allocation
     from simset_bench.training.config import make_config
-    from simset_bench.training.run import corpus_options, load_documents
+    from simset_bench.training.run import corpus_options, hash_documents, load_documents
 
     if output.exists() and not overwrite:
         raise RequestError(f"--output {output}: is already there (--overwrite replaces it)")
@@ -40,7 +46,7 @@ def command(
     options = corpus_options(config) | {"num_docs": num_docs}
     documents = load_documents(options)
     made = allocate(documents, allocation, entries, entries_per_doc, mem_seed, num_clusters, partition_by)
-    write_allocation(made, output, corpus=options)
+    write_allocation(made, output, options | {"sha256": hash_documents(documents)})
     clusters = int(made.clusters.max()) + 1
     if json_output:
         summary = {"output": str(output), "documents": len(documents), "clusters": clusters, "allocation": allocation}

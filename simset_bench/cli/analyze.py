@@ -21,11 +21,11 @@ def command(
     """Report an allocation's overlap against similarity, entry load, collisions and cluster sizes."""
     from simset_bench.simset.analysis import analyze, compare_pairs
     from simset_bench.simset.store import read_stored
-    from simset_bench.training.run import load_documents
+    from simset_bench.training.run import hash_documents, load_documents
 
     stored = read_stored(allocation / "allocation.parquet" if allocation.is_dir() else allocation)
     documents = load_documents(stored.corpus)
-    if tuple(document.id for document in documents) != stored.allocation.document_ids:
+    if hash_documents(documents) != stored.corpus["sha256"]:
         raise RequestError(
             f"{allocation}: corpus {stored.corpus['corpus']} no longer has the documents it was made for"
         )

@@ -24,6 +24,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 app = typer.Typer(
     name="simset-bench",
+    # Rich's own markup would take defaults in brackets for styles, and print nothing of them.
+    rich_markup_mode="markdown",
     help="Train document memories in frozen language models, evaluate them and rank them.",
     cls=OneLineGroup,
     invoke_without_command=True,

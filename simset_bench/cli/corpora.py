@@ -15,7 +15,9 @@ SHOWN = 5
 
 def command(
     name: Annotated[str | None, typer.Argument(help="Corpus to preview, such as vital or squad:FILE.")] = None,
-    num_docs: Annotated[int | None, typer.Option(help="How many documents, from the first on [all].")] = None,
+    num_docs: Annotated[
+        int | None, typer.Option(help="How many documents, from the first on; all unless given.")
+    ] = None,
     group_by: Annotated[str, typer.Option(help="article, paragraph, paragraphs:N or topic.")] = "article",
     match_subjects: Annotated[
         str | None, typer.Option(help="Keep articles whose title is a subject of this CounterFact file, or of builtin.")

@@ -9,7 +9,16 @@ from rapidfuzz.distance import Levenshtein
 from rouge_score import rouge_scorer
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_ROUGE = rouge_scorer.RougeScorer(["rougeL"])
+
+
+class _Words:
+    """Words of letters and digits of every script; rouge_score's own know a to z only."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return re.findall(r"[^\W_]+", text.lower())
+
+
+_ROUGE = rouge_scorer.RougeScorer(["rougeL"], tokenizer=_Words())
 
 
 def normalize_answer(text: str) -> str:

@@ -84,7 +84,10 @@ def doccloze_rows(asked: Evaluated) -> dict[str, list[Row]]:
         choices.append(row | _choice_fields(asked.lm, cloze.prefix, cloze.answer, cloze.distractor))
         answers.append(row | {"target": cloze.answer})
     if not choices:
-        raise RequestError("task doccloze: no sentence of these documents can be cut before a name, number or date")
+        raise RequestError(
+            "task doccloze: no sentence of these documents can be cut before a name, number or date for which another "
+            "of them has one of the same kind"
+        )
     return {"doccloze": choices, "doccloze_answer": answers}
 
 

@@ -30,7 +30,7 @@ _KEY, _CHECKSUM_KEY = b"simset_bench", b"simset_bench_crc32"
 
 @dataclass(frozen=True)
 class StoredAllocation:
-    """An allocation and the options of the corpus that it was made for."""
+    """An allocation, and the options of the corpus that it was made for with the `sha256` of its documents."""
 
     allocation: Allocation
     corpus: dict[str, Any]

@@ -71,7 +71,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(found, dict):
-        raise RequestError(f"{path}: expected a mapping of options to values, found {type(found).__name__}")
+        raise RequestError(f"{path}: expected a mapping of options to values, found {_type_name(type(found))}")
     return {name: checked_option(path, str(name), value) for name, value in found.items()}
 
 
@@ -89,9 +89,13 @@ def checked_option(path: Path, name: str, value: Any) -> Any:
         except ValueError:
             pass
     if type(value) not in allowed:
-        names = " or ".join(kind.__name__ for kind in allowed)
+        names = " or ".join(_type_name(kind) for kind in allowed)
         raise RequestError(f"{path}: {name} must be {names}, found {value!r}")
     return value
+
+
+def _type_name(kind: type) -> str:
+    return "null" if kind is types.NoneType else kind.__name__
 
 
 def make_config(file: Path | None, **flags: Any) -> TrainConfig:

@@ -166,12 +166,10 @@ def check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) -
 
 
 def _train_in(folder: Path, config: TrainConfig, base: Base, memorised: Memorised, checkpoint_seconds: float) -> None:
-    from simset_bench.simset.store import write_allocation
-
-    write_allocation(memorised.allocation, folder / folders.ALLOCATION, corpus=corpus_options(config))
+    allocation_hash = store_allocation(folder, config, memorised.allocation, memorised.documents)
     memory = new_memory(config, base)
     optimizer = make_optimizer(memory, config)
-    made_of = made_of_hashes(base, memorised.documents) | {"allocation": sha256_of_file(folder / folders.ALLOCATION)}
+    made_of = made_of_hashes(base, memorised.documents) | {"allocation": allocation_hash}
     checkpoint = folder / folders.CHECKPOINT
     progress = Progress(made_of=made_of)
     if checkpoint.is_file():
@@ -202,6 +200,15 @@ def _train_in(folder: Path, config: TrainConfig, base: Base, memorised: Memorise
     save_memory(memory, folder / folders.MEMORY)
     write_manifest(folder, config, base, memorised, progress)
     checkpoint.unlink(missing_ok=True)
+
+
+def store_allocation(folder: Path, config: TrainConfig, allocation: Allocation, documents: Sequence[Document]) -> str:
+    """Write a run's allocation, with what it was made for, and return the file's SHA-256."""
+    from simset_bench.simset.store import write_allocation
+
+    corpus = corpus_options(config) | {"sha256": hash_documents(documents)}
+    write_allocation(allocation, folder / folders.ALLOCATION, corpus)
+    return sha256_of_file(folder / folders.ALLOCATION)
 
 
 def new_memory(config: TrainConfig, base: Base) -> Memory:

@@ -38,9 +38,7 @@ _FRAGMENTS = st.sampled_from(
     ]
 )
 TEXTS = st.one_of(st.lists(_FRAGMENTS, max_size=60).map("".join), st.text(max_size=80))
-LAW = settings(
-    derandomize=True, max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+LAW = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def count_tokens(text: str, tokenizer: PreTrainedTokenizerFast) -> int:

@@ -41,7 +41,9 @@ def claimed(folder: Path, fleet: str, expiry: float = EXPIRY_SECONDS) -> Iterato
         yield None
         return
     over = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(claim, over, min(expiry / 4, _MOST_SECONDS_BETWEEN_RENEWALS)), daemon=True)
+    renewing = threading.Thread(
+        target=_renew, args=(claim, over, min(expiry / 4, _MOST_SECONDS_BETWEEN_RENEWALS)), daemon=True
+    )
     renewing.start()
     try:
         yield claim

@@ -10,7 +10,7 @@ from typing import Any
 
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
-from simset_bench.files import sha256_of_file, write_text
+from simset_bench.files import write_text
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import save_memory
 from simset_bench.simset.allocation import Allocation, allocate
@@ -21,12 +21,12 @@ from simset_bench.training.prefix_cache import cached_states
 from simset_bench.training.run import (
     Memorised,
     check_same,
-    corpus_options,
     cut_documents,
     load_documents,
     made_of_hashes,
     new_memory,
     resolved,
+    store_allocation,
     write_manifest,
     write_metrics,
 )
@@ -179,8 +179,6 @@ def _run(
 
 def _members(base: Base, documents: Sequence[Document], runs: Sequence[Sequence[_Run]]) -> list[Member]:
     """Every training at its start, with the allocation and configuration of its runs written."""
-    from simset_bench.simset.store import write_allocation
-
     hashes = made_of_hashes(base, documents)
     members = []
     for group in runs:
@@ -189,9 +187,8 @@ def _members(base: Base, documents: Sequence[Document], runs: Sequence[Sequence[
         progress = []
         for run in group:
             write_text(run.folder / folders.CONFIG, config_text(run.config))
-            allocation = run.folder / folders.ALLOCATION
-            write_allocation(run.allocation, allocation, corpus=corpus_options(run.config))
-            progress.append(Progress(made_of=hashes | {"allocation": sha256_of_file(allocation)}))
+            stored = store_allocation(run.folder, run.config, run.allocation, documents)
+            progress.append(Progress(made_of=hashes | {"allocation": stored}))
         masks: list[MaskRows] = [run.allocation.mask for run in group]
         members.append(Member(memory, make_optimizer(memory, config), progress, config=config, masks=masks))
     return members

@@ -1,0 +1,97 @@
+"""`simset-bench train` as a process of its own: killed, without room on the disk, and from a fresh start."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.run import train_run
+
+Command = Callable[..., list[str]]
+EPOCHS = 250
+
+
+@pytest.fixture
+def command(tiny_gpt2: Path, tiny_corpus: Path) -> Command:
+    """The command line that trains into a folder: a few seconds of steps, and a memory of 130 kB."""
+
+    def made(save_dir: Path, *more: str) -> list[str]:
+        chosen = ["--model", str(tiny_gpt2), "--corpus", f"jsonl:{tiny_corpus}", "--num-docs", "8", "--entries", "256"]
+        chosen += ["--epochs", str(EPOCHS), "--device", "cpu", "--save-dir", str(save_dir)]
+        return [sys.executable, "-m", "simset_bench", "train", *chosen, *more]
+
+    return made
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """The files of the one run below `root` that its configuration decides: all but the manifest, which has times."""
+    (folder,) = root.rglob("alpha_1.0")
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != "manifest.json"}
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_it_ends_with_the_bytes_of_another_process_that_was_not(
+    command: Command, tiny_gpt2: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(command(tmp_path / "killed"), stderr=subprocess.DEVNULL)
+    while not list(tmp_path.rglob("allocation.parquet")) and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(random.uniform(0.0, 2.0))
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not list(tmp_path.rglob("manifest.json"))
+    subprocess.run(command(tmp_path / "killed", "--resume"), check=True, capture_output=True)
+
+    config = TrainConfig(str(tiny_gpt2), f"jsonl:{tiny_corpus}", num_docs=8, entries=256, epochs=EPOCHS, device="cpu")
+    train_run(config, tmp_path / "straight")
+    assert contents(tmp_path / "killed") == contents(tmp_path / "straight")
+    assert list(contents(tmp_path / "killed")) == [
+        "allocation.parquet",
+        "config.yaml",
+        "memory.safetensors",
+        "metrics.jsonl",
+    ]
+
+
+def assert_out_of_room(result: subprocess.CompletedProcess[str], root: Path) -> None:
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: no room left to write (")
+    assert result.stderr.count("\n") == 1
+    # Nothing half-written, no temporary file, no manifest that would call it finished.
+    assert list(contents(root)) == ["allocation.parquet", "config.yaml", "metrics.jsonl"]
+    assert not list(root.rglob("manifest.json"))
+
+
+@pytest.mark.slow
+def test_a_file_size_that_is_used_up_leaves_nothing_half_written(command: Command, tmp_path: Path) -> None:
+    root = tmp_path / "out"
+    few = command(root, "--epochs", "2")
+    # In blocks of 1024 bytes: the memory does not fit, all that comes before it does.
+    limited = ["bash", "-c", 'ulimit -f 100; exec "$@"', "bash", *few]
+    assert_out_of_room(subprocess.run(limited, capture_output=True, text=True), root)
+    subprocess.run([*few, "--resume"], check=True, capture_output=True)
+    assert list(contents(root)) == ["allocation.parquet", "config.yaml", "memory.safetensors", "metrics.jsonl"]
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_leaves_nothing_half_written(command: Command, tmp_path: Path) -> None:
+    own_mounts = ["unshare", "--mount", "--map-root-user"]
+    if not shutil.which("unshare") or subprocess.run([*own_mounts, "true"], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk (unshare --mount --map-root-user)")
+    disk, copy = tmp_path / "disk", tmp_path / "copy"
+    disk.mkdir()
+    few = command(disk, "--epochs", "2")
+    script = (
+        'disk=$1; copy=$2; shift 2; mount -t tmpfs -o size=100k tmpfs "$disk"; "$@"; code=$?; cp -r "$disk" "$copy"'
+    )
+    inside = [*own_mounts, "bash", "-c", f"{script}; exit $code", "bash", str(disk), str(copy), *few]
+    assert_out_of_room(subprocess.run(inside, capture_output=True, text=True, env=os.environ), copy)

@@ -1,0 +1,86 @@
+"""lm-eval's own tasks through our model, on data sets that lie beside the caller."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import lm_eval
+import numpy as np
+import pytest
+from lm_eval import evaluator
+from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
+from scipy import stats
+
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.harness import check_tasks, run_foreign
+from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.models.loading import Base
+
+WORDS = ["mill", "barley", "larch", "ferry", "char", "wheel", "spring"]
+
+
+@pytest.fixture
+def data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with `allenai/sciq` and `EleutherAI/lambada_openai` as lm-eval names them, found from within it."""
+    sciq = [
+        {"support": f"The {word} is old.", "question": f"What is old, {n}?", "correct_answer": word}
+        | {f"distractor{k}": WORDS[(n + k) % 7] for k in (1, 2, 3)}
+        for n, word in enumerate(WORDS)
+    ]
+    lambada = [{"text": f"By the old mill there was once a {word}"} for word in WORDS]
+    for name, rows in (("allenai/sciq", sciq), ("EleutherAI/lambada_openai", lambada)):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        for split in ("train", "validation", "test"):
+            (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_lm_evals_own_tasks_score_as_in_lm_eval(tiny_base: Callable[[str], Base], data_sets: Path) -> None:
+    base = tiny_base("gpt2")
+    stock = HFLM(pretrained=base.model, tokenizer=base.tokenizer, batch_size=4)
+    folders = [str(Path(lm_eval.tasks.__file__).parent / name) for name in ("sciq", "lambada")]
+    tasks = TaskManager(include_path=folders, include_defaults=False).load(["sciq", "lambada_openai"])
+    wanted = evaluator.evaluate(stock, tasks, bootstrap_iters=1000)["results"]
+    lm = MemoryLM(base, 4)
+    for task in ("sciq", "lambada_openai"):
+        found = run_foreign(lm, task, None)
+        for name, estimate in found.estimates.items():
+            assert estimate.value == wanted[task][f"{name},none"]
+            assert estimate.standard_error == wanted[task][f"{name}_stderr,none"]
+            assert estimate.n == len(found.samples) == len(WORDS)
+    assert found.higher_is_better == {"perplexity": False, "acc": True}
+
+
+@pytest.mark.slow
+def test_lm_evals_own_tasks_run_on_a_trained_run(run_of: Callable[..., Path], data_sets: Path) -> None:
+    run = run_of(seed=5)
+    ours, theirs = evaluate_runs([run], EvalRequest(("sciq", "docmem"), limit=5))
+    assert (ours["task"], theirs["task"]) == ("docmem", "sciq")
+    assert theirs["n"] == {"acc": 5, "acc_norm": 5}
+    assert theirs["higher_is_better"] == {"acc": True, "acc_norm": True}
+    samples = [json.loads(line) for line in (run / "eval" / "sciq.free.samples.jsonl").read_text().splitlines()]
+    scores = [sample["measures"]["acc"] for sample in samples]
+    assert theirs["measures"]["acc"] == np.mean(scores)
+    assert theirs["standard_errors"]["acc"] == pytest.approx(stats.sem(scores))
+    assert len({sample["prompt_hash"] for sample in samples}) == 5
+    assert math.isfinite(theirs["seconds"])
+
+
+def test_an_unknown_task_is_named_with_its_near_miss() -> None:
+    with pytest.raises(RequestError, match=r"unknown task 'counterfacts' \(did you mean 'counterfact'\?\): ours are"):
+        check_tasks(["docmem", "counterfacts"])
+    with pytest.raises(RequestError, match=r"did you mean 'hellaswag'"):
+        check_tasks(["helaswag"])
+    check_tasks(["hellaswag", "docmem", "location"])
+
+
+def test_oracle_recall_of_lm_evals_own_tasks_is_refused_at_once(trained_run: Path) -> None:
+    with pytest.raises(RequestError, match="--recall oracle: samples of lm-eval's hellaswag are about no memorised"):
+        evaluate_runs([trained_run], EvalRequest(("docmem", "hellaswag"), recall="oracle"))

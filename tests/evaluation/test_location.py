@@ -1,0 +1,136 @@
+"""Location measures against plain loops over full forwards, in every recall mode."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.location import OTHERS, DocumentLocation, attribution_at_1, locate
+from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.run import EvalRequest, evaluate_runs, specificity
+from simset_bench.models.loading import Base
+from simset_bench.models.memory import attached
+from simset_bench.training.hidden_cache import fill_cache
+from simset_bench.training.run import LoadedRun, load_run
+from simset_bench.training.segments import segment_documents
+
+MODES = ("free", "oracle", "erased")
+MEASURES = {"on_share", "attribution_at_1", "erasure_own", "erasure_others", "specificity"}
+MEASURES |= {"nll_free", "nll_oracle", "nll_erased"}
+
+
+def located(run: LoadedRun, base: Base, recall: str, count: int = 8) -> list[DocumentLocation]:
+    layer = int(run.config.layer)
+    segments = segment_documents(run.documents[:count], base.tokenizer, run.config.max_tokens)
+    return locate(base, run.memory, layer, run.allocation, segments, fill_cache(base, layer, segments), recall)
+
+
+def by_loop(run: LoadedRun, base: Base, document: int, multiplier: Tensor) -> tuple[float, np.ndarray]:
+    """A document's NLL a token, and each entry's share of its activation, by the whole model with a scaled memory."""
+    layer = int(run.config.layer)
+    nlls: list[float] = []
+    shares: list[np.ndarray] = []
+    for segment in segment_documents([run.documents[document]], base.tokenizer, run.config.max_tokens):
+        ids = torch.tensor([segment.token_ids])
+        with torch.no_grad(), attached(base.model, base.blocks[layer], run.memory) as active:
+            with active.recalling(multiplier):
+                logs = base.model(ids).logits[0].double().log_softmax(-1)
+            assert active.activations is not None
+            energy = (active.activations[0] * multiplier).double().square()[segment.specials :]
+        nlls += [-logs[n - 1, ids[0, n]].item() for n in range(segment.specials + 1, ids.shape[1])]
+        shares += [(token / token.sum() if token.sum() > 0 else token).numpy() for token in energy]
+    return float(np.mean(nlls)), np.mean(shares, axis=0)
+
+
+@pytest.mark.parametrize("recall", MODES)
+def test_measures_are_those_of_a_plain_loop(loaded: LoadedRun, lm: MemoryLM, recall: str) -> None:
+    masks = torch.from_numpy(loaded.allocation.mask(range(8)))
+    used = {"free": torch.ones_like(masks), "oracle": masks, "erased": ~masks}
+    for number, place in enumerate(located(loaded, lm.base, recall)):
+        nll = {mode: by_loop(loaded, lm.base, number, used[mode][number].float())[0] for mode in MODES}
+        assert place.document == loaded.documents[number].id
+        assert [place.nll_free, place.nll_oracle, place.nll_erased] == pytest.approx(list(nll.values()), abs=1e-4)
+        _, shares = by_loop(loaded, lm.base, number, used[recall][number].float())
+        assert place.on_share == pytest.approx(shares[loaded.allocation.entries[number]].sum(), abs=1e-5)
+        assert place.attribution_at_1 == attribution_at_1(shares, loaded.allocation.entries, number)
+        rises = []
+        for other in [number, *((number + step) % 8 for step in range(1, min(OTHERS + 1, 8)))]:
+            before = by_loop(loaded, lm.base, other, used[recall][other].float())[0]
+            erased = by_loop(loaded, lm.base, other, (used[recall][other] & ~masks[number]).float())[0]
+            rises.append(erased - before)
+        assert place.erasure_own == pytest.approx(rises[0], abs=1e-4)
+        assert place.erasure_others == pytest.approx(np.mean(rises[1:]), abs=1e-4)
+
+
+@pytest.mark.parametrize("recall", MODES)
+def test_one_evaluation_reports_every_measure_in_every_mode(trained_run: Path, recall: str) -> None:
+    (result,) = evaluate_runs([trained_run], EvalRequest(("location",), recall=recall))
+    assert set(result["measures"]) == MEASURES
+    assert result["recall"] == recall
+    assert (trained_run / "eval" / f"location.{recall}.json").is_file()
+    assert all(error is not None for error in result["standard_errors"].values())
+
+
+def test_the_modes_bound_the_measures(loaded: LoadedRun, lm: MemoryLM) -> None:
+    free, oracle, erased = (located(loaded, lm.base, recall) for recall in MODES)
+    for one, known, gone in zip(free, oracle, erased, strict=True):
+        assert gone.on_share == 0 < one.on_share < known.on_share <= 1
+        assert gone.erasure_own == 0
+        # All that is left under oracle is the memory's own: without it the document is read with the bare bias.
+        assert known.erasure_own != one.erasure_own
+
+
+def test_without_shared_entries_erasing_one_leaves_the_others_oracle_recall(
+    run_of: Callable[..., Path], lm: MemoryLM
+) -> None:
+    run = load_run(run_of(allocation="partitioned"))
+    for place in located(run, lm.base, "oracle"):
+        assert place.erasure_others == pytest.approx(0, abs=1e-5)
+        assert place.attribution_at_1 == 1
+
+
+def test_no_structure_shows_no_location(run_of: Callable[..., Path], lm: MemoryLM) -> None:
+    """Every document has every entry: all tie for the first place, and erasing one erases all."""
+    run = load_run(run_of(allocation="none"))
+    found = located(run, lm.base, "free")
+    assert [place.attribution_at_1 for place in found] == [pytest.approx(1 / 8)] * 8
+    assert specificity(found).value == pytest.approx(1, abs=1e-3)
+
+
+def test_documents_of_one_cluster_share_the_first_place(run_of: Callable[..., Path], lm: MemoryLM) -> None:
+    run = load_run(run_of(allocation="partitioned", num_clusters=4, location="hard"))
+    for number, place in enumerate(located(run, lm.base, "oracle")):
+        together = int((run.allocation.clusters == run.allocation.clusters[number]).sum())
+        assert place.attribution_at_1 == pytest.approx(1 / together)
+
+
+def test_attribution_gives_nothing_where_another_document_holds_more() -> None:
+    entries = [np.array([0, 1]), np.array([2, 3]), np.array([0, 1])]
+    shares = np.array([0.1, 0.1, 0.5, 0.3])
+    assert attribution_at_1(shares, entries, 0) == 0
+    assert attribution_at_1(shares, entries, 1) == 1
+    assert attribution_at_1(shares[::-1].copy(), entries, 0) == 0.5
+
+
+def test_specificity_is_the_ratio_of_the_mean_rises() -> None:
+    def place(own: float, others: float | None) -> DocumentLocation:
+        return DocumentLocation(f"{own}", 5, 0.5, 1.0, 1.0, 1.0, 2.0, own, others)
+
+    assert specificity([place(1.0, 0.2), place(3.0, 0.2)]).value == pytest.approx(10)
+    # Others that do not suffer at all leave it finite.
+    assert specificity([place(1.0, 0.0), place(3.0, -0.1)]).value == pytest.approx(2 / 1e-3)
+
+
+def test_a_single_document_has_no_others(run_of: Callable[..., Path], lm: MemoryLM) -> None:
+    (result,) = evaluate_runs([run_of()], EvalRequest(("location",), limit=1))
+    assert set(result["measures"]) == MEASURES - {"erasure_others", "specificity"}
+    assert set(result["standard_errors"].values()) == {None}
+
+
+def test_an_unknown_mode_is_refused(loaded: LoadedRun, lm: MemoryLM) -> None:
+    with pytest.raises(RequestError, match="did you mean 'oracle'"):
+        located(loaded, lm.base, "oracel")

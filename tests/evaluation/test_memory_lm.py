@@ -1,0 +1,186 @@
+"""The lm-eval model: what is scored, with which memory, under which mask."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+from simset_bench.corpora.builtin_facts import builtin_facts
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.memory_lm import MemoryLM, recall_multipliers
+from simset_bench.models.loading import Base
+from simset_bench.models.memory import Memory, MemoryShape
+from simset_bench.training.run import LoadedRun
+
+PROMPTS = [
+    (fact.prompt, f" {target}") for fact in builtin_facts("probe")[:12] for target in (fact.target_true, "a cat")
+]
+
+
+def scoring(pairs: list[tuple[str, str]], documents: list[str] | None = None) -> list[Instance]:
+    named = documents or ["none"] * len(pairs)
+    return [
+        Instance("loglikelihood", {"document": document}, pair, number, metadata=("task", number, 1))
+        for number, (pair, document) in enumerate(zip(pairs, named, strict=True))
+    ]
+
+
+def generation(prompts: list[str], tokens: int = 12) -> list[Instance]:
+    options = {"until": [], "do_sample": False, "max_gen_toks": tokens}
+    return [
+        Instance("generate_until", {"document": "d"}, (prompt, options), number, metadata=("task", number, 1))
+        for number, prompt in enumerate(prompts)
+    ]
+
+
+def nll(lm: MemoryLM, requests: list[Instance]) -> np.ndarray:
+    return -np.array([found for found, _ in lm.loglikelihood(requests)])
+
+
+@contextmanager
+def recalling(lm: MemoryLM, run: LoadedRun, recall: str, memory: Memory | None = None) -> Iterator[None]:
+    ids = run.allocation.document_ids
+    with lm.recalling(
+        memory or run.memory, int(run.config.layer), recall, lambda name: run.allocation.mask([ids.index(name)])[0]
+    ):
+        yield
+
+
+def texts(run: LoadedRun) -> tuple[list[tuple[str, str]], list[str]]:
+    pairs = [(document.text[:20], document.text[20:]) for document in run.documents]
+    return pairs, [document.id for document in run.documents]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "sentencepiece"])
+def test_without_a_memory_scores_are_stock_lm_evals(base_with: Callable[[str], Base], kind: str) -> None:
+    base = base_with(kind)
+    stock = HFLM(pretrained=base.model, tokenizer=base.tokenizer, batch_size=4)
+    found = MemoryLM(base, 4).loglikelihood(scoring(PROMPTS))
+    assert found == stock.loglikelihood(scoring(PROMPTS))
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "sentencepiece", "merging"])
+def test_batch_size_and_padding_change_scores_by_rounding_only(base_with: Callable[[str], Base], kind: str) -> None:
+    base = base_with(kind)
+    alone, together = (nll(MemoryLM(base, size), scoring(PROMPTS)) for size in (1, 24))
+    assert np.abs(alone - together).max() < 1e-4
+
+
+def test_batch_size_does_not_change_scores_with_a_memory_attached(lm: MemoryLM, loaded: LoadedRun) -> None:
+    pairs, documents = texts(loaded)
+    found = []
+    for size in (1, 8):
+        other = MemoryLM(lm.base, size)
+        with recalling(other, loaded, "free"):
+            found.append(nll(other, scoring(pairs, documents)))
+            found.append(other.generate_until(generation([prompt for prompt, _ in pairs])))
+    assert np.abs(found[0] - found[2]).max() < 1e-4
+    assert found[1] == found[3]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "sentencepiece", "merging"])
+def test_the_model_is_given_the_tokens_of_the_whole_text(base_with: Callable[[str], Base], kind: str) -> None:
+    base = base_with(kind)
+    lm = MemoryLM(base, 1)
+    for prompt, target in PROMPTS:
+        given: list[torch.Tensor] = []
+        hook = base.model.register_forward_pre_hook(lambda _model, inputs: given.append(inputs[0]))  # noqa: B023
+        lm.loglikelihood(scoring([(prompt, target)]))
+        hook.remove()
+        whole = base.tokenizer(prompt + target).input_ids
+        scored = whole[-lm.continuation_tokens(prompt, target) :]
+        if scored == whole:
+            # One merged token holds prompt and target, and the tokenizer has no BOS: lm-eval's prefix comes first.
+            whole = [lm.prefix_token_id, *whole]
+        assert given[0][0].tolist() == whole[:-1]
+        # What is scored holds the whole target, whatever of the prompt a merged token brings along.
+        assert base.tokenizer.decode(scored).endswith(target.strip())
+
+
+def test_a_space_merged_to_the_prompt_is_the_prompts(base_with: Callable[[str], Base]) -> None:
+    """With `of_` as one token, the target is scored from its first letter on, after `of_` and not after `of`."""
+    base = base_with("merging")
+    lm = MemoryLM(base, 1)
+    seen = 0
+    for prompt, target in PROMPTS:
+        tokens = base.tokenizer.convert_ids_to_tokens(base.tokenizer(prompt + target).input_ids)
+        ends = np.cumsum([len(token) for token in tokens])
+        place = int(np.searchsorted(ends, len(prompt), side="right"))
+        if ends[place] == len(prompt) + 1 and ends[place - 1] < len(prompt):
+            seen += 1
+            assert lm.continuation_tokens(prompt, target) == len(tokens) - place - 1
+    assert seen, "no prompt whose last token holds the space: the tokenizer no longer tests this"
+
+
+def test_white_space_at_the_end_of_a_prompt_belongs_to_the_target(base_with: Callable[[str], Base]) -> None:
+    lm = MemoryLM(base_with("gpt2"), 1)
+    assert nll(lm, scoring([("The mill ", "stood")])) == nll(lm, scoring([("The mill", " stood")]))
+
+
+def test_greedy_generation_is_transformers_own(lm: MemoryLM, loaded: LoadedRun) -> None:
+    prompts = [document.text[:40] for document in loaded.documents]
+    base = lm.base
+    with recalling(lm, loaded, "free"):
+        found = lm.generate_until(generation(prompts))
+        for prompt, continuation in zip(prompts, found, strict=True):
+            ids = base.tokenizer(prompt, return_tensors="pt").input_ids
+            by_hand = base.model.generate(ids, max_new_tokens=12, do_sample=False, pad_token_id=0)
+            assert base.tokenizer.decode(by_hand[0, ids.shape[1] :], skip_special_tokens=True) == continuation
+
+
+def test_the_memory_is_at_work_within_the_context_only(lm: MemoryLM, loaded: LoadedRun) -> None:
+    requests = scoring(*texts(loaded))
+    before = nll(lm, requests)
+    with recalling(lm, loaded, "free"):
+        remembered = nll(lm, requests)
+    assert remembered.mean() < before.mean() / 2
+    assert (nll(lm, requests) == before).all()
+
+
+def test_oracle_of_all_entries_is_free_and_erased_of_all_is_the_bare_bias(lm: MemoryLM, loaded: LoadedRun) -> None:
+    requests = scoring(*texts(loaded))
+    every = lambda _name: np.ones(256, dtype=bool)  # noqa: E731
+    found = {}
+    for recall in ("free", "oracle", "erased"):
+        with lm.recalling(loaded.memory, int(loaded.config.layer), recall, every):
+            found[recall] = nll(lm, requests)
+    silent = Memory(MemoryShape(256, lm.base.width))
+    silent.load_state_dict(loaded.memory.state_dict())
+    torch.nn.init.zeros_(silent.down_weight)
+    with recalling(lm, loaded, "free", silent):
+        bias_alone = nll(lm, requests)
+    assert np.abs(found["oracle"] - found["free"]).max() < 1e-3
+    assert np.abs(found["erased"] - bias_alone).max() < 1e-3
+    assert np.abs(found["erased"] - found["free"]).min() > 1
+
+
+@pytest.mark.parametrize("recall", ["oracle", "erased"])
+def test_each_request_is_masked_by_its_own_document(lm: MemoryLM, loaded: LoadedRun, recall: str) -> None:
+    """Equal to a memory whose other entries (oracle) or own entries (erased) add nothing, one document at a time."""
+    pairs, documents = texts(loaded)
+    with recalling(lm, loaded, recall):
+        found = nll(lm, scoring(pairs, documents))
+    for number, pair in enumerate(pairs):
+        own = torch.from_numpy(loaded.allocation.mask([number])[0])
+        pruned = Memory(loaded.memory.shape)
+        pruned.load_state_dict(loaded.memory.state_dict())
+        pruned.down_weight.data[:, ~own if recall == "oracle" else own] = 0
+        with recalling(lm, loaded, "free", pruned):
+            assert abs(nll(lm, scoring([pair]))[0] - found[number]) < 1e-3
+
+
+def test_oracle_of_a_sample_without_document_is_refused(lm: MemoryLM, loaded: LoadedRun) -> None:
+    with recalling(lm, loaded, "oracle"), pytest.raises(RequestError, match="name none"):
+        lm.loglikelihood(scoring([("a", " b")], [""]))
+
+
+def test_recall_multipliers_are_all_the_mask_or_its_complement() -> None:
+    mask = torch.tensor([[True, False, False]])
+    found = [recall_multipliers(mask, recall).tolist() for recall in ("free", "oracle", "erased")]
+    assert found == [[[1, 1, 1]], [[1, 0, 0]], [[0, 1, 1]]]
+    with pytest.raises(RequestError, match="did you mean 'oracle'"):
+        recall_multipliers(mask, "orcale")

@@ -1,0 +1,165 @@
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simset_bench.errors import RequestError
+from simset_bench.files import sha256_of_file, sha256_of_texts, whole_file, write_json, write_text
+
+# Writes the letters of the alphabet over and over, a file of one letter each time.
+WRITER = """
+import itertools, sys
+from pathlib import Path
+from simset_bench.files import write_text
+path = Path(sys.argv[1])
+for letter in itertools.cycle("abcdefgh"):
+    write_text(path, letter * 2_000_000)
+    print(letter, flush=True)
+"""
+OUT_OF_ROOM = """
+import resource, sys
+from pathlib import Path
+from simset_bench.files import write_text
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    write_text(Path(sys.argv[1]), "b" * 1_000_000)
+except OSError as error:
+    print(type(error).__name__, error.errno)
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def is_whole(text: str) -> bool:
+    return text == "old" or (len(text) == 2_000_000 and len(set(text)) == 1)
+
+
+def test_a_file_is_written_with_the_folders_it_needs(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file.txt"
+    write_text(path, "héllo\n")
+    assert path.read_bytes() == "héllo\n".encode()
+    assert names(path.parent) == ["file.txt"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_a_failure_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(type(error)), whole_file(path) as temporary:
+        temporary.write_text("half of the n")
+        raise error
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_a_failure_half_way_leaves_no_new_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="bad"), whole_file(tmp_path / "file.txt") as temporary:
+        assert temporary.parent == tmp_path
+        raise ValueError("bad")
+    assert names(tmp_path) == []
+
+
+def test_the_temporary_file_has_the_suffix_that_writers_go_by(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "plot.png") as temporary:
+        assert temporary.suffix == ".png"
+        assert temporary.name != "plot.png"
+
+
+def test_a_process_killed_while_it_writes_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    for pause in (0.0, 0.003, 0.011):
+        write_text(path, "old")
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        time.sleep(pause)
+        writer.send_signal(signal.SIGKILL)
+        writer.communicate()
+        assert writer.returncode == -signal.SIGKILL
+        assert is_whole(path.read_text())
+
+
+def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    done = threading.Event()
+
+    def write() -> None:
+        for letter in "abcdefghij" * 3:
+            write_text(path, letter * 2_000_000)
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = 0
+    while not done.is_set():
+        assert is_whole(path.read_text())
+        seen += 1
+    writer.join()
+    assert seen > 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_running_out_of_room_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    ran = subprocess.run([sys.executable, "-c", OUT_OF_ROOM, str(path)], capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("OSError")
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_where_no_file_can_be_a_wrong_request_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(RequestError, match=r"file/below\.txt: cannot be written"):
+        write_text(tmp_path / "file" / "below.txt", "text")
+    with pytest.raises(RequestError, match="cannot be written, it is a folder"):
+        write_text(tmp_path, "text")
+    with pytest.raises(RequestError, match=r"cannot be written \(File name too long\)"):
+        write_text(tmp_path / ("n" * 300), "text")
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="needs a user whom a read-only folder stops")
+def test_a_read_only_folder_is_a_wrong_request(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(RequestError, match=r"cannot be written \(Permission denied\)"):
+        write_text(tmp_path / "file.txt", "text")
+
+
+def test_json_is_written_for_people_and_never_holds_what_json_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    write_json(path, {"name": "Zoë", "values": [1, 0.1]})
+    assert '"Zoë"' in path.read_text(encoding="utf-8")
+    assert json.loads(path.read_text(encoding="utf-8")) == {"name": "Zoë", "values": [1, 0.1]}
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write_json(path, {"loss": value})
+    assert json.loads(path.read_text(encoding="utf-8"))["values"] == [1, 0.1]
+
+
+def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000
+    (tmp_path / "file").write_bytes(content)
+    assert sha256_of_file(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+@given(st.lists(st.text(max_size=4), max_size=4), st.lists(st.text(max_size=4), max_size=4))
+def test_the_hash_of_texts_differs_wherever_the_texts_do(one: list[str], other: list[str]) -> None:
+    assert (sha256_of_texts(one) == sha256_of_texts(iter(other))) == (one == other)
+
+
+def test_the_hash_of_texts_counts_boundaries_and_order() -> None:
+    assert len({sha256_of_texts(texts) for texts in (["ab", "c"], ["a", "bc"], ["abc"], ["c", "ab"], ["abc", ""])}) == 5

@@ -1,0 +1,103 @@
+"""Trains in child processes that are killed, to be run by `test_crashes.py` in a process of its own.
+
+Children are forked, so that the interpreter and its libraries are loaded once. A process whose math library has
+started threads cannot be forked safely: here it has one.
+"""
+
+import dataclasses
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.run import train_run
+
+# What changes the file system: a process may die before any one of these calls.
+CALLS = ("open", "mkdir", "replace", "rename", "unlink", "rmdir", "fsync")
+
+
+def in_child(work: Callable[[], None], seconds: float | None = None) -> int:
+    """Run `work` in a child, killed after `seconds`; returns the child's exit status, negative for a signal."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:  # noqa: BLE001 - a child must not go on as if it were the parent
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def die_before_call(number: int) -> None:
+    """Make this process kill itself before its call number `number` that changes the file system."""
+    made = 0
+
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **options: Any) -> Any:
+            nonlocal made
+            if made == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            made += 1
+            return call(*args, **options)
+
+        return run
+
+    for name in CALLS:
+        setattr(os, name, counted(getattr(os, name)))
+
+
+def at_every_write(config: TrainConfig, root: Path) -> int:
+    """Kill a run before each of its writes in turn, then resume it; the number of writes."""
+    number = 0
+    while True:
+        folder = root / f"write_{number:03d}"
+
+        def until_killed(folder: Path = folder, number: int = number) -> None:
+            die_before_call(number)
+            train_run(config, folder, checkpoint_seconds=0.0)
+
+        if in_child(until_killed) == 0:
+            return number
+        assert in_child(lambda folder=folder: train_run(config, folder, resume=True)) == 0, folder
+        number += 1
+
+
+def at_random_moments(config: TrainConfig, root: Path, kills: int) -> int:
+    """Kill and resume a run `kills` times, each a moment later; how often it had been killed in mid-run."""
+    chance = random.Random(0)
+    interrupted = 0
+    for _ in range(kills):
+        moment = chance.uniform(0.05, 0.6)
+        status = in_child(lambda: train_run(config, root, resume=True, checkpoint_seconds=0.0), moment)
+        interrupted += status == -signal.SIGKILL
+    assert in_child(lambda: train_run(config, root, resume=True)) == 0
+    return interrupted
+
+
+def main() -> None:
+    model, corpus, root = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+    torch.set_num_threads(1)
+    few = TrainConfig(model=model, corpus=f"jsonl:{corpus}", num_docs=4, batch_size=4, epochs=2, entries=64)
+    many = dataclasses.replace(few, num_docs=8, batch_size=2, epochs=40)
+    train_run(few, root / "few")
+    train_run(many, root / "many")
+    print("writes", at_every_write(few, root / "killed_at_writes"))
+    print("interrupted", at_random_moments(many, root / "killed_at_random", 6))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Killed at any moment and started again, a run ends as if never interrupted."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FILES = ["allocation.parquet", "config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl"]
+
+
+@pytest.fixture(scope="module")
+def crashed(tiny_llama: Path, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Folder of runs that `crashes.py` made, and what it printed."""
+    root = tmp_path_factory.mktemp("crashes")
+    command = [sys.executable, str(Path(__file__).with_name("crashes.py")), tiny_llama, tiny_corpus, root]
+    environment = os.environ | {"TOKENIZERS_PARALLELISM": "false"}
+    made = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert made.returncode == 0, made.stderr
+    return root, made.stdout
+
+
+def assert_same_run(found: Path, straight: Path) -> None:
+    (ours,), (theirs,) = (list(root.rglob("alpha_1.0")) for root in (found, straight))
+    assert sorted(path.name for path in ours.iterdir()) == FILES
+    for name in FILES:
+        if name != "manifest.json":
+            assert (ours / name).read_bytes() == (theirs / name).read_bytes(), f"{ours / name}"
+
+
+@pytest.mark.slow
+def test_killed_before_any_of_its_writes_a_run_ends_with_the_same_bytes(crashed: tuple[Path, str]) -> None:
+    root, printed = crashed
+    runs = sorted((root / "killed_at_writes").iterdir())
+    # The last of them was not killed: it had fewer writes than that.
+    assert f"writes {len(runs) - 1}\n" in printed
+    assert len(runs) > 30
+    for run in runs:
+        assert_same_run(run, root / "few")
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_a_run_ends_with_the_same_bytes(crashed: tuple[Path, str]) -> None:
+    root, printed = crashed
+    assert "interrupted 6\n" in printed
+    assert_same_run(root / "killed_at_random", root / "many")
