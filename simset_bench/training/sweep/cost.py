@@ -17,7 +17,10 @@ from simset_bench.training.sweep.capacity import runs_a_pass
 from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
 
 _CALIBRATION_TOKENS = 128
-_CALIBRATION_BLOCKS = 3
+_CALIBRATION_BLOCKS = 2
+_CALIBRATION_VOCABULARY = 4096
+_CALIBRATION_SEGMENTS = 4
+_MOST_CALIBRATION_RUNS = 2
 
 
 @dataclass(frozen=True)
@@ -71,17 +74,18 @@ def calibrate(config: TrainConfig, sizes: ModelSizes, fleet: int) -> Rate:
     """Train a fleet for a few steps on a small random model of this width on this machine, and time it."""
     device = find_device(config.device)
     width = min(sizes.width, 576 if device.type == "cpu" else 2048) // 64 * 64 or 64
-    small = ModelSizes(_CALIBRATION_BLOCKS, width, 12 * width**2, 8192, exact=False)
+    small = ModelSizes(_CALIBRATION_BLOCKS, width, 12 * width**2, _CALIBRATION_VOCABULARY, exact=False)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         base = random_base(llama_shape(small.blocks, width, small.vocabulary), config.dtype, config.device)
-    count = 2 * config.batch_size
+    fleet, batch = min(fleet, _MOST_CALIBRATION_RUNS), min(config.batch_size, _CALIBRATION_SEGMENTS)
+    count = 2 * batch
     generator = np.random.default_rng(0)
     segments = [
         Segment(number, 0, "", tuple(generator.integers(0, small.vocabulary, _CALIBRATION_TOKENS).tolist()), 0)
         for number in range(count)
     ]
-    chosen = TrainConfig(layer=0, batch_size=config.batch_size, epochs=2, entries=config.entries)
+    chosen = TrainConfig(layer=0, batch_size=batch, epochs=2, entries=config.entries)
     every = np.ones((count, config.entries), dtype=bool)
 
     def member(seed: int) -> Member:
@@ -98,5 +102,5 @@ def calibrate(config: TrainConfig, sizes: ModelSizes, fleet: int) -> Rate:
     train_fleet(base, together, segments, cache, lambda _: times.append(time.perf_counter()))
     # The first step warms everything up.
     seconds = (times[-1] - times[0]) / (len(times) - 1)
-    operations = training_flops(chosen, small) * config.batch_size * _CALIBRATION_TOKENS * fleet
+    operations = training_flops(chosen, small) * batch * _CALIBRATION_TOKENS * fleet
     return Rate(operations / seconds, matmul_rate(base.device, base.dtype))

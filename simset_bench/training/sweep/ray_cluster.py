@@ -1,6 +1,7 @@
 """Spreading a sweep's fleets over the workers of a Ray cluster that share the folder of the sweep."""
 
 import os
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,11 @@ def on_ray(address: str, gpus_per_worker: float | None) -> Executor:
 
 def _connect(ray: Any, address: str) -> None:
     options = {"log_to_driver": False, "configure_logging": False, "include_dashboard": False}
+    host, colon, port = address.rpartition(":")
     try:
+        if colon and port.isdecimal() and "/" not in host:
+            # Ray itself tries for minutes, and then leaves the process.
+            socket.create_connection((host, int(port)), timeout=5).close()
         if address == "local":
             ray.init(**options)
         else:
