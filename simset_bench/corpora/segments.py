@@ -15,7 +15,8 @@ def segments(text: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> 
     """Consecutive pieces of `text`, each of which by itself is at most `max_tokens` tokens (specials not counted).
 
     Cuts fall at white space, which is dropped, where there is some in the later half of a piece, and otherwise at the
-    end of a token: not before a combining mark, unless a character has too many of them for one piece.
+    end of a token: not before a combining mark, unless a character has too many of them for one piece. The last two
+    pieces are of about equal length where white space allows it.
     Time is linear in the text.
     Raises RequestError for `max_tokens` below 2, and for a character that is more tokens than that by itself.
     """
@@ -45,6 +46,11 @@ def _cut(window: str, following: str, tokenizer: PreTrainedTokenizerBase, max_to
         ends[-1:] = [len(window)]
     # One token is left for the next piece at least, so that no piece of a single token trails behind.
     allowed = max_tokens - 1 if len(ends) == max_tokens + 1 and not following else max_tokens
+    if not following and max_tokens < len(ends) < 2 * max_tokens:
+        # The last two pieces share what is left: a tail of a few words has no context, and pads a batch for nothing.
+        half = _at_white_space(window, ends[len(ends) // 2 - 1])
+        if window[half : half + 1].isspace() and len(_token_ends(window[:half].rstrip(), tokenizer)) <= max_tokens:
+            return half
     # A piece may be more tokens alone than it is inside the text: shrink until it fits, in the end by characters.
     shorter = [*ends[:allowed][::-1], *range(ends[0] - 1, 0, -1)]
     for end in shorter:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from simset_bench.console import note
+from simset_bench.results.measures import WEIGHTED_BY_TOKENS
 
 LEVEL = 0.95
 
@@ -78,19 +79,19 @@ def difference(first: Score, second: Score, measure: str) -> Difference:
     """Difference of two scores on a measure (its bare name), with Student's interval at 95%.
 
     Where both were asked the same documents, their differences by document are one source of error: samples of one
-    document, and of several seeds, are averaged first, since they are not independent (arXiv 2411.00640). Elsewhere
-    each score's error over documents is a source. The spread over seeds is a further source for each score that has
-    several. Variances add up; degrees of freedom are Welch's and Satterthwaite's. With one seed each this is SciPy's
-    paired t interval, with seeds alone Welch's. The interval is laid around the difference of the scores, which weigh
-    samples (an NLL: tokens) alike and so may differ from the mean over documents.
+    document, and of several seeds, are taken together, since they are not independent (arXiv 2411.00640), and weigh as
+    they do in the score (an NLL's by their tokens), by linearisation as in `ratio_with_error`. Elsewhere each score's
+    error over documents is a source. The spread over seeds is a further source for each score that has several.
+    Variances add up; degrees of freedom are Welch's and Satterthwaite's. With one seed each and one sample a document
+    this is SciPy's paired t interval, with seeds alone Welch's.
     """
     value = first.value - second.value
     one, other = _by_document(first.samples, measure), _by_document(second.samples, measure)
     paired = len(one) > 1 and one.keys() == other.keys()
     sources: list[tuple[float, float]] = []
     if paired:
-        apart = np.array([one[document] - other[document] for document in one])
-        sources.append((float(apart.var(ddof=1)) / len(apart), len(apart) - 1))
+        apart = _residuals(one) - _residuals(other)
+        sources.append((float(apart @ apart) * len(apart) / (len(apart) - 1), len(apart) - 1))
     for score in (first, second):
         if not paired and score.document_error is not None:
             sources.append((score.document_error**2, math.inf))
@@ -107,24 +108,34 @@ def difference(first: Score, second: Score, measure: str) -> Difference:
     return Difference(value, value - reach, value + reach, len(one) if paired else None)
 
 
-def _by_document(files: Sequence[str], measure: str) -> dict[str, float]:
-    """Mean of a measure for each document, over samples and over files; empty where a file is missing or damaged.
+def _residuals(totals: dict[str, tuple[float, float]]) -> np.ndarray:
+    """What each document adds to the error of the ratio of all totals (documents,): (x - R w) / sum of w."""
+    summed, weights = np.array(list(totals.values())).T
+    ratio = summed.sum() / weights.sum()
+    return np.asarray((summed - ratio * weights) / weights.sum())
 
-    Samples that are about no document go by what they share instead, their subject. Keys tell documents apart by what
-    was asked about them too: those of two corpora may bear the same names.
+
+def _by_document(files: Sequence[str], measure: str) -> dict[str, tuple[float, float]]:
+    """Weighted sum of a measure and sum of weights for each document, over samples and files, sorted by document.
+
+    A sample weighs as many as its tokens on a measure that is a mean over tokens, else 1. Empty where a file is missing
+    or damaged. Samples that are about no document go by what they share instead, their subject. Keys tell documents
+    apart by what was asked about them too: those of two corpora may bear the same names.
     """
-    values: dict[str, list[float]] = {}
+    totals: dict[str, tuple[float, float]] = {}
     asked: dict[str, set[str]] = {}
     for file in files:
         try:
             for line in Path(file).read_text(encoding="utf-8").split("\n"):
                 record = json.loads(line) if line else {"measures": {}}
                 if measure in record["measures"]:
-                    values.setdefault(record["cluster"], []).append(float(record["measures"][measure]))
+                    weight = float(record["tokens"]) if measure in WEIGHTED_BY_TOKENS and "tokens" in record else 1.0
+                    summed, weights = totals.get(record["cluster"], (0.0, 0.0))
+                    value = float(record["measures"][measure])
+                    totals[record["cluster"]] = (summed + weight * value, weights + weight)
                     question = f"{record['prompt_hash']} {record['target_hash']}"
                     asked.setdefault(record["cluster"], set()).add(question)
         except (OSError, ValueError, KeyError, TypeError) as error:
             note(f"{file}: missing or damaged ({error!r}), so its run is compared by standard errors alone")
             return {}
-    keys = {document: "\n".join([document, *sorted(asked[document])]) for document in values}
-    return {keys[document]: float(np.mean(found)) for document, found in values.items()}
+    return {"\n".join([document, *sorted(asked[document])]): totals[document] for document in sorted(totals)}

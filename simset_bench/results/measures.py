@@ -26,6 +26,8 @@ _LOWER = {
     "nll_rise",
     "erasure_others",
 }
+# Means over tokens, not over samples.
+WEIGHTED_BY_TOKENS = frozenset({"nll", "nll_rise"})
 _KINDS = ("_rewrite", "_paraphrase", "_neighborhood")
 
 
