@@ -56,6 +56,7 @@ def cached_states(base: Base, layers: Sequence[int], segments: Sequence[Segment]
     size = sum(len(segment.token_ids) for segment in segments) * base.width * base.dtype.itemsize
     limit = size_limit()
     if base.dtype not in _SAFETENSORS_NAMES or size > limit:
+        prefix_folder().mkdir(parents=True, exist_ok=True)
         return fill_cache(base, layer, segments, prefix_folder() / f".beyond-limit-{os.getpid()}")
     missing = [each for each in wanted if _open(base, each, segments, verify=each == layer) is None]
     # As many layers at a time as the limit has room for; the one asked for is among the first.

@@ -17,6 +17,7 @@ from simset_bench.training.segments import Segment, segment_documents
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIMSET_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv(LIMIT_VARIABLE, raising=False)
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ def write_grid(tmp_path: Path, tiny_llama: Path, tiny_corpus: Path) -> Callable[
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIMSET_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SIMSET_BENCH_PREFIX_CACHE_GB", raising=False)
 
 
 COMMAND = "from simset_bench.cli.app import main; main()"
