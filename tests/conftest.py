@@ -4,11 +4,15 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import settings
+from scipy import stats
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -99,6 +103,66 @@ def tiny_neox(tiny_model: Callable[[str], Path]) -> Path:
 def tiny_gpt2(tiny_model: Callable[[str], Path]) -> Path:
     """Folder of a GPT-2 with 4 blocks of width 64."""
     return tiny_model("gpt2")
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> Callable[..., Path]:
+    """Write a run folder as training and evaluation leave it, without its memory.
+
+    `measures` maps `task` or `task@recall` to measures, each a list with a value a document; the run's value is their
+    mean. Other options are the configuration's, over those of a plain run.
+    """
+    numbers = count()
+
+    def written(
+        measures: dict[str, dict[str, list[float]]] | None = None, *, limit: int | None = None, **options: object
+    ) -> Path:
+        number = next(numbers)
+        folder = tmp_path / "outputs" / f"run_{number}"
+        folder.mkdir(parents=True)
+        config = {
+            "model": "m",
+            "corpus": "vital",
+            "layer": 22,
+            "num_docs": 4,
+            "num_clusters": 4,
+            "allocation": "simset2",
+        }
+        config |= {"alpha": 1.0, "location": "soft", "inductive_form": "log", "entries": 64, "entries_per_doc": 8}
+        config |= {"mem_seed": 0, "seed": 0} | options
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        hashes = {"model": "h", "corpus": "h", "memory": f"{number}", "config": f"{number}"}
+        manifest = {"schema": 1, "kind": "train", "model": config["model"], "hashes": hashes}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        for name, values in (measures or {}).items():
+            _write_evaluation(folder / "eval", name, values, limit)
+        return folder
+
+    return written
+
+
+def _write_evaluation(folder: Path, name: str, measures: dict[str, list[float]], limit: int | None) -> None:
+    task, _, recall = name.partition("@")
+    result = {
+        "schema": 1,
+        "task": task,
+        "label": task,
+        "recall": recall or "free",
+        "qa_finetuned": False,
+        "limit": limit,
+    }
+    result |= {"measures": {measure: float(np.mean(values)) for measure, values in measures.items()}}
+    result |= {"standard_errors": {measure: float(stats.sem(values)) for measure, values in measures.items()}}
+    result |= {"n": {measure: len(values) for measure, values in measures.items()}, "higher_is_better": {}}
+    folder.mkdir(exist_ok=True)
+    stem = f"{task}.{recall or 'free'}"
+    (folder / f"{stem}.json").write_text(json.dumps(result))
+    records = []
+    for document in range(len(next(iter(measures.values())))):
+        record = {"document": f"d{document}", "sample": f"d{document}#0", "cluster": f"d{document}"}
+        record |= {"measures": {measure: values[document] for measure, values in measures.items()}}
+        records.append(record | {"prompt_hash": f"p{document}", "target_hash": f"t{document}"})
+    (folder / f"{stem}.samples.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
 def _model(kind: str, tokenizer: PreTrainedTokenizerFast) -> torch.nn.Module:

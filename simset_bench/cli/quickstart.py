@@ -15,7 +15,7 @@ TASKS = ("docmem", "counterfact", "location")
 
 def command(
     num_docs: Annotated[int, typer.Option(help="Wikipedia articles to memorise.")] = 6,
-    epochs: Annotated[int, typer.Option(help="Passes over the articles.")] = 12,
+    epochs: Annotated[int, typer.Option(help="Passes over the articles.")] = 10,
     limit: Annotated[int, typer.Option(help="At most this many records or documents a task.")] = 6,
     alpha: Annotated[float, typer.Option(help="Weight of the inductive loss.")] = 1.0,
     save_dir: Annotated[Path, typer.Option(help="Folder under which run folders lie.")] = Path("outputs/quickstart"),

@@ -3,6 +3,7 @@
 A base LM completes a prompt with likely text rather than with what it knows. The recipe is the same for every run.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -66,7 +67,9 @@ def qa_finetuned(
     """
     from peft import LoraConfig, get_peft_model
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        # peft says that GPT-2's weights lie the other way round, and calls what transformers is about to rename.
+        warnings.simplefilter("ignore")
         torch.manual_seed(seed)
         config = LoraConfig(r=RANK, lora_alpha=SCALE, target_modules="all-linear", task_type="CAUSAL_LM")
         adapted = get_peft_model(base.model, config)

@@ -105,9 +105,16 @@ def test_text_of_white_space_has_no_segments(byte_level: PreTrainedTokenizerFast
 
 
 def test_no_single_token_trails_behind(byte_level: PreTrainedTokenizerFast) -> None:
-    text = "東京都の灯台は明治時代に建てられました"
-    for max_tokens in range(8, count_tokens(text, byte_level)):
+    text = "qjxzv" * 8
+    for max_tokens in range(2, count_tokens(text, byte_level)):
         assert count_tokens(segments(text, byte_level, max_tokens)[-1], byte_level) > 1
+
+
+def test_the_last_two_segments_share_what_is_left(byte_level: PreTrainedTokenizerFast) -> None:
+    text = PROSE * 3
+    for max_tokens in range(40, count_tokens(text, byte_level) // 2, 7):
+        before_last, last = (count_tokens(piece, byte_level) for piece in segments(text, byte_level, max_tokens)[-2:])
+        assert abs(before_last - last) <= max_tokens / 3
 
 
 def test_a_segment_of_one_allowed_token_is_refused(byte_level: PreTrainedTokenizerFast) -> None:

@@ -87,7 +87,7 @@ def test_continuations_are_greedy_and_scored_against_the_documents_own(
         prompt, target = tokenizer.decode(prefix), tokenizer.decode(rest).strip()
         given = tokenizer(prompt, return_tensors="pt").input_ids
         with attached(lm.base.model, lm.base.blocks[layer], loaded.memory):
-            out = lm.base.model.generate(given, max_new_tokens=48, do_sample=False, pad_token_id=0)
+            out = lm.base.model.generate(given, max_new_tokens=40, do_sample=False, pad_token_id=0)
         found = tokenizer.decode(out[0, given.shape[1] :], skip_special_tokens=True).strip()[: len(target)]
         measures = record["measures"]
         assert measures["exact_match"] == float(found == target)

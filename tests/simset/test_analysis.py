@@ -52,6 +52,12 @@ def test_pairs_are_compared_by_shared_entries_and_shared_shingles(
     assert pairs.jaccard[0] == len(grams[0] & grams[1]) / len(grams[0] | grams[1])
 
 
+def test_overlap_is_a_share_of_the_smaller_set(documents_of: MakeDocuments) -> None:
+    entries = (np.array([0, 1, 2, 3], dtype=np.uint32), np.array([3, 7], dtype=np.uint32))
+    uneven = Allocation(("d0", "d1"), np.arange(2, dtype=np.uint32), entries, 8, "partitioned", 0)
+    assert compare_pairs(uneven, documents_of(["one", "two"])).overlap.tolist() == [0.5]
+
+
 def test_figures_equal_those_of_plain_loops(allocation: Allocation, tiny_documents: list[Document]) -> None:
     pairs = compare_pairs(allocation, tiny_documents)
     found = analyze(allocation, pairs)

@@ -1,0 +1,112 @@
+"""Reading run folders: everything that can be read is, and everything else is named with its reason."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from simset_bench.results.read import read_runs
+
+Write = Callable[..., Path]
+MEASURES = {"docmem": {"nll": [1.0, 2.0, 3.0, 6.0]}, "docmem@oracle": {"nll": [0.5, 0.5, 0.5, 0.5]}}
+
+
+def test_every_run_and_measure_is_read(write_run: Write, tmp_path: Path) -> None:
+    first, second = write_run(MEASURES, alpha=0.2), write_run(MEASURES, allocation="none", layer=3)
+    table = read_runs([tmp_path])
+    assert table.left_out == ()
+    assert table.runs.index.tolist() == [str(first), str(second)]
+    assert table.runs["alpha"].tolist() == [0.2, 1.0]
+    assert table.runs["layer"].tolist() == [22, 3]
+    assert table.values["measure"].tolist() == ["docmem/nll", "docmem/nll@oracle"] * 2
+    assert table.values["value"].tolist() == [3.0, 0.5] * 2
+    assert table.values["better"].tolist() == ["lower"] * 4
+    assert all(Path(file).is_file() for file in table.values["samples"])
+
+
+def test_runs_that_differ_only_in_seeds_have_one_cell(write_run: Write, tmp_path: Path) -> None:
+    for options in ({}, {"mem_seed": 1}, {"seed": 3, "mem_seed": 2}, {"alpha": 2.0}, {"lr": 0.1}):
+        write_run(**options)
+    cells = read_runs([tmp_path]).runs["cell"].tolist()
+    assert cells[0] == cells[1] == cells[2]
+    assert len(set(cells)) == 3
+
+
+def test_qa_and_directions_of_lm_evals_own_tasks_are_read(write_run: Write, tmp_path: Path) -> None:
+    path = write_run({"sciq": {"acc": [1.0, 0.0]}}) / "eval" / "sciq.free.json"
+    result = json.loads(path.read_text()) | {"qa_finetuned": True, "higher_is_better": {"acc": True}}
+    path.write_text(json.dumps(result))
+    values = read_runs([tmp_path]).values
+    assert values["measure"].tolist() == ["sciq/acc+qa"] and values["better"].tolist() == ["higher"]
+
+
+def test_copies_count_once_with_the_evaluations_of_all(write_run: Write, tmp_path: Path) -> None:
+    run = write_run({"docmem": {"nll": [1.0, 2.0]}})
+    copy = Path(shutil.copytree(run, tmp_path / "published"))
+    shutil.copytree(write_run({"docqa": {"f1": [0.5, 0.6]}}) / "eval", copy / "eval", dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "outputs" / "run_1")
+    table = read_runs([tmp_path])
+    assert len(table.runs) == 1
+    assert table.values["measure"].tolist() == ["docmem/nll", "docqa/f1"]
+    (left,) = table.left_out
+    assert left.path == copy and left.reason == f"a copy of {run}, counted once"
+
+
+def cut(path: Path) -> None:
+    path.write_text(path.read_text()[:-10])
+
+
+def replaced(**changes: object) -> Callable[[Path], None]:
+    return lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | changes)) and None
+
+
+@pytest.mark.parametrize(
+    ("file", "harm", "reason"),
+    [
+        ("config.yaml", Path.unlink, "missing"),
+        ("config.yaml", lambda path: path.write_text("a: [1"), "not YAML"),
+        ("config.yaml", lambda path: path.write_text("[1, 2]"), "not a run's configuration"),
+        ("config.yaml", lambda path: path.write_bytes(b"\xff\xfe"), "not YAML"),
+        ("config.yaml", lambda path: path.write_text("model: m\nalpha: .nan"), "alpha cannot be nan"),
+        ("config.yaml", lambda path: path.write_text("model: m\nlayer: [2]"), r"layer cannot be \[2\]"),
+        ("config.yaml", lambda path: path.write_text("model: m\nlayer: 99999999999999999999"), "layer cannot be"),
+        ("config.yaml", lambda path: path.write_text("model: m\nallocation: 3"), "allocation cannot be 3"),
+        ("config.yaml", lambda path: path.write_text("model: m\nepochs: 2024-01-01"), "epochs cannot be"),
+        ("manifest.json", Path.unlink, "training is not finished"),
+        ("manifest.json", cut, "not JSON"),
+        ("manifest.json", lambda path: path.write_text("[]"), "expected an object, found list"),
+        ("manifest.json", lambda path: path.write_text("{}"), "not a run's manifest"),
+        ("manifest.json", lambda path: path.write_text("[" * 100_000), "not JSON"),
+        ("manifest.json", replaced(hashes="none"), "not a run's manifest"),
+        ("manifest.json", replaced(model=["m"]), "model cannot be"),
+        ("eval/docmem.free.json", cut, "not JSON"),
+        ("eval/docmem.free.json", replaced(schema=9), "of schema 9, this version reads 1"),
+        ("eval/docmem.free.json", replaced(measures={"nll": "low"}), "no finite number"),
+        ("eval/docmem.free.json", replaced(measures={"nll": float("inf")}), "no finite number"),
+        ("eval/docmem.free.json", replaced(measures={"f1": 1.0}), "not an evaluation"),
+        ("eval/docmem.free.json", replaced(label={}), "not an evaluation"),
+        ("eval/docmem.free.json", lambda path: path.write_text("{}"), "not an evaluation"),
+    ],
+)
+def test_what_is_damaged_is_named_and_the_rest_is_read(
+    write_run: Write, tmp_path: Path, file: str, harm: Callable[[Path], object], reason: str
+) -> None:
+    harmed, whole = write_run(MEASURES), write_run(MEASURES)
+    harm(harmed / file)
+    table = read_runs([tmp_path])
+    (left,) = table.left_out
+    assert left.path in (harmed / file, harmed)
+    assert re.search(reason, left.reason), left.reason
+    assert str(whole) in table.runs.index
+    if file.startswith("eval"):
+        assert table.values[table.values["run"] == str(harmed)]["measure"].tolist() == ["docmem/nll@oracle"]
+    else:
+        assert str(harmed) not in table.runs.index
+
+
+def test_an_empty_folder_gives_an_empty_table(tmp_path: Path) -> None:
+    table = read_runs([tmp_path, tmp_path / "nowhere"])
+    assert table.runs.empty and table.values.empty and not table.left_out
