@@ -123,8 +123,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         kind = RUN_COLUMNS.get(name)
         expected = {"Int64": (int,), "Float64": (int, float), "string": (str,)}.get(kind or "", (str, int, float, bool))
         is_flag = isinstance(value, bool) and kind is not None
-        number = isinstance(value, int | float)
-        if value is not None and (not isinstance(value, expected) or is_flag or (number and not abs(value) < 2**63)):
+        is_out_of_range = isinstance(value, int | float) and not abs(value) < 2**63
+        if value is not None and (not isinstance(value, expected) or is_flag or is_out_of_range):
             raise _Damaged(path, f"{name} cannot be {value!r}")
     return config
 
