@@ -72,10 +72,11 @@ def read_config(path: Path) -> dict[str, Any]:
         raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(found, dict):
         raise RequestError(f"{path}: expected a mapping of options to values, found {_type_name(type(found))}")
-    return {name: _checked(path, str(name), value) for name, value in found.items()}
+    return {name: checked_option(path, str(name), value) for name, value in found.items()}
 
 
-def _checked(path: Path, name: str, value: Any) -> Any:
+def checked_option(path: Path, name: str, value: Any) -> Any:
+    """The value of an option that `path` gives, in its type. Raises RequestError for an unknown name or wrong type."""
     if name not in _TYPES:
         raise RequestError(f"{path}: unknown option {name!r}{did_you_mean(name, _TYPES)}")
     allowed = typing.get_args(_TYPES[name]) if isinstance(_TYPES[name], types.UnionType) else (_TYPES[name],)

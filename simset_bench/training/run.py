@@ -21,12 +21,11 @@ from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, load_memory, save_memory
 from simset_bench.models.sources import find_model
 from simset_bench.simset.allocation import Allocation, allocate
-from simset_bench.simset.store import read_allocation, write_allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from simset_bench.training.config import TrainConfig, check, config_text, differences
-from simset_bench.training.hidden_cache import fill_cache
 from simset_bench.training.manifest import SCHEMA, git_commit, machine, versions
+from simset_bench.training.prefix_cache import cached_states
 from simset_bench.training.segments import Segment, check_lengths, segment_documents
 from simset_bench.training.trainer import TrainingData, make_optimizer, train_memory
 
@@ -92,15 +91,21 @@ def train_run(
     base = base or load_base(config.model, config.dtype, config.device)
     config = resolved(config, base, len(documents))
     folder = folders.run_folder(root, base.name, config)
-    segments = segment_documents(documents, base.tokenizer, config.max_tokens)
-    check_lengths(segments, getattr(base.model.config.get_text_config(), "max_position_embeddings", None), base.name)
+    segments = cut_documents(documents, base, config)
     memorised = Memorised(documents, allocation, segments)
     with folders.held(folder):
-        if _begin(folder, config, _made_of(base, documents), resume=resume, overwrite=overwrite):
+        if begin(folder, config, made_of_hashes(base, documents), resume=resume, overwrite=overwrite):
             _train_in(folder, config, base, memorised, checkpoint_seconds)
         else:
             note(f"already trained: {folder} (--overwrite trains it anew)")
     return folder
+
+
+def cut_documents(documents: Sequence[Document], base: Base, config: TrainConfig) -> list[Segment]:
+    """The documents' segments. Raises RequestError where the base has too few positions for one."""
+    segments = segment_documents(documents, base.tokenizer, config.max_tokens)
+    check_lengths(segments, getattr(base.model.config.get_text_config(), "max_position_embeddings", None), base.name)
+    return segments
 
 
 def corpus_options(config: TrainConfig) -> dict[str, Any]:
@@ -121,12 +126,12 @@ def resolved(config: TrainConfig, base: Base, num_docs: int) -> TrainConfig:
     )
 
 
-def _made_of(base: Base, documents: Sequence[Document]) -> dict[str, str]:
+def made_of_hashes(base: Base, documents: Sequence[Document]) -> dict[str, str]:
     """Hashes of what a configuration only names, and which may be another under the same name on another day."""
     return {"model": base.revision, "corpus": hash_documents(documents)}
 
 
-def _begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume: bool, overwrite: bool) -> bool:
+def begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume: bool, overwrite: bool) -> bool:
     """Make `folder` ready for a run of `config`; False where that run is already finished there."""
     folders.check_is_run_or_free(folder)
     folders.clear_leftovers(folder)
@@ -142,7 +147,7 @@ def _begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume
         if (folder / folders.MANIFEST).is_file():
             folders.open_finished(folder)
             folders.check_hashes(folder)
-            _check_same(folder, folders.read_manifest(folder)["hashes"], made_of)
+            check_same(folder, folders.read_manifest(folder)["hashes"], made_of)
             (folder / folders.CHECKPOINT).unlink(missing_ok=True)
             return False
         if not resume and (folder / folders.CHECKPOINT).is_file():
@@ -151,7 +156,7 @@ def _begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume
     return True
 
 
-def _check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) -> None:
+def check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) -> None:
     changed = [name for name, value in now.items() if there.get(name) != value]
     if changed:
         raise RequestError(
@@ -161,22 +166,17 @@ def _check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) 
 
 
 def _train_in(folder: Path, config: TrainConfig, base: Base, memorised: Memorised, checkpoint_seconds: float) -> None:
-    corpus = corpus_options(config) | {"sha256": hash_documents(memorised.documents)}
-    write_allocation(memorised.allocation, folder / folders.ALLOCATION, corpus)
-    shape = MemoryShape(config.entries, base.width, config.activation, config.layer_norm, config.gate)
-    memory = Memory(shape, torch.Generator().manual_seed(config.mem_seed)).to(base.device)
+    allocation_hash = store_allocation(folder, config, memorised.allocation, memorised.documents)
+    memory = new_memory(config, base)
     optimizer = make_optimizer(memory, config)
-    made_of = _made_of(base, memorised.documents) | {"allocation": sha256_of_file(folder / folders.ALLOCATION)}
+    made_of = made_of_hashes(base, memorised.documents) | {"allocation": allocation_hash}
     checkpoint = folder / folders.CHECKPOINT
     progress = Progress(made_of=made_of)
     if checkpoint.is_file():
         progress = load_checkpoint(checkpoint, memory, optimizer)
-        _check_same(folder, progress.made_of, made_of)
+        check_same(folder, progress.made_of, made_of)
         note(f"resuming at step {progress.step}")
     started = written = shown = time.monotonic()
-
-    def write_metrics(now: Progress) -> None:
-        write_text(folder / folders.METRICS, "".join(json.dumps(epoch) + "\n" for epoch in now.epochs))
 
     def save(now: Progress) -> None:
         nonlocal written
@@ -188,21 +188,49 @@ def _train_in(folder: Path, config: TrainConfig, base: Base, memorised: Memorise
         nonlocal shown
         # An epoch of few documents takes less time than a file that is written whole.
         if time.monotonic() - shown >= _SECONDS_BETWEEN_METRICS:
-            write_metrics(now)
+            write_metrics(folder, now)
             shown = time.monotonic()
 
-    cache = fill_cache(base, int(config.layer), memorised.segments, folder / folders.HIDDEN)
+    layer = int(config.layer)
+    cache = cached_states(base, [layer], memorised.segments, layer)
     progress.seconds += time.monotonic() - started
     data = TrainingData(memorised.segments, cache, memorised.allocation.mask)
     train_memory(base, memory, data, config, optimizer, progress, save, after_epoch)
-    write_metrics(progress)
+    write_metrics(folder, progress)
     save_memory(memory, folder / folders.MEMORY)
-    _write_manifest(folder, config, base, memorised, progress)
+    write_manifest(folder, config, base, memorised, progress)
     checkpoint.unlink(missing_ok=True)
 
 
-def _write_manifest(folder: Path, config: TrainConfig, base: Base, memorised: Memorised, progress: Progress) -> None:
-    """Written last: a folder with a manifest holds a finished run."""
+def store_allocation(folder: Path, config: TrainConfig, allocation: Allocation, documents: Sequence[Document]) -> str:
+    """Write a run's allocation, with what it was made for, and return the file's SHA-256."""
+    from simset_bench.simset.store import write_allocation
+
+    corpus = corpus_options(config) | {"sha256": hash_documents(documents)}
+    write_allocation(allocation, folder / folders.ALLOCATION, corpus)
+    return sha256_of_file(folder / folders.ALLOCATION)
+
+
+def new_memory(config: TrainConfig, base: Base) -> Memory:
+    """A memory at its start, on the base's device."""
+    shape = MemoryShape(config.entries, base.width, config.activation, config.layer_norm, config.gate)
+    return Memory(shape, torch.Generator().manual_seed(config.mem_seed)).to(base.device)
+
+
+def write_metrics(folder: Path, progress: Progress) -> None:
+    """Write one line for each finished epoch."""
+    write_text(folder / folders.METRICS, "".join(json.dumps(epoch) + "\n" for epoch in progress.epochs))
+
+
+def write_manifest(
+    folder: Path,
+    config: TrainConfig,
+    base: Base,
+    memorised: Memorised,
+    progress: Progress,
+    fleet: Mapping[str, Any] | None = None,
+) -> None:
+    """Written last: a folder with a manifest holds a finished run. `fleet` says what it was trained together with."""
     segments = memorised.segments
     write_json(
         folder / folders.MANIFEST,
@@ -224,6 +252,7 @@ def _write_manifest(folder: Path, config: TrainConfig, base: Base, memorised: Me
                 "config": sha256_of_file(folder / folders.CONFIG),
             },
             "final": progress.epochs[-1],
+            "fleet": dict(fleet) if fleet else {"runs": 1, "runs_a_pass": 1},
             "wall_seconds": round(progress.seconds, 3),
             **machine(base.device),
         },
@@ -252,6 +281,8 @@ def load_run(folder: Path) -> LoadedRun:
 
     Raises RequestError for a missing or damaged file, and where the corpus is no longer what was memorised.
     """
+    from simset_bench.simset.store import read_allocation
+
     run = folders.open_finished(folder)
     folders.check_hashes(folder)
     hashes = folders.read_manifest(folder)["hashes"]
