@@ -1,8 +1,7 @@
 """The one exception for wrong requests, and near misses for its message."""
 
+import difflib
 from collections.abc import Iterable
-
-from rapidfuzz import fuzz, process
 
 
 class RequestError(ValueError):
@@ -14,8 +13,9 @@ class RequestError(ValueError):
 
 def did_you_mean(found: str, allowed: Iterable[str]) -> str:
     """`" (did you mean 'simset1'?)"` when a name of `allowed` is near `found` but for case, else an empty string."""
-    near = process.extractOne(found, sorted(allowed), scorer=fuzz.ratio, score_cutoff=60, processor=str.casefold)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    folded = {name.casefold(): name for name in sorted(allowed)}
+    near = difflib.get_close_matches(found.casefold(), folded, n=1, cutoff=0.6)
+    return f" (did you mean {folded[near[0]]!r}?)" if near else ""
 
 
 def unknown_name(kind: str, found: str, allowed: Iterable[str]) -> RequestError:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -39,6 +39,14 @@ TINY_CONFIGS: dict[str, dict[str, object]] = {
     "openai-gpt": {"n_embd": 64, "n_layer": 4, "n_head": 4, "n_positions": 256, "afn": "gelu"},
     "gemma2": _LLAMA_LIKE | {"head_dim": 16, "query_pre_attn_scalar": 16, "final_logit_softcapping": 2.0},
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_hidden_states_left_behind() -> Iterator[None]:
+    """Keeps the tests' hidden states out of the user's cache; tests of the cache have one of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIMSET_BENCH_PREFIX_CACHE_GB", "0")
+        yield
 
 
 @pytest.fixture(scope="session")

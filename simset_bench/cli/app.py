@@ -7,12 +7,13 @@ from collections.abc import Callable
 import typer
 
 from simset_bench import __version__
-from simset_bench.cli import allocate, analyze, corpora, evaluate, leaderboard, models, quickstart, train
+from simset_bench.cli import allocate, analyze, corpora, evaluate, leaderboard, models, quickstart, sweep, train
 from simset_bench.cli.options import WRONG_REQUEST, OneLineGroup, one_line_errors
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "quickstart": quickstart.command,
     "train": train.command,
+    "sweep": sweep.command,
     "eval": evaluate.command,
     "leaderboard": leaderboard.command,
     "allocate": allocate.command,

@@ -28,9 +28,6 @@ def command(
     shuffle_buffer: Annotated[
         int | None, typer.Option(help="With a FILE.parquet: segments shuffled at a time [8192].")
     ] = None,
-    cache_gigabytes: Annotated[
-        float | None, typer.Option(help="With a FILE.parquet: disk for hidden states below the memory [16].")
-    ] = None,
     partition_by: Annotated[str | None, typer.Option(help="size or length, for partitioned [size].")] = None,
     alpha: Annotated[float | None, typer.Option(help="Weight of the inductive loss, 0 or more [1.0].")] = None,
     inductive_form: Annotated[str | None, typer.Option(help="log or ratio [log].")] = None,

@@ -1,18 +1,15 @@
 """`hub:NAME[:CONFIG[:SPLIT]]`: a data set of the Hugging Face hub, streamed."""
 
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+from huggingface_hub import get_hf_file_metadata, hf_hub_url
+from huggingface_hub.constants import ENDPOINT
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 
 from simset_bench.corpora.articles import Article, split_paragraphs
 from simset_bench.errors import RequestError
-
-_PATIENCE_SECONDS = 10
 
 
 def hub_articles(location: str) -> Iterator[Article]:
@@ -20,7 +17,8 @@ def hub_articles(location: str) -> Iterator[Article]:
 
     The split is `train` unless named; rows are streamed, so that the first few cost no whole download. A local folder
     that `datasets` can load may stand for the name. Rows without text are passed over.
-    Raises RequestError where the hub cannot be reached, has no such data set, or that has no such column.
+    Raises RequestError where the hub cannot be reached or has no such data set, and where that has no such column or
+    cannot be read.
     """
     name, _, rest = location.partition(":")
     configuration, _, split = rest.partition(":")
@@ -31,7 +29,7 @@ def hub_articles(location: str) -> Iterator[Article]:
         split=split or "train",
         streaming=True,
     )
-    for number, row in enumerate(found, start=1):
+    for number, row in _rows(found, location):
         origin = f"hub:{location}, row {number}"
         if not isinstance(row.get("text"), str):
             raise RequestError(f"{origin}: no column `text` with strings, columns are {', '.join(row)}")
@@ -51,34 +49,49 @@ def load_from_hub(
     """
     import datasets
 
-    answers = Path(name).is_dir() or _hub_answers()
+    answers = Path(name).is_dir() or _hub_answers(name)
     was_offline = datasets.config.HF_HUB_OFFLINE
     # Not told that there is no network, the client would try for half a minute before it looks into its cache.
     datasets.config.HF_HUB_OFFLINE = was_offline or not answers
     try:
         return datasets.load_dataset(name, configuration, streaming=streaming and answers, **options)
-    # RuntimeError is for a data set that would have to run code of its own.
-    except (OSError, ValueError, RuntimeError) as error:
+    except _failures() as error:
         if not answers:
             raise RequestError(
                 f"hub:{name} needs a network: {ENDPOINT} does not answer, and the local cache does not hold it; "
                 f"without a network use {without_network}"
             ) from error
-        raise RequestError(f"hub:{name} cannot be loaded ({' '.join(str(error).split())[:300]})") from error
+        raise RequestError(f"hub:{name} cannot be loaded ({_reason(error)})") from error
     finally:
         datasets.config.HF_HUB_OFFLINE = was_offline
 
 
-def _hub_answers() -> bool:
-    if HF_HUB_OFFLINE:
-        return False
+def _rows(found: Any, location: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        urllib.request.urlopen(urllib.request.Request(ENDPOINT, method="HEAD"), timeout=_PATIENCE_SECONDS).close()
-    except urllib.error.HTTPError:
+        yield from enumerate(found, start=1)
+    except _failures() as error:
+        raise RequestError(f"hub:{location} cannot be read to its end ({_reason(error)})") from error
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    from datasets.exceptions import DatasetsError
+
+    # RuntimeError is for a data set that would have to run code of its own.
+    return OSError, ValueError, RuntimeError, DatasetsError
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _hub_answers(name: str) -> bool:
+    try:
+        get_hf_file_metadata(hf_hub_url(name, "README.md", repo_type="dataset", endpoint=ENDPOINT))
+    except (HfHubHTTPError, HFValidationError):
+        # What it has against the name, `datasets` says better.
         return True
-    except OSError as error:
-        # The hub's client brings certificates that this machine may lack.
-        return isinstance(getattr(error, "reason", None), ssl.SSLError)
+    except (OfflineModeIsEnabled, HTTPError, OSError):
+        return False
     return True
 
 

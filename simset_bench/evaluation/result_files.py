@@ -1,9 +1,12 @@
 """The files that one evaluation leaves in a run's `eval/`: a result, the samples behind it, the rows it was asked."""
 
+import fcntl
 import json
 import math
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,20 +53,36 @@ def write_result(
     """Write rows and samples, then the result that stands for them, and return the result.
 
     A result of before is taken away first: whenever the command is interrupted, a result that is there belongs to the
-    samples that are there. Raises RuntimeError for a measure that is not a finite number.
+    samples that are there. What a killed command left unfinished is taken away too.
+    Raises RuntimeError for a measure that is not a finite number.
     """
     for name, estimate in scored.estimates.items():
         if not math.isfinite(estimate.value):
             raise RuntimeError(f"task {asked.task}: {name} is {estimate.value}, so the model computes no numbers")
     result = _result(asked, scored, {name: part for name, part in rows.items() if name in _parts(asked.task)}, seconds)
     stem = f"{asked.label.replace(':', '-')}.{asked.recall}" + (".qa" if asked.pairs is not None else "")
-    (folder / f"{stem}.json").unlink(missing_ok=True)
-    for name in _parts(asked.task):
-        write_rows(folder / f"rows_{asked.recall}", name, rows[name])
     lines = (json.dumps(record, ensure_ascii=False, sort_keys=True) for record in scored.samples)
-    write_text(folder / f"{stem}.samples.jsonl", "".join(f"{line}\n" for line in lines))
-    write_json(folder / f"{stem}.json", result)
+    with _alone_in(folder):
+        for leftover in folder.glob(f".{stem}.*"):
+            leftover.unlink()
+        (folder / f"{stem}.json").unlink(missing_ok=True)
+        for name in _parts(asked.task):
+            write_rows(folder / f"rows_{asked.recall}", name, rows[name])
+        write_text(folder / f"{stem}.samples.jsonl", "".join(f"{line}\n" for line in lines))
+        write_json(folder / f"{stem}.json", result)
     return result
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process writes results to `folder`, then keep others waiting; a killed one holds nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _parts(task: str) -> list[str]:

@@ -23,7 +23,7 @@ from simset_bench.evaluation.uncertainty import Estimate, mean_with_error, ratio
 from simset_bench.files import sha256_of_texts
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.hidden_cache import fill_cache
+from simset_bench.training.prefix_cache import cached_states
 from simset_bench.training.qa_finetune import QuestionPair, qa_finetuned, question_pairs
 from simset_bench.training.run import LoadedRun, load_run
 from simset_bench.training.run_folder import EVALUATIONS
@@ -243,7 +243,7 @@ def _location(base: Base, subject: Subject, request: EvalRequest) -> Scored:
     layer = int(run.config.layer)
     documents = run.documents[: min(request.limit or LOCATION_DOCUMENTS, LOCATION_DOCUMENTS)]
     segments = segment_documents(documents, base.tokenizer, run.config.max_tokens)
-    cache = fill_cache(base, layer, segments)
+    cache = cached_states(base, [layer], segments, layer)
     memory = run.memory.to(base.device)
     found = locate(base, memory, layer, run.allocation, segments, cache, request.recall)
     records = [_location_record(place, document) for place, document in zip(found, documents, strict=True)]

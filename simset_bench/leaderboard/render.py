@@ -5,7 +5,7 @@ import io
 import re
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -49,36 +49,27 @@ def shown_measures(board: Leaderboard) -> list[str]:
     return list(dict.fromkeys([*first, *known, *others]))[:_MOST_MEASURES]
 
 
-def terminal_table(board: Leaderboard, width: int = 100) -> Table:
-    """A rich table of as many measures as fit `width`, one at least; `=` before a rank says that the row cannot be told
-    apart from the one above.
+def terminal_table(board: Leaderboard, width: int = 100) -> Group:
+    """A table for rich to print, of as many measures as fit `width`, one at least.
 
-    A column in which all rows agree stands in the title instead, so that more measures fit.
+    Before a rank, `=` says that the row cannot be told apart from the one above. A column in which all rows agree
+    stands above the table instead, so that more measures fit; how many more there are stands below.
     """
     measures = shown_measures(board)
-    for count in range(len(measures), 1, -1):
-        table = _table(board, measures[:count])
-        if Console(width=10_000).measure(table).maximum <= width:
-            return table
-    return _table(board, measures[:1])
+    table = _table(board, measures)
+    while len(measures) > 1 and Console(width=10_000).measure(table).maximum > width:
+        measures = measures[:-1]
+        table = _table(board, measures)
+    told = ", ".join(f"{name} {_text(value)}" for name, value in _agreed(board).items() if value is not None)
+    unseen = len(board.measures) - len(measures)
+    more = f"{unseen} more measures: --format csv or json" if unseen else ""
+    return Group(*[Text(told)] * bool(told), table, *[Text(more)] * bool(more))
 
 
 def _table(board: Leaderboard, measures: list[str]) -> Table:
     agreed = _agreed(board)
     columns = [name for name in board.columns if name not in agreed]
-    told = [f"{name} {_text(value)}" for name, value in agreed.items() if value is not None]
-    unseen = len(board.measures) - len(measures)
-    more = f"{unseen} more measures: --format csv or json" if unseen else ""
-    table = Table(
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        header_style="bold",
-        title=Text(", ".join(told)) if told else None,
-        title_justify="left",
-        caption=Text(more) if more else None,
-        caption_justify="left",
-    )
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("rank", justify="right")
     for name in columns:
         is_text = name in ("model", "allocation", "corpus", "location", "inductive_form")

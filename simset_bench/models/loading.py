@@ -50,7 +50,7 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     where = find_device(device)
     base_dtype = find_dtype(dtype, where)
     _silence_transformers()
-    location = str(_local_folder(source) or source.repository)
+    location = local_location(source)
     commit, here_only = _find_commit(name, source.repository) if source.repository else (None, True)
     try:
         tokenizer = AutoTokenizer.from_pretrained(location, local_files_only=here_only)
@@ -112,6 +112,11 @@ def _loading_error(name: str, error: Exception) -> RequestError:
 
 def _hash_of_weights(folder: Path) -> str:
     return "sha256:" + sha256_of_texts([sha256_of_file(path) for path in sorted(folder.glob("*.safetensors"))])
+
+
+def local_location(source: ModelSource) -> str:
+    """Folder of the model's files, converted first where they are GGUF, or its repository on the hub."""
+    return str(_local_folder(source) or source.repository)
 
 
 def _local_folder(source: ModelSource) -> Path | None:

@@ -3,8 +3,9 @@
 Everything below a memory is frozen, so its hidden states can be computed once and reused in every step.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import hidden_of
+from simset_bench.models.packing import CannotPack, Packing, attending_within, pack
 
 # Largest difference of logits, as a share of the largest logit, that rounding may make between two ways to them.
 _PROBE_TOLERANCE = 1e-3
@@ -33,6 +35,24 @@ def hidden_states(base: Base, layer: int, input_ids: Tensor) -> Tensor:
     The blocks above do not run. With right padding and causal attention no real token sees a padded one.
     """
     return hidden_of(_block_output(base, layer, input_ids))
+
+
+@torch.no_grad()
+def hidden_states_at(base: Base, layers: Sequence[int], input_ids: Tensor) -> list[Tensor]:
+    """`hidden_states` of several layers, in their order, from one forward pass up to the highest of them."""
+    seen: dict[int, Tensor] = {}
+
+    def keep(layer: int, _block: nn.Module, _inputs: Any, output: Any) -> None:
+        seen[layer] = hidden_of(output)
+
+    below = set(layers) - {max(layers)}
+    hooks = [base.blocks[layer].register_forward_hook(partial(keep, layer)) for layer in below]
+    try:
+        seen[max(layers)] = hidden_of(_block_output(base, max(layers), input_ids))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [seen[layer] for layer in layers]
 
 
 @torch.no_grad()
@@ -77,7 +97,7 @@ class UpperModel:
     The model's code makes the positions, masks and final norm, so every type that transformers has is treated as
     its authors meant. Blocks below return their input; block `layer` returns the hidden states it is given, in the
     form (tensor, tuple or list) that the real block uses. `head_is_linear` says whether logits are the head's output
-    as it is, without a soft cap or scale after it.
+    as it is, without a soft cap or scale after it; `packs`, whether segments may be laid end to end in one row.
     Make it while no memory is attached. Raises RequestError for a model that does not come apart like this, or whose
     tokens see later ones.
     """
@@ -92,6 +112,7 @@ class UpperModel:
         self._output = _block_output(base, layer, probe)
         self._check(probe)
         self.head_is_linear = type(self.head) is nn.Linear and self._logits_are_the_heads(probe)
+        self.packs = self.head_is_linear and self._packs()
 
     def logits(self, hidden: Tensor, input_ids: Tensor, positions: Tensor) -> Tensor:
         """Logits (chosen, vocabulary) at `positions` (batch, tokens) bool; `hidden` is (batch, tokens, width)."""
@@ -113,6 +134,27 @@ class UpperModel:
 
         with self._only_above(hidden), _forward_replaced(self.head, keep):
             self.base.model(input_ids=input_ids, use_cache=False)
+        return seen[0]
+
+    def packed_final(self, hidden: Tensor, packing: Packing, positions: Tensor) -> Tensor:
+        """`final_hidden` of segments laid end to end: `hidden` (tokens, width), `positions` (tokens,) bool or indices.
+
+        Only where `packs` says that this model's attention can be kept within segments.
+        """
+        ids = torch.zeros_like(packing.position_ids)[None]
+        seen: list[Tensor] = []
+
+        def keep(final: Tensor) -> Tensor:
+            seen.append(final[0, positions])
+            return final[..., :1]
+
+        with (
+            self._only_above(hidden[None]),
+            _forward_replaced(self.head, keep),
+            attending_within(self.base.model, packing),
+        ):
+            # The ids only give the pass its length: what is below the memory does not run.
+            self.base.model(input_ids=ids, position_ids=packing.position_ids[None], use_cache=False)
         return seen[0]
 
     @contextmanager
@@ -162,3 +204,20 @@ class UpperModel:
         with _forward_replaced(self.head, lambda _final: given):
             logits = self.base.model(input_ids=probe, use_cache=False).logits
         return logits.shape == given.shape and bool((logits == given).all())
+
+    @torch.no_grad()
+    def _packs(self) -> bool:
+        """Whether two segments in one packed row come out as they do padded."""
+        lengths, width, device = (7, 12), self.base.width, self.base.device
+        generator = torch.Generator().manual_seed(0)
+        packed = torch.randn(sum(lengths), width, generator=generator).to(device, self.base.dtype)
+        packing = pack(lengths, device)
+        real = packing.padded(torch.ones(sum(lengths), dtype=torch.bool, device=device))
+        ids = torch.zeros(real.shape, dtype=torch.int64, device=device)
+        expected = self.final_hidden(packing.padded(packed), ids, real)
+        try:
+            found = self.packed_final(packed, packing, torch.ones_like(packing.slots, dtype=torch.bool))
+        except (CannotPack, TypeError, KeyError, IndexError, RuntimeError, ValueError):
+            return False
+        tolerance = 1e-3 if self.base.dtype == torch.float32 else 5e-2
+        return torch.allclose(found.float(), expected.float(), rtol=tolerance, atol=tolerance)

@@ -76,7 +76,8 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
         first = runs.setdefault(run["identity"], run)
         if first is not run:
             left_out.append(LeftOut(folder, f"a copy of {first['run']}, counted once"))
-        for path in sorted((folder / "eval").glob("*.json")):
+        # A name that starts with a dot is of a file that a killed command did not finish.
+        for path in sorted((folder / "eval").glob("[!.]*.json")):
             if (first["run"], path.name) in evaluated:
                 continue
             try:
@@ -123,8 +124,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         kind = RUN_COLUMNS.get(name)
         expected = {"Int64": (int,), "Float64": (int, float), "string": (str,)}.get(kind or "", (str, int, float, bool))
         is_flag = isinstance(value, bool) and kind is not None
-        number = isinstance(value, int | float)
-        if value is not None and (not isinstance(value, expected) or is_flag or (number and not abs(value) < 2**63)):
+        is_out_of_range = isinstance(value, int | float) and not abs(value) < 2**63
+        if value is not None and (not isinstance(value, expected) or is_flag or is_out_of_range):
             raise _Damaged(path, f"{name} cannot be {value!r}")
     return config
 

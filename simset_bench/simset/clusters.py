@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from datasketch import MinHash, MinHashLSH
-from scipy.cluster.hierarchy import DisjointSet
 
 from simset_bench.console import track
 from simset_bench.errors import RequestError
 from simset_bench.simset.signatures import SCHEME
+
+if TYPE_CHECKING:
+    from scipy.cluster.hierarchy import DisjointSet
 
 # Rows a band in the passes over the documents: many rows find few, similar pairs; one row finds every pair that agrees
 # anywhere. Later passes cost more and run only where earlier ones left more than `num_clusters`.
@@ -35,6 +37,8 @@ def cluster(signatures: np.ndarray, num_clusters: int) -> Clusters:
     signatures agree. Pairs are merged from the most similar down, equal ones by the lower document numbers; pairs that
     agree nowhere come last. Raises RequestError unless num_clusters is from 1 to the number of documents.
     """
+    from scipy.cluster.hierarchy import DisjointSet
+
     documents, hashes = signatures.shape
     check_num_clusters(num_clusters, documents)
     groups: DisjointSet = DisjointSet(range(documents))
@@ -66,6 +70,8 @@ def _similar_pairs(signatures: np.ndarray, rows: int) -> Iterable[tuple[int, int
     With b bands a pair that differs in fewer than b hashes leaves one band untouched, so LSH finds it for certain.
     Candidates that differ in more are left to a later pass. The most similar come first, then lower numbers.
     """
+    from datasketch import MinHash, MinHashLSH
+
     documents, hashes = signatures.shape
     bands = hashes // rows
     least = hashes - bands + 1
@@ -83,7 +89,7 @@ def _similar_pairs(signatures: np.ndarray, rows: int) -> Iterable[tuple[int, int
     return map(tuple, table[np.lexsort((table[:, 1], table[:, 0], -table[:, 2]))].tolist())
 
 
-def _merge(groups: DisjointSet, pairs: Iterable[tuple[int, int, int]], num_clusters: int) -> int | None:
+def _merge(groups: "DisjointSet", pairs: Iterable[tuple[int, int, int]], num_clusters: int) -> int | None:
     """Merge pairs in their order until `num_clusters` remain; the agreement of the last one that joined two groups."""
     last = None
     for one, other, agreeing in pairs:

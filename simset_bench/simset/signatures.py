@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 import numpy as np
-from datasketch import MinHash
 
 # Signatures of different schemes cannot be compared: allocation files record this name, and another is refused.
 SCHEME = "affine32"
@@ -21,6 +20,8 @@ def signatures(shingle_sets: Iterable[set[str]], num_slots: int, seed: int) -> n
     and containment of documents"), and the signature of a union is the elementwise minimum. `seed`, from 0 to below
     2^32, chooses the hash functions. Values lie in [0, 2^32), the range of the scheme.
     """
+    from datasketch import MinHash
+
     encoded = ([shingle.encode("utf-8", "surrogatepass") for shingle in shingles] for shingles in shingle_sets)
     sketches = MinHash.generator(encoded, num_perm=num_slots, seed=seed, scheme=SCHEME)
     rows = [sketch.hashvalues.astype(np.uint64) for sketch in sketches]

@@ -1,6 +1,7 @@
 """The state of an unfinished training: a resumed run ends with the same bytes as one never interrupted."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,34 +30,72 @@ class Progress:
     made_of: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass
+class TrainState:
+    """A memory in training. `progress` has one entry for each run that is measured on it; `failure` says why it
+    stopped, None while all is well."""
+
+    memory: Memory
+    optimizer: torch.optim.Optimizer
+    progress: list[Progress]
+    failure: str | None = None
+
+
 def save_checkpoint(path: Path, memory: Memory, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
     """Write parameters, optimiser state and progress as one safetensors file, whole or not at all."""
-    tensors = {}
-    for name, parameter in memory.named_parameters():
-        tensors[f"parameter.{name}"] = parameter.detach()
-        for key, value in optimizer.state[parameter].items():
-            tensors[f"optimizer.{key}.{name}"] = value
-    with whole_file(path) as temporary:
-        save_file(
-            {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
-            temporary,
-            metadata={"progress": json.dumps(asdict(progress))},
-        )
+    save_states(path, [TrainState(memory, optimizer, [progress])], 1)
 
 
 def load_checkpoint(path: Path, memory: Memory, optimizer: torch.optim.Optimizer) -> Progress:
     """Put a checkpoint's state into `memory` and `optimizer`. Raises RequestError for a damaged file."""
+    state = TrainState(memory, optimizer, [Progress()])
+    load_states(path, [state])
+    return state.progress[0]
+
+
+def save_states(path: Path, states: Sequence[TrainState], members_per_pass: int) -> None:
+    """`save_checkpoint` of memories that train together, all at the same step."""
+    tensors = {}
+    for number, state in enumerate(states):
+        for name, parameter in state.memory.named_parameters():
+            tensors[f"{number}.parameter.{name}"] = parameter.detach()
+            for key, value in state.optimizer.state[parameter].items():
+                tensors[f"{number}.optimizer.{key}.{name}"] = value
+    runs = [{"progress": [asdict(each) for each in state.progress], "failure": state.failure} for state in states]
+    with whole_file(path) as temporary:
+        save_file(
+            {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
+            temporary,
+            metadata={"runs": json.dumps(runs), "members_per_pass": str(members_per_pass)},
+        )
+
+
+def load_states(path: Path, states: Sequence[TrainState]) -> int:
+    """Put what `save_states` wrote into `states`, and return its members per pass.
+
+    Raises RequestError for a damaged file, and for one of other memories.
+    """
     try:
         with safe_open(path, framework="pt") as handle:
-            progress = Progress(**json.loads(handle.metadata()["progress"]))
+            runs = json.loads(handle.metadata()["runs"])
+            members_per_pass = int(handle.metadata()["members_per_pass"])
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - not a dict
-        for name, parameter in memory.named_parameters():
-            parameter.data.copy_(tensors[f"parameter.{name}"])
-            state = {key: tensors[f"optimizer.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-            # AdamW keeps its step counter on the CPU wherever the parameters are.
-            optimizer.state[parameter] = {
-                key: value if key == "step" else value.to(parameter.device) for key, value in state.items()
-            }
+        for number, (state, run) in enumerate(zip(states, runs, strict=True)):
+            pairs = zip(state.progress, run["progress"], strict=True)
+            state.progress[:] = [Progress(**found) for _, found in pairs]
+            state.failure = run["failure"]
+            for name, parameter in state.memory.named_parameters():
+                parameter.data.copy_(tensors[f"{number}.parameter.{name}"])
+                if f"{number}.optimizer.step.{name}" in tensors:
+                    state.optimizer.state[parameter] = _optimizer_state(tensors, number, name, parameter.device)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RequestError(f"{path}: damaged checkpoint ({error}); train --overwrite begins anew") from error
-    return progress
+    return members_per_pass
+
+
+def _optimizer_state(
+    tensors: dict[str, torch.Tensor], number: int, name: str, device: torch.device
+) -> dict[str, torch.Tensor]:
+    found = {key: tensors[f"{number}.optimizer.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+    # AdamW keeps its step counter on the CPU wherever the parameters are.
+    return {key: value if key == "step" else value.to(device) for key, value in found.items()}

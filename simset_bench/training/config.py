@@ -28,8 +28,7 @@ class TrainConfig:
 
     `layer` is a block number or a fraction of the depth; `num_docs` None takes the whole corpus, `num_clusters` None
     gives every document a memory of its own. `warmup` is a share of all steps in [0, 1); `grad_clip` 0 is off.
-    With an `allocation_file` its documents are streamed: shuffled `shuffle_buffer` segments at a time, their hidden
-    states cached on disk up to `cache_gigabytes` (10^9 bytes).
+    With an `allocation_file` its documents are streamed, shuffled `shuffle_buffer` segments at a time.
     """
 
     model: str = DEFAULT_MODEL
@@ -43,7 +42,6 @@ class TrainConfig:
     allocation: str = "simset2"
     allocation_file: str | None = None
     shuffle_buffer: int = 8192
-    cache_gigabytes: float = 16.0
     partition_by: str = "size"
     alpha: float = 1.0
     inductive_form: str = "log"
@@ -78,10 +76,11 @@ def read_config(path: Path) -> dict[str, Any]:
         raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(found, dict):
         raise RequestError(f"{path}: expected a mapping of options to values, found {_type_name(type(found))}")
-    return {name: _checked(path, str(name), value) for name, value in found.items()}
+    return {name: checked_option(path, str(name), value) for name, value in found.items()}
 
 
-def _checked(path: Path, name: str, value: Any) -> Any:
+def checked_option(path: Path, name: str, value: Any) -> Any:
+    """The value of an option that `path` gives, in its type. Raises RequestError for an unknown name or wrong type."""
     if name not in _TYPES:
         raise RequestError(f"{path}: unknown option {name!r}{did_you_mean(name, _TYPES)}")
     allowed = typing.get_args(_TYPES[name]) if isinstance(_TYPES[name], types.UnionType) else (_TYPES[name],)
@@ -149,7 +148,7 @@ def check(config: TrainConfig) -> None:
     for name in ("mem_seed", "seed"):
         if getattr(config, name) >= SEED_LIMIT:
             raise RequestError(f"{_flag(name)} {getattr(config, name)}: must be below {SEED_LIMIT}")
-    for name in ("alpha", "weight_decay", "grad_clip", "lr", "cache_gigabytes"):
+    for name in ("alpha", "weight_decay", "grad_clip", "lr"):
         value = getattr(config, name)
         if not math.isfinite(value) or value < 0:
             raise RequestError(f"{_flag(name)} {value}: must be a finite number, 0 or more")

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from simset_bench.models.split import UpperModel
 
-# Words of the vocabulary whose logits are held at a time: small enough to stay in a CPU's last cache.
+# Logits held at a time, rows by words of the vocabulary: on a CPU few enough to stay in its last cache.
 TILE = 8192
+CPU_ROWS = 512
+GPU_ROWS = 16384
 
 
 def next_token_nll(upper: UpperModel, hidden: Tensor, input_ids: Tensor, targets: Tensor) -> Tensor:
@@ -39,32 +41,47 @@ class FrozenHeadNLL(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, final: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
-        highest = torch.full((len(final), 1), -torch.inf, device=final.device)
-        total, at_target = torch.zeros_like(highest), torch.zeros_like(highest)
-        weighted = torch.zeros(final.shape, device=final.device) if ctx.needs_input_grad[0] else None
-        buffer = torch.empty(len(final), TILE, dtype=weight.dtype, device=final.device)
-        for start in range(0, len(weight), TILE):
-            tile = weight[start : start + TILE]
-            room = buffer if len(tile) == TILE else None
-            logits = torch.mm(final, tile.T, out=room).float()
-            if bias is not None:
-                logits = logits + bias[start : start + TILE]
-            # From the same logits as the normaliser: a sharper one would make an NLL below 0 where W is bfloat16.
-            place = (targets - start)[:, None]
-            is_here = (place >= 0) & (place < len(tile))
-            at_target = torch.where(is_here, logits.gather(1, place.clamp(0, len(tile) - 1)), at_target)
-            higher = torch.maximum(highest, logits.amax(1, keepdim=True))
-            shrink = (highest - higher).exp_()
-            exponentials = logits.sub_(higher).exp_()
-            total.mul_(shrink).add_(exponentials.sum(1, keepdim=True))
-            if weighted is not None:
-                weighted.mul_(shrink).add_(exponentials.to(weight.dtype) @ tile)
-            highest = higher
-        if weighted is not None:
-            ctx.save_for_backward((weighted.div_(total) - weight[targets].float()).to(final.dtype))
-        return (total.log() + highest - at_target).squeeze(1)
+        wants_gradient = ctx.needs_input_grad[0]
+        rows = CPU_ROWS if final.device.type == "cpu" else GPU_ROWS
+        parts = [
+            _tiled_nll(part, weight, bias, wanted, wants_gradient)
+            for part, wanted in zip(final.split(rows), targets.split(rows), strict=True)
+        ]
+        if wants_gradient:
+            ctx.save_for_backward(torch.cat([gradient for _, gradient in parts if gradient is not None]))
+        return torch.cat([nll for nll, _ in parts])
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return (gradient * upstream[:, None]).to(gradient.dtype), None, None, None
+
+
+def _tiled_nll(
+    final: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, wants_gradient: bool
+) -> tuple[Tensor, Tensor | None]:
+    """NLL (rows,) float32 of some rows, and the gradient of each row's NLL to the row, in its dtype."""
+    highest = torch.full((len(final), 1), -torch.inf, device=final.device)
+    total, at_target = torch.zeros_like(highest), torch.zeros_like(highest)
+    weighted = torch.zeros(final.shape, device=final.device) if wants_gradient else None
+    buffer = torch.empty(len(final), TILE, dtype=weight.dtype, device=final.device)
+    for start in range(0, len(weight), TILE):
+        tile = weight[start : start + TILE]
+        room = buffer if len(tile) == TILE else None
+        logits = torch.mm(final, tile.T, out=room).float()
+        if bias is not None:
+            logits = logits + bias[start : start + TILE]
+        # From the same logits as the normaliser: a sharper one would make an NLL below 0 where W is bfloat16.
+        place = (targets - start)[:, None]
+        is_here = (place >= 0) & (place < len(tile))
+        at_target = torch.where(is_here, logits.gather(1, place.clamp(0, len(tile) - 1)), at_target)
+        higher = torch.maximum(highest, logits.amax(1, keepdim=True))
+        shrink = (highest - higher).exp_()
+        exponentials = logits.sub_(higher).exp_()
+        total.mul_(shrink).add_(exponentials.sum(1, keepdim=True))
+        if weighted is not None:
+            weighted.mul_(shrink).add_(exponentials.to(weight.dtype) @ tile)
+        highest = higher
+    nll = (total.log() + highest - at_target).squeeze(1)
+    gradient = None if weighted is None else (weighted.div_(total) - weight[targets].float()).to(final.dtype)
+    return nll, gradient

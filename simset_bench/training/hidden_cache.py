@@ -33,6 +33,10 @@ class HiddenCache:
             padded[place, :length] = self.states[start : start + length]
         return padded.to(device)
 
+    def packed(self, rows: Sequence[int], device: torch.device) -> Tensor:
+        """Hidden states of the segments `rows`, end to end: (tokens, width)."""
+        return torch.cat([self.states[self.starts[row] : self.starts[row + 1]] for row in rows]).to(device)
+
 
 def fill_cache(
     base: Base, layer: int, segments: Sequence[Segment], disk: Path | None = None, most_bytes: int | None = None
@@ -42,17 +46,21 @@ def fill_cache(
     Kept in memory up to `most_bytes` (None for a quarter of the machine's), beyond that on the disk, in a file without
     a name that was made as `disk` and goes with the process. Raises OSError when the disk is full.
     """
-    lengths = torch.tensor([len(segment.token_ids) for segment in segments])
-    starts = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+    starts = segment_starts(segments)
     in_memory = _quarter_of_memory() if most_bytes is None else most_bytes
     states = _room(int(starts[-1]), base.width, base.dtype, disk, in_memory)
-    by_length = sorted(range(len(segments)), key=lambda row: -len(segments[row].token_ids))
-    for rows in track(_fill_batches(by_length, lengths.tolist()), "hidden states below the memory"):
+    for rows in track(fill_batches(segments), "hidden states below the memory"):
         batch = collate(segments, rows, base.tokenizer.pad_token_id)
         hidden = hidden_states(base, layer, batch.input_ids.to(base.device)).cpu()
         for place, row in enumerate(rows):
-            states[starts[row] : starts[row + 1]] = hidden[place, : lengths[row]]
+            states[starts[row] : starts[row + 1]] = hidden[place, : int(starts[row + 1] - starts[row])]
     return HiddenCache(states, starts)
+
+
+def segment_starts(segments: Sequence[Segment]) -> Tensor:
+    """Row at which each segment starts when all lie end to end, and the number of rows: (segments + 1,) int64."""
+    lengths = torch.tensor([len(segment.token_ids) for segment in segments])
+    return torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
 
 
 def _quarter_of_memory() -> int:
@@ -74,10 +82,11 @@ def _room(tokens: int, width: int, dtype: torch.dtype, disk: Path | None, in_mem
         disk.unlink(missing_ok=True)
 
 
-def _fill_batches(order: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
-    """Rows in `order`, longest first, grouped so that a padded batch holds at most FILL_TOKENS tokens."""
+def fill_batches(segments: Sequence[Segment]) -> list[list[int]]:
+    """Segments' numbers, longest first, grouped so that a padded batch holds at most FILL_TOKENS tokens."""
+    lengths = [len(segment.token_ids) for segment in segments]
     batches: list[list[int]] = []
-    for row in order:
+    for row in sorted(range(len(segments)), key=lambda row: -lengths[row]):
         if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= FILL_TOKENS:
             batches[-1].append(row)
         else:

@@ -1,6 +1,5 @@
 """The inductive loss: how far a document's activations lie from its own entries."""
 
-import torch
 from torch import Tensor
 
 LOG_FLOOR = 1e-4
@@ -13,9 +12,13 @@ def on_share(activations: Tensor, mask: Tensor) -> Tensor:
     activations: (batch, tokens, entries) float; mask: (batch, entries) bool, the entries of each row's document.
     Returns (batch, tokens) in [0, 1]; a token whose activations are all 0 has share 0.
     """
+    return token_on_share(activations, mask[:, None, :])
+
+
+def token_on_share(activations: Tensor, masks: Tensor) -> Tensor:
+    """`on_share` with a mask of each token's own: activations (..., entries), masks broadcast to it; returns (...)."""
     energy = activations.float().square()
-    own = torch.einsum("bte,be->bt", energy, mask.to(energy.dtype))
-    return own / energy.sum(-1).clamp_min(_TINY)
+    return (energy * masks).sum(-1) / energy.sum(-1).clamp_min(_TINY)
 
 
 def inductive_loss(shares: Tensor, real: Tensor, form: str = "log") -> Tensor:

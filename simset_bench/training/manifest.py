@@ -16,9 +16,17 @@ _PACKAGES = ("torch", "transformers", "safetensors", "datasketch", "numpy", "lm_
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of simset-bench and of every library that can change a result."""
+    """Versions of Python, of simset-bench and of every installed library that can change a result."""
     found = {"python": platform.python_version(), "simset-bench": simset_bench.__version__}
-    return found | {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return found | {name: version for name in _PACKAGES if (version := _version(name)) is not None}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        # Training runs without the libraries of evaluation.
+        return None
 
 
 def git_commit() -> str | None:
@@ -40,6 +48,7 @@ def machine(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
+        "float32_matmul": torch.get_float32_matmul_precision(),
         # Linux counts in KiB, macOS in bytes.
         "peak_bytes": peak if platform.system() == "Darwin" else peak * 1024,
     }

@@ -1,93 +1,202 @@
-"""Hidden states below the memory of a stream of segments, kept on disk up to a limit."""
+"""Hidden states below a memory on disk, shared by every run, sweep and evaluation that needs the same ones."""
 
-import errno
+import hashlib
+import json
 import os
-import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from simset_bench.console import note
+from simset_bench.console import note, track
+from simset_bench.errors import RequestError
+from simset_bench.files import whole_file
 from simset_bench.models.loading import Base
-from simset_bench.models.split import hidden_states
-from simset_bench.training.segments import Batch
+from simset_bench.models.sources import cache_folder
+from simset_bench.models.split import hidden_states_at
+from simset_bench.training.hidden_cache import HiddenCache, fill_batches, fill_cache, segment_starts
+from simset_bench.training.segments import Segment, collate
+
+LIMIT_VARIABLE = "SIMSET_BENCH_PREFIX_CACHE_GB"
+_DEFAULT_LIMIT_GB = 20.0
+_SUFFIX = ".safetensors"
+_SAFETENSORS_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
+_CHUNK = 1 << 24
 
 
-@dataclass
-class CacheAccount:
-    """What a cache did: segments found in it, computed, and left out for want of room; bytes it holds and may hold."""
-
-    found: int = 0
-    computed: int = 0
-    bytes_held: int = 0
-    bytes_limit: int = 0
-    without_room: int = 0
+def prefix_folder() -> Path:
+    """Folder of the files, one for each layer of a model and set of segments."""
+    return cache_folder() / "prefix"
 
 
-class PrefixCache:
-    """Hidden states of segments by their numbers, in a file without a name in `folder`, which goes with the process.
+def size_limit() -> int:
+    """Most bytes that the files take together: `$SIMSET_BENCH_PREFIX_CACHE_GB`, 20 unless set; 0 turns the cache off.
 
-    The first segments that come fill it; where it is full, or the disk is, the others are computed again in each epoch:
-    in a stream that is read from its beginning each time, replacing old ones by new ones would find none again.
+    Raises RequestError where the variable is no number of 0 or more.
     """
+    text = os.environ.get(LIMIT_VARIABLE, str(_DEFAULT_LIMIT_GB))
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = -1.0
+    if not 0 <= limit < 1e9:
+        raise RequestError(f"{LIMIT_VARIABLE}={text}: must be a number of gigabytes, 0 or more")
+    return int(limit * 1e9)
 
-    def __init__(self, folder: Path, limit_bytes: int, segments: int) -> None:
-        self.account = CacheAccount(bytes_limit=limit_bytes)
-        self.is_full = False
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as the cache is
-        # Eight bytes a segment: where its states begin in the file, -1 for none.
-        self._starts = torch.full((segments,), -1, dtype=torch.int64)
 
-    def hidden(self, base: Base, layer: int, batch: Batch, keep: bool) -> Tensor:
-        """Hidden states (batch, tokens, width) of a batch on the base's device, padded with zeros.
+def cached_states(base: Base, layers: Sequence[int], segments: Sequence[Segment], layer: int) -> HiddenCache:
+    """Hidden states at block `layer`, from the cache; what is missing of `layers` is filled in one forward pass.
 
-        Those that are not held are computed, and held if `keep` and there is room.
-        """
-        lengths = [int(real.nonzero()[-1]) + 1 for real in batch.real]
-        padded = torch.zeros(*batch.input_ids.shape, base.width, dtype=base.dtype)
-        absent = [place for place, row in enumerate(batch.rows) if self._starts[row] < 0]
-        for place, row in enumerate(batch.rows):
-            if self._starts[row] >= 0:
-                padded[place, : lengths[place]] = self._read(int(self._starts[row]), lengths[place], base)
-        if absent:
-            longest = max(lengths[place] for place in absent)
-            computed = hidden_states(base, layer, batch.input_ids[absent, :longest].to(base.device)).cpu()
-            for place, states in zip(absent, computed, strict=True):
-                padded[place, : lengths[place]] = states[: lengths[place]]
-                if keep:
-                    self._hold(batch.rows[place], states[: lengths[place]])
-        self.account.found += len(batch.rows) - len(absent)
-        self.account.computed += len(absent)
-        return padded.to(base.device)
+    A damaged or foreign file is told of and made anew. States that the limit leaves no room for are kept in memory.
+    """
+    wanted = sorted({*layers, layer})
+    size = sum(len(segment.token_ids) for segment in segments) * base.width * base.dtype.itemsize
+    limit = size_limit()
+    if base.dtype not in _SAFETENSORS_NAMES or size > limit:
+        prefix_folder().mkdir(parents=True, exist_ok=True)
+        return fill_cache(base, layer, segments, prefix_folder() / f".beyond-limit-{os.getpid()}")
+    missing = [each for each in wanted if _open(base, each, segments, verify=each == layer) is None]
+    # As many layers at a time as the limit has room for; the one asked for is among the first.
+    missing.sort(key=lambda each: each != layer)
+    if layer in missing:
+        _fill(base, missing[: max(1, limit // size)], segments, limit)
+    found = _open(base, layer, segments, verify=False)
+    # A file that another process has evicted in between.
+    return found or fill_cache(base, layer, segments)
 
-    def as_dict(self) -> dict[str, int]:
-        """The account as a run's manifest records it."""
-        return asdict(self.account)
 
-    def _read(self, start: int, length: int, base: Base) -> Tensor:
-        size = length * base.width * base.dtype.itemsize
-        data = bytearray(os.pread(self._file.fileno(), size, start))
-        return torch.frombuffer(data, dtype=base.dtype).view(length, base.width)
+def _identity(base: Base, layer: int, segments: Sequence[Segment]) -> dict[str, Any]:
+    """What the states depend on. The token ids stand for corpus, grouping, segment length and tokenisation."""
+    digest = hashlib.sha256()
+    for segment in segments:
+        digest.update(len(segment.token_ids).to_bytes(4, "little"))
+        digest.update(np.array(segment.token_ids, dtype="<i8").tobytes())
+    return {
+        "model": base.name,
+        "revision": base.revision,
+        "layer": layer,
+        "tokens": digest.hexdigest(),
+        "dtype": _SAFETENSORS_NAMES[base.dtype],
+        # Matrix products of other devices and libraries differ in their last bits.
+        "device": base.device.type,
+        "torch": torch.__version__,
+    }
 
-    def _hold(self, row: int, states: Tensor) -> None:
-        data = states.contiguous().view(torch.uint8).numpy().tobytes()
-        held = self.account.bytes_held
-        self.is_full = self.is_full or held + len(data) > self.account.bytes_limit
-        if self.is_full:
-            self.account.without_room += 1
-            return
+
+def _path(identity: dict[str, Any]) -> Path:
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+    return prefix_folder() / f"{key}{_SUFFIX}"
+
+
+def _open(base: Base, layer: int, segments: Sequence[Segment], *, verify: bool) -> HiddenCache | None:
+    """The memory-mapped file of a layer, or None where there is none that is whole and the right one."""
+    identity = _identity(base, layer, segments)
+    path = _path(identity)
+    starts = segment_starts(segments)
+    try:
+        header, offset = _read_header(path)
+        made = json.loads(header["__metadata__"]["prefix"])
+        states = header["states"]
+        if made["identity"] != identity or states["shape"] != [int(starts[-1]), base.width]:
+            raise ValueError("of another model or corpus")
+        mapped = np.memmap(path, dtype=np.uint8, mode="c", offset=offset, shape=(states["data_offsets"][1],))
+        if verify and _sha256(mapped) != made["sha256"]:
+            raise ValueError("its checksum is wrong")
+        # The time of the last use decides what goes first when room is needed.
+        os.utime(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        note(f"{path}: damaged or foreign ({error}), made anew")
+        path.unlink(missing_ok=True)
+        return None
+    return HiddenCache(torch.from_numpy(mapped).view(base.dtype).view(-1, base.width), starts)
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """A safetensors file's header, and where its data start. Raises ValueError where it is none."""
+    with path.open("rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        if not 0 < length < 1 << 20:
+            raise ValueError("not a safetensors file")
+        return dict(json.loads(handle.read(length))), 8 + length
+
+
+def _sha256(data: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for start in track(range(0, len(data), _CHUNK), "checking hidden states"):
+        digest.update(data[start : start + _CHUNK].data)
+    return digest.hexdigest()
+
+
+def _fill(base: Base, layers: Sequence[int], segments: Sequence[Segment], limit: int) -> None:
+    """Run every segment once up to the highest of `layers`, and write each layer's file, whole or not at all."""
+    starts = segment_starts(segments)
+    shape = (int(starts[-1]), base.width)
+    identities = [_identity(base, layer, segments) for layer in layers]
+    paths = [_path(identity) for identity in identities]
+    _evict(shape[0] * shape[1] * base.dtype.itemsize * len(layers), limit, keep=set(paths))
+    with ExitStack() as stack:
+        files = [stack.enter_context(whole_file(path)) for path in paths]
+        pairs = zip(files, identities, strict=True)
+        rooms = [_make_room(file, identity, shape, base.dtype) for file, identity in pairs]
+        for rows in track(fill_batches(segments), f"hidden states below the memory, {len(layers)} layers"):
+            batch = collate(segments, rows, base.tokenizer.pad_token_id)
+            found = hidden_states_at(base, layers, batch.input_ids.to(base.device))
+            for room, hidden in zip(rooms, found, strict=True):
+                on_cpu = hidden.cpu()
+                states = torch.from_numpy(room).view(base.dtype).view(shape)
+                for place, row in enumerate(rows):
+                    length = int(starts[row + 1] - starts[row])
+                    states[starts[row] : starts[row + 1]] = on_cpu[place, :length]
+        for file, identity, room in zip(files, identities, rooms, strict=True):
+            room.flush()
+            with file.open("r+b") as handle:
+                handle.write(_header(identity, _sha256(room), shape, base.dtype))
+
+
+def _header(identity: dict[str, Any], digest: str, shape: tuple[int, int], dtype: torch.dtype) -> bytes:
+    """A safetensors header, as long whatever the digest."""
+    size = shape[0] * shape[1] * dtype.itemsize
+    made = {"identity": identity, "sha256": digest}
+    header = {
+        "__metadata__": {"prefix": json.dumps(made, sort_keys=True)},
+        "states": {"dtype": _SAFETENSORS_NAMES[dtype], "shape": list(shape), "data_offsets": [0, size]},
+    }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _make_room(path: Path, identity: dict[str, Any], shape: tuple[int, int], dtype: torch.dtype) -> np.memmap:
+    """A file of the right size with a header that no reader accepts yet; its data, mapped for writing as bytes."""
+    header = _header(identity, "0" * 64, shape, dtype)
+    size = shape[0] * shape[1] * dtype.itemsize
+    with path.open("wb") as handle:
+        handle.write(header)
+        # Reserved at once, so that a full disk is an error here and not a crash in mid-filling.
+        os.posix_fallocate(handle.fileno(), len(header), size)
+    return np.memmap(path, dtype=np.uint8, mode="r+", offset=len(header), shape=(size,))
+
+
+def _evict(needed: int, limit: int, keep: set[Path]) -> None:
+    """Remove the least recently used files until `needed` more bytes fit under the limit.
+
+    A process that has one mapped keeps its data until it lets go.
+    """
+    files = []
+    for path in prefix_folder().glob(f"*{_SUFFIX}"):
         try:
-            written = os.pwrite(self._file.fileno(), data, held)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            written = 0
-        if written < len(data):
-            note(f"prefix cache: the disk is full, going on with the {held / 1e9:.1f} GB that are held")
-            self.is_full = True
-            self.account.without_room += 1
+            files.append((path.stat().st_mtime_ns, path.stat().st_size, path))
+        except FileNotFoundError:
+            continue
+    taken = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if taken + needed <= limit:
             return
-        self._starts[row] = held
-        self.account.bytes_held += len(data)
+        if path not in keep:
+            path.unlink(missing_ok=True)
+            taken -= size

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from simset_bench.console import track
@@ -66,6 +65,8 @@ def qa_finetuned(
     LoRA (arXiv 2106.09685) of rank 8 on every linear map of the blocks, AdamW, two passes in batches of 8; loss on
     the answer and the line feed that ends it. `memory_at_work` attaches the run's memory, frozen, for the training.
     """
+    from peft import LoraConfig, get_peft_model
+
     with torch.random.fork_rng(), warnings.catch_warnings():
         # peft says that GPT-2's weights lie the other way round, and calls what transformers is about to rename.
         warnings.simplefilter("ignore")

@@ -2,12 +2,9 @@
 
 import dataclasses
 import json
-import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,39 +21,30 @@ from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, load_memory, save_memory
 from simset_bench.models.sources import find_model
 from simset_bench.simset.allocation import Allocation, allocate
-from simset_bench.simset.lookup import open_lookup
-from simset_bench.simset.store import read_allocation, write_allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from simset_bench.training.config import TrainConfig, check, config_text, differences
-from simset_bench.training.hidden_cache import fill_cache
 from simset_bench.training.manifest import SCHEMA, git_commit, machine, versions
-from simset_bench.training.prefix_cache import PrefixCache
-from simset_bench.training.segments import check_lengths, segment_documents
-from simset_bench.training.stream import StreamedData, report, stream_documents, survey
+from simset_bench.training.prefix_cache import cached_states
+from simset_bench.training.segments import Segment, check_lengths, segment_documents
 from simset_bench.training.trainer import Data, TrainingData, make_optimizer, train_memory
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
-# A run that streamed its documents is asked about this many, the first ones.
-SAMPLED_DOCUMENTS = 1024
 _SECONDS_BETWEEN_METRICS = 1.0
 
 
 @dataclass(frozen=True)
 class Memorised:
-    """What a configuration memorises: how many documents, segments and tokens, and the hashes of what it is made of.
+    """What a configuration memorises: documents, the allocation of entries to them, and their segments."""
 
-    `write_allocation` writes the allocation of these documents to a path, `data` makes what is trained on, which may
-    use a folder for what does not fit into memory. `account` says afterwards what the data cost, for the manifest.
-    """
+    documents: list[Document]
+    allocation: Allocation
+    segments: list[Segment]
 
-    documents: int
-    segments: int
-    tokens: int
-    made_of: dict[str, str]
-    write_allocation: Callable[[Path], None]
-    data: Callable[[Path], Data]
-    account: Callable[[], dict[str, Any]] = dict
+    def counts(self) -> dict[str, Any]:
+        """How much it is, as a run's manifest records it."""
+        tokens = sum(len(segment.token_ids) - segment.specials for segment in self.segments)
+        return {"documents": len(self.documents), "segments": len(self.segments), "tokens": tokens}
 
 
 def load_documents(options: TrainConfig | Mapping[str, Any]) -> list[Document]:
@@ -91,7 +79,10 @@ def train_run(
     check(config)
     find_model(config.model)
     if config.allocation_file is not None:
-        return _train_streamed(config, root, base, resume, overwrite, checkpoint_seconds)
+        # It uses this module's functions.
+        from simset_bench.training.stream_run import train_streamed
+
+        return train_streamed(config, root, resume, overwrite, base, checkpoint_seconds)
     documents = load_documents(config)
     allocation = allocate(
         documents,
@@ -105,78 +96,21 @@ def train_run(
     base = base or load_base(config.model, config.dtype, config.device)
     config = resolved(config, base, len(documents))
     folder = folders.run_folder(root, base.name, config)
+    segments = cut_documents(documents, base, config)
+    memorised = Memorised(documents, allocation, segments)
+    with folders.held(folder):
+        if begin(folder, config, made_of_hashes(base, documents), resume=resume, overwrite=overwrite):
+            _train_in(folder, config, base, memorised, checkpoint_seconds)
+        else:
+            note(f"already trained: {folder} (--overwrite trains it anew)")
+    return folder
+
+
+def cut_documents(documents: Sequence[Document], base: Base, config: TrainConfig) -> list[Segment]:
+    """The documents' segments. Raises RequestError where the base has too few positions for one."""
     segments = segment_documents(documents, base.tokenizer, config.max_tokens)
     check_lengths(segments, getattr(base.model.config.get_text_config(), "max_position_embeddings", None), base.name)
-    loaded = base
-    memorised = Memorised(
-        len(documents),
-        len(segments),
-        sum(len(segment.token_ids) - segment.specials for segment in segments),
-        {"model": base.revision, "corpus": hash_documents(documents)},
-        lambda path: write_allocation(allocation, path, corpus_options(config) | {"sha256": hash_documents(documents)}),
-        lambda folder: TrainingData(
-            segments, fill_cache(loaded, int(config.layer), segments, folder / folders.HIDDEN), allocation.mask
-        ),
-    )
-    with folders.held(folder):
-        if _begin(folder, config, memorised.made_of, resume=resume, overwrite=overwrite):
-            _train_in(folder, config, base, memorised, checkpoint_seconds)
-        else:
-            note(f"already trained: {folder} (--overwrite trains it anew)")
-    return folder
-
-
-def _train_streamed(
-    config: TrainConfig, root: Path, base: Base | None, resume: bool, overwrite: bool, checkpoint_seconds: float
-) -> Path:
-    """As `train_run`, the documents streamed and their entries looked up in the allocation file."""
-    lookup = open_lookup(Path(config.allocation_file or ""))
-    base = loaded = base or load_base(config.model, config.dtype, config.device)
-    asked = config.num_docs
-    num_docs = lookup.manifest.documents if asked is None else asked
-    clusters = min(num_docs, lookup.manifest.clusters)
-    config = resolved(dataclasses.replace(config, num_clusters=clusters), base, num_docs)
-    folder = folders.run_folder(root, base.name, config)
-    with folders.held(folder), tempfile.TemporaryDirectory(prefix=".survey.", dir=folder) as scratch:
-        surveyed = Path(scratch) / folders.ALLOCATION
-        found = survey(dataclasses.replace(config, num_docs=asked), base, lookup, surveyed)
-        caches = list[PrefixCache]()
-
-        def data(work: Path) -> Data:
-            caches.append(PrefixCache(work, round(config.cache_gigabytes * 1e9), int(found.segments.sum())))
-            read = partial(stream_documents, config, lookup)
-            return StreamedData(found, read, loaded.tokenizer, caches[0], lookup.mask)
-
-        memorised = Memorised(
-            len(found.numbers),
-            int(found.segments.sum()),
-            found.tokens,
-            {
-                "model": base.revision,
-                "corpus": found.sha256,
-                "corpus_sample": hash_documents(_sample(config)),
-                "allocation_file": lookup.manifest.content,
-            },
-            partial(_move, surveyed),
-            data,
-            lambda: {"prefix_cache": caches[0].as_dict()},
-        )
-        if _begin(folder, config, memorised.made_of, resume=resume, overwrite=overwrite):
-            _train_in(folder, config, base, memorised, checkpoint_seconds)
-            report(caches[0])
-        else:
-            note(f"already trained: {folder} (--overwrite trains it anew)")
-    return folder
-
-
-def _move(source: Path, target: Path) -> None:
-    source.replace(target)
-
-
-def _sample(config: TrainConfig) -> list[Document]:
-    """The first documents of a streamed run, which evaluation asks about."""
-    lookup = open_lookup(Path(config.allocation_file or ""))
-    return [document for _, document in islice(stream_documents(config, lookup), SAMPLED_DOCUMENTS)]
+    return segments
 
 
 def corpus_options(config: TrainConfig) -> dict[str, Any]:
@@ -197,7 +131,12 @@ def resolved(config: TrainConfig, base: Base, num_docs: int) -> TrainConfig:
     )
 
 
-def _begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume: bool, overwrite: bool) -> bool:
+def made_of_hashes(base: Base, documents: Sequence[Document]) -> dict[str, str]:
+    """Hashes of what a configuration only names, and which may be another under the same name on another day."""
+    return {"model": base.revision, "corpus": hash_documents(documents)}
+
+
+def begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume: bool, overwrite: bool) -> bool:
     """Make `folder` ready for a run of `config`; False where that run is already finished there."""
     folders.check_is_run_or_free(folder)
     folders.clear_leftovers(folder)
@@ -213,7 +152,7 @@ def _begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume
         if (folder / folders.MANIFEST).is_file():
             folders.open_finished(folder)
             folders.check_hashes(folder)
-            _check_same(folder, folders.read_manifest(folder)["hashes"], made_of)
+            check_same(folder, folders.read_manifest(folder)["hashes"], made_of)
             (folder / folders.CHECKPOINT).unlink(missing_ok=True)
             return False
         if not resume and (folder / folders.CHECKPOINT).is_file():
@@ -222,7 +161,7 @@ def _begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume
     return True
 
 
-def _check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) -> None:
+def check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) -> None:
     changed = [name for name, value in now.items() if there.get(name) != value]
     if changed:
         raise RequestError(
@@ -232,21 +171,39 @@ def _check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) 
 
 
 def _train_in(folder: Path, config: TrainConfig, base: Base, memorised: Memorised, checkpoint_seconds: float) -> None:
-    memorised.write_allocation(folder / folders.ALLOCATION)
-    shape = MemoryShape(config.entries, base.width, config.activation, config.layer_norm, config.gate)
-    memory = Memory(shape, torch.Generator().manual_seed(config.mem_seed)).to(base.device)
+    allocation_hash = store_allocation(folder, config, memorised.allocation, memorised.documents)
+    made_of = made_of_hashes(base, memorised.documents) | {"allocation": allocation_hash}
+
+    def data() -> TrainingData:
+        layer = int(config.layer)
+        cache = cached_states(base, [layer], memorised.segments, layer)
+        return TrainingData(memorised.segments, cache, memorised.allocation.mask)
+
+    memorise(folder, config, base, made_of, data, memorised.counts, checkpoint_seconds)
+
+
+def memorise(
+    folder: Path,
+    config: TrainConfig,
+    base: Base,
+    made_of: dict[str, str],
+    make_data: Callable[[], Data],
+    counts: Callable[[], dict[str, Any]],
+    checkpoint_seconds: float,
+) -> None:
+    """Train a memory in a run folder that has its allocation, from its checkpoint on where there is one.
+
+    `counts` says at the end how much was memorised, and what else the manifest is to record.
+    """
+    memory = new_memory(config, base)
     optimizer = make_optimizer(memory, config)
-    made_of = memorised.made_of | {"allocation": sha256_of_file(folder / folders.ALLOCATION)}
     checkpoint = folder / folders.CHECKPOINT
     progress = Progress(made_of=made_of)
     if checkpoint.is_file():
         progress = load_checkpoint(checkpoint, memory, optimizer)
-        _check_same(folder, progress.made_of, made_of)
+        check_same(folder, progress.made_of, made_of)
         note(f"resuming at step {progress.step}")
     started = written = shown = time.monotonic()
-
-    def write_metrics(now: Progress) -> None:
-        write_text(folder / folders.METRICS, "".join(json.dumps(epoch) + "\n" for epoch in now.epochs))
 
     def save(now: Progress) -> None:
         nonlocal written
@@ -258,20 +215,47 @@ def _train_in(folder: Path, config: TrainConfig, base: Base, memorised: Memorise
         nonlocal shown
         # An epoch of few documents takes less time than a file that is written whole.
         if time.monotonic() - shown >= _SECONDS_BETWEEN_METRICS:
-            write_metrics(now)
+            write_metrics(folder, now)
             shown = time.monotonic()
 
-    data = memorised.data(folder)
+    data = make_data()
     progress.seconds += time.monotonic() - started
     train_memory(base, memory, data, config, optimizer, progress, save, after_epoch)
-    write_metrics(progress)
+    write_metrics(folder, progress)
     save_memory(memory, folder / folders.MEMORY)
-    _write_manifest(folder, config, base, memorised, progress)
+    write_manifest(folder, config, base, counts(), progress)
     checkpoint.unlink(missing_ok=True)
 
 
-def _write_manifest(folder: Path, config: TrainConfig, base: Base, memorised: Memorised, progress: Progress) -> None:
-    """Written last: a folder with a manifest holds a finished run."""
+def store_allocation(folder: Path, config: TrainConfig, allocation: Allocation, documents: Sequence[Document]) -> str:
+    """Write a run's allocation, with what it was made for, and return the file's SHA-256."""
+    from simset_bench.simset.store import write_allocation
+
+    corpus = corpus_options(config) | {"sha256": hash_documents(documents)}
+    write_allocation(allocation, folder / folders.ALLOCATION, corpus)
+    return sha256_of_file(folder / folders.ALLOCATION)
+
+
+def new_memory(config: TrainConfig, base: Base) -> Memory:
+    """A memory at its start, on the base's device."""
+    shape = MemoryShape(config.entries, base.width, config.activation, config.layer_norm, config.gate)
+    return Memory(shape, torch.Generator().manual_seed(config.mem_seed)).to(base.device)
+
+
+def write_metrics(folder: Path, progress: Progress) -> None:
+    """Write one line for each finished epoch."""
+    write_text(folder / folders.METRICS, "".join(json.dumps(epoch) + "\n" for epoch in progress.epochs))
+
+
+def write_manifest(
+    folder: Path,
+    config: TrainConfig,
+    base: Base,
+    counts: Mapping[str, Any],
+    progress: Progress,
+    fleet: Mapping[str, Any] | None = None,
+) -> None:
+    """Written last: a folder with a manifest holds a finished run. `fleet` says what it was trained together with."""
     write_json(
         folder / folders.MANIFEST,
         {
@@ -279,9 +263,7 @@ def _write_manifest(folder: Path, config: TrainConfig, base: Base, memorised: Me
             "kind": "train",
             "model": base.name,
             "num_blocks": len(base.blocks),
-            "documents": memorised.documents,
-            "segments": memorised.segments,
-            "tokens": memorised.tokens,
+            **counts,
             "steps": progress.step,
             "versions": versions(),
             "git_commit": git_commit(),
@@ -292,7 +274,7 @@ def _write_manifest(folder: Path, config: TrainConfig, base: Base, memorised: Me
                 "config": sha256_of_file(folder / folders.CONFIG),
             },
             "final": progress.epochs[-1],
-            **memorised.account(),
+            "fleet": dict(fleet) if fleet else {"runs": 1, "runs_a_pass": 1},
             "wall_seconds": round(progress.seconds, 3),
             **machine(base.device),
         },
@@ -308,8 +290,8 @@ def summary(folder: Path) -> dict[str, Any]:
 class LoadedRun:
     """A finished run with everything that evaluation asks of it, and the revision of the base it was trained on.
 
-    `documents` are all, or the first SAMPLED_DOCUMENTS of a run that streamed its own; `allocation` has the entries
-    of all, and ids of these documents.
+    `documents` are all, or the first of a run that streamed its own; `allocation` has the entries of all, and the ids
+    of these.
     """
 
     folder: Path
@@ -325,17 +307,24 @@ def load_run(folder: Path) -> LoadedRun:
 
     Raises RequestError for a missing or damaged file, and where the corpus is no longer what was memorised.
     """
+    from simset_bench.simset.lookup import open_lookup
+    from simset_bench.simset.store import read_allocation
+
     run = folders.open_finished(folder)
     folders.check_hashes(folder)
     hashes = folders.read_manifest(folder)["hashes"]
     streamed = run.config.allocation_file is not None
-    documents = _sample(run.config) if streamed else load_documents(run.config)
+    if streamed:
+        from simset_bench.training.stream_run import sample_documents
+
+        documents = sample_documents(run.config)
+    else:
+        documents = load_documents(run.config)
     if hash_documents(documents) != hashes["corpus_sample" if streamed else "corpus"]:
         raise RequestError(f"{folder}: corpus {run.config.corpus} is no longer what this run memorised")
     if streamed:
-        ids = tuple(document.id for document in documents)
         opened = open_lookup(folder / folders.ALLOCATION).allocation()
-        allocation = dataclasses.replace(opened, document_ids=ids)
+        allocation = dataclasses.replace(opened, document_ids=tuple(document.id for document in documents))
     else:
         allocation = read_allocation(folder / folders.ALLOCATION)
     memory = load_memory(folder / folders.MEMORY)

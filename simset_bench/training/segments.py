@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.segments import segments as cut_text
 from simset_bench.errors import RequestError
+from simset_bench.models.packing import Packing, pack
 
 NO_TARGET = -100
 
@@ -98,6 +99,49 @@ def collate(segments: Sequence[Segment] | Mapping[int, Segment], rows: Sequence[
         targets[row, segment.specials : length - 1] = tokens[segment.specials + 1 :]
     documents = torch.tensor([segment.document for segment in chosen])
     return Batch(tuple(rows), documents, input_ids, real, targets)
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Segments laid end to end, tokens in all; on one device.
+
+    `documents` (segments,) are their documents' numbers; `segment_of` (tokens,) int64 is each token's place among the
+    segments; `real` (tokens,) bool as in `Batch`; `predicting` (predicted,) int64 are the tokens that precede a
+    target, `wanted` (predicted,) int64 the targets.
+    """
+
+    rows: tuple[int, ...]
+    documents: tuple[int, ...]
+    packing: Packing
+    segment_of: Tensor
+    real: Tensor
+    predicting: Tensor
+    wanted: Tensor
+    input_ids: Tensor
+
+
+def pack_batch(
+    segments: Sequence[Segment] | Mapping[int, Segment], rows: Sequence[int], device: torch.device
+) -> PackedBatch:
+    """The segments numbered `rows` as one packed row."""
+    chosen = [segments[row] for row in rows]
+    lengths = torch.tensor([len(segment.token_ids) for segment in chosen])
+    tokens = torch.tensor([token for segment in chosen for token in segment.token_ids])
+    segment_of = torch.repeat_interleave(torch.arange(len(chosen)), lengths)
+    starts = lengths.cumsum(0) - lengths
+    places = torch.arange(len(tokens)) - starts[segment_of]
+    real = places >= torch.tensor([segment.specials for segment in chosen])[segment_of]
+    predicting = (real & (places < lengths[segment_of] - 1)).nonzero().squeeze(1)
+    return PackedBatch(
+        tuple(rows),
+        tuple(segment.document for segment in chosen),
+        pack(lengths.tolist(), device),
+        segment_of.to(device),
+        real.to(device),
+        predicting.to(device),
+        tokens[predicting + 1].to(device),
+        tokens.to(device),
+    )
 
 
 def epoch_batches(num_segments: int, batch_size: int, seed: int, epoch: int) -> list[list[int]]:

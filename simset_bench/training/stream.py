@@ -22,8 +22,8 @@ from simset_bench.models.loading import Base
 from simset_bench.simset.lookup import Lookup
 from simset_bench.simset.store import AllocationWriter, Manifest, Rows
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.prefix_cache import PrefixCache
-from simset_bench.training.segments import Batch, Segment, check_lengths, collate, segments_of
+from simset_bench.training.segments import PackedBatch, Segment, check_lengths, pack_batch, segments_of
+from simset_bench.training.stream_cache import StreamCache
 
 _TOGETHER = 1024
 
@@ -173,7 +173,7 @@ class StreamedData:
     survey: Survey
     documents: Callable[[], Iterator[tuple[int, Document]]]
     tokenizer: PreTrainedTokenizerBase
-    cache: PrefixCache
+    cache: StreamCache
     mask_rows: Callable[[Sequence[int]], np.ndarray]
 
     @property
@@ -181,12 +181,13 @@ class StreamedData:
         """Number of segments."""
         return int(self.survey.segments.sum())
 
-    def batches(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[Batch, Tensor]]:
+    def of_epoch(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[PackedBatch, Tensor]]:
         """Batches of an epoch from number `first` on, those before it neither tokenised nor trained on."""
         if (epoch or first) and config.epochs > 1 and not self.cache.account.computed:
             self._refill(base, config, epoch, first)
-        for batch in self._collated(base, config, epoch, first):
-            yield batch, self.cache.hidden(base, int(config.layer), batch, keep=epoch + 1 < config.epochs)
+        for rows, segments in self._batches(config, epoch, first):
+            hidden = self.cache.packed(base, int(config.layer), rows, segments, keep=epoch + 1 < config.epochs)
+            yield pack_batch(dict(zip(rows, segments, strict=True)), rows, base.device), hidden
 
     def _refill(self, base: Base, config: TrainConfig, epoch: int, first: int) -> None:
         """Compute what the cache of the interrupted run held, in its batches.
@@ -194,13 +195,13 @@ class StreamedData:
         A hidden state's last bits depend on the batch that it is computed in, and a resumed run must end with the
         bytes of one that was never interrupted.
         """
-        batches = self._collated(base, config, 0, 0)
-        for batch in track(batches if epoch else islice(batches, first), "filling the prefix cache again"):
+        batches = self._batches(config, 0, 0)
+        for rows, segments in track(batches if epoch else islice(batches, first), "filling the prefix cache again"):
             if self.cache.is_full:
                 return
-            self.cache.hidden(base, int(config.layer), batch, keep=True)
+            self.cache.packed(base, int(config.layer), rows, segments, keep=True)
 
-    def _collated(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[Batch]:
+    def _batches(self, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[list[int], list[Segment]]]:
         order = shuffled(self.count, config.shuffle_buffer, config.seed, epoch)
         done = np.zeros(self.count, dtype=bool)
         done[list(islice(order, first * config.batch_size))] = True
@@ -210,10 +211,7 @@ class StreamedData:
             while not held.keys() >= set(rows):
                 row, segment = next(stream)
                 held[row] = segment
-            batch = collate(held, rows, base.tokenizer.pad_token_id)
-            for row in rows:
-                del held[row]
-            yield batch
+            yield rows, [held.pop(row) for row in rows]
 
     def _segments(self, max_tokens: int, done: np.ndarray) -> Iterator[tuple[int, Segment]]:
         """Segments in the corpus's order with their numbers, without those that are done."""
@@ -231,7 +229,7 @@ class StreamedData:
         raise RequestError("the corpus became shorter while it was trained on")
 
 
-def report(cache: PrefixCache) -> None:
+def report(cache: StreamCache) -> None:
     """Say what the prefix cache did."""
     made = cache.account
     note(

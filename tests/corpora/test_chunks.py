@@ -21,7 +21,10 @@ _LINES = st.lists(
     st.one_of(
         st.fixed_dictionaries(
             {"text": st.text(st.characters(exclude_categories=["Cs"]), max_size=12)},
-            optional={"title": st.text("ab", max_size=3), "id": st.one_of(st.text("xy", max_size=4), st.integers(0, 9))},
+            optional={
+                "title": st.text("ab", max_size=3),
+                "id": st.one_of(st.text("xy", max_size=4), st.integers(0, 9)),
+            },
         ).map(json.dumps),
         st.sampled_from(["", "{", "[]", '{"text": 3}', '{"txt": "x"}', '{"text": "\\ud83d"}', "é"]),
     ),

@@ -56,6 +56,14 @@ def test_a_data_set_without_texts_or_without_the_split_is_refused(write: Write, 
         load_corpus(f"hub:{tmp_path / 'rows'}::validation")
 
 
+def test_a_data_set_that_breaks_off_is_refused(write: Write, tmp_path: Path) -> None:
+    write("rows/train.jsonl", '{"text": "fine"}\n{"text": "broken')
+    with pytest.raises(RequestError, match=r"rows cannot be read to its end \("):
+        load_corpus(f"hub:{tmp_path / 'rows'}")
+    with pytest.raises(RequestError, match=r"rows cannot be loaded \("):
+        read_facts(f"hub:{tmp_path / 'rows'}")
+
+
 def test_counterfact_records_of_a_data_set_are_those_of_a_file(shared_data: Path, write: Write, tmp_path: Path) -> None:
     records = json.loads((shared_data / "counterfact" / "rome_format.json").read_text())[:40]
     write("rows/train.jsonl", "\n".join(json.dumps(record) for record in records[:30]))

@@ -33,7 +33,8 @@ __NOTOC__
 == References ==
 {{reflist}}
 </text></revision></page>
-  <page><title>Anarcho</title><ns>0</ns><id>13</id><redirect title="Anarchism" /><revision><text>#R</text></revision></page>
+  <page><title>Anarcho</title><ns>0</ns><id>13</id><redirect title="Anarchism" />
+    <revision><text>#R</text></revision></page>
   <page><title>Talk:Anarchism</title><ns>1</ns><id>14</id><revision><text>talk</text></revision></page>
   <page><title>Second</title><ns>0</ns><id>16</id><revision><text>Short.</text></revision></page>
 </mediawiki>

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simset_bench.corpora.reading import read_json, read_json_lines, read_text
@@ -53,6 +53,7 @@ def test_json_that_python_cannot_hold_is_a_wrong_request(write: Write, value: st
         read_json_lines(write("a.jsonl", f'{{"a": {value}'))
 
 
+@settings(max_examples=40)
 @given(st.lists(st.dictionaries(st.text(), st.text() | st.integers(), min_size=1), min_size=1))
 def test_json_lines_come_back_as_written_with_their_line_numbers(
     tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, str | int]]

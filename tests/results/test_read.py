@@ -107,6 +107,15 @@ def test_what_is_damaged_is_named_and_the_rest_is_read(
         assert str(harmed) not in table.runs.index
 
 
+def test_what_a_killed_command_did_not_finish_is_not_read(write_run: Write, tmp_path: Path) -> None:
+    run = write_run(MEASURES)
+    whole = (run / "eval" / "docmem.free.json").read_text()
+    (run / "eval" / ".docmem.free.json.x1.json").write_text(whole)
+    (run / "eval" / ".docmem.free.json.x2.json").write_text(whole[:50])
+    table = read_runs([tmp_path])
+    assert len(table.values) == 2 and not table.left_out
+
+
 def test_an_empty_folder_gives_an_empty_table(tmp_path: Path) -> None:
     table = read_runs([tmp_path, tmp_path / "nowhere"])
     assert table.runs.empty and table.values.empty and not table.left_out

@@ -36,7 +36,7 @@ def brute_force(signed: np.ndarray, num_clusters: int) -> tuple[list[int], float
     return [order.index(label) for label in labels], similarity
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(SIGNATURES)
 def test_clusters_equal_brute_force_single_linkage_for_every_number_of_clusters(signed: np.ndarray) -> None:
     for num_clusters in range(1, len(signed) + 1):
@@ -47,7 +47,7 @@ def test_clusters_equal_brute_force_single_linkage_for_every_number_of_clusters(
         assert found.merge_similarity == similarity
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(SIGNATURES.filter(lambda signed: len(signed) > 1), st.data())
 def test_clusters_lie_between_scipys_cuts_at_and_below_the_merge_similarity(
     signed: np.ndarray, data: st.DataObject

@@ -19,6 +19,7 @@ from simset_bench.simset.lookup import open_lookup
 from simset_bench.simset.out_of_core import AllocationRequest
 from simset_bench.simset.store import read_allocation
 from simset_bench.training.config import TrainConfig, make_config
+from simset_bench.training.prefix_cache import LIMIT_VARIABLE
 from simset_bench.training.run import load_run, summary, train_run
 from simset_bench.training.stream import shuffled, stream_documents
 
@@ -69,11 +70,12 @@ def test_a_streamed_run_memorises_all_documents(allocation_file: Path, tiny_llam
     assert all((one == other).all() for one, other in zip(run.allocation.entries, whole.entries, strict=True))
 
 
-@pytest.mark.parametrize("gigabytes", [1.0, 2e-4])
+@pytest.mark.parametrize("gigabytes", ["1", "0.0002"])
 def test_a_streamed_run_resumed_ends_with_the_bytes_of_one_never_interrupted(
-    gigabytes: float, allocation_file: Path, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gigabytes: str, allocation_file: Path, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_for(allocation_file, tiny_llama, cache_gigabytes=gigabytes)
+    monkeypatch.setenv(LIMIT_VARIABLE, gigabytes)
+    config = config_for(allocation_file, tiny_llama)
     straight = train_run(config, tmp_path / "straight")
     batches, trainer = [], "simset_bench.training.trainer._step"
     from simset_bench.training import trainer as module
@@ -95,10 +97,13 @@ def test_a_streamed_run_resumed_ends_with_the_bytes_of_one_never_interrupted(
         assert (straight / name).read_bytes() == (resumed / name).read_bytes()
 
 
-def test_a_cache_without_room_changes_cost_not_results(allocation_file: Path, tiny_llama: Path, tmp_path: Path) -> None:
+def test_a_cache_without_room_changes_cost_not_results(
+    allocation_file: Path, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders = {}
-    for name, gigabytes in (("roomy", 1.0), ("tight", 20e-6), ("none", 0.0)):
-        folders[name] = train_run(config_for(allocation_file, tiny_llama, cache_gigabytes=gigabytes), tmp_path / name)
+    for name, gigabytes in (("roomy", "1"), ("tight", "0.00002"), ("none", "0")):
+        monkeypatch.setenv(LIMIT_VARIABLE, gigabytes)
+        folders[name] = train_run(config_for(allocation_file, tiny_llama), tmp_path / name)
     accounts = {name: summary(folder)["prefix_cache"] for name, folder in folders.items()}
     segments = summary(folders["roomy"])["segments"]
     assert accounts["roomy"]["found"] == 2 * segments

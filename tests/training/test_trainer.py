@@ -19,10 +19,11 @@ from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.fleet_pass import fleet_pass
 from simset_bench.training.hidden_cache import fill_cache
 from simset_bench.training.inductive import inductive_loss
-from simset_bench.training.segments import Segment, collate, segment_documents
-from simset_bench.training.trainer import TrainingData, batch_losses, learning_rate, make_optimizer, train_memory
+from simset_bench.training.segments import PackedBatch, Segment, pack_batch, segment_documents
+from simset_bench.training.trainer import TrainingData, learning_rate, make_optimizer, train_memory
 
 KINDS = ["llama", "gpt_neox", "gpt2", "qwen2", "opt", "gemma2", "bloom", "openai-gpt"]
 CONFIG = TrainConfig(layer=2, entries=96, entries_per_doc=8, max_tokens=24, epochs=2, batch_size=5, lr=5e-3)
@@ -68,6 +69,17 @@ def trained(problem: Problem, config: TrainConfig, memory: Memory) -> Progress:
     return progress
 
 
+def losses_of(
+    problem: Problem, memory: Memory, rows: list[int], location: str = "soft"
+) -> tuple[PackedBatch, torch.Tensor, torch.Tensor]:
+    """The segments as a batch, with its targets' NLLs and its tokens' on-shares as training computes them."""
+    batch = pack_batch(problem.segments, rows, CPU)
+    masks = problem.allocation.mask(batch.documents)[None]
+    hidden = problem.data.cache.packed(rows, CPU)
+    found = fleet_pass(UpperModel(problem.base, 2), [memory], masks, [location == "hard"], batch, hidden)
+    return batch, found.nll[0], found.shares[0]
+
+
 def full_forward_loss(problem: Problem, memory: Memory, rows: list[int], alpha: float, location: str) -> torch.Tensor:
     """The loss of a batch by a full forward for each segment alone, the cross-entropy and shares in float64."""
     losses, shares = [], []
@@ -98,15 +110,10 @@ def test_loss_and_gradients_equal_a_full_forward_of_each_document_alone(
     expected = full_forward_loss(here, memory, rows, 0.7, location)
     gradients = torch.autograd.grad(expected, list(memory.parameters()))
 
-    batch = collate(here.segments, rows, here.base.tokenizer.pad_token_id)
-    assert not batch.real.all()
-    mask = torch.from_numpy(here.allocation.mask(batch.documents.tolist()))
-    hidden = here.data.cache.batch(rows, CPU)
-    upper = UpperModel(here.base, 2)
-    with attached(here.base.model, here.base.blocks[2], memory) as active:
-        nll, shares = batch_losses(upper, active, batch, hidden, mask, location)
-        loss = nll.mean() + 0.7 * inductive_loss(shares, batch.real)
-        found = torch.autograd.grad(loss, list(memory.parameters()))
+    batch, nll, shares = losses_of(here, memory, rows, location)
+    assert len({len(here.segments[row].token_ids) for row in rows}) > 1
+    loss = nll.mean() + 0.7 * inductive_loss(shares[None], batch.real[None])
+    found = torch.autograd.grad(loss, list(memory.parameters()))
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     for name, ours, theirs in zip(dict(memory.named_parameters()), found, gradients, strict=True):
         assert float((ours - theirs).norm() / theirs.norm()) < 1e-4, name
@@ -115,15 +122,12 @@ def test_loss_and_gradients_equal_a_full_forward_of_each_document_alone(
 def test_a_documents_loss_is_the_same_in_any_company(problem: Callable[[str], Problem]) -> None:
     here = problem("gpt_neox")
     memory = new_memory(strength=0.05)
-    upper = UpperModel(here.base, 2)
 
     def nll_of_first(rows: list[int]) -> torch.Tensor:
-        batch = collate(here.segments, rows, here.base.tokenizer.pad_token_id)
-        mask = torch.from_numpy(here.allocation.mask(batch.documents.tolist()))
-        with attached(here.base.model, here.base.blocks[2], memory) as active, torch.no_grad():
-            nll, shares = batch_losses(upper, active, batch, here.data.cache.batch(rows, CPU), mask)
+        with torch.no_grad():
+            _, nll, shares = losses_of(here, memory, rows)
         length = len(here.segments[rows[0]].token_ids)
-        return torch.cat([nll[: length - 1], shares[0, :length]])
+        return torch.cat([nll[: length - 1], shares[:length]])
 
     shortest = min(range(len(here.segments)), key=lambda row: len(here.segments[row].token_ids))
     alone = nll_of_first([shortest])
@@ -167,14 +171,11 @@ def test_metrics_of_an_epoch_are_means_over_its_tokens(problem: Callable[[str], 
     memory = new_memory()
     (epoch,) = trained(here, config, memory).epochs
     every = list(range(len(here.segments)))
-    batch = collate(here.segments, every, here.base.tokenizer.pad_token_id)
-    mask = torch.from_numpy(here.allocation.mask(batch.documents.tolist()))
-    upper = UpperModel(here.base, 2)
-    with attached(here.base.model, here.base.blocks[2], memory) as active, torch.no_grad():
-        nll, shares = batch_losses(upper, active, batch, here.data.cache.batch(every, CPU), mask)
+    with torch.no_grad():
+        batch, nll, shares = losses_of(here, memory, every)
     assert epoch["cross_entropy"] == pytest.approx(float(nll.mean()), rel=1e-5)
     assert epoch["on_share"] == pytest.approx(float(shares[batch.real].mean()), rel=1e-5)
-    assert epoch["inductive_loss"] == pytest.approx(float(inductive_loss(shares, batch.real)), rel=1e-5)
+    assert epoch["inductive_loss"] == pytest.approx(float(inductive_loss(shares[None], batch.real[None])), rel=1e-5)
     assert 0 <= epoch["on_share"] <= 1
 
 

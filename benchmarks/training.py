@@ -1,0 +1,360 @@
+"""How fast memories are trained, against the plain loop, and where the gain comes from.
+
+    python benchmarks/training.py                  # CPU: SmolLM2-135M, block 22, batch 4 x 128
+    python benchmarks/training.py --device cuda    # GPU: Pythia-1B and Llama-2-7B shapes, random weights
+
+prints a Markdown table a model. Every way of training gets the same batches, one after the other on each, so that
+whatever else the machine does falls on all alike; with `--threads 1` processor time is little moved by other processes.
+The first way leaves the base trainable, as the published research code does; the second is the plain loop: base frozen,
+whole forward with a hook, logits of every token in every step.
+"""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor
+from transformers import AutoConfig, PretrainedConfig
+
+from simset_bench.models.allocator import keep_freed_memory
+from simset_bench.models.loading import Base, load_base
+from simset_bench.models.memory import Memory, MemoryShape, attached
+from simset_bench.models.random_base import random_base
+from simset_bench.models.sizes import ModelSizes
+from simset_bench.models.split import UpperModel
+from simset_bench.training.checkpoint import Progress
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.head import next_token_nll
+from simset_bench.training.hidden_cache import HiddenCache, fill_cache
+from simset_bench.training.inductive import inductive_loss, on_share
+from simset_bench.training.segments import Batch, Segment, collate, epoch_batches, segment_documents
+from simset_bench.training.sweep.cost import matmul_rate, prefix_flops, training_flops
+from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
+
+ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 5.0)
+Step = Callable[[Sequence[int]], None]
+Losses = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is trained: a base, a memory on one block of it, segments; `allocations` by eight alphas are the grid."""
+
+    name: str
+    base: Base
+    config: TrainConfig
+    segments: list[Segment]
+    allocations: int
+    fleet: int
+
+    @property
+    def sizes(self) -> ModelSizes:
+        """The base's sizes."""
+        blocks, head = self.base.blocks, self.base.model.get_output_embeddings().weight
+        block = sum(parameter.numel() for parameter in blocks[0].parameters())
+        return ModelSizes(len(blocks), self.base.width, block, head.shape[0], exact=True)
+
+
+@dataclass
+class Way:
+    """One way of training: `step` does one step on the segments of a batch for `runs` runs at once.
+
+    `whole` says that all blocks run in it, `trainable` that every weight gets a gradient.
+    """
+
+    name: str
+    step: Step
+    runs: int = 1
+    whole: bool = False
+    trainable: bool = False
+    keeps_memory: bool = False
+    seconds: float = 0.0
+    processor: float = 0.0
+    steps: int = 0
+
+
+def masks_of(setting: Setting, seed: int) -> Callable[[Sequence[int]], np.ndarray]:
+    """Masks of a random allocation, drawn here so that this runs without the libraries of allocation."""
+    config, documents = setting.config, max(segment.document for segment in setting.segments) + 1
+    masks = np.zeros((documents, config.entries), dtype=bool)
+    for document in range(documents):
+        drawn = np.random.default_rng([seed, document]).choice(config.entries, config.entries_per_doc, replace=False)
+        masks[document, drawn] = True
+    return lambda rows: masks[list(rows)]
+
+
+def new_member(setting: Setting, alpha: float, seed: int) -> Member:
+    """A run at its start."""
+    config = dataclasses.replace(setting.config, alpha=alpha)
+    shape = MemoryShape(config.entries, setting.base.width)
+    memory = Memory(shape, torch.Generator().manual_seed(0)).to(setting.base.device)
+    return Member(memory, make_optimizer(memory, config), [Progress()], config=config, masks=[masks_of(setting, seed)])
+
+
+def loop_step(setting: Setting, member: Member, losses: Losses) -> Step:
+    """A step as anyone would write it; `losses` gives the targets' NLLs and the tokens' on-shares of a batch."""
+
+    def step(rows: Sequence[int]) -> None:
+        batch = collate(setting.segments, rows, setting.base.tokenizer.pad_token_id)
+        device = setting.base.device
+        mask = torch.from_numpy(member.masks[0](batch.documents.tolist())).to(device)
+        nll, shares = losses(batch, mask)
+        loss = nll.mean() + member.config.alpha * inductive_loss(shares, batch.real.to(device), "log")
+        member.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(member.memory.parameters(), 1.0)
+        member.optimizer.step()
+        loss.item()
+
+    return step
+
+
+def whole_model(setting: Setting, member: Member, *, frozen: bool) -> Step:
+    """A step with the whole forward and the logits of all tokens; gradients of the base too unless `frozen`."""
+    base = setting.base
+
+    def losses(batch: Batch, mask: Tensor) -> tuple[Tensor, Tensor]:
+        with attached(base.model, base.blocks[int(setting.config.layer)], member.memory) as active:
+            logits = base.model(input_ids=batch.input_ids.to(base.device), use_cache=False).logits
+        targets = batch.targets.to(base.device).flatten()
+        nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets, reduction="none")
+        assert active.activations is not None
+        return nll[targets >= 0], on_share(active.activations, mask)
+
+    inner = loop_step(setting, member, losses)
+
+    def step(rows: Sequence[int]) -> None:
+        base.model.requires_grad_(not frozen)
+        inner(rows)
+        base.model.requires_grad_(False)
+        base.model.zero_grad(set_to_none=True)
+
+    return step
+
+
+def above_only(setting: Setting, member: Member, upper: UpperModel, cache: HiddenCache, *, tiled_head: bool) -> Step:
+    """A step from cached hidden states, padded; with all logits at once, or those of the targets in tiles."""
+    base = setting.base
+
+    def losses(batch: Batch, mask: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = cache.batch(batch.rows, base.device)
+        input_ids, targets = batch.input_ids.to(base.device), batch.targets.to(base.device)
+        with attached(base.model, base.blocks[upper.layer], member.memory) as active:
+            if tiled_head:
+                nll = next_token_nll(upper, hidden, input_ids, targets)
+            else:
+                logits = upper.logits(hidden, input_ids, torch.ones_like(targets, dtype=torch.bool)).float()
+                every = torch.nn.functional.cross_entropy(logits, targets.flatten(), reduction="none")
+                nll = every[targets.flatten() >= 0]
+        assert active.activations is not None
+        return nll, on_share(active.activations, mask)
+
+    return loop_step(setting, member, losses)
+
+
+def engine(
+    setting: Setting, members: list[Member], upper: UpperModel, cache: HiddenCache, members_per_pass: int
+) -> Step:
+    """A step of the engine itself: the segments of a batch as an epoch of their own."""
+
+    def step(rows: Sequence[int]) -> None:
+        chosen = [setting.segments[row] for row in rows]
+        starts = torch.tensor([0, *np.cumsum([len(segment.token_ids) for segment in chosen])])
+        part = HiddenCache(cache.packed(rows, cache.states.device), starts)
+        for member in members:
+            member.progress, member.failure = [Progress()], None
+            member.config = dataclasses.replace(member.config, epochs=1, batch_size=len(rows))
+        train_fleet(setting.base, Fleet(members, members_per_pass), chosen, part, lambda _: None, upper=upper)
+
+    return step
+
+
+def ways_of(setting: Setting, cache: HiddenCache, pass_tokens: int) -> list[Way]:
+    """From the research code's loop to the engine, one source of speed added at a time."""
+    upper = UpperModel(setting.base, int(setting.config.layer))
+    fleet = [new_member(setting, ALPHAS[n % len(ALPHAS)], n // len(ALPHAS)) for n in range(setting.fleet)]
+    at_once = max(1, min(setting.fleet, pass_tokens // (setting.config.batch_size * setting.config.max_tokens)))
+
+    def one() -> Member:
+        return new_member(setting, 1.0, 0)
+
+    return [
+        Way("research code: base trainable", whole_model(setting, one(), frozen=False), whole=True, trainable=True),
+        Way("plain loop: base frozen", whole_model(setting, one(), frozen=True), whole=True),
+        Way("+ prefix cache", above_only(setting, one(), upper, cache, tiled_head=False)),
+        Way("+ loss head: targets only, in tiles", above_only(setting, one(), upper, cache, tiled_head=True)),
+        Way("+ packing, freed memory kept: one run", engine(setting, [one()], upper, cache, 1), keeps_memory=True),
+        Way(
+            f"+ fleet of {setting.fleet}, {at_once} a pass",
+            engine(setting, fleet, upper, cache, at_once),
+            runs=setting.fleet,
+            keeps_memory=True,
+        ),
+    ]
+
+
+def measure(setting: Setting, ways: list[Way], batches: Sequence[Sequence[int]]) -> float:
+    """Time every way on every batch; returns the matrix products' best rate, measured between the batches."""
+    peak = 0.0
+    for number, rows in enumerate([batches[0], *batches]):
+        for way in ways:
+            if setting.base.device.type == "cpu":
+                keep_freed_memory(way.keeps_memory)
+            began = time.process_time()
+            seconds = timed(lambda way=way, rows=rows: way.step(rows), setting.base.device)
+            # The first batch only warms up.
+            if number:
+                way.seconds += seconds
+                way.processor += time.process_time() - began
+                way.steps += 1
+        peak = max(peak, matmul_rate(setting.base.device, setting.base.dtype))
+    return peak
+
+
+def timed(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds that some work takes, on the device too."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def flops_of(way: Way, setting: Setting, tokens: float) -> float:
+    """Operations that a way needs for these tokens, padding not counted."""
+    sizes, config = setting.sizes, setting.config
+    below = prefix_flops(int(config.layer), sizes) * tokens
+    above = training_flops(config, sizes) * tokens
+    # With every weight trainable the backward pass goes through all blocks, for inputs and for weights.
+    return above + below * way.whole + (2 * below + above / 2) * way.trainable
+
+
+def report(setting: Setting, ways: list[Way], tokens: int, peak: float, prefix_seconds: float) -> dict[str, Any]:
+    """Print the table of a setting, and return its figures."""
+    plain = next(way for way in ways if way.whole and not way.trainable)
+    print(f"\n{setting.name}: {tokens} tokens in {plain.steps} steps, matrix products reach {peak / 1e9:.0f} GFLOP/s\n")
+    print("| way | s a step and run | gain | processor s | gain by it | TFLOP | share of matrix products' rate |")
+    print("|" + " --- |" * 7)
+    found = {}
+    for way in ways:
+        each, flops = way.seconds / way.steps / way.runs, flops_of(way, setting, tokens / way.steps)
+        gain = plain.seconds / plain.steps / each
+        processor = way.processor / way.steps / way.runs
+        gain_by_processor = plain.processor / plain.steps / processor
+        print(
+            f"| {way.name} | {each:.3f} | {gain:.2f}x | {processor:.3f} | {gain_by_processor:.2f}x | "
+            f"{flops / 1e12:.3f} | {flops / each / peak:.0%} |"
+        )
+        found[way.name] = {
+            "seconds_a_step": each,
+            "gain": gain,
+            "processor_seconds_a_step": processor,
+            "gain_by_processor": gain_by_processor,
+            "flops_a_step": flops,
+            "share": flops / each / peak,
+        }
+    config = setting.config
+    cells = len(ALPHAS) * setting.allocations
+    # Alpha 0 is one training for all allocations.
+    distinct = cells - setting.allocations + 1
+    steps = -(-len(setting.segments) // config.batch_size) * config.epochs
+    loop = cells * steps * plain.seconds / plain.steps
+    ours = distinct * steps * ways[-1].seconds / ways[-1].steps / ways[-1].runs + prefix_seconds
+    print(
+        f"\nGrid of {cells} runs ({distinct} trainings) of {steps} steps, from these steps: plain loop "
+        f"{loop / 3600:.2f} h, engine {ours / 3600:.2f} h ({prefix_seconds:.0f} s for the prefix), {loop / ours:.1f}x"
+    )
+    by_processor = cells * plain.processor / (distinct * ways[-1].processor / ways[-1].runs)
+    print(f"By processor time, the prefix left out: {by_processor:.1f}x")
+    grid = {"runs": cells, "plain_seconds": loop, "engine_seconds": ours, "gain": loop / ours}
+    grid["gain_by_processor"] = by_processor
+    return {"setting": setting.name, "peak_flops_a_second": peak, "ways": found, "grid": grid}
+
+
+def run_setting(setting: Setting, steps: int, pass_tokens: int) -> dict[str, Any]:
+    """Measure one setting over some steps of its first epoch."""
+    batches = epoch_batches(len(setting.segments), setting.config.batch_size, 0, 0)[:steps]
+    began = time.perf_counter()
+    cache = fill_cache(setting.base, int(setting.config.layer), setting.segments)
+    prefix_seconds = time.perf_counter() - began
+    ways = ways_of(setting, cache, pass_tokens)
+    peak = measure(setting, ways, batches)
+    tokens = sum(len(setting.segments[row].token_ids) for rows in batches for row in rows)
+    found = report(setting, ways, tokens, peak, prefix_seconds)
+    if setting.base.device.type == "cuda":
+        found["peak_device_bytes"] = torch.cuda.max_memory_allocated(setting.base.device)
+        print(f"peak of device memory, all ways: {found['peak_device_bytes'] / 1e9:.1f} GB")
+    return found
+
+
+def cpu_setting() -> Setting:
+    """SmolLM2-135M, block 22, batch 4 x 128, 32 documents, 10 epochs: eight alphas by three allocations."""
+    from simset_bench.corpora.load import load_corpus
+
+    base = load_base("smollm2-135m", "float32", "cpu")
+    config = TrainConfig(layer=22, batch_size=4, max_tokens=128, num_docs=32, epochs=10)
+    segments = segment_documents(load_corpus("vital", num_docs=32), base.tokenizer, 128)
+    return Setting("SmolLM2-135M, block 22 of 30, batch 4 x 128, CPU float32", base, config, segments, 3, 8)
+
+
+def gpu_settings(dtype: str) -> list[Callable[[], Setting]]:
+    """Pythia-1B at block 12 of 16 and Llama-2-7B at block 24 of 32, with random weights and documents of 512 tokens."""
+    neox = AutoConfig.for_model(
+        "gpt_neox", hidden_size=2048, num_hidden_layers=16, num_attention_heads=8, intermediate_size=8192,
+        vocab_size=50304, max_position_embeddings=2048,
+    )  # fmt: skip
+    llama = AutoConfig.for_model(
+        "llama", hidden_size=4096, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=32,
+        intermediate_size=11008, vocab_size=32000, max_position_embeddings=4096,
+    )  # fmt: skip
+    return [
+        lambda: gpu_setting("Pythia-1B shape, block 12 of 16", neox, 12, 1000, 40, dtype),
+        lambda: gpu_setting("Llama-2-7B shape, block 24 of 32", llama, 24, 200, 8, dtype),
+    ]
+
+
+def gpu_setting(name: str, shape: PretrainedConfig, layer: int, documents: int, fleet: int, dtype: str) -> Setting:
+    """A base with random weights and documents of 512 random tokens: eight alphas by five allocations."""
+    torch.manual_seed(0)
+    base = random_base(shape, dtype, "cuda")
+    generator = np.random.default_rng(0)
+    segments = [
+        Segment(number, 0, "", tuple(generator.integers(0, shape.vocab_size, 512).tolist()), 0)
+        for number in range(documents)
+    ]
+    config = TrainConfig(layer=layer, batch_size=8, max_tokens=512, num_docs=documents, epochs=10)
+    return Setting(f"{name}, batch 8 x 512, {dtype}", base, config, segments, 5, fleet)
+
+
+def main(
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    steps: Annotated[int, typer.Option(help="Steps measured of each way, from the first epoch.")] = 11,
+    pass_tokens: Annotated[int, typer.Option(help="Tokens that go through the upper blocks at once.")] = 0,
+    dtype: Annotated[str, typer.Option(help="With cuda: bfloat16, or float32 to see what it gives.")] = "bfloat16",
+    tf32: Annotated[bool, typer.Option("--tf32/--no-tf32", help="With cuda: TF32 for what is float32.")] = True,
+    threads: Annotated[int, typer.Option(help="Processor threads, 0 for PyTorch's choice.")] = 0,
+    save: Annotated[Path | None, typer.Option(help="Write the figures there as JSON too.")] = None,
+) -> None:
+    """Measure every way of training and print the tables."""
+    if threads:
+        torch.set_num_threads(threads)
+    settings: list[Callable[[], Setting]] = [cpu_setting]
+    if device != "cpu":
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        settings = gpu_settings(dtype)
+    found = [run_setting(make(), steps, pass_tokens or (1024 if device == "cpu" else 40 * 4096)) for make in settings]
+    if save:
+        save.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)

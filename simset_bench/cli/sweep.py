@@ -1,0 +1,118 @@
+"""`simset-bench sweep`."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.console import stderr, stdout
+from simset_bench.errors import RequestError
+
+if TYPE_CHECKING:
+    from simset_bench.training.sweep.run import Sweep
+
+
+def command(
+    grid: Annotated[str, typer.Argument(help="A YAML file, or a shipped grid: quick, layer_search, main, full.")],
+    save_dir: Annotated[Path, typer.Option(help="Folder under which run folders lie.")] = Path("outputs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be run, and what it costs.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first run that fails.")] = False,
+    fleet_size: Annotated[
+        int | None, typer.Option(help="Runs that train together [as many as free memory has room for].")
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Address of a Ray cluster, or local, to spread the sweep over.")
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(help="With --ray: GPUs of each worker [1 if the cluster has any].")
+    ] = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train every run of a grid. Interrupted or killed, the same command goes on where it was."""
+    if fleet_size is not None and fleet_size < 1:
+        raise RequestError(f"--fleet-size {fleet_size}: must be at least 1")
+    if gpus_per_worker is not None and ray is None:
+        raise RequestError("--gpus-per-worker goes with --ray")
+    from simset_bench.training.sweep.grid import read_grid
+    from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_locally, run_sweep
+
+    options = SweepOptions(retry_failed, fail_fast, fleet_size)
+    sweep = plan_sweep(read_grid(grid), save_dir, options, write=not dry_run)
+    if dry_run:
+        _show_plan(sweep, json_output)
+        return
+    execute: Callable[[Any, threading.Event], None] = run_locally
+    if ray is not None:
+        from simset_bench.training.sweep.ray_cluster import on_ray
+
+        execute = on_ray(ray, gpus_per_worker)
+    with _live_table(sweep):
+        found = run_sweep(sweep, execute)
+    _show_summary(found, json_output)
+    if found["failed"]:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _live_table(sweep: "Sweep") -> Iterator[None]:
+    """The sweep's progress on a terminal, renewed every two seconds; nothing elsewhere."""
+    if stderr.quiet or not stderr.is_terminal:
+        yield
+        return
+    from rich.live import Live
+
+    from simset_bench.training.sweep.table import progress_table
+
+    with Live(get_renderable=lambda: progress_table(sweep), console=stderr, refresh_per_second=0.5, transient=True):
+        yield
+
+
+def _show_plan(sweep: "Sweep", json_output: bool) -> None:
+    from simset_bench.training.sweep.estimate import estimate
+    from simset_bench.training.sweep.run import summary
+    from simset_bench.training.sweep.table import duration, groups_table, size
+
+    found = summary(sweep)
+    cost = estimate(sweep)
+    if json_output:
+        print_json(
+            found
+            | {
+                "fleets": [{"id": fleet.id, "runs": len(fleet.configs)} for fleet in sweep.fleets],
+                "estimate": cost.as_json() if cost else None,
+            }
+        )
+        return
+    print(f"{found['cells']} cells, {found['distinct']} distinct trainings, {found['done']} cells done")
+    for failure in found["failed"]:
+        print(f"failed before: {failure['run']}: {failure['error']}")
+    if cost is None:
+        print("nothing is left to do")
+        return
+    stdout.print(groups_table(sweep))
+    print(
+        f"about {cost.flops:.2g} floating-point operations, {duration(cost.seconds)} on this machine at "
+        f"{cost.training_flops_a_second / 1e9:.0f} GFLOP/s measured in training "
+        f"({cost.training_flops_a_second / cost.matmul_flops_a_second:.0%} of a matrix product's)\n"
+        f"one after the other with the whole base in every step: {cost.plain_flops:.2g}, "
+        f"{duration(cost.plain_seconds)} at that rate\n"
+        f"memory about {size(cost.peak_bytes)} at most, disk about {size(cost.disk_bytes)}"
+    )
+
+
+def _show_summary(found: dict[str, Any], json_output: bool) -> None:
+    if json_output:
+        print_json(found)
+        return
+    print(f"{found['done']} of {found['cells']} runs done in {found['seconds']:.0f} s, {len(found['failed'])} failed")
+    for failure in found["failed"]:
+        print(f"failed: {failure['run']}: {failure['error']}")
+    if found["failed"]:
+        print("--retry-failed tries these again")

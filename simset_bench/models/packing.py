@@ -1,0 +1,98 @@
+"""Segments laid end to end in one row, so that padding costs nothing; attention never crosses from one to another."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+_NAME = "simset_packed"
+
+
+class CannotPack(RuntimeError):
+    """The model's attention does something that packed rows do not reproduce."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where packed segments lie. `segments` of at most `longest` tokens; `tokens` in all.
+
+    `position_ids` (tokens,) int64 count from 0 within each segment; `slots` (tokens,) int64 are the tokens' places in
+    the padded form (segments, longest), row-major; `ends` (segments,) int64 are where the segments end.
+    """
+
+    segments: int
+    longest: int
+    tokens: int
+    position_ids: Tensor
+    slots: Tensor
+    ends: Tensor
+
+    def padded(self, packed: Tensor) -> Tensor:
+        """(tokens, ...) -> (segments, longest, ...), zeros where there is no token."""
+        if self.tokens == self.segments * self.longest:
+            return packed.unflatten(0, (self.segments, self.longest))
+        room = packed.new_zeros(self.segments * self.longest, *packed.shape[1:])
+        return room.index_copy(0, self.slots, packed).unflatten(0, (self.segments, self.longest))
+
+    def packed(self, padded: Tensor) -> Tensor:
+        """(segments, longest, ...) -> (tokens, ...)."""
+        flat = padded.flatten(0, 1)
+        return flat if self.tokens == self.segments * self.longest else flat.index_select(0, self.slots)
+
+
+def pack(lengths: Sequence[int], device: torch.device, copies: int = 1) -> Packing:
+    """The packing of segments of these lengths, `copies` times over."""
+    counts = torch.tensor(list(lengths) * copies)
+    ends = counts.cumsum(0)
+    rows = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    position_ids = torch.arange(int(ends[-1])) - (ends - counts)[rows]
+    slots = rows * int(counts.max()) + position_ids
+    return Packing(
+        len(counts), int(counts.max()), int(ends[-1]), position_ids.to(device), slots.to(device), ends.to(device)
+    )
+
+
+_packing: ContextVar[Packing] = ContextVar("packing")
+
+
+def _packed_attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, _mask: Tensor | None, **options: Any
+) -> tuple[Tensor, None]:
+    """Causal attention within each segment: query (1, heads, tokens, head width), keys and values with their heads."""
+    packing = _packing.get()
+    window = options.pop("sliding_window", None)
+    is_short = window is not None and window < packing.longest
+    if is_short or options.get("softcap") is not None or options.get("s_aux") is not None:
+        raise CannotPack("soft caps, sinks and windows shorter than a segment")
+    queries, keys, values = [packing.padded(part[0].transpose(0, 1)).transpose(1, 2) for part in (query, key, value)]
+    options["is_causal"] = True
+    found, _ = sdpa_attention_forward(module, queries, keys, values, None, **options)
+    return packing.packed(found)[None], None
+
+
+def _no_mask(*_args: Any, **_options: Any) -> None:
+    """No mask is made: that no token sees another segment is the attention's own doing."""
+
+
+AttentionInterface.register(_NAME, _packed_attention)
+AttentionMaskInterface.register(_NAME, _no_mask)
+
+
+@contextmanager
+def attending_within(model: PreTrainedModel, packing: Packing) -> Iterator[None]:
+    """Within the context, forward passes of `model` take one packed row of segments, laid out as `packing` says."""
+    config = model.config.get_text_config()
+    former = config._attn_implementation
+    config._attn_implementation = _NAME
+    token = _packing.set(packing)
+    try:
+        yield
+    finally:
+        _packing.reset(token)
+        config._attn_implementation = former

@@ -1,0 +1,49 @@
+"""How large a model is, known without loading its weights."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from simset_bench.errors import RequestError
+from simset_bench.models.blocks import find_blocks
+from simset_bench.models.loading import local_location
+from simset_bench.models.presets import PRESETS
+from simset_bench.models.sources import find_model
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """Blocks, width, parameters of one block and words of the vocabulary; `exact` unless the last two are typical."""
+
+    blocks: int
+    width: int
+    block_parameters: int
+    vocabulary: int
+    exact: bool
+
+
+def model_sizes(name: str) -> ModelSizes:
+    """Sizes of the model that `name` stands for, from its configuration where that is here, else from the preset.
+
+    Without a configuration a block counts as 12 width^2 parameters, as GPT-NeoX's does, with 50,304 words.
+    Raises RequestError for a model that is neither here nor a preset.
+    """
+    if name in PRESETS and PRESETS[name].source == "hub":
+        preset = PRESETS[name]
+        return ModelSizes(preset.blocks, preset.width, 12 * preset.width**2, 50304, exact=False)
+    return _from_config(local_location(find_model(name)))
+
+
+def _from_config(location: str) -> ModelSizes:
+    try:
+        config = AutoConfig.from_pretrained(location)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RequestError(f"model {location}: its configuration is not to be had ({reason})") from error
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    blocks = find_blocks(model)
+    text = config.get_text_config()
+    parameters = sum(parameter.numel() for parameter in blocks[0].parameters())
+    return ModelSizes(len(blocks), text.hidden_size, parameters, text.vocab_size, exact=True)

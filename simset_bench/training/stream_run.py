@@ -1,0 +1,75 @@
+"""One training run on a stream of documents, whose entries come from an allocation file."""
+
+import dataclasses
+import tempfile
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from simset_bench.console import note
+from simset_bench.corpora.documents import Document, hash_documents
+from simset_bench.files import sha256_of_file
+from simset_bench.models.loading import Base, load_base
+from simset_bench.simset.lookup import Lookup, open_lookup
+from simset_bench.training import run_folder as folders
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.prefix_cache import size_limit
+from simset_bench.training.run import begin, memorise, resolved
+from simset_bench.training.stream import StreamedData, Survey, report, stream_documents, survey
+from simset_bench.training.stream_cache import StreamCache
+
+# A run that streamed its documents is asked about this many, the first ones.
+SAMPLED_DOCUMENTS = 1024
+
+
+def train_streamed(
+    config: TrainConfig, root: Path, resume: bool, overwrite: bool, base: Base | None, checkpoint_seconds: float
+) -> Path:
+    """As `train_run`, for a configuration that names an allocation file.
+
+    The corpus is read once before training, to count segments and look entries up, and once in each epoch.
+    """
+    size_limit()
+    lookup = open_lookup(Path(config.allocation_file or ""))
+    base = base or load_base(config.model, config.dtype, config.device)
+    asked = config.num_docs
+    num_docs = lookup.manifest.documents if asked is None else asked
+    clusters = min(num_docs, lookup.manifest.clusters)
+    config = resolved(dataclasses.replace(config, num_clusters=clusters), base, num_docs)
+    folder = folders.run_folder(root, base.name, config)
+    with folders.held(folder), tempfile.TemporaryDirectory(prefix=".survey.", dir=folder) as scratch:
+        surveyed = Path(scratch) / folders.ALLOCATION
+        found = survey(dataclasses.replace(config, num_docs=asked), base, lookup, surveyed)
+        made_of = {
+            "model": base.revision,
+            "corpus": found.sha256,
+            "corpus_sample": hash_documents(sample_documents(config)),
+            "allocation_file": lookup.manifest.content,
+        }
+        if begin(folder, config, made_of, resume=resume, overwrite=overwrite):
+            surveyed.replace(folder / folders.ALLOCATION)
+            made_of["allocation"] = sha256_of_file(folder / folders.ALLOCATION)
+            data = _data(config, base, lookup, found)
+            counts = partial(_counts, found, data)
+            memorise(folder, config, base, made_of, lambda: data, counts, checkpoint_seconds)
+            report(data.cache)
+        else:
+            note(f"already trained: {folder} (--overwrite trains it anew)")
+    return folder
+
+
+def sample_documents(config: TrainConfig) -> list[Document]:
+    """The first documents of a streamed run, which evaluation asks about."""
+    lookup = open_lookup(Path(config.allocation_file or ""))
+    return [document for _, document in islice(stream_documents(config, lookup), SAMPLED_DOCUMENTS)]
+
+
+def _data(config: TrainConfig, base: Base, lookup: Lookup, found: Survey) -> StreamedData:
+    cache = StreamCache(size_limit(), int(found.segments.sum()))
+    return StreamedData(found, partial(stream_documents, config, lookup), base.tokenizer, cache, lookup.mask)
+
+
+def _counts(found: Survey, data: StreamedData) -> dict[str, Any]:
+    counts = {"documents": len(found.numbers), "segments": data.count, "tokens": found.tokens}
+    return counts | {"prefix_cache": data.cache.as_dict()}

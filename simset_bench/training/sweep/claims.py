@@ -1,0 +1,152 @@
+"""Who works on which fleet: claims that one process can take at a time, and that expire when it falls silent."""
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simset_bench.files import write_json
+
+EXPIRY_SECONDS = 120.0
+# A claim is renewed at least four times before it expires, and often enough for its progress to be watched.
+_MOST_SECONDS_BETWEEN_RENEWALS = 2.0
+_LOCK = ".lock"
+
+
+@dataclass
+class Claim:
+    """One process's claim on a fleet. `lost` is set once another has taken it over; `progress` is shown to others."""
+
+    path: Path
+    token: str
+    lost: threading.Event = field(default_factory=threading.Event)
+    progress: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def claimed(folder: Path, fleet: str, expiry: float = EXPIRY_SECONDS) -> Iterator[Claim | None]:
+    """Hold the claim on `fleet` for the time of the context, renewed all the while; None where another holds it.
+
+    A claim not renewed for `expiry` seconds is taken over, and that of a dead process of this machine at once.
+    """
+    claim = _take(folder, fleet, expiry)
+    if claim is None:
+        yield None
+        return
+    over = threading.Event()
+    renewing = threading.Thread(
+        target=_renew, args=(claim, over, min(expiry / 4, _MOST_SECONDS_BETWEEN_RENEWALS)), daemon=True
+    )
+    renewing.start()
+    try:
+        yield claim
+    finally:
+        over.set()
+        renewing.join()
+        with locked(folder):
+            if _token(claim.path) == claim.token:
+                claim.path.unlink()
+
+
+def holders(folder: Path) -> dict[str, dict[str, Any]]:
+    """Claims by fleet, as they are written: host, process and progress."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            # Given back, or not yet written.
+            continue
+    return found
+
+
+def _take(folder: Path, fleet: str, expiry: float) -> Claim | None:
+    path = folder / f"{fleet}.json"
+    with locked(folder) as lock:
+        if path.is_file() and not _is_over(path, lock, expiry):
+            return None
+        claim = Claim(path, uuid.uuid4().hex)
+        _write(claim)
+        return claim
+
+
+def _is_over(path: Path, lock: Path, expiry: float) -> bool:
+    """Whether the holder is dead or silent. Both times are the file system's, since machines' clocks differ."""
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        if held["host"] == socket.gethostname() and not _is_running(held["process"], held["started"]):
+            return True
+    except (ValueError, KeyError, TypeError):
+        return True
+    os.utime(lock)
+    return lock.stat().st_mtime - path.stat().st_mtime > expiry
+
+
+def _is_running(process: int, started: str | None) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    # The number may have been given to a later process.
+    return started is None or _start_of(process) in (None, started)
+
+
+def _start_of(process: int) -> str | None:
+    """When a process started, in ticks since the machine did; None where the system does not say. A zombie is dead."""
+    try:
+        after_name = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return "dead" if after_name[0] in "ZX" else after_name[19]
+
+
+def _renew(claim: Claim, over: threading.Event, seconds: float) -> None:
+    while not over.wait(seconds):
+        with locked(claim.path.parent):
+            if _token(claim.path) != claim.token:
+                claim.lost.set()
+                return
+            _write(claim)
+
+
+def _write(claim: Claim) -> None:
+    process = os.getpid()
+    write_json(
+        claim.path,
+        {
+            "token": claim.token,
+            "host": socket.gethostname(),
+            "process": process,
+            "started": _start_of(process),
+            "progress": claim.progress,
+        },
+    )
+
+
+def _token(path: Path) -> str | None:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["token"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[Path]:
+    """Hold the folder's lock, which is only ever held for a moment; yields the lock's file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _LOCK
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield path
+    finally:
+        os.close(handle)

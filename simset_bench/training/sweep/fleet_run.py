@@ -1,0 +1,215 @@
+"""Training one fleet from its plan to finished run folders."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simset_bench.corpora.documents import Document
+from simset_bench.errors import RequestError
+from simset_bench.files import write_text
+from simset_bench.models.loading import Base
+from simset_bench.models.memory import save_memory
+from simset_bench.simset.allocation import Allocation, allocate
+from simset_bench.training import run_folder as folders
+from simset_bench.training.checkpoint import Progress, load_states, save_states
+from simset_bench.training.config import TrainConfig, config_text, differences
+from simset_bench.training.prefix_cache import cached_states
+from simset_bench.training.run import (
+    Memorised,
+    check_same,
+    cut_documents,
+    load_documents,
+    made_of_hashes,
+    new_memory,
+    resolved,
+    store_allocation,
+    write_manifest,
+    write_metrics,
+)
+from simset_bench.training.sweep.plan import FleetPlan
+from simset_bench.training.trainer import Fleet, MaskRows, Member, make_optimizer, train_fleet
+
+
+class Interrupted(Exception):
+    """Training was asked to stop; its checkpoint is written."""
+
+
+class ClaimLost(Exception):
+    """Another process has taken the fleet over."""
+
+
+@dataclass(frozen=True)
+class FleetTask:
+    """A fleet, where its runs and its checkpoint go, and the blocks whose hidden states are filled along with its own.
+
+    `root_of` gives the folder under which a run's own folder lies; `members_per_pass` is kept by a checkpoint.
+    """
+
+    plan: FleetPlan
+    root_of: Callable[[TrainConfig], Path]
+    checkpoint: Path
+    layers: Sequence[int]
+    members_per_pass: int
+    checkpoint_seconds: float
+
+
+@dataclass(frozen=True)
+class _Run:
+    planned: TrainConfig
+    config: TrainConfig
+    folder: Path
+    allocation: Allocation
+
+
+def train_fleet_runs(
+    task: FleetTask, base: Base, stop: threading.Event, lost: threading.Event, report: Callable[[dict[str, Any]], None]
+) -> dict[TrainConfig, str]:
+    """Train a fleet and write its run folders; returns the failure of each run that cannot be run or diverged, by its
+    planned configuration.
+
+    `report` is given steps and rates as they come. Raises Interrupted once `stop` is set and a checkpoint is written,
+    ClaimLost once `lost` is set, RequestError for what cannot be run, MemoryError where one run does not fit.
+    """
+    documents = load_documents(task.plan.configs[0])
+    runs, failures = _runs(task, base, documents)
+    if not runs:
+        return failures
+    config = runs[0][0].config
+    segments = cut_documents(documents, base, config)
+    with ExitStack() as stack:
+        for run in (run for group in runs for run in group):
+            stack.enter_context(folders.held(run.folder))
+            folders.clear_leftovers(run.folder)
+        for leftover in task.checkpoint.parent.glob(f".{task.checkpoint.name}.*"):
+            # Of a process that was killed while it wrote.
+            leftover.unlink()
+        members = _members(base, documents, runs)
+        fleet = Fleet(members, task.members_per_pass)
+        if task.checkpoint.is_file():
+            made_of = [[progress.made_of for progress in member.progress] for member in members]
+            fleet.members_per_pass = load_states(task.checkpoint, members)
+            for group, hashes, member in zip(runs, made_of, members, strict=True):
+                for run, now, progress in zip(group, hashes, member.progress, strict=True):
+                    check_same(run.folder, progress.made_of, now)
+        else:
+            # From here on the fleet and its passes are what a later process finds, whatever memory is free then.
+            save_states(task.checkpoint, members, fleet.members_per_pass)
+        cache = cached_states(base, task.layers, segments, int(config.layer))
+        written = began = time.monotonic()
+        first_step = fleet.step
+
+        def after_step(now: Fleet) -> None:
+            nonlocal written
+            if lost.is_set():
+                raise ClaimLost
+            stopping = stop.is_set()
+            if stopping or time.monotonic() - written >= task.checkpoint_seconds:
+                save_states(task.checkpoint, members, now.members_per_pass)
+                written = time.monotonic()
+            rate = (now.step - first_step) / max(1e-9, time.monotonic() - began)
+            report(
+                {
+                    "step": now.step,
+                    "segments": len(segments),
+                    "steps_a_second": rate,
+                    "runs_a_pass": now.members_per_pass,
+                }
+            )
+            if stopping:
+                raise Interrupted
+
+        train_fleet(base, fleet, segments, cache, after_step)
+        # A process killed among the writes below must not train anew what then would be partly there.
+        save_states(task.checkpoint, members, fleet.members_per_pass)
+        for group, member in zip(runs, members, strict=True):
+            for run, progress in zip(group, member.progress, strict=True):
+                if member.failure:
+                    failures[run.planned] = member.failure
+                else:
+                    together = {"id": task.plan.id, "runs": len(members), "runs_a_pass": fleet.members_per_pass}
+                    memorised = Memorised(documents, run.allocation, segments)
+                    _write_run(run, base, memorised, member, progress, together)
+    task.checkpoint.unlink(missing_ok=True)
+    return failures
+
+
+def _runs(
+    task: FleetTask, base: Base, documents: Sequence[Document]
+) -> tuple[list[list[_Run]], dict[TrainConfig, str]]:
+    """The runs of each training with their allocations, and why others cannot be run; equal allocations are made once.
+
+    What cannot be run follows from the configuration alone, so that a fleet is the same whenever it is taken up.
+    """
+    made: dict[tuple[Any, ...], Allocation] = {}
+    found: list[list[_Run]] = []
+    failures: dict[TrainConfig, str] = {}
+    for training in task.plan.trainings:
+        group = []
+        for planned in training.configs:
+            try:
+                group.append(_run(task, base, documents, planned, made))
+            except RequestError as error:
+                failures[planned] = str(error)
+        if group:
+            found.append(group)
+    return found, failures
+
+
+def _run(
+    task: FleetTask,
+    base: Base,
+    documents: Sequence[Document],
+    planned: TrainConfig,
+    made: dict[tuple[Any, ...], Allocation],
+) -> _Run:
+    config = resolved(planned, base, len(documents))
+    options = (config.allocation, config.entries, config.entries_per_doc, config.mem_seed)
+    key = (*options, config.num_clusters, config.partition_by)
+    if key not in made:
+        made[key] = allocate(documents, *options, num_clusters=config.num_clusters, partition_by=config.partition_by)
+    folder = folders.run_folder(task.root_of(planned), base.name, config)
+    folders.check_is_run_or_free(folder)
+    _check_folder(folder, config)
+    return _Run(planned, config, folder, made[key])
+
+
+def _members(base: Base, documents: Sequence[Document], runs: Sequence[Sequence[_Run]]) -> list[Member]:
+    """Every training at its start, with the allocation and configuration of its runs written."""
+    hashes = made_of_hashes(base, documents)
+    members = []
+    for group in runs:
+        config = group[0].config
+        memory = new_memory(config, base)
+        progress = []
+        for run in group:
+            write_text(run.folder / folders.CONFIG, config_text(run.config))
+            stored = store_allocation(run.folder, run.config, run.allocation, documents)
+            progress.append(Progress(made_of=hashes | {"allocation": stored}))
+        masks: list[MaskRows] = [run.allocation.mask for run in group]
+        members.append(Member(memory, make_optimizer(memory, config), progress, config=config, masks=masks))
+    return members
+
+
+def _check_folder(folder: Path, config: TrainConfig) -> None:
+    if (folder / folders.CONFIG).is_file():
+        there = folders.read_folder_config(folder)
+        if there != config:
+            raise RequestError(
+                f"{folder} holds a run of another configuration ({differences(there, config)}): "
+                "move it away, or use another --save-dir"
+            )
+
+
+def _write_run(
+    run: _Run, base: Base, memorised: Memorised, member: Member, progress: Progress, together: dict[str, Any]
+) -> None:
+    if (run.folder / folders.MANIFEST).is_file():
+        return
+    write_metrics(run.folder, progress)
+    save_memory(member.memory, run.folder / folders.MEMORY)
+    write_manifest(run.folder, run.config, base, memorised.counts(), progress, together)
+    (run.folder / folders.CHECKPOINT).unlink(missing_ok=True)

@@ -1,0 +1,142 @@
+"""A grid of runs, read from YAML: axes to cross, options fixed for all, and cells to leave out."""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import simset_bench
+from simset_bench.errors import RequestError, did_you_mean
+from simset_bench.training.config import TrainConfig, check, checked_option
+
+PARTS = ("axes", "fixed", "exclude")
+OPTIONS = tuple(field.name for field in dataclasses.fields(TrainConfig))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """`cells` are the configurations in the order of the axes, the last axis running fastest."""
+
+    name: str
+    path: Path
+    axes: dict[str, tuple[Any, ...]]
+    fixed: dict[str, Any]
+    cells: tuple[TrainConfig, ...]
+
+
+def shipped_grids() -> dict[str, Path]:
+    """The grids that come with simset-bench, by name."""
+    package = Path(simset_bench.__file__).parent
+    folders = (package / "sweeps", package.parent / "sweeps")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+
+
+def read_grid(given: str) -> Grid:
+    """The grid in a YAML file, or a shipped one by its name.
+
+    Raises RequestError for a file that cannot be read, an unknown option, a value of a wrong type or out of range, and
+    a grid without cells, naming file, field and cell.
+    """
+    path = Path(given)
+    if not path.exists() and given in shipped_grids():
+        path = shipped_grids()[given]
+    if not path.is_file():
+        names = shipped_grids()
+        raise RequestError(
+            f"{given}: there is no such grid file{did_you_mean(given, names)}; shipped are {', '.join(sorted(names))}"
+        )
+    content = _read(path)
+    axes = {name: _values(path, f"axes.{name}", name, values) for name, values in content.get("axes", {}).items()}
+    fixed = {name: _checked(path, f"fixed.{name}", name, value) for name, value in content.get("fixed", {}).items()}
+    if both := sorted(axes.keys() & fixed.keys()):
+        raise RequestError(f"{path}: {both[0]} is both an axis and fixed")
+    if not axes:
+        raise RequestError(f"{path}: axes: name at least one option with a list of values")
+    rules = _rules(path, content.get("exclude") or [], axes.keys() | fixed.keys())
+    cells = []
+    for values in itertools.product(*axes.values()):
+        chosen = fixed | dict(zip(axes, values, strict=True))
+        if not any(_matches(rule, chosen) for rule in rules):
+            cells.append(_cell(path, chosen))
+    if not cells:
+        raise RequestError(f"{path}: exclude leaves no cell of the grid")
+    return Grid(path.stem, path, axes, fixed, tuple(cells))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise RequestError(f"{path}: expected a mapping with axes, found {type(content).__name__}")
+    for name, value in content.items():
+        if name not in PARTS:
+            raise RequestError(f"{path}: unknown part {name!r}{did_you_mean(str(name), PARTS)}: {', '.join(PARTS)}")
+        kind = list if name == "exclude" else dict
+        if value is not None and not isinstance(value, kind):
+            raise RequestError(f"{path}: {name}: expected a {'list' if kind is list else 'mapping'}, found {value!r}")
+    return {name: value for name, value in content.items() if value is not None}
+
+
+def _checked(path: Path, field: str, name: Any, value: Any) -> Any:
+    if name not in OPTIONS:
+        raise RequestError(f"{path}: {field}: unknown option{did_you_mean(str(name), OPTIONS)}")
+    return checked_option(path, name, value)
+
+
+def _values(path: Path, field: str, name: Any, values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, list) or not values:
+        raise RequestError(f"{path}: {field}: expected a list of values, found {values!r}")
+    found = tuple(_checked(path, field, name, value) for value in values)
+    for place, value in enumerate(found):
+        if value in found[:place]:
+            raise RequestError(f"{path}: {field}: {value!r} stands there twice")
+    return found
+
+
+def _rules(path: Path, rules: Sequence[Any], known: set[str]) -> list[dict[str, list[Any]]]:
+    """Each rule names options with a value or a list of values; a cell that fits all of them is left out."""
+    found = []
+    for number, rule in enumerate(rules):
+        field = f"exclude[{number}]"
+        if not isinstance(rule, Mapping) or not rule:
+            raise RequestError(f"{path}: {field}: expected options with values, found {rule!r}")
+        for name in rule:
+            if name not in known:
+                raise RequestError(f"{path}: {field}: {name!r} is no axis{did_you_mean(str(name), known)}")
+        found.append(
+            {
+                name: [_checked(path, f"{field}.{name}", name, each) for each in _listed(values)]
+                for name, values in rule.items()
+            }
+        )
+    return found
+
+
+def _listed(values: Any) -> list[Any]:
+    return values if isinstance(values, list) else [values]
+
+
+def _matches(rule: Mapping[str, Sequence[Any]], chosen: Mapping[str, Any]) -> bool:
+    return all(chosen[name] in values for name, values in rule.items())
+
+
+def _cell(path: Path, chosen: Mapping[str, Any]) -> TrainConfig:
+    config = TrainConfig(**chosen)
+    try:
+        check(config)
+    except RequestError as error:
+        raise RequestError(f"{path}: {error}") from error
+    if config.num_clusters is not None and config.num_docs is not None and config.num_clusters > config.num_docs:
+        raise RequestError(
+            f"{path}: num_clusters {config.num_clusters} with num_docs {config.num_docs}: more clusters than "
+            "documents; an exclude rule leaves such cells out"
+        )
+    return config

@@ -1,0 +1,159 @@
+"""From a grid's cells to distinct trainings, and from trainings to fleets that go through the base together."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simset_bench.errors import RequestError
+from simset_bench.files import write_json
+from simset_bench.models.blocks import resolve_layer
+from simset_bench.models.sizes import ModelSizes
+from simset_bench.training.config import TrainConfig
+
+SCHEMA = 1
+# What runs of a fleet have in common: the batches, the hidden states below, and the shape of the memory.
+_SHARED = (
+    "model",
+    "corpus",
+    "num_docs",
+    "group_by",
+    "match_subjects",
+    "max_tokens",
+    "layer",
+    "entries",
+    "seed",
+    "epochs",
+    "batch_size",
+    "activation",
+    "layer_norm",
+    "gate",
+    "dtype",
+    "device",
+)
+# What only the allocation or the inductive loss looks at.
+_OF_STRUCTURE = ("num_clusters", "allocation", "partition_by", "inductive_form", "entries_per_doc")
+
+
+@dataclass(frozen=True)
+class Training:
+    """Runs whose memory is the same whatever is done: it learns for the first, and is measured for the others."""
+
+    configs: tuple[TrainConfig, ...]
+
+
+@dataclass(frozen=True)
+class FleetPlan:
+    """Trainings that go through the base together. `id` follows from them alone."""
+
+    id: str
+    trainings: tuple[Training, ...]
+
+    @property
+    def configs(self) -> tuple[TrainConfig, ...]:
+        """Configurations of all its runs."""
+        return tuple(config for training in self.trainings for config in training.configs)
+
+
+def with_block_number(config: TrainConfig, sizes: ModelSizes) -> TrainConfig:
+    """The configuration with its layer as a block's number. Raises RequestError where it is out of range."""
+    return dataclasses.replace(config, layer=resolve_layer(config.layer, sizes.blocks, config.model))
+
+
+def distinct_trainings(cells: Iterable[TrainConfig]) -> list[Training]:
+    """Cells grouped by what decides their training; each cell occurs once.
+
+    With alpha 0 and soft location nothing of the allocation enters the training. `cells` have block numbers.
+    """
+    groups: dict[str, list[TrainConfig]] = {}
+    for config in dict.fromkeys(cells):
+        deciding = dataclasses.asdict(config)
+        if config.alpha == 0 and config.location == "soft":
+            for name in _OF_STRUCTURE:
+                del deciding[name]
+        groups.setdefault(json.dumps(deciding, sort_keys=True), []).append(config)
+    return [Training(tuple(configs)) for configs in groups.values()]
+
+
+def make_fleets(trainings: Iterable[Training], size_of: Callable[[TrainConfig], int]) -> list[FleetPlan]:
+    """Fleets of trainings that share model, block, documents, batches and shape of memory.
+
+    `size_of` says how many go together; larger groups are cut into fleets of sizes that differ by one at most.
+    """
+    groups: dict[str, list[Training]] = {}
+    for training in trainings:
+        shared = {name: getattr(training.configs[0], name) for name in _SHARED}
+        groups.setdefault(json.dumps(shared), []).append(training)
+    fleets = []
+    for group in groups.values():
+        count = -(-len(group) // max(1, size_of(group[0].configs[0])))
+        bounds = [len(group) * number // count for number in range(count + 1)]
+        fleets += [_fleet(group[start:end]) for start, end in itertools.pairwise(bounds)]
+    return fleets
+
+
+def _fleet(trainings: Sequence[Training]) -> FleetPlan:
+    text = json.dumps(_as_json(trainings), sort_keys=True)
+    return FleetPlan(hashlib.sha256(text.encode()).hexdigest()[:16], tuple(trainings))
+
+
+def _as_json(trainings: Sequence[Training]) -> list[list[dict[str, Any]]]:
+    return [[dataclasses.asdict(config) for config in training.configs] for training in trainings]
+
+
+def layers_beside(fleet: FleetPlan, fleets: Iterable[FleetPlan]) -> list[int]:
+    """Blocks at which `fleets` need the hidden states of the documents and the model of `fleet`, its own among them."""
+    return sorted({int(other.configs[0].layer) for other in fleets if _documents(other) == _documents(fleet)})
+
+
+def _documents(fleet: FleetPlan) -> list[Any]:
+    names = ("model", "corpus", "num_docs", "group_by", "match_subjects", "max_tokens", "dtype", "device")
+    return [getattr(fleet.configs[0], name) for name in names]
+
+
+def write_plan(path: Path, fleets: Sequence[FleetPlan]) -> None:
+    """Write the fleets as JSON, whole or not at all."""
+    write_json(path, {"schema": SCHEMA, "fleets": [{"id": f.id, "trainings": _as_json(f.trainings)} for f in fleets]})
+
+
+def read_plan(path: Path) -> list[FleetPlan]:
+    """The fleets that `write_plan` wrote, none where there is no file. Raises RequestError for a damaged one."""
+    if not path.is_file():
+        return []
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"of schema {content['schema']}, this version reads {SCHEMA}")
+        return [_read_fleet(found) for found in content["fleets"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RequestError(f"{path}: damaged plan of a sweep ({error}); remove it to plan anew") from error
+
+
+def _read_fleet(found: Mapping[str, Any]) -> FleetPlan:
+    trainings = tuple(Training(tuple(TrainConfig(**config) for config in each)) for each in found["trainings"])
+    return FleetPlan(found["id"], trainings)
+
+
+def plan_fleets(
+    trainings: Sequence[Training],
+    is_done: Callable[[TrainConfig], bool],
+    earlier: Sequence[FleetPlan],
+    size_of: Callable[[TrainConfig], int],
+) -> list[FleetPlan]:
+    """Fleets for what is not done. Those of an earlier plan are kept as they are while all their runs are asked for.
+
+    What trains together decides the last bits of its memories, so a sweep that goes on must keep its fleets.
+    """
+    asked = {config for training in trainings for config in training.configs}
+    kept = [fleet for fleet in earlier if asked.issuperset(fleet.configs)]
+    placed = {config for fleet in kept for config in fleet.configs}
+    rest = []
+    for training in trainings:
+        missing = tuple(config for config in training.configs if config not in placed and not is_done(config))
+        if missing:
+            rest.append(Training(missing))
+    return kept + make_fleets(rest, size_of)

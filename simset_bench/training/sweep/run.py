@@ -1,0 +1,242 @@
+"""Running a sweep: planning it, and working on its fleets until none is left."""
+
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from simset_bench.console import note
+from simset_bench.models.loading import Base, load_base
+from simset_bench.models.sizes import ModelSizes, model_sizes
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.run import SECONDS_BETWEEN_CHECKPOINTS, corpus_options, load_documents
+from simset_bench.training.sweep.capacity import fleet_size, runs_a_pass
+from simset_bench.training.sweep.claims import EXPIRY_SECONDS, Claim, claimed, locked
+from simset_bench.training.sweep.fleet_run import ClaimLost, FleetTask, Interrupted, train_fleet_runs
+from simset_bench.training.sweep.folder import SweepFolder, sweep_folder
+from simset_bench.training.sweep.grid import Grid
+from simset_bench.training.sweep.plan import (
+    FleetPlan,
+    Training,
+    distinct_trainings,
+    layers_beside,
+    plan_fleets,
+    read_plan,
+    with_block_number,
+    write_plan,
+)
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """How a sweep is run. `fleet_size` None chooses from free memory; a claim silent for `expiry` seconds lapses."""
+
+    retry_failed: bool = False
+    fail_fast: bool = False
+    fleet_size: int | None = None
+    checkpoint_seconds: float = SECONDS_BETWEEN_CHECKPOINTS
+    expiry: float = EXPIRY_SECONDS
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A planned sweep: `configs` are all its runs, with blocks, documents and clusters as numbers; `fleets` what is
+    to be done, together with what other processes are doing."""
+
+    place: SweepFolder
+    grid: Grid
+    trainings: tuple[Training, ...]
+    fleets: tuple[FleetPlan, ...]
+    options: SweepOptions
+
+    @property
+    def configs(self) -> list[TrainConfig]:
+        return [config for training in self.trainings for config in training.configs]
+
+
+@cache
+def sizes_of(model: str) -> ModelSizes:
+    """Sizes of a model, read once."""
+    return model_sizes(model)
+
+
+def numbered_cells(grid: Grid) -> list[TrainConfig]:
+    """The grid's cells with blocks, documents and clusters as numbers. Raises RequestError for what is not there."""
+    counts: dict[str, int] = {}
+    found = []
+    for cell in grid.cells:
+        config = with_block_number(cell, sizes_of(cell.model))
+        corpus = str(corpus_options(config))
+        if corpus not in counts:
+            counts[corpus] = len(load_documents(config))
+        clusters = counts[corpus] if config.num_clusters is None else config.num_clusters
+        found.append(dataclasses.replace(config, num_docs=counts[corpus], num_clusters=clusters))
+    return found
+
+
+def plan_sweep(grid: Grid, root: Path, options: SweepOptions, *, write: bool = True) -> Sweep:
+    """Plan what is left of a grid. An earlier plan's unfinished fleets are kept; `write` False leaves no trace.
+
+    Raises RequestError for a grid that cannot be run as it stands.
+    """
+    trainings = distinct_trainings(numbered_cells(grid))
+    place = sweep_folder(root.absolute(), grid.name, tuple(grid.axes))
+
+    def settled(config: TrainConfig) -> bool:
+        return place.is_done(config) or (place.has_failed(config) and not options.retry_failed)
+
+    def size(config: TrainConfig) -> int:
+        return options.fleet_size or fleet_size(config, sizes_of(config.model))
+
+    def planned() -> tuple[FleetPlan, ...]:
+        earlier = [fleet for fleet in read_plan(place.plan) if not place.is_over(fleet)]
+        return tuple(plan_fleets(trainings, settled, earlier, size))
+
+    if not write:
+        return Sweep(place, grid, tuple(trainings), planned(), options)
+    with locked(place.folder):
+        fleets = planned()
+        if options.retry_failed:
+            place.forget_failures()
+        write_plan(place.plan, fleets)
+    return Sweep(place, grid, tuple(trainings), fleets, options)
+
+
+class BaseInHand:
+    """The last base that was loaded; fleets of one model come one after the other."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, str, str] | None = None
+        self._base: Base | None = None
+
+    def of(self, config: TrainConfig) -> Base:
+        """The base of a configuration."""
+        key = (config.model, config.dtype, config.device)
+        if key != self._key or self._base is None:
+            # Let go of the former one first: two large models need not fit at once.
+            self._base = None
+            self._base = load_base(*key)
+            self._key = key
+        return self._base
+
+
+def work_on(sweep: Sweep, fleet: FleetPlan, bases: BaseInHand, stop: threading.Event) -> bool:
+    """Train a fleet unless it is over or another process has it; whether it is over afterwards.
+
+    Failures are recorded and do not stop the sweep, unless it is to fail fast. Raises Interrupted.
+    """
+    place, options = sweep.place, sweep.options
+    with claimed(place.claims, fleet.id, options.expiry) as claim:
+        if claim is None:
+            return False
+        if place.is_over(fleet):
+            return True
+        try:
+            failures = _train(sweep, fleet, bases, claim, stop)
+        except Interrupted:
+            raise
+        except ClaimLost:
+            return False
+        except Exception as error:
+            if options.fail_fast:
+                raise
+            failures = dict.fromkeys(fleet.configs, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        for config, reason in failures.items():
+            note(f"failed: {place.run_folder(config)}: {reason}")
+            if not place.is_done(config):
+                place.record_failure(config, reason)
+        if failures and options.fail_fast:
+            raise RuntimeError(next(iter(failures.values())))
+    return True
+
+
+def _train(
+    sweep: Sweep, fleet: FleetPlan, bases: BaseInHand, claim: Claim, stop: threading.Event
+) -> dict[TrainConfig, str]:
+    config = fleet.configs[0]
+    base = bases.of(config)
+    task = FleetTask(
+        fleet,
+        sweep.place.root_of,
+        sweep.place.checkpoint(fleet),
+        layers_beside(fleet, [other for other in sweep.fleets if other is fleet or not sweep.place.is_over(other)]),
+        runs_a_pass(config, sizes_of(config.model), len(fleet.trainings)),
+        sweep.options.checkpoint_seconds,
+    )
+    return train_fleet_runs(task, base, stop, claim.lost, claim.progress.update)
+
+
+def run_locally(sweep: Sweep, stop: threading.Event) -> None:
+    """Work on the fleets in this process until all are over, beside other processes at the same sweep.
+
+    Fleets that others hold are waited for, and taken over when their claims lapse. Raises Interrupted.
+    """
+    bases = BaseInHand()
+    left = list(sweep.fleets)
+    while left:
+        left = [fleet for fleet in left if not work_on(sweep, fleet, bases, stop)]
+        if stop.is_set():
+            raise Interrupted
+        if left:
+            stop.wait(_SECONDS_BETWEEN_LOOKS)
+
+
+@contextmanager
+def stopping_gently(stop: threading.Event) -> Iterator[None]:
+    """Within the context the first SIGINT or SIGTERM sets `stop`; a second one interrupts at once."""
+
+    def asked(_number: int, _frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        note("stopping after this step; once more stops at once")
+        stop.set()
+
+    def install(handlers: Sequence[Any]) -> list[Any]:
+        return [signal.signal(number, handler) for number, handler in zip(numbers, handlers, strict=True)]
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    former = install([asked] * len(numbers))
+    try:
+        yield
+    finally:
+        install(former)
+
+
+def summary(sweep: Sweep, began: float | None = None) -> dict[str, Any]:
+    """Counts of a sweep's runs, and what failed. `began` is the monotonic time at which this process started."""
+    configs = sweep.configs
+    found = {
+        "sweep": str(sweep.place.folder),
+        "cells": len(sweep.grid.cells),
+        "distinct": len(sweep.trainings),
+        "done": sum(sweep.place.is_done(config) for config in configs),
+        "failed": [{"run": failure["run"], "error": failure["error"]} for failure in sweep.place.failures(configs)],
+    }
+    return found if began is None else found | {"seconds": round(time.monotonic() - began, 1)}
+
+
+Executor = Callable[[Sweep, threading.Event], None]
+
+
+def run_sweep(sweep: Sweep, execute: Executor = run_locally) -> dict[str, Any]:
+    """Run a planned sweep to its end; returns its `summary`.
+
+    Raises KeyboardInterrupt when asked to stop, once a checkpoint is written and it is said how to go on.
+    """
+    began = time.monotonic()
+    stop = threading.Event()
+    with stopping_gently(stop):
+        try:
+            execute(sweep, stop)
+        except Interrupted as error:
+            note("stopped, with everything up to the last step kept: the same command goes on from there")
+            raise KeyboardInterrupt from error
+    return summary(sweep, began)

@@ -1,0 +1,68 @@
+"""A sweep as a table: what is done, what is under way and how fast, what is left."""
+
+from rich.table import Table
+
+from simset_bench.training.sweep.claims import holders
+from simset_bench.training.sweep.plan import FleetPlan
+from simset_bench.training.sweep.run import Sweep
+from simset_bench.training.trainer import total_steps
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: `45 s`, `12 min`, `3.4 h`, `2.1 days`."""
+    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def size(count: float) -> str:
+    """Bytes for people, in powers of ten."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count / 1e3:.0f} kB"
+
+
+def groups_table(sweep: Sweep) -> Table:
+    """How the runs group: a row for each model, block and set of documents."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("model", "block", "documents", "cells", "trainings", "fleets of"):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    groups: dict[tuple[str, str, str], list[FleetPlan]] = {}
+    for fleet in sweep.fleets:
+        config = fleet.configs[0]
+        groups.setdefault((config.model, str(config.layer), str(config.num_docs)), []).append(fleet)
+    for (model, layer, documents), fleets in groups.items():
+        cells, trainings = sum(len(fleet.configs) for fleet in fleets), [len(fleet.trainings) for fleet in fleets]
+        sizes = ", ".join(f"{trainings.count(each)} x {each}" for each in sorted(set(trainings), reverse=True))
+        table.add_row(model, layer, documents, str(cells), str(sum(trainings)), sizes)
+    return table
+
+
+def progress_table(sweep: Sweep) -> Table:
+    """Runs done, failed and left, and a row for each fleet that some process is working on."""
+    claims = holders(sweep.place.claims)
+    configs = sweep.configs
+    done = sum(sweep.place.is_done(config) for config in configs)
+    failed = sum(sweep.place.has_failed(config) for config in configs)
+    title = f"{sweep.place.name}: {done} of {len(configs)} runs done, {failed} failed"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("model", "block", "documents", "runs", "step", "steps/s", "left", "on"):
+        table.add_column(name, justify="left" if name in ("model", "on") else "right")
+    for fleet in sweep.fleets:
+        if fleet.id in claims:
+            table.add_row(*_row(fleet, claims[fleet.id]))
+    return table
+
+
+def _row(fleet: FleetPlan, claim: dict[str, object]) -> list[str]:
+    config, progress = fleet.configs[0], claim.get("progress")
+    shown = [config.model, str(config.layer), str(config.num_docs), str(len(fleet.configs))]
+    host = f"{claim.get('host')}, {claim.get('process')}"
+    if not isinstance(progress, dict) or "step" not in progress:
+        return [*shown, "preparing", "", "", host]
+    step, rate = int(progress["step"]), float(progress["steps_a_second"])
+    steps = total_steps(config, int(progress["segments"]))
+    left = duration((steps - step) / rate) if rate else ""
+    return [*shown, f"{step}/{steps}", f"{rate:.2f}", left, host]

@@ -1,0 +1,152 @@
+"""The four formats, and what hostile names may not do in them."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from simset_bench.leaderboard import render
+from simset_bench.leaderboard.table import Leaderboard, make_leaderboard
+from simset_bench.results.read import read_runs
+
+Write = Callable[..., Path]
+VALUES = [0.25, 0.5, 0.75, 1.5]
+EVERYTHING = {
+    "docmem": {"nll": VALUES, "exact_match": VALUES},
+    "counterfact": {"truth_preference_rewrite": VALUES, "f1": VALUES},
+    "location": {"on_share": VALUES, "attribution_at_1": VALUES, "specificity": VALUES},
+    "doccloze": {"truth_preference": VALUES},
+    "damage": {"nll_rise": VALUES, "nll_base": VALUES},
+}
+
+
+@pytest.fixture
+def board_of(tmp_path: Path) -> Callable[..., Leaderboard]:
+    return lambda **named: make_leaderboard(read_runs([tmp_path]), **named)
+
+
+def shown(board: Leaderboard, width: int = 100) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    console.print(render.terminal_table(board, width))
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_table_fits_the_width_with_whole_words(write_run: Write, board_of: Callable, width: int) -> None:
+    for allocation in ("none", "random", "partitioned", "simset3"):
+        for seed in range(2):
+            write_run(EVERYTHING, model="smollm2-135m", allocation=allocation, mem_seed=seed, alpha=0.2 + seed)
+    lines = shown(board_of(), width)
+    assert max(map(len, lines)) <= width
+    assert len(lines) == 1 + 1 + 8 + 1, "what agrees, a header, a line a row, and what is not shown"
+    header = " ".join(lines[1].split())
+    assert header.startswith("rank allocation alpha seeds NLL ↓")
+    assert "…" not in "".join(lines)
+    assert lines[0].strip().startswith("model smollm2-135m, layer 22, documents 4, clusters 4")
+
+
+def test_arrows_show_the_better_side(write_run: Write, board_of: Callable) -> None:
+    write_run(EVERYTHING)
+    header = render.markdown(board_of()).splitlines()[0]
+    assert "NLL ↓" in header and "CF truth ↑" in header and "specificity ↑" in header
+    assert "damage/nll\\_base |" in render.markdown(board_of(sort="nll_base")).splitlines()[0]
+
+
+def test_a_score_stands_with_its_error_and_seeds_with_their_spread(write_run: Write, board_of: Callable) -> None:
+    write_run(EVERYTHING, mem_seed=0)
+    write_run({"docmem": {"nll": [value + 0.5 for value in VALUES]}}, mem_seed=1)
+    (row,) = shown(board_of())[2:3]
+    # 0.75 and 1.25: mean 1, spread 0.354; error of documents 0.27, of seeds 0.25.
+    assert row.split()[:6] == ["1", "simset2", "2", "1.000", "±0.368", "0.354"]
+
+
+def test_rows_that_tie_carry_an_equals_sign(write_run: Write, board_of: Callable) -> None:
+    write_run(EVERYTHING, allocation="none")
+    write_run(EVERYTHING, allocation="random")
+    assert [line.split()[0] for line in shown(board_of())[2:4]] == ["1", "=2"]
+    assert "| =2 |" in render.markdown(board_of())
+
+
+def test_a_bare_base_stands_beside_the_runs(write_run: Write, board_of: Callable) -> None:
+    write_run(EVERYTHING)
+    folder = write_run(EVERYTHING)
+    (folder / "config.yaml").write_text("model: m\ncorpus: vital\nnum_docs: 4\n")
+    manifest = json.loads((folder / "manifest.json").read_text()) | {"kind": "baseline"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    lines = shown(board_of())
+    assert "layer 22" in lines[0] and "alpha 1" in lines[0]
+    assert {line.split()[1] for line in lines[2:4]} == {"simset2", "base"}
+    found = {row["allocation"]: row for row in render.as_json(board_of())["rows"]}
+    assert found["base"]["layer"] is None and found["simset2"]["layer"] == 22
+
+
+def test_csv_has_every_measure_in_full_precision(write_run: Write, board_of: Callable) -> None:
+    write_run({"docmem": {"nll": [0.1, 0.2, 0.30000000000000004]}}, alpha=0.2)
+    write_run({"docmem": {"nll": [1.1, 1.2, 1.4]}, "docqa": {"f1": VALUES}}, mem_seed=1, alpha=0.2)
+    board = board_of()
+    (row,) = csv.DictReader(io.StringIO(render.comma_separated(board)))
+    assert set(row) >= {"rank", "model", "layer", "documents", "clusters", "allocation", "alpha", "seeds"}
+    for measure, score in board.rows[0].scores.items():
+        assert float(row[measure]) == score.value
+        assert row[f"{measure} standard_error"] == str(score.standard_error)
+        assert row[f"{measure} spread"] == ("" if score.spread is None else str(score.spread))
+    assert (row["layer"], row["alpha"], row["seeds"]) == ("22", "0.2", "2")
+
+
+def test_json_is_plain_json_with_all_there_is(write_run: Write, board_of: Callable) -> None:
+    write_run(EVERYTHING, allocation="none")
+    write_run(EVERYTHING, allocation="random")
+    found = json.loads(json.dumps(render.as_json(board_of()), allow_nan=False))
+    assert found["sort"] == "docmem/nll"
+    assert found["better"]["docmem/nll"] == "lower" and found["better"]["damage/nll_base"] is None
+    assert [row["rank"] for row in found["rows"]] == [1, 2]
+    assert [row["told_apart_from_above"] for row in found["rows"]] == [None, False]
+    assert found["rows"][0]["measures"].keys() == found["rows"][0]["standard_errors"].keys() == found["better"].keys()
+    assert len(found["cannot_be_told_apart"]) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "[bold red]loud[/]",
+        "[link=https://x]y[/link]",
+        "\x1b[31mred\x1b]8;;https://x\x07",
+        "two\nlines\r\u2028three",
+        "a|b",
+        "back\\",
+        "\\[b]",
+        "<script>alert(1)</script>",
+        "![i](https://x)",
+        "*a* _b_ `c` ~~d~~ &lt;",
+        "\u202eright to left",
+    ],
+)
+def test_hostile_names_are_shown_and_do_nothing(write_run: Write, board_of: Callable, name: str) -> None:
+    measure = {"docmem": {"nll": VALUES}, "x": {name: VALUES}}
+    write_run(measure, model=name, allocation=name)
+    write_run(measure, model="plain", allocation=name, alpha=2.0)
+    board = board_of(sort=f"x/{name}")
+    lines = shown(board, 400)
+    assert len(lines) == 4, "what agrees, a header and two rows: the name makes no line"
+    text = "\n".join(lines)
+    assert "\x1b" not in text and "\x07" not in text and "\u202e" not in text
+    assert render.printable(name) in text
+    table = render.markdown(board).splitlines()
+    assert len(table) == 4 + 1 + 2, "a head, a rule, two rows, a space, a tie and a remark"
+    bars = [line.replace("\\\\", "").replace("\\|", "").count("|") for line in table[:4]]
+    assert len(set(bars)) == 1
+    for line in [*table[:1], *table[2:]]:
+        assert "<" not in line and "\x1b" not in line and "://" not in line
+        bare = line.replace("\\\\", "")
+        assert all(bare.count(mark) == bare.count(f"\\{mark}") for mark in "*_`~[]")
+
+
+def test_no_measure_and_no_label_still_makes_a_table(write_run: Write, board_of: Callable) -> None:
+    write_run()
+    assert shown(board_of())[1].split() == ["rank", "allocation", "seeds"]
+    assert render.markdown(board_of()).splitlines()[2].startswith("| 1 | m | 22 |")
+    assert render.comma_separated(board_of()).splitlines()[1].startswith("1,m,22,")

@@ -1,0 +1,69 @@
+"""Grids: what is crossed, left out and refused."""
+
+from pathlib import Path
+
+import pytest
+
+from simset_bench.errors import RequestError
+from simset_bench.training.sweep.grid import read_grid, shipped_grids
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "grid.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_cells_are_the_product_of_the_axes_less_what_is_excluded(tmp_path: Path) -> None:
+    text = "axes: {alpha: [0, 1, 2], allocation: [none, random]}\nexclude: [{allocation: none, alpha: [1, 2]}]"
+    cells = read_grid(written(tmp_path, text)).cells
+    assert [(cell.alpha, cell.allocation) for cell in cells] == [
+        (0.0, "none"),
+        (0.0, "random"),
+        (1.0, "random"),
+        (2.0, "random"),
+    ]
+
+
+def test_the_full_grid_has_the_designs_1920_runs() -> None:
+    assert len(read_grid("full").cells) == 1920
+
+
+def test_the_layer_search_goes_in_steps_of_a_tenth_without_structure() -> None:
+    grid = read_grid("layer_search")
+    assert grid.axes["layer"] == tuple(round(step / 10, 1) for step in range(1, 10))
+    assert {cell.alpha for cell in grid.cells} == {0.0}
+
+
+@pytest.mark.parametrize("name", ["quick", "layer_search", "main", "full"])
+def test_shipped_grids_can_be_named_or_given_by_path(name: str) -> None:
+    assert read_grid(name).cells == read_grid(str(shipped_grids()[name])).cells
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("axes: {alhpa: [1]}", "alhpa.*did you mean 'alpha'"),
+        ("axes: {alpha: 1}", "axes.alpha: expected a list"),
+        ("axes: {alpha: []}", "axes.alpha: expected a list"),
+        ("axes: {alpha: [big]}", "alpha must be float"),
+        ("axes: {alpha: [-1]}", "--alpha -1"),
+        ("axes: {alpha: [1, 1.0]}", "stands there twice"),
+        ("axes: {alpha: [1]}\nfixed: {alpha: 2}", "both an axis and fixed"),
+        ("axes: {alpha: [1]}\nexclude: [{alpha: 1}]", "leaves no cell"),
+        ("axes: {alpha: [1]}\nexclude: [{layer: 1}]", "layer.* is no axis"),
+        ("axes: {num_clusters: [4], num_docs: [2]}", "more clusters than documents"),
+        ("axes: {}", "name at least one option"),
+        ("axis: {alpha: [1]}", "unknown part 'axis'.*did you mean 'axes'"),
+        ("- alpha", "expected a mapping"),
+        ("axes: {alpha: [1", "not YAML"),
+    ],
+)
+def test_a_wrong_grid_is_refused_with_its_field(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        read_grid(written(tmp_path, text))
+
+
+def test_an_unknown_grid_names_the_shipped_ones() -> None:
+    with pytest.raises(RequestError, match=r"did you mean .quick..*full, layer_search, main, quick"):
+        read_grid("quik")

@@ -1,0 +1,65 @@
+"""Plans: which cells are one training, and which trainings go together."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.sweep.plan import (
+    Training,
+    distinct_trainings,
+    layers_beside,
+    make_fleets,
+    plan_fleets,
+    read_plan,
+    write_plan,
+)
+
+CELL = TrainConfig(layer=1, num_docs=8, num_clusters=8)
+ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 5.0)
+CELLS = [replace(CELL, alpha=a, allocation=n) for n in ("random", "partitioned", "simset2") for a in ALPHAS]
+
+
+def test_alpha_0_is_trained_once_for_all_allocations() -> None:
+    trainings = distinct_trainings(CELLS)
+    assert len(trainings) == 22
+    assert max(len(training.configs) for training in trainings) == 3
+
+
+def test_with_a_hard_location_alpha_0_depends_on_the_allocation() -> None:
+    assert len(distinct_trainings([replace(cell, location="hard") for cell in CELLS])) == 24
+
+
+def test_seeds_of_the_memory_are_other_trainings_at_alpha_0() -> None:
+    assert len(distinct_trainings([replace(CELL, alpha=0.0, mem_seed=seed) for seed in (0, 1)])) == 2
+
+
+def test_fleets_share_block_and_documents_and_are_of_like_size() -> None:
+    cells = [replace(cell, layer=layer) for layer in (1, 2) for cell in CELLS]
+    fleets = make_fleets(distinct_trainings(cells), lambda _: 8)
+    assert [len(fleet.trainings) for fleet in fleets] == [7, 7, 8] * 2
+    assert all(len({config.layer for config in fleet.configs}) == 1 for fleet in fleets)
+    assert layers_beside(fleets[0], fleets) == [1, 2]
+
+
+def test_runs_of_other_batches_do_not_train_together() -> None:
+    cells = [CELL, replace(CELL, seed=1), replace(CELL, batch_size=4), replace(CELL, entries=512)]
+    assert len(make_fleets(distinct_trainings(cells), lambda _: 8)) == 4
+
+
+def test_a_plan_read_is_the_plan_written(tmp_path: Path) -> None:
+    fleets = make_fleets(distinct_trainings(CELLS), lambda _: 8)
+    write_plan(tmp_path / "plan.json", fleets)
+    assert read_plan(tmp_path / "plan.json") == fleets
+
+
+def test_unfinished_fleets_stay_together_when_more_is_asked_for() -> None:
+    earlier = make_fleets(distinct_trainings(CELLS), lambda _: 8)
+    more = distinct_trainings([*CELLS, replace(CELL, alpha=9.0)])
+    fleets = plan_fleets(more, lambda _: False, earlier, lambda _: 2)
+    assert fleets[: len(earlier)] == earlier
+    assert fleets[len(earlier) :] == make_fleets([Training((replace(CELL, alpha=9.0),))], lambda _: 2)
+
+
+def test_what_is_done_is_not_planned() -> None:
+    fleets = plan_fleets(distinct_trainings(CELLS), lambda config: config.alpha < 5, [], lambda _: 8)
+    assert {config.alpha for fleet in fleets for config in fleet.configs} == {5.0}

@@ -1,0 +1,58 @@
+"""Sweeps on a Ray cluster: the same runs, also when a worker dies."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from simset_bench.errors import RequestError
+from simset_bench.training.sweep.claims import holders
+from simset_bench.training.sweep.grid import read_grid
+from simset_bench.training.sweep.ray_cluster import on_ray
+from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
+
+from .conftest import memories, wait_for
+
+AXES = {"alpha": [0.5, 1.0, 2.0, 3.0]}
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_workers_finishes_a_sweep_though_one_is_killed(
+    write_grid: Callable[..., Path], tmp_path: Path
+) -> None:
+    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'simset-bench[scale]'")
+    grid = read_grid(str(write_grid(AXES, epochs=12)))
+    options = SweepOptions(fleet_size=1, checkpoint_seconds=0.2)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    killed: list[int] = []
+
+    def kill_one_at_work() -> None:
+        claims = tmp_path / "ray" / "sweeps" / "grid" / "claims"
+        wait_for(lambda: any(claim["progress"] for claim in holders(claims).values()))
+        claim = next(claim for claim in holders(claims).values() if claim["progress"])
+        assert claim["process"] != os.getpid()
+        os.kill(claim["process"], signal.SIGKILL)
+        killed.append(claim["process"])
+
+    try:
+        killer = threading.Thread(target=kill_one_at_work)
+        sweep = plan_sweep(grid, tmp_path / "ray", options)
+        killer.start()
+        found = run_sweep(sweep, on_ray("auto", None))
+        killer.join()
+    finally:
+        ray.shutdown()
+    assert killed
+    assert (found["done"], found["failed"]) == (4, [])
+    run_sweep(plan_sweep(grid, tmp_path / "local", options))
+    assert memories(tmp_path / "ray") == memories(tmp_path / "local")
+
+
+def test_an_address_without_a_cluster_is_refused(write_grid: Callable[..., Path], tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs Ray: pip install 'simset-bench[scale]'")
+    sweep = plan_sweep(read_grid(str(write_grid(AXES))), tmp_path, SweepOptions())
+    with pytest.raises(RequestError, match="no Ray cluster answers"):
+        on_ray("127.0.0.1:1", None)(sweep, threading.Event())

@@ -1,0 +1,199 @@
+"""Sweeps as they are run: the runs of `train`, whatever happens to the process."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from simset_bench.cli.app import app
+from simset_bench.errors import RequestError
+from simset_bench.models.memory import load_memory
+from simset_bench.results.read import read_runs
+from simset_bench.training.run import load_run, train_run
+from simset_bench.training.run_folder import open_finished
+from simset_bench.training.sweep.grid import read_grid
+from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
+
+from .conftest import kill, memories, start_often, start_sweep, wait_for
+
+WriteGrid = Callable[..., Path]
+AXES = {"layer": [1, 2], "alpha": [0.0, 1.0], "allocation": ["random", "simset2"]}
+
+
+def sweep(grid: Path, root: Path, **options: object) -> dict[str, object]:
+    return run_sweep(plan_sweep(read_grid(str(grid)), root, SweepOptions(**options)))
+
+
+def run_folders(root: Path) -> list[Path]:
+    return sorted(path.parent for path in root.rglob("manifest.json"))
+
+
+def test_every_run_of_a_sweep_is_the_run_that_train_makes(write_grid: WriteGrid, tmp_path: Path) -> None:
+    found = sweep(write_grid(AXES), tmp_path / "sweep")
+    assert (found["cells"], found["distinct"], found["done"], found["failed"]) == (8, 6, 8, [])
+    for folder in run_folders(tmp_path / "sweep"):
+        alone = train_run(open_finished(folder).config, tmp_path / "alone")
+        pairs = zip(
+            load_memory(folder / "memory.safetensors").parameters(), load_run(alone).memory.parameters(), strict=False
+        )
+        for one, other in pairs:
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+        assert (folder / "allocation.parquet").read_bytes() == (alone / "allocation.parquet").read_bytes()
+        assert json.loads((folder / "manifest.json").read_text())["fleet"]["runs"] == 3
+        lines = [
+            (folder / "metrics.jsonl").read_text().splitlines(),
+            (alone / "metrics.jsonl").read_text().splitlines(),
+        ]
+        for mine, its in zip(*lines, strict=True):
+            assert json.loads(mine) == pytest.approx(json.loads(its), rel=1e-4)
+
+
+def test_runs_of_a_sweep_are_read_as_any_others(write_grid: WriteGrid, tmp_path: Path) -> None:
+    sweep(write_grid(AXES), tmp_path)
+    table = read_runs([tmp_path])
+    assert len(table.runs) == 8
+
+
+def test_a_finished_sweep_trains_nothing_again(write_grid: WriteGrid, tmp_path: Path) -> None:
+    grid = write_grid(AXES)
+    sweep(grid, tmp_path)
+    times = {folder: (folder / "manifest.json").stat().st_mtime_ns for folder in run_folders(tmp_path)}
+    assert plan_sweep(read_grid(str(grid)), tmp_path, SweepOptions()).fleets == ()
+    sweep(grid, tmp_path)
+    assert times == {folder: (folder / "manifest.json").stat().st_mtime_ns for folder in run_folders(tmp_path)}
+
+
+def test_a_run_that_train_made_is_not_made_again(write_grid: WriteGrid, tmp_path: Path) -> None:
+    grid = write_grid(AXES)
+    train_run(read_grid(str(grid)).cells[-1], tmp_path)
+    (made,) = run_folders(tmp_path)
+    before = (made / "manifest.json").read_bytes()
+    assert sum(len(f.configs) for f in plan_sweep(read_grid(str(grid)), tmp_path, SweepOptions()).fleets) == 7
+    sweep(grid, tmp_path)
+    assert (made / "manifest.json").read_bytes() == before
+
+
+def test_a_finished_run_of_another_configuration_is_not_taken_for_it(write_grid: WriteGrid, tmp_path: Path) -> None:
+    sweep(write_grid(AXES), tmp_path)
+    with pytest.raises(RequestError, match=r"another configuration.*lr"):
+        sweep(write_grid(AXES, lr=0.5), tmp_path)
+
+
+def test_axes_that_a_run_folder_does_not_name_get_folders_of_their_own(write_grid: WriteGrid, tmp_path: Path) -> None:
+    found = sweep(write_grid({"lr": [0.001, 0.002], "epochs": [1, 2]}), tmp_path)
+    assert found["done"] == 4
+    assert {folder.relative_to(tmp_path).parts[0] for folder in run_folders(tmp_path)} == {
+        "lr_0.001_epochs_1",
+        "lr_0.001_epochs_2",
+        "lr_0.002_epochs_1",
+        "lr_0.002_epochs_2",
+    }
+
+
+@pytest.mark.slow
+def test_killed_at_any_point_a_sweep_ends_with_the_same_bytes(write_grid: WriteGrid, tmp_path: Path) -> None:
+    grid = write_grid({"alpha": [0.0, 0.5, 1.0, 2.0, 3.0], "allocation": ["random", "simset2"]}, epochs=6)
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    _, errors = (process := start_often(grid, straight)).communicate(timeout=120)
+    assert process.returncode == 0, errors
+    checkpoints = killed / "sweeps" / "grid" / "fleets"
+    # Before the first step, in mid-training, while run folders are written, in the second fleet.
+    for reached in (
+        lambda: any(checkpoints.glob("*.safetensors")),
+        lambda: any(path.stat().st_size > 200_000 for path in checkpoints.glob("*.safetensors")),
+        lambda: any(killed.rglob("memory.safetensors")),
+        lambda: len(memories(killed)) >= 6,
+    ):
+        process = start_often(grid, killed)
+        wait_for(reached)
+        kill(process)
+    _, errors = (process := start_often(grid, killed)).communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert len(memories(straight)) == 10
+    assert memories(killed) == memories(straight)
+    assert not any(checkpoints.iterdir())
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_sweep_without_doing_a_run_twice(write_grid: WriteGrid, tmp_path: Path) -> None:
+    grid = write_grid({"layer": [0, 1, 2], "alpha": [0.5, 1.0, 2.0]}, epochs=10)
+    together = [start_sweep(grid, tmp_path / "shared", "--fleet-size", "1", "--json") for _ in range(2)]
+    for process in together:
+        output, errors = process.communicate(timeout=180)
+        assert process.returncode == 0, errors
+        assert json.loads(output)["done"] == 9
+    alone = start_sweep(grid, tmp_path / "alone", "--fleet-size", "1")
+    alone.communicate(timeout=180)
+    assert memories(tmp_path / "shared") == memories(tmp_path / "alone")
+    assert not list((tmp_path / "shared" / "sweeps" / "grid" / "claims").glob("*.json"))
+
+
+@pytest.mark.slow
+def test_interrupted_a_sweep_keeps_its_steps_and_says_how_to_go_on(write_grid: WriteGrid, tmp_path: Path) -> None:
+    grid = write_grid({"alpha": [0.0, 1.0]}, epochs=2000)
+    process = start_sweep(grid, tmp_path)
+    claims = tmp_path / "sweeps" / "grid" / "claims"
+    checkpoints = tmp_path / "sweeps" / "grid" / "fleets"
+    wait_for(lambda: any(checkpoints.glob("*.safetensors")))
+    at_start = next(checkpoints.glob("*.safetensors")).stat().st_size
+    wait_for(lambda: any(claims.glob("*.json")))
+    _, errors = kill(process, signal.SIGINT)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in errors
+    assert next(checkpoints.glob("*.safetensors")).stat().st_size > at_start
+    assert not list(claims.glob("*.json"))
+
+
+def test_a_diverging_run_is_recorded_and_the_others_go_on(write_grid: WriteGrid, tmp_path: Path) -> None:
+    # The rate is reached by the second axis alone, so that both learn in one fleet.
+    grid = write_grid({"lr": [0.001, 1e30], "alpha": [0.5, 1.0]})
+    found = sweep(grid, tmp_path / "both")
+    assert found["done"] == 2
+    assert all("no longer finite" in failure["error"] for failure in found["failed"])
+    sweep(write_grid({"lr": [0.001], "alpha": [0.5, 1.0]}), tmp_path / "calm")
+    for name, memory in memories(tmp_path / "calm").items():
+        ours = load_memory(tmp_path / "both" / name)
+        calm = load_memory(tmp_path / "calm" / name)
+        for one, other in zip(ours.parameters(), calm.parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+        assert memory
+
+
+def test_failed_runs_are_left_until_they_are_to_be_retried(write_grid: WriteGrid, tmp_path: Path) -> None:
+    grid = write_grid({"allocation": ["random", "partitioned"], "num_docs": [8]}, entries=4, entries_per_doc=2)
+    found = sweep(grid, tmp_path)
+    assert (found["done"], len(found["failed"])) == (1, 1)
+    assert "partitions of 8 documents" in found["failed"][0]["error"]
+    assert plan_sweep(read_grid(str(grid)), tmp_path, SweepOptions()).fleets == ()
+    again = plan_sweep(read_grid(str(grid)), tmp_path, SweepOptions(retry_failed=True))
+    assert sum(len(fleet.configs) for fleet in again.fleets) == 1
+    assert len(run_sweep(again)["failed"]) == 1
+
+
+def test_fail_fast_stops_at_the_first_failure(write_grid: WriteGrid, tmp_path: Path) -> None:
+    grid = write_grid({"lr": [1e30, 0.001]})
+    ran = CliRunner().invoke(app, ["sweep", str(grid), "--save-dir", str(tmp_path), "--fail-fast", "--fleet-size", "1"])
+    assert ran.exit_code == 1
+    assert not run_folders(tmp_path)
+
+
+def test_a_dry_run_counts_and_estimates_and_leaves_nothing(write_grid: WriteGrid, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    ran = CliRunner().invoke(app, ["sweep", str(write_grid(AXES)), "--save-dir", str(root), "--dry-run", "--json"])
+    found = json.loads(ran.stdout)
+    assert (found["cells"], found["distinct"], found["done"]) == (8, 6, 0)
+    assert found["estimate"]["flops"] > 0
+    assert found["estimate"]["seconds"] > 0
+    assert not root.exists()
+
+
+def test_a_sweep_that_failed_in_part_exits_with_1(write_grid: WriteGrid, tmp_path: Path) -> None:
+    grid = write_grid({"lr": [1e30, 0.001]})
+    ran = CliRunner().invoke(app, ["sweep", str(grid), "--save-dir", str(tmp_path)])
+    assert ran.exit_code == 1
+    assert "1 of 2 runs done" in ran.stdout
+    assert "--retry-failed" in ran.stdout

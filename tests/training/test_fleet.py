@@ -1,0 +1,166 @@
+"""Fleets: memories that train together end as they would have ended alone."""
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from simset_bench.corpora.load import load_corpus
+from simset_bench.models.loading import Base, load_base
+from simset_bench.models.memory import Memory, MemoryShape
+from simset_bench.simset.allocation import Allocation, allocate
+from simset_bench.training.checkpoint import Progress, load_states, save_states
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.hidden_cache import HiddenCache, fill_cache
+from simset_bench.training.segments import Segment, segment_documents
+from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
+
+CONFIG = TrainConfig(layer=1, entries=64, entries_per_doc=8, max_tokens=24, epochs=3, batch_size=4)
+RUNS = [
+    (CONFIG, "none"),
+    (dataclasses.replace(CONFIG, alpha=0.0), "random"),
+    (dataclasses.replace(CONFIG, alpha=5.0, inductive_form="ratio", lr=1e-3, warmup=0.2), "simset2"),
+    (dataclasses.replace(CONFIG, location="hard", weight_decay=0.1, mem_seed=3), "random"),
+    (dataclasses.replace(CONFIG, grad_clip=0.0), "partitioned"),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A tiny base and what its memories are to learn."""
+
+    base: Base
+    segments: list[Segment]
+    cache: HiddenCache
+    allocations: dict[str, Allocation]
+
+    def member(self, config: TrainConfig, allocation: str) -> Member:
+        shape = MemoryShape(config.entries, self.base.width, config.activation, config.layer_norm, config.gate)
+        memory = Memory(shape, torch.Generator().manual_seed(config.mem_seed))
+        masks = [self.allocations[allocation].mask]
+        return Member(memory, make_optimizer(memory, config), [Progress()], config=config, masks=masks)
+
+    def train(self, members: list[Member], a_pass: int) -> None:
+        train_fleet(self.base, Fleet(members, a_pass), self.segments, self.cache, lambda _: None)
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt2", "gemma2"])
+def problem(request: pytest.FixtureRequest, tiny_model: Callable[[str], Path], tiny_corpus: Path) -> Problem:
+    base = load_base(str(tiny_model(request.param)), "float32", "cpu")
+    documents = load_corpus(f"jsonl:{tiny_corpus}", num_docs=8)
+    segments = segment_documents(documents, base.tokenizer, CONFIG.max_tokens)
+    allocations = {name: allocate(documents, name, 64, 8, 0) for _, name in RUNS}
+    return Problem(base, segments, fill_cache(base, 1, segments), allocations)
+
+
+def assert_same(one: Member, other: Member) -> None:
+    for ours, theirs in zip(one.memory.parameters(), other.memory.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    for ours, theirs in zip(one.progress[0].epochs, other.progress[0].epochs, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+@pytest.mark.parametrize("a_pass", [2, 5])
+def test_each_run_of_a_fleet_equals_its_training_alone(problem: Problem, a_pass: int) -> None:
+    members = [problem.member(*run) for run in RUNS]
+    problem.train(members, a_pass)
+    for member, run in zip(members, RUNS, strict=True):
+        alone = problem.member(*run)
+        problem.train([alone], 1)
+        assert_same(member, alone)
+
+
+@pytest.mark.parametrize("options", [{"layer_norm": True}, {"gate": True}, {"activation": "gelu"}])
+def test_memories_with_options_train_together_too(problem: Problem, options: dict[str, object]) -> None:
+    configs = [dataclasses.replace(CONFIG, mem_seed=seed, **options) for seed in range(3)]
+    members = [problem.member(config, "random") for config in configs]
+    problem.train(members, 3)
+    for member, config in zip(members, configs, strict=True):
+        alone = problem.member(config, "random")
+        problem.train([alone], 1)
+        assert_same(member, alone)
+
+
+def test_a_diverging_run_does_not_disturb_its_neighbours(problem: Problem) -> None:
+    wild = dataclasses.replace(CONFIG, lr=1e30)
+    members = [problem.member(*RUNS[0]), problem.member(wild, "random"), problem.member(*RUNS[2])]
+    problem.train(members, 3)
+    assert "no longer finite" in (members[1].failure or "")
+    for member, run in ((members[0], RUNS[0]), (members[2], RUNS[2])):
+        assert member.failure is None
+        alone = problem.member(*run)
+        problem.train([alone], 1)
+        assert_same(member, alone)
+
+
+def test_a_further_mask_is_measured_and_changes_nothing(problem: Problem) -> None:
+    calm = dataclasses.replace(CONFIG, alpha=0.0)
+    both = problem.member(calm, "random")
+    both.masks.append(problem.allocations["simset2"].mask)
+    both.progress.append(Progress())
+    problem.train([both], 1)
+    for place, name in enumerate(("random", "simset2")):
+        alone = problem.member(calm, name)
+        problem.train([alone], 1)
+        assert both.progress[place].epochs == alone.progress[0].epochs
+        assert all(torch.equal(a, b) for a, b in zip(both.memory.parameters(), alone.memory.parameters(), strict=True))
+
+
+def test_a_fleet_resumed_from_any_step_ends_with_the_same_bytes(problem: Problem, tmp_path: Path) -> None:
+    straight = [problem.member(*run) for run in RUNS]
+    paths: list[Path] = []
+
+    def save(fleet: Fleet) -> None:
+        paths.append(tmp_path / f"{fleet.step}.safetensors")
+        save_states(paths[-1], fleet.members, fleet.members_per_pass)
+
+    train_fleet(problem.base, Fleet(straight, 2), problem.segments, problem.cache, save)
+    for path in (paths[0], paths[len(paths) // 2], paths[-1]):
+        resumed = [problem.member(*run) for run in RUNS]
+        problem.train(resumed, load_states(path, resumed))
+        for one, other in zip(straight, resumed, strict=True):
+            pairs = zip(one.memory.parameters(), other.memory.parameters(), strict=True)
+            assert all(torch.equal(a, b) for a, b in pairs)
+
+
+SHORT_OF_MEMORY = """
+import resource
+import numpy as np, torch
+from simset_bench.models.memory import Memory, MemoryShape
+from simset_bench.models.random_base import llama_shape, random_base
+from simset_bench.training.checkpoint import Progress
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.hidden_cache import fill_cache
+from simset_bench.training.segments import Segment
+from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
+torch.set_num_threads(1)
+base = random_base(llama_shape(3, 128, 512), "float32", "cpu")
+segments = [Segment(d, 0, "", tuple(range(1, 257)), 0) for d in range(8)]
+config = TrainConfig(layer=0, entries=512, batch_size=8, epochs=1, lr=1e-3)
+def member(seed):
+    memory = Memory(MemoryShape(512, 128), torch.Generator().manual_seed(seed))
+    masks = [lambda rows: np.ones((len(rows), 512), dtype=bool)]
+    return Member(memory, make_optimizer(memory, config), [Progress()], config=config, masks=masks)
+cache = fill_cache(base, 0, segments)
+train_fleet(base, Fleet([member(0)], 1), segments, cache, lambda _: None)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (700 << 20), used + (700 << 20)))
+fleet = Fleet([member(seed) for seed in range(16)], 16)
+train_fleet(base, fleet, segments, cache, lambda _: None)
+print(fleet.members_per_pass, fleet.step, [m.failure for m in fleet.members])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, which can limit a process's memory")
+def test_out_of_memory_fewer_runs_go_at_once_and_the_fleet_goes_on() -> None:
+    ran = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert "out of memory: going on with 8 runs at a time" in " ".join(ran.stderr.split())
+    a_pass, step, failures = ran.stdout.split(maxsplit=2)
+    assert 1 <= int(a_pass) <= 8
+    assert int(step) == 1
+    assert failures.strip() == str([None] * 16)
