@@ -33,10 +33,10 @@ HASHES, ENTRIES, SHINGLE_WORDS, SEED = 64, 4096, 2, 1
 PAIRS_CHECKED = 400
 
 
-def write_corpus(documents: int, path: Path) -> None:
-    """Write a Parquet corpus of documents of about WORDS words; row n with n % 20 == 19 is like row n - 1."""
+def write_corpus(documents: int, path: Path, words: int = WORDS) -> None:
+    """Write a Parquet corpus of documents of about `words` words; row n with n % 20 == 19 is like row n - 1."""
     sentences = sentences_of_vital()
-    long = max(2, round(WORDS / np.mean([len(sentence.split()) for sentence in sentences])))
+    long = max(2, round(words / np.mean([len(sentence.split()) for sentence in sentences])))
     pool = pa.array(sentences)
     with pq.ParquetWriter(path, pa.schema([("id", pa.string()), ("text", pa.string())]), compression="zstd") as writer:
         for start in range(0, documents, ROWS_TOGETHER):

@@ -4,9 +4,11 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -133,24 +135,32 @@ def write_lookup(path: Path) -> None:
     work.mkdir(parents=True)
     try:
         hashes, start = np.empty(count, np.uint64), 0
-        clusters = np.lib.format.open_memmap(work / "clusters.npy", "w+", np.uint32, (count,))
-        shape = (count, manifest.entries_per_doc)
-        entries = np.lib.format.open_memmap(work / "entries.npy", "w+", np.uint32, shape)
-        for part in read_rows(path, ("document", "cluster", "entries")):
-            stop = start + len(part.ids)
-            hashes[start:stop] = id_hashes(part.ids.to_pylist())
-            clusters[start:stop], entries[start:stop] = part.clusters, part.entries
-            start = stop
+        with (
+            _array_file(work / "clusters.npy", (count,)) as clusters,
+            _array_file(work / "entries.npy", (count, manifest.entries_per_doc)) as entries,
+        ):
+            for part in read_rows(path, ("document", "cluster", "entries")):
+                hashes[start : start + len(part.ids)] = id_hashes(part.ids.to_pylist())
+                start += len(part.ids)
+                clusters.write(np.asarray(part.clusters, dtype=np.uint32).tobytes())
+                entries.write(np.asarray(part.entries, dtype=np.uint32).tobytes())
         hashes, order = _sorted_hashes(hashes, path)
         np.save(work / "hashes.npy", hashes)
         np.save(work / "rows.npy", order)
-        clusters.flush()
-        entries.flush()
         sizes = {name: (work / f"{name}.npy").stat().st_size for name in _ARRAYS}
         write_json(work / "lookup.json", {"content": manifest.content, "bytes": sizes})
         _replace_folder(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def _array_file(path: Path, shape: tuple[int, ...]) -> Iterator[BinaryIO]:
+    """A .npy file of uint32 whose data are written one after the other: a mapped one would count as memory."""
+    with path.open("wb") as file:
+        header = {"descr": "<u4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        yield file
 
 
 def _sorted_hashes(hashes: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from simset_bench.training.stream import StreamedData, Survey, report, stream_do
 from simset_bench.training.stream_cache import StreamCache
 
 # A run that streamed its documents is asked about this many, the first ones.
-SAMPLED_DOCUMENTS = 1024
+SAMPLED_DOCUMENTS = 256
 
 
 def train_streamed(
