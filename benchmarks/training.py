@@ -1,19 +1,27 @@
 """How fast memories are trained, against the plain loop, and where the gain comes from.
 
     python benchmarks/training.py                  # CPU: SmolLM2-135M, block 22, batch 4 x 128
+    python benchmarks/training.py --model FOLDER   # CPU: any other model
     python benchmarks/training.py --device cuda    # GPU: Pythia-1B and Llama-2-7B shapes, random weights
 
 prints a Markdown table a model. Every way of training gets the same batches, one after the other on each, so that
 whatever else the machine does falls on all alike; with `--threads 1` processor time is little moved by other processes.
+All of them train the same memory from the same start, and that they come to the same loss is checked.
 The first way leaves the base trainable, as the published research code does; the second is the plain loop: base frozen,
 whole forward with a hook, logits of every token in every step.
 """
 
 import dataclasses
 import json
+import math
+import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +32,7 @@ from torch import Tensor
 from transformers import AutoConfig, PretrainedConfig
 
 from simset_bench.models.allocator import keep_freed_memory
+from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, attached
 from simset_bench.models.random_base import random_base
@@ -39,7 +48,9 @@ from simset_bench.training.sweep.cost import matmul_rate, prefix_flops, training
 from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 5.0)
-Step = Callable[[Sequence[int]], None]
+# Largest relative difference of the last cross-entropies that float32 and bfloat16 rounding explain.
+SAME_LOSS = {torch.float32: 1e-3, torch.bfloat16: 3e-2, torch.float16: 1e-2}
+Step = Callable[[Sequence[int]], float]
 Losses = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -66,7 +77,8 @@ class Setting:
 class Way:
     """One way of training: `step` does one step on the segments of a batch for `runs` runs at once.
 
-    `whole` says that all blocks run in it, `trainable` that every weight gets a gradient.
+    It returns the batch's cross-entropy before the step, of the run with alpha 1. `whole` says that all blocks run in
+    it, `trainable` that every weight gets a gradient.
     """
 
     name: str
@@ -75,9 +87,19 @@ class Way:
     whole: bool = False
     trainable: bool = False
     keeps_memory: bool = False
-    seconds: float = 0.0
-    processor: float = 0.0
-    steps: int = 0
+    seconds: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+    cross_entropy: float = math.nan
+
+    @property
+    def seconds_a_step(self) -> float:
+        """Median over the steps, shared among the runs."""
+        return statistics.median(self.seconds) / self.runs
+
+    @property
+    def processor_a_step(self) -> float:
+        """Median of processor time over the steps, shared among the runs."""
+        return statistics.median(self.processor) / self.runs
 
 
 def masks_of(setting: Setting, seed: int) -> Callable[[Sequence[int]], np.ndarray]:
@@ -101,7 +123,7 @@ def new_member(setting: Setting, alpha: float, seed: int) -> Member:
 def loop_step(setting: Setting, member: Member, losses: Losses) -> Step:
     """A step as anyone would write it; `losses` gives the targets' NLLs and the tokens' on-shares of a batch."""
 
-    def step(rows: Sequence[int]) -> None:
+    def step(rows: Sequence[int]) -> float:
         batch = collate(setting.segments, rows, setting.base.tokenizer.pad_token_id)
         device = setting.base.device
         mask = torch.from_numpy(member.masks[0](batch.documents.tolist())).to(device)
@@ -111,7 +133,7 @@ def loop_step(setting: Setting, member: Member, losses: Losses) -> Step:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(member.memory.parameters(), 1.0)
         member.optimizer.step()
-        loss.item()
+        return nll.detach().double().mean().item()
 
     return step
 
@@ -130,11 +152,12 @@ def whole_model(setting: Setting, member: Member, *, frozen: bool) -> Step:
 
     inner = loop_step(setting, member, losses)
 
-    def step(rows: Sequence[int]) -> None:
+    def step(rows: Sequence[int]) -> float:
         base.model.requires_grad_(not frozen)
-        inner(rows)
+        cross_entropy = inner(rows)
         base.model.requires_grad_(False)
         base.model.zero_grad(set_to_none=True)
+        return cross_entropy
 
     return step
 
@@ -163,8 +186,9 @@ def engine(
     setting: Setting, members: list[Member], upper: UpperModel, cache: HiddenCache, members_per_pass: int
 ) -> Step:
     """A step of the engine itself: the segments of a batch as an epoch of their own."""
+    with_alpha_1 = next(member for member in members if member.config.alpha == 1.0)
 
-    def step(rows: Sequence[int]) -> None:
+    def step(rows: Sequence[int]) -> float:
         chosen = [setting.segments[row] for row in rows]
         starts = torch.tensor([0, *np.cumsum([len(segment.token_ids) for segment in chosen])])
         part = HiddenCache(cache.packed(rows, cache.states.device), starts)
@@ -172,6 +196,7 @@ def engine(
             member.progress, member.failure = [Progress()], None
             member.config = dataclasses.replace(member.config, epochs=1, batch_size=len(rows))
         train_fleet(setting.base, Fleet(members, members_per_pass), chosen, part, lambda _: None, upper=upper)
+        return float(with_alpha_1.progress[0].epochs[-1]["cross_entropy"])
 
     return step
 
@@ -208,25 +233,24 @@ def measure(setting: Setting, ways: list[Way], batches: Sequence[Sequence[int]])
             if setting.base.device.type == "cpu":
                 keep_freed_memory(way.keeps_memory)
             began = time.process_time()
-            seconds = timed(lambda way=way, rows=rows: way.step(rows), setting.base.device)
+            seconds, way.cross_entropy = timed(partial(way.step, rows), setting.base.device)
             # The first batch only warms up.
             if number:
-                way.seconds += seconds
-                way.processor += time.process_time() - began
-                way.steps += 1
+                way.seconds.append(seconds)
+                way.processor.append(time.process_time() - began)
         peak = max(peak, matmul_rate(setting.base.device, setting.base.dtype))
     return peak
 
 
-def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds that some work takes, on the device too."""
+def timed(work: Callable[[], float], device: torch.device) -> tuple[float, float]:
+    """Seconds that some work takes, on the device too, and what it returned."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     began = time.perf_counter()
-    work()
+    found = work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - began
+    return time.perf_counter() - began, found
 
 
 def flops_of(way: Way, setting: Setting, tokens: float) -> float:
@@ -241,43 +265,58 @@ def flops_of(way: Way, setting: Setting, tokens: float) -> float:
 def report(setting: Setting, ways: list[Way], tokens: int, peak: float, prefix_seconds: float) -> dict[str, Any]:
     """Print the table of a setting, and return its figures."""
     plain = next(way for way in ways if way.whole and not way.trainable)
-    print(f"\n{setting.name}: {tokens} tokens in {plain.steps} steps, matrix products reach {peak / 1e9:.0f} GFLOP/s\n")
-    print("| way | s a step and run | gain | processor s | gain by it | TFLOP | share of matrix products' rate |")
-    print("|" + " --- |" * 7)
+    steps = len(plain.seconds)
+    print(f"\n{setting.name}: {tokens} tokens in {steps} steps, matrix products reach {peak / 1e9:.0f} GFLOP/s\n")
+    columns = ["way", "s a step and run", "lowest to highest", "gain", "processor s", "gain by it", "TFLOP"]
+    columns += ["share of matrix products' rate", "last cross-entropy"]
+    print("| " + " | ".join(columns) + " |")
+    print("|" + " --- |" * len(columns))
     found = {}
     for way in ways:
-        each, flops = way.seconds / way.steps / way.runs, flops_of(way, setting, tokens / way.steps)
-        gain = plain.seconds / plain.steps / each
-        processor = way.processor / way.steps / way.runs
-        gain_by_processor = plain.processor / plain.steps / processor
-        print(
-            f"| {way.name} | {each:.3f} | {gain:.2f}x | {processor:.3f} | {gain_by_processor:.2f}x | "
-            f"{flops / 1e12:.3f} | {flops / each / peak:.0%} |"
-        )
-        found[way.name] = {
-            "seconds_a_step": each,
-            "gain": gain,
-            "processor_seconds_a_step": processor,
-            "gain_by_processor": gain_by_processor,
+        flops = flops_of(way, setting, tokens / steps)
+        figures = {
+            "seconds_a_step": way.seconds_a_step,
+            "seconds_lowest": min(way.seconds) / way.runs,
+            "seconds_highest": max(way.seconds) / way.runs,
+            "gain": plain.seconds_a_step / way.seconds_a_step,
+            "processor_seconds_a_step": way.processor_a_step,
+            "gain_by_processor": plain.processor_a_step / way.processor_a_step,
             "flops_a_step": flops,
-            "share": flops / each / peak,
+            "share": flops / way.seconds_a_step / peak,
+            "cross_entropy": way.cross_entropy,
         }
+        found[way.name] = figures
+        print(
+            f"| {way.name} | {figures['seconds_a_step']:.3f} | {figures['seconds_lowest']:.3f} to "
+            f"{figures['seconds_highest']:.3f} | {figures['gain']:.2f}x | {figures['processor_seconds_a_step']:.3f} | "
+            f"{figures['gain_by_processor']:.2f}x | {flops / 1e12:.3f} | {figures['share']:.0%} | "
+            f"{way.cross_entropy:.4f} |"
+        )
+    tolerance = SAME_LOSS[setting.base.dtype] * plain.cross_entropy
+    same_loss = all(abs(way.cross_entropy - plain.cross_entropy) <= tolerance for way in ways)
+    print(f"\nEvery way comes to the same loss: {'yes' if same_loss else 'NO'}")
+    return {"setting": setting.name, "peak_flops_a_second": peak, "ways": found, "same_loss": same_loss} | {
+        "grid": report_grid(setting, plain, ways[-1], prefix_seconds)
+    }
+
+
+def report_grid(setting: Setting, plain: Way, fleet: Way, prefix_seconds: float) -> dict[str, float]:
+    """Print and return what the grid of a setting costs either way, from the steps that were measured."""
     config = setting.config
     cells = len(ALPHAS) * setting.allocations
     # Alpha 0 is one training for all allocations.
     distinct = cells - setting.allocations + 1
     steps = -(-len(setting.segments) // config.batch_size) * config.epochs
-    loop = cells * steps * plain.seconds / plain.steps
-    ours = distinct * steps * ways[-1].seconds / ways[-1].steps / ways[-1].runs + prefix_seconds
+    loop = cells * steps * plain.seconds_a_step
+    ours = distinct * steps * fleet.seconds_a_step + prefix_seconds
+    by_processor = cells * plain.processor_a_step / (distinct * fleet.processor_a_step)
     print(
-        f"\nGrid of {cells} runs ({distinct} trainings) of {steps} steps, from these steps: plain loop "
-        f"{loop / 3600:.2f} h, engine {ours / 3600:.2f} h ({prefix_seconds:.0f} s for the prefix), {loop / ours:.1f}x"
+        f"Grid of {cells} runs ({distinct} trainings) of {steps} steps, from these steps: plain loop "
+        f"{loop / 3600:.2f} h, engine {ours / 3600:.2f} h ({prefix_seconds:.0f} s for the prefix), {loop / ours:.1f}x; "
+        f"by processor time, the prefix left out, {by_processor:.1f}x"
     )
-    by_processor = cells * plain.processor / (distinct * ways[-1].processor / ways[-1].runs)
-    print(f"By processor time, the prefix left out: {by_processor:.1f}x")
-    grid = {"runs": cells, "plain_seconds": loop, "engine_seconds": ours, "gain": loop / ours}
-    grid["gain_by_processor"] = by_processor
-    return {"setting": setting.name, "peak_flops_a_second": peak, "ways": found, "grid": grid}
+    gains = {"gain": loop / ours, "gain_by_processor": by_processor}
+    return {"runs": cells, "plain_seconds": loop, "engine_seconds": ours} | gains
 
 
 def run_setting(setting: Setting, steps: int, pass_tokens: int) -> dict[str, Any]:
@@ -296,14 +335,17 @@ def run_setting(setting: Setting, steps: int, pass_tokens: int) -> dict[str, Any
     return found
 
 
-def cpu_setting() -> Setting:
-    """SmolLM2-135M, block 22, batch 4 x 128, 32 documents, 10 epochs: eight alphas by three allocations."""
-    from simset_bench.corpora.load import load_corpus
+def cpu_setting(model: str, corpus: str, layer: str, max_tokens: int) -> Setting:
+    """A real model and 32 documents, or fewer where the corpus has no more: eight alphas by three allocations."""
+    from simset_bench.corpora.load import stream_corpus
 
-    base = load_base("smollm2-135m", "float32", "cpu")
-    config = TrainConfig(layer=22, batch_size=4, max_tokens=128, num_docs=32, epochs=10)
-    segments = segment_documents(load_corpus("vital", num_docs=32), base.tokenizer, 128)
-    return Setting("SmolLM2-135M, block 22 of 30, batch 4 x 128, CPU float32", base, config, segments, 3, 8)
+    base = load_base(model, "float32", "cpu")
+    documents = list(islice(stream_corpus(corpus), 32))
+    block = resolve_layer(layer, len(base.blocks), base.name)
+    config = TrainConfig(layer=block, batch_size=4, max_tokens=max_tokens, num_docs=len(documents), epochs=10)
+    segments = segment_documents(documents, base.tokenizer, max_tokens)
+    name = f"{base.name}, block {block} of {len(base.blocks)}, batch 4 x {max_tokens}, CPU float32"
+    return Setting(name, base, config, segments, 3, 8)
 
 
 def gpu_settings(dtype: str) -> list[Callable[[], Setting]]:
@@ -336,6 +378,10 @@ def gpu_setting(name: str, shape: PretrainedConfig, layer: int, documents: int, 
 
 
 def main(
+    model: Annotated[str, typer.Option(help="With cpu: preset, folder, .gguf file or hub id.")] = "smollm2-135m",
+    corpus: Annotated[str, typer.Option(help="With cpu: where 32 documents come from.")] = "vital",
+    layer: Annotated[str, typer.Option(help="With cpu: block of the memory, or a share of the depth.")] = "22",
+    max_tokens: Annotated[int, typer.Option(help="With cpu: most tokens of a segment.")] = 128,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     steps: Annotated[int, typer.Option(help="Steps measured of each way, from the first epoch.")] = 11,
     pass_tokens: Annotated[int, typer.Option(help="Tokens that go through the upper blocks at once.")] = 0,
@@ -343,17 +389,24 @@ def main(
     tf32: Annotated[bool, typer.Option("--tf32/--no-tf32", help="With cuda: TF32 for what is float32.")] = True,
     threads: Annotated[int, typer.Option(help="Processor threads, 0 for PyTorch's choice.")] = 0,
     save: Annotated[Path | None, typer.Option(help="Write the figures there as JSON too.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, tables aside.")] = False,
 ) -> None:
-    """Measure every way of training and print the tables."""
+    """Measure every way of training and print the tables; exit code 1 where they come to different losses."""
     if threads:
         torch.set_num_threads(threads)
-    settings: list[Callable[[], Setting]] = [cpu_setting]
+    settings: list[Callable[[], Setting]] = [lambda: cpu_setting(model, corpus, layer, max_tokens)]
     if device != "cpu":
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
         settings = gpu_settings(dtype)
-    found = [run_setting(make(), steps, pass_tokens or (1024 if device == "cpu" else 40 * 4096)) for make in settings]
+    at_once = pass_tokens or (1024 if device == "cpu" else 40 * 4096)
+    with redirect_stdout(sys.stderr) if json_output else nullcontext():
+        found = [run_setting(make(), steps, at_once) for make in settings]
     if save:
         save.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if json_output:
+        print(json.dumps(found, indent=2))
+    if not all(each["same_loss"] for each in found):
+        sys.exit("the ways of training came to different losses")
 
 
 if __name__ == "__main__":

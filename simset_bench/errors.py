@@ -14,8 +14,10 @@ class RequestError(ValueError):
 def did_you_mean(found: str, allowed: Iterable[str]) -> str:
     """`" (did you mean 'simset1'?)"` when a name of `allowed` is near `found` but for case, else an empty string."""
     folded = {name.casefold(): name for name in sorted(allowed)}
-    near = difflib.get_close_matches(found.casefold(), folded, n=1, cutoff=0.6)
-    return f" (did you mean {folded[near[0]]!r}?)" if near else ""
+    alike = {name: difflib.SequenceMatcher(None, name, found.casefold()).ratio() for name in folded}
+    # Of names equally near, the first in the alphabet.
+    near = max(alike, key=alike.__getitem__, default="")
+    return f" (did you mean {folded[near]!r}?)" if near and alike[near] >= 0.6 else ""
 
 
 def unknown_name(kind: str, found: str, allowed: Iterable[str]) -> RequestError:

@@ -18,7 +18,6 @@ ALLOCATION = "allocation.parquet"
 METRICS = "metrics.jsonl"
 MEMORY = "memory.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
-HIDDEN = ".hidden_states"
 EVALUATIONS = "eval"
 LOCK = ".lock"
 
@@ -115,9 +114,10 @@ def clear_run(folder: Path) -> None:
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what a killed process did not finish writing."""
-    for pattern in (HIDDEN, *(f".{name}.*" for name in _CONTENTS if name != EVALUATIONS)):
-        for path in folder.glob(pattern):
-            path.unlink()
+    for name in _CONTENTS:
+        if name != EVALUATIONS:
+            for path in folder.glob(f".{name}.*"):
+                path.unlink()
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Evaluating runs and bases as the command does: what is written, in which order, and what is refused."""
 
 import contextlib
+import errno
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -16,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from simset_bench.errors import RequestError
+from simset_bench.evaluation import result_files
 from simset_bench.evaluation import run as evaluation
 from simset_bench.evaluation.baseline import evaluate_baseline, evaluate_baselines_of
 from simset_bench.evaluation.run import EvalRequest, evaluate_runs
@@ -79,6 +82,39 @@ def test_an_evaluation_leaves_result_samples_and_rows(copied_run: Path) -> None:
     records = [json.loads(line) for line in (copied_run / "eval" / files[1]).read_text().splitlines()]
     assert len(records) == 4
     assert {"document", "sample", "measures", "arguments", "responses", "doc_hash", "prompt_hash"} <= set(records[0])
+
+
+def clustered_error(records: list[dict], measure: str, cluster: Callable[[dict], str], weight: str | None) -> float:
+    """Standard error of a (weighted) mean by a plain loop over clusters: residuals of one cluster add up first."""
+    having = [record for record in records if measure in record["measures"]]
+    weights = [record[weight] if weight else 1.0 for record in having]
+    values = [record["measures"][measure] for record in having]
+    mean = sum(w * x for w, x in zip(weights, values, strict=True)) / sum(weights)
+    residuals: dict[str, float] = {}
+    for record, w, x in zip(having, weights, values, strict=True):
+        residuals[cluster(record)] = residuals.get(cluster(record), 0.0) + w * (x - mean)
+    groups = len(residuals)
+    assert 1 < groups < len(having), "several samples a cluster, or this tests nothing"
+    return math.sqrt(groups / (groups - 1) * sum(r**2 for r in residuals.values())) / sum(weights)
+
+
+def test_standard_errors_are_clustered_by_document_or_subject(run_of: Callable[..., Path]) -> None:
+    run = run_of(max_tokens=20)
+    docmem, counterfact = evaluate_runs([run], EvalRequest(("docmem", "counterfact"), limit=8))
+    segments, probes = (
+        [json.loads(line) for line in (run / "eval" / f"{task}.free.samples.jsonl").read_text().splitlines()]
+        for task in ("docmem", "counterfact")
+    )
+    error = clustered_error(segments, "nll", lambda record: record["document"], "tokens")
+    assert docmem["standard_errors"]["nll"] == pytest.approx(error)
+    assert docmem["standard_errors"]["perplexity"] == pytest.approx(error * docmem["measures"]["perplexity"])
+    error = clustered_error(segments, "rouge_l", lambda record: record["document"], None)
+    assert docmem["standard_errors"]["rouge_l"] == pytest.approx(error)
+    # A built-in case is named after its relation and subject, and a subject has several relations.
+    error = clustered_error(
+        probes, "nll_true_paraphrase", lambda record: record["sample"].split("/")[0].split("-", 2)[2], None
+    )
+    assert counterfact["standard_errors"]["nll_true_paraphrase"] == pytest.approx(error)
 
 
 def test_evaluating_again_gives_the_same_bytes(copied_run: Path) -> None:
@@ -237,6 +273,20 @@ def test_a_diverged_memory_is_an_error_and_leaves_no_result(copied_run: Path, mo
     with pytest.raises(RuntimeError, match="task docmem: nll is nan"):
         evaluate_runs([copied_run], ASKED)
     assert not (copied_run / "eval").exists()
+
+
+def test_no_result_stands_on_samples_of_another_evaluation(copied_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no room on the disk between the two files, the older result does not stay beside the newer samples."""
+    evaluate_runs([copied_run], EvalRequest(("docmem",), limit=4))
+
+    def full(path: Path, _value: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(result_files, "write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        evaluate_runs([copied_run], ASKED)
+    assert (copied_run / "eval" / "docmem.free.samples.jsonl").read_text().count("\n") == 4
+    assert not (copied_run / "eval" / "docmem.free.json").exists()
 
 
 def _evaluate_forever(run: Path) -> None:
