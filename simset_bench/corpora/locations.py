@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import pyarrow as pa
-
 from simset_bench.errors import RequestError
 
 _COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
@@ -51,6 +49,9 @@ def open_bytes(path: Path) -> BinaryIO:
         if path.suffix == ".bz2":
             return bz2.open(path, "rb")  # type: ignore[return-value]
         if path.suffix in _COMPRESSED:
+            # Only here: what trains on plain files does without this library.
+            import pyarrow as pa
+
             return io.BufferedReader(pa.input_stream(str(path), compression=_COMPRESSED[path.suffix]), 1 << 20)
         return path.open("rb", buffering=1 << 20)
     except OSError as error:

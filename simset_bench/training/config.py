@@ -13,7 +13,6 @@ import yaml
 
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
 from simset_bench.models.presets import DEFAULT_MODEL
-from simset_bench.simset.store import read_manifest
 
 INDUCTIVE_FORMS = ("log", "ratio")
 LOCATIONS = ("soft", "hard")
@@ -118,6 +117,8 @@ def make_config(file: Path | None, **flags: Any) -> TrainConfig:
 
 def of_allocation_file(path: Path) -> dict[str, Any]:
     """Options that an allocation file settles, by its manifest. Raises RequestError where it is missing or damaged."""
+    from simset_bench.simset.store import read_manifest
+
     made = read_manifest(path)
     return {
         "allocation": made.strategy,

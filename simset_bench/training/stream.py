@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -19,11 +19,13 @@ from simset_bench.corpora.records import BadRecord, refuse
 from simset_bench.errors import RequestError
 from simset_bench.files import whole_file
 from simset_bench.models.loading import Base
-from simset_bench.simset.lookup import Lookup
-from simset_bench.simset.store import AllocationWriter, Manifest, Rows
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.segments import PackedBatch, Segment, check_lengths, pack_batch, segments_of
 from simset_bench.training.stream_cache import StreamCache
+
+if TYPE_CHECKING:
+    from simset_bench.simset.lookup import Lookup
+    from simset_bench.simset.store import Rows
 
 _TOGETHER = 1024
 
@@ -42,7 +44,7 @@ class Survey:
     sha256: str
 
 
-def stream_documents(config: TrainConfig, lookup: Lookup) -> Iterator[tuple[int, Document]]:
+def stream_documents(config: TrainConfig, lookup: "Lookup") -> Iterator[tuple[int, Document]]:
     """The documents of a configuration in their order, each with its number in the allocation.
 
     Malformed records and duplicates that the allocation set aside are passed over.
@@ -83,11 +85,13 @@ def _pass_over(_bad: BadRecord) -> None:
     return
 
 
-def survey(config: TrainConfig, base: Base, lookup: Lookup, allocation_file: Path) -> Survey:
+def survey(config: TrainConfig, base: Base, lookup: "Lookup", allocation_file: Path) -> Survey:
     """Read the corpus once: count segments, hash what is trained on, and write the allocation of these documents.
 
     Raises RequestError for a document without entries, one that cannot be memorised, and fewer documents than asked.
     """
+    from simset_bench.simset.store import AllocationWriter, Manifest
+
     numbers, counts, tokens, digest = list[int](), list[int](), 0, hashlib.sha256()
     limit = getattr(base.model.config.get_text_config(), "max_position_embeddings", None)
     with whole_file(allocation_file) as temporary:
@@ -131,7 +135,11 @@ def survey(config: TrainConfig, base: Base, lookup: Lookup, allocation_file: Pat
     return Survey(np.array(numbers), np.array(counts), tokens, digest.hexdigest())
 
 
-def _rows(waiting: Sequence[tuple[int, str]], lookup: Lookup) -> Rows:
+def _rows(waiting: Sequence[tuple[int, str]], lookup: "Lookup") -> "Rows":
+    import pyarrow as pa
+
+    from simset_bench.simset.store import Rows
+
     numbers = [number for number, _ in waiting]
     ids = pa.array([identity for _, identity in waiting], pa.string())
     if lookup.manifest.strategy == "none":

@@ -5,19 +5,21 @@ import tempfile
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simset_bench.console import note
 from simset_bench.corpora.documents import Document, hash_documents
 from simset_bench.files import sha256_of_file
 from simset_bench.models.loading import Base, load_base
-from simset_bench.simset.lookup import Lookup, open_lookup
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.prefix_cache import size_limit
 from simset_bench.training.run import begin, memorise, resolved
 from simset_bench.training.stream import StreamedData, Survey, report, stream_documents, survey
 from simset_bench.training.stream_cache import StreamCache
+
+if TYPE_CHECKING:
+    from simset_bench.simset.lookup import Lookup
 
 # A run that streamed its documents is asked about this many, the first ones.
 SAMPLED_DOCUMENTS = 256
@@ -30,6 +32,8 @@ def train_streamed(
 
     The corpus is read once before training, to count segments and look entries up, and once in each epoch.
     """
+    from simset_bench.simset.lookup import open_lookup
+
     size_limit()
     lookup = open_lookup(Path(config.allocation_file or ""))
     base = base or load_base(config.model, config.dtype, config.device)
@@ -61,11 +65,13 @@ def train_streamed(
 
 def sample_documents(config: TrainConfig) -> list[Document]:
     """The first documents of a streamed run, which evaluation asks about."""
+    from simset_bench.simset.lookup import open_lookup
+
     lookup = open_lookup(Path(config.allocation_file or ""))
     return [document for _, document in islice(stream_documents(config, lookup), SAMPLED_DOCUMENTS)]
 
 
-def _data(config: TrainConfig, base: Base, lookup: Lookup, found: Survey) -> StreamedData:
+def _data(config: TrainConfig, base: Base, lookup: "Lookup", found: Survey) -> StreamedData:
     cache = StreamCache(size_limit(), int(found.segments.sum()))
     return StreamedData(found, partial(stream_documents, config, lookup), base.tokenizer, cache, lookup.mask)
 
