@@ -81,8 +81,9 @@ def _print_result(result: dict[str, Any]) -> None:
 
     limited = f", limit {result['limit']}" if result["limit"] else ""
     after = ", after question-answer fine-tuning" if result["qa_finetuned"] else ""
-    title = Text(f"{result['label']}, recall {result['recall']}{limited}{after}")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title=title)
+    # Above the table and not as its title, which would be wrapped to the table's width.
+    stdout.print(f"{result['label']}, recall {result['recall']}{limited}{after}", style="italic", markup=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("measure", "value", "standard error", "n"):
         table.add_column(name, justify="left" if name == "measure" else "right")
     for name, value in result["measures"].items():

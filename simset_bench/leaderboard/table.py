@@ -175,8 +175,8 @@ def remarks(board: Leaderboard) -> list[str]:
         said.append(f"asked with --limit {limit}: {', '.join(task for task in asked if asked[task] == {limit})}")
     if different := [task for task, limits in asked.items() if len(limits) > 1]:
         said.append(f"asked with different limits, so that rows may not compare: {', '.join(different)}")
-    partly = {name.split("/")[0] for row in board.rows for name, score in row.scores.items() if score.seeds < row.runs}
-    if partly:
+    halves = {name for row in board.rows for name, score in row.scores.items() if score.seeds < row.runs}
+    if partly := {name.replace(f"/{bare_name(name)}", "") for name in halves}:
         said.append(f"not asked of every run of a row, so that others are averaged: {', '.join(sorted(partly))}")
     if any(row.runs > 1 for row in board.rows):
         said.append(

@@ -48,9 +48,11 @@ class LeftOut:
 @dataclass(frozen=True)
 class RunTable:
     """`runs`: a row a run, indexed by `run` (its folder), with the run columns and `cell`, a key equal for runs that
-    differ only in seeds. `values`: a row a run and measure: run, task (with its data, as in `counterfact:rome_format`),
-    measure (`task/measure`, followed by `@recall` unless free and `+qa` after Q-A fine-tuning), value, standard_error,
-    n, limit, better (`higher`, `lower` or None), samples (the file of its samples).
+    differ only in seeds. `values`: a row a run and measure.
+
+    Columns of `values`: run; task (with its data, as in `counterfact:rome_format`, then `@recall` unless free and `+qa`
+    after Q-A fine-tuning); measure (`task/measure`, followed by the same); value; standard_error; n; limit; better
+    (`higher`, `lower` or None); samples (the file of its samples).
     """
 
     runs: pd.DataFrame
@@ -164,7 +166,7 @@ def _read_evaluation(run: str, path: Path) -> list[dict[str, Any]]:
         return [
             {
                 "run": run,
-                "task": result["label"],
+                "task": f"{result['label']}{suffix}",
                 "measure": f"{result['label']}/{name}{suffix}",
                 "value": _number(value),
                 "standard_error": _number(error) if (error := result["standard_errors"][name]) is not None else None,

@@ -16,7 +16,7 @@ from simset_bench.training.config import TrainConfig
 from simset_bench.training.run import train_run
 
 Command = Callable[..., list[str]]
-EPOCHS = 250
+EPOCHS = 400
 
 
 @pytest.fixture
@@ -37,23 +37,41 @@ def contents(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != "manifest.json"}
 
 
+def start_training(command: list[str], root: Path) -> subprocess.Popen[str]:
+    """A process that has just begun to train below `root`: its allocation is written."""
+
+    def written() -> list[int]:
+        return [path.stat().st_mtime_ns for path in root.rglob("allocation.parquet")]
+
+    before = written()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while written() == before and process.poll() is None:
+        time.sleep(0.01)
+    return process
+
+
 @pytest.mark.slow
-def test_killed_and_resumed_it_ends_with_the_bytes_of_another_process_that_was_not(
+def test_interrupted_and_killed_and_resumed_it_ends_with_the_bytes_of_a_run_that_was_not(
     command: Command, tiny_gpt2: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:
-    process = subprocess.Popen(command(tmp_path / "killed"), stderr=subprocess.DEVNULL)
-    while not list(tmp_path.rglob("allocation.parquet")) and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(random.uniform(0.0, 2.0))
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not list(tmp_path.rglob("manifest.json"))
-    subprocess.run(command(tmp_path / "killed", "--resume"), check=True, capture_output=True)
+    root = tmp_path / "killed"
+    interrupted = start_training(command(root), root)
+    interrupted.send_signal(signal.SIGINT)
+    assert interrupted.communicate() == ("", "error: interrupted; nothing half-written was left\n")
+    assert interrupted.returncode == 130
+    assert not [path for path in root.rglob(".*") if path.is_file()]
+
+    killed = start_training(command(root, "--resume"), root)
+    time.sleep(random.uniform(0.0, 0.3))
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not list(root.rglob("manifest.json"))
+    subprocess.run(command(root, "--resume"), check=True, capture_output=True)
 
     config = TrainConfig(str(tiny_gpt2), f"jsonl:{tiny_corpus}", num_docs=8, entries=256, epochs=EPOCHS, device="cpu")
     train_run(config, tmp_path / "straight")
-    assert contents(tmp_path / "killed") == contents(tmp_path / "straight")
-    assert list(contents(tmp_path / "killed")) == [
+    assert contents(root) == contents(tmp_path / "straight")
+    assert list(contents(root)) == [
         "allocation.parquet",
         "config.yaml",
         "memory.safetensors",

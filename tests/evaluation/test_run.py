@@ -163,7 +163,7 @@ def test_qa_pairs_are_about_nothing_that_is_probed(
     subjects = list(dict.fromkeys(pair.subject for pair in question_pairs([])))[:2]
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text(
-        "".join(json.dumps({"title": s, "text": f"{s} is told of here, in 1901."}) + "\n" for s in subjects)
+        "".join(json.dumps({"title": s, "text": "A mill is told of here, in 1901."}) + "\n" for s in subjects)
     )
     run = run_of(corpus=f"jsonl:{corpus}", num_docs=2, epochs=1)
     taught: list[str] = []

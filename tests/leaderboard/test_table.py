@@ -136,6 +136,9 @@ def test_limits_and_half_asked_rows_are_remarked(write_run: Write, board_of: Cal
         "not asked of every run of a row, so that others are averaged: docqa",
         "values are means over seeds; ± is one standard error, over documents and seeds",
     ]
+    # Another mode of recall is another question, which may have a limit of its own.
+    write_run(nll(HIGH) | {"docmem@oracle": {"nll": LOW}}, mem_seed=2, limit=4)
+    assert "not asked of every run of a row, so that others are averaged: docmem@oracle, docqa" in remarks(board_of())
     write_run(nll(HIGH), allocation="none")
     assert "asked with different limits, so that rows may not compare: docmem" in remarks(board_of())
 
