@@ -32,8 +32,9 @@ $(READY): pyproject.toml Makefile
 quickstart: $(READY)
 	$(BIN)/simset-bench quickstart
 
+# A worker a core with one thread each: tiny models gain nothing from more, and threads that wait for one another cost.
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 	@echo "Next: make quickstart"
 
 lint: $(READY)
