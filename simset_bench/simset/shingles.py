@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from functools import cache
+from itertools import chain, groupby
 
 # Scripts written without spaces between words, and Korean, whose spaces part phrases: each character is a word.
 UNSPACED_SCRIPTS = (
@@ -50,8 +51,8 @@ def words_of(text: str) -> list[str]:
     if folded.isascii() or all(kind_of(char) in (SEPARATOR, LETTER) for char in set(_NOT_ASCII.findall(folded))):
         return _WORD.findall(folded)
     words = list[str]()
-    for piece in folded.split():
-        words += _WORD.findall(piece) if piece.isascii() else _words_of_piece(piece)
+    for is_ascii, pieces in groupby(folded.split(), str.isascii):
+        words += _WORD.findall(" ".join(pieces)) if is_ascii else chain.from_iterable(map(_words_of_piece, pieces))
     return words
 
 
