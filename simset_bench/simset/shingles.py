@@ -52,7 +52,10 @@ def words_of(text: str) -> list[str]:
         return _WORD.findall(folded)
     words = list[str]()
     for is_ascii, pieces in groupby(folded.split(), str.isascii):
-        words += _WORD.findall(" ".join(pieces)) if is_ascii else chain.from_iterable(map(_words_of_piece, pieces))
+        if is_ascii:
+            words += _WORD.findall(" ".join(pieces))
+        else:
+            words += chain.from_iterable(map(_words_of_piece, pieces))
     return words
 
 
