@@ -25,12 +25,14 @@ import pyarrow.parquet as pq
 
 from simset_bench.corpora.load import load_corpus
 from simset_bench.simset.engines import allocate_to_file
+from simset_bench.simset.lookup import open_lookup
 from simset_bench.simset.out_of_core import AllocationRequest
 from simset_bench.simset.shingles import jaccard, word_shingles
 
 WORDS, PLANTED_EVERY, ROWS_TOGETHER = 300, 20, 5000
 HASHES, ENTRIES, SHINGLE_WORDS, SEED = 64, 4096, 2, 1
 PAIRS_CHECKED = 400
+LOOKUPS = 2000
 
 
 def write_corpus(documents: int, path: Path, words: int = WORDS) -> None:
@@ -99,6 +101,20 @@ def jaccard_error(corpus: Path, output: Path) -> dict[str, float]:
     return {"jaccard_rmse": float(np.mean(squares) ** 0.5), "jaccard_rmse_due": float(np.mean(expected) ** 0.5)}
 
 
+def lookup_times(output: Path, documents: int) -> dict[str, float]:
+    """Milliseconds from a random document's id to its entries: of the first, their median and 99th percentile."""
+    if "entries" not in pq.read_schema(output).names:
+        return {}
+    lookup = open_lookup(output)
+    taken = []
+    for number in np.random.default_rng(SEED).integers(documents, size=LOOKUPS):
+        started = time.perf_counter()
+        np.array(lookup.entries[lookup.numbers_of([f"d{number}"])[0]])
+        taken.append(1000 * (time.perf_counter() - started))
+    names = ("lookup_ms_first", "lookup_ms_median", "lookup_ms_p99")
+    return dict(zip(names, (taken[0], *np.percentile(taken, [50, 99]).tolist()), strict=True))
+
+
 def measure(engine: str, cores: int, corpus: Path, documents: int, folder: Path) -> dict[str, object]:
     """Run one allocation in a process of its own on some cores."""
     output = folder / f"{engine}-{cores}.parquet"
@@ -108,7 +124,7 @@ def measure(engine: str, cores: int, corpus: Path, documents: int, folder: Path)
     found |= {"engine": engine, "cores": cores, "documents": documents}
     found["documents_per_second"] = documents / found["seconds"]
     found["output_bytes"] = output.stat().st_size
-    found |= jaccard_error(corpus, output)
+    found |= jaccard_error(corpus, output) | lookup_times(output, documents)
     for leftover in folder.glob(f"{output.name}*"):
         subprocess.run(["rm", "-r", str(leftover)], check=True)
     return found
@@ -129,18 +145,19 @@ def table(results: list[dict]) -> str:
     """The results as a Markdown table, ratios against datasketch at the same number of documents."""
     lines = [
         "| documents | engine | cores | seconds | CPU seconds | documents/s | x datasketch | x by CPU time | peak MiB "
-        "| Jaccard RMSE (due) |",
-        "| --: | --- | --: | --: | --: | --: | --: | --: | --: | --: |",
+        "| Jaccard RMSE (due) | lookup ms, median (99%) |",
+        "| --: | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     base = {r["documents"]: r for r in results if r["engine"] == "datasketch"}
     for r in results:
         reference = base.get(r["documents"])
         wall = f"{reference['seconds'] / r['seconds']:.1f}" if reference else "–"
+        lookup = f"{r['lookup_ms_median']:.3f} ({r['lookup_ms_p99']:.3f})" if "lookup_ms_median" in r else "–"
         cpu = f"{reference['cpu_seconds'] / r['cpu_seconds']:.1f}" if reference else "–"
         lines.append(
             f"| {r['documents']:,} | {r['engine']} | {r['cores']} | {r['seconds']:.1f} | {r['cpu_seconds']:.1f} "
             f"| {r['documents_per_second']:,.0f} | {wall} | {cpu} | {r['peak_bytes'] / 2**20:,.0f} "
-            f"| {r['jaccard_rmse']:.4f} ({r['jaccard_rmse_due']:.4f}) |"
+            f"| {r['jaccard_rmse']:.4f} ({r['jaccard_rmse_due']:.4f}) | {lookup} |"
         )
     return "\n".join(lines)
 
