@@ -165,6 +165,7 @@ def table(results: list[dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--words", type=int, default=WORDS, help="of a document, about [300]")
     parser.add_argument("--engines", nargs="+", default=["datasketch:1", "daft:1", "daft:2", "rensa:1"])
     parser.add_argument("--folder", type=Path, help="where corpora are kept [a temporary folder]")
     parser.add_argument("--output", type=Path, help="JSON file to write")
@@ -180,9 +181,9 @@ def main() -> None:
         folder = chosen.folder or Path(scratch)
         folder.mkdir(exist_ok=True)
         for documents in chosen.sizes:
-            corpus = folder / f"corpus-{documents}.parquet"
+            corpus = folder / f"corpus-{documents}-{chosen.words}.parquet"
             if not corpus.is_file():
-                write_corpus(documents, corpus)
+                write_corpus(documents, corpus, chosen.words)
             for engine, cores in (name.split(":") for name in chosen.engines):
                 load = os.getloadavg()[0]
                 results.append(measure(engine, int(cores), corpus, documents, folder) | {"load_before": load})

@@ -17,6 +17,8 @@ _ASCII = bytes(
     ord(fold(chr(code))) if kind_of(chr(code)) == LETTER else _SPACE if code < 0x80 else code for code in [*range(0x80)]
 ) + bytes(range(0x80, 0x100))
 
+_IS_BLANK = np.isin(np.arange(0x100), list(b" \t\n\v\f\r"))
+
 
 def spaced_words(texts: pa.Array) -> pa.Array:
     """Each text's words joined by single spaces: `" ".join(words_of(text))` of a string array, row by row.
@@ -33,20 +35,43 @@ def spaced_words(texts: pa.Array) -> pa.Array:
 
 
 def _slice_words(texts: pa.Array) -> pa.Array:
-    """Texts that fold byte for byte are folded together; the others, few in most languages, one by one."""
+    """Characters that fold byte for byte are folded together; pieces of text with any other, few in most languages,
+    one by one."""
     _, offsets, data = texts.buffers()
     bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     ends = bounds[1:] - bounds[0]
-    folded = bytearray(memoryview(data)[bounds[0] : bounds[-1]] if data is not None else b"").translate(_ASCII)
-    codes = np.frombuffer(folded, np.uint8)
-    hard_rows = np.unique(np.searchsorted(ends, _fold_in_place(codes), side="right"))
+    raw = bytes(memoryview(data)[bounds[0] : bounds[-1]]) if data is not None else b""
+    codes = np.frombuffer(bytearray(raw.translate(_ASCII)), np.uint8)
+    hard = _fold_in_place(codes)
+    if len(hard):
+        codes, ends = _with_pieces(raw, codes, ends, hard)
     found = _single_spaced(codes, ends)
-    mask = pc.equal(pc.binary_length(found), 0).to_numpy(zero_copy_only=False).copy()
-    mask[hard_rows] = True
-    if not mask.any():
+    empty = pc.equal(pc.binary_length(found), 0)
+    if not pc.any(empty).as_py():
         return found
-    alone = [_spaced(text) for text in texts.filter(pa.array(mask)).to_pylist()]
-    return pc.replace_with_mask(found, pa.array(mask), pa.array(alone, pa.large_string()))
+    alone = [_spaced(text) for text in texts.filter(empty).to_pylist()]
+    return pc.replace_with_mask(found, empty, pa.array(alone, pa.large_string()))
+
+
+def _with_pieces(raw: bytes, codes: np.ndarray, ends: np.ndarray, hard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Put into `codes` the words of each piece between white space that has one of the places `hard` in it.
+
+    White space melts with nothing that follows it, so a piece has the same words alone. Returns codes and ends anew.
+    """
+    cuts = np.flatnonzero(_IS_BLANK[np.frombuffer(raw, np.uint8)])
+    starts = np.sort(np.concatenate([[0], cuts + 1, ends[:-1]]))
+    stops = np.sort(np.concatenate([cuts, ends]))
+    firsts = np.unique(starts[np.searchsorted(starts, hard, side="right") - 1])
+    lasts = stops[np.searchsorted(stops, firsts, side="right")]
+    folded, parts, grown, kept = codes.tobytes(), list[bytes](), list[int](), 0
+    for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+        words = " ".join(words_of(raw[first:last].decode())).encode()
+        parts += [folded[kept:first], words]
+        grown.append(len(words) - (last - first))
+        kept = last
+    joined = b"".join([*parts, folded[kept:]])
+    grown_before = np.concatenate([[0], np.cumsum(grown)])
+    return np.frombuffer(joined, np.uint8), ends + grown_before[np.searchsorted(lasts, ends, side="right")]
 
 
 def _spaced(text: str) -> str:
