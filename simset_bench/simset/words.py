@@ -1,6 +1,7 @@
 """Words of many texts at once: what `shingles.words_of` finds, computed over the bytes of whole Arrow columns."""
 
 import unicodedata
+from bisect import bisect_left, bisect_right
 from functools import cache
 from itertools import pairwise
 
@@ -17,7 +18,7 @@ _ASCII = bytes(
     ord(fold(chr(code))) if kind_of(chr(code)) == LETTER else _SPACE if code < 0x80 else code for code in [*range(0x80)]
 ) + bytes(range(0x80, 0x100))
 
-_IS_BLANK = np.isin(np.arange(0x100), list(b" \t\n\v\f\r"))
+_BLANKED = bytes(_SPACE if code in b"\t\n\v\f\r" else code for code in range(0x100))
 
 
 def spaced_words(texts: pa.Array) -> pa.Array:
@@ -58,17 +59,19 @@ def _with_pieces(raw: bytes, codes: np.ndarray, ends: np.ndarray, hard: np.ndarr
 
     White space melts with nothing that follows it, so a piece has the same words alone. Returns codes and ends anew.
     """
-    cuts = np.flatnonzero(_IS_BLANK[np.frombuffer(raw, np.uint8)])
-    starts = np.sort(np.concatenate([[0], cuts + 1, ends[:-1]]))
-    stops = np.sort(np.concatenate([cuts, ends]))
-    firsts = np.unique(starts[np.searchsorted(starts, hard, side="right") - 1])
-    lasts = stops[np.searchsorted(stops, firsts, side="right")]
-    folded, parts, grown, kept = codes.tobytes(), list[bytes](), list[int](), 0
-    for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+    blanked, folded, places, stops = raw.translate(_BLANKED), codes.tobytes(), hard.tolist(), ends.tolist()
+    parts, lasts, grown, kept, turn = list[bytes](), list[int](), list[int](), 0, 0
+    while turn < len(places):
+        row = bisect_right(stops, places[turn])
+        start = stops[row - 1] if row else 0
+        first = max(start, blanked.rfind(b" ", start, places[turn]) + 1)
+        last = blanked.find(b" ", places[turn], stops[row])
+        last = stops[row] if last < 0 else last
         words = " ".join(words_of(raw[first:last].decode())).encode()
         parts += [folded[kept:first], words]
+        lasts.append(last)
         grown.append(len(words) - (last - first))
-        kept = last
+        kept, turn = last, bisect_left(places, last, turn)
     joined = b"".join([*parts, folded[kept:]])
     grown_before = np.concatenate([[0], np.cumsum(grown)])
     return np.frombuffer(joined, np.uint8), ends + grown_before[np.searchsorted(lasts, ends, side="right")]
