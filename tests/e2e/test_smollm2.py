@@ -21,8 +21,8 @@ def _measures(simset_bench, run: Path, task: str) -> dict[str, float]:
     return json.loads(finished.stdout)["results"][0]["measures"]
 
 
-def test_sixteen_articles_are_memorised_located_and_erased(simset_bench):
-    options = ["--allocation", "random", "--layer", 22, "--alpha", 1, "--num-docs", 16]
+def test_eight_articles_are_memorised_located_and_erased(simset_bench):
+    options = ["--allocation", "random", "--layer", 27, "--alpha", 1, "--num-docs", 8, "--batch-size", 4]
     trained = simset_bench("train", *options, "--json", timeout=1800)
     assert trained.returncode == 0, trained.stderr
     found = _measures(simset_bench, Path(json.loads(trained.stdout)["run"]), "location")
