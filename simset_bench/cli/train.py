@@ -23,7 +23,7 @@ def command(
     layer: Annotated[str | None, typer.Option(help="Block number, or a fraction of the depth [0.75].")] = None,
     allocation: Annotated[
         str | None,
-        typer.Option(help="none, random, partitioned, simset1 to 3, or a FILE.parquet of allocate [simset2]."),
+        typer.Option(help="none, random, partitioned, simset1 to 3, tfidf, or a FILE.parquet of allocate [simset2]."),
     ] = None,
     shuffle_buffer: Annotated[
         int | None, typer.Option(help="With a FILE.parquet: segments shuffled at a time [8192].")
