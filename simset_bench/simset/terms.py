@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import xxhash
 
 from simset_bench.simset.shingles import words_of
 
@@ -50,8 +49,10 @@ def entries_of_terms(terms: Sequence[str], num_entries: int, entries_per_doc: in
 
 
 def _hashed(terms: Sequence[str], num_entries: int, seed: int) -> Iterator[int]:
+    from xxhash import xxh3_64_intdigest
+
     choice = 0
     while True:
         for term in terms:
-            yield xxhash.xxh3_64_intdigest(f"{choice} {term}".encode(), seed=seed) % num_entries
+            yield xxh3_64_intdigest(f"{choice} {term}".encode(), seed=seed) % num_entries
         choice += 1

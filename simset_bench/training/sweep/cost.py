@@ -12,6 +12,7 @@ from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.hidden_cache import fill_cache
+from simset_bench.training.learners import new_memory
 from simset_bench.training.segments import Segment
 from simset_bench.training.sweep.capacity import runs_a_pass
 from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
@@ -89,8 +90,6 @@ def calibrate(config: TrainConfig, sizes: ModelSizes, fleet: int) -> Rate:
     every = np.ones((count, config.entries), dtype=bool)
 
     def member(seed: int) -> Member:
-        from simset_bench.training.run import new_memory
-
         memory = new_memory(TrainConfig(entries=config.entries, mem_seed=seed), base)
         optimizer = make_optimizer(memory, chosen)
         return Member(memory, optimizer, [Progress()], config=chosen, masks=[lambda rows: every[list(rows)]])
