@@ -209,20 +209,41 @@ def _restore(parameters: Sequence[Tensor], former: Sequence[Tensor]) -> None:
         parameter.copy_(value)
 
 
+@dataclass(frozen=True)
+class LearnedWeights:
+    """Parameters of a base that hold what a run learned, and the values that they had before."""
+
+    changed: list[Tensor]
+    former: list[Tensor]
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within the context the base is what it was."""
+        learned = [parameter.detach().clone() for parameter in self.changed]
+        _restore(self.changed, self.former)
+        try:
+            yield
+        finally:
+            _restore(self.changed, learned)
+
+
 @contextmanager
-def weights_at_work(base: Base, folder: Path, method: str) -> Iterator[None]:
+def learned_weights(base: Base, method: str, folder: Path) -> Iterator[LearnedWeights | None]:
     """Put what a run of `lora` or `full` learned into the base's weights, and take it out again to the bit.
 
-    A LoRA is merged, so that what adapts the base further meets plain linear maps.
+    A LoRA is merged, so that what adapts the base further meets plain linear maps. Other runs leave the base alone.
     """
-    changed, former = (_merge_lora if method == "lora" else _load_weights)(base, folder)
+    if method not in LOADERS:
+        yield None
+        return
+    weights = LOADERS[method](base, folder)
     try:
-        yield
+        yield weights
     finally:
-        _restore(changed, former)
+        _restore(weights.changed, weights.former)
 
 
-def _merge_lora(base: Base, folder: Path) -> tuple[list[Tensor], list[Tensor]]:
+def _merge_lora(base: Base, folder: Path) -> LearnedWeights:
     from peft import PeftModel
     from peft.tuners.lora import LoraLayer
 
@@ -233,11 +254,11 @@ def _merge_lora(base: Base, folder: Path) -> tuple[list[Tensor], list[Tensor]]:
     tuner: Any = adapted
     tuner.merge_and_unload()
     base.model.requires_grad_(False)
-    return changed, former
+    return LearnedWeights(changed, former)
 
 
 @torch.no_grad()
-def _load_weights(base: Base, folder: Path) -> tuple[list[Tensor], list[Tensor]]:
+def _load_weights(base: Base, folder: Path) -> LearnedWeights:
     learned = AutoModelForCausalLM.from_pretrained(
         folder / folders.WEIGHTS, dtype=base.dtype, use_safetensors=True, local_files_only=True
     )
@@ -246,4 +267,7 @@ def _load_weights(base: Base, folder: Path) -> tuple[list[Tensor], list[Tensor]]
     former = [parameter.detach().clone() for _, parameter in changed]
     for name, parameter in changed:
         parameter.copy_(new[name])
-    return [parameter for _, parameter in changed], former
+    return LearnedWeights([parameter for _, parameter in changed], former)
+
+
+LOADERS: dict[str, Callable[[Base, Path], LearnedWeights]] = {"lora": _merge_lora, "full": _load_weights}
