@@ -36,7 +36,6 @@ class TrainConfig:
     the share `shared_entries` is every document's.
     """
 
-    method: str = MEMORY
     model: str = DEFAULT_MODEL
     corpus: str = "vital"
     num_docs: int | None = 16
@@ -44,6 +43,7 @@ class TrainConfig:
     group_by: str = "article"
     match_subjects: str | None = None
     max_tokens: int = 128
+    method: str = MEMORY
     layer: str | int | float = 0.75
     allocation: str = "simset2"
     allocation_file: str | None = None

@@ -26,8 +26,8 @@ _SECONDS_BETWEEN_METRICS = 1.0
 # A checkpoint that takes long to write is written less often, so that it costs at most this share of the time.
 _CHECKPOINT_SHARE = 0.1
 
-# Called after each step; True asks the training to stop once its checkpoint is written.
-Watch = Callable[[Progress], bool]
+# Called after each step with the number of segments; True asks the training to stop once its checkpoint is written.
+Watch = Callable[[Progress, int], bool]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Learner:
     run_pass: Pass | None = None
 
 
-def never(_progress: Progress) -> bool:
+def never(_progress: Progress, _segments: int) -> bool:
     """Watch a training without ever stopping it."""
     return False
 
@@ -97,7 +97,7 @@ def memorise(
 
     def save(now: Progress) -> None:
         nonlocal written, pause
-        stopping = watch(now)
+        stopping = watch(now, batches.count)
         began = time.monotonic()
         if stopping or began - written >= pause:
             save_checkpoint(checkpoint, module, optimizer, now)

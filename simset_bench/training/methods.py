@@ -98,6 +98,11 @@ def own_options(config: "TrainConfig") -> list[str]:
     return [each.name for each in dataclasses.fields(config) if each.name in options]
 
 
+def uses(config: "TrainConfig", option: str) -> bool:
+    """Whether a configuration's method uses an option."""
+    return option in find_method(config.method).options
+
+
 def only_own(chosen: Mapping[str, Any]) -> dict[str, Any]:
     """The options that their method uses, without the others."""
     options = find_method(chosen.get("method", MEMORY)).options
