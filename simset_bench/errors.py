@@ -26,6 +26,6 @@ def unknown_name(kind: str, found: str, allowed: Iterable[str]) -> RequestError:
     return RequestError(f"unknown {kind} {found!r}{did_you_mean(found, names)}: choose from {', '.join(names)}")
 
 
-def missing_extra(package: str, purpose: str) -> RequestError:
-    """The error where a package of the extra `scale` is not installed."""
-    return RequestError(f"{purpose} needs {package}: pip install 'simset-bench[scale]'")
+def missing_extra(package: str, purpose: str, extra: str = "scale") -> RequestError:
+    """The error where a package of an extra is not installed."""
+    return RequestError(f"{purpose} needs {package}: pip install 'simset-bench[{extra}]'")

@@ -26,7 +26,7 @@ def command(
         str | None, typer.Option(help="Keep articles whose title is a subject of this CounterFact file, or of builtin.")
     ] = None,
     allocation: Annotated[
-        str | None, typer.Option(help="none, random, partitioned, simset1 to simset3 [simset2].")
+        str | None, typer.Option(help="none, random, partitioned, simset1 to simset3, tfidf [simset2].")
     ] = None,
     partition_by: Annotated[str | None, typer.Option(help="size or length, for partitioned [size].")] = None,
     entries: Annotated[int | None, typer.Option(help="Entries of the memory, M [1024].")] = None,

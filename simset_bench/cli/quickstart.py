@@ -52,6 +52,7 @@ def command(
             lr=3e-3,
         )
         for allocation in ALLOCATIONS
+        if allocation != "tfidf"
     ]
     base = load_base(configs[0].model, configs[0].dtype, configs[0].device)
     folders = []

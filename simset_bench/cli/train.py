@@ -7,8 +7,14 @@ import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 
+_SHOWN = ("cross_entropy", "negative_cross_entropy", "on_share")
+
 
 def command(
+    method: Annotated[
+        str | None,
+        typer.Option(help="memory, none, lora, full, in-context, retrieval, guidance or sequence-id [memory]."),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Preset, folder, .gguf file or hub id [smollm2-135m].")] = None,
     corpus: Annotated[
         str | None, typer.Option(help="vital, squad:FILE, wikitext:FILE, jsonl:FILE ... [vital].")
@@ -23,13 +29,15 @@ def command(
     layer: Annotated[str | None, typer.Option(help="Block number, or a fraction of the depth [0.75].")] = None,
     allocation: Annotated[
         str | None,
-        typer.Option(help="none, random, partitioned, simset1 to 3, or a FILE.parquet of allocate [simset2]."),
+        typer.Option(help="none, random, partitioned, simset1 to 3, tfidf, or a FILE.parquet of allocate [simset2]."),
     ] = None,
     shuffle_buffer: Annotated[
         int | None, typer.Option(help="With a FILE.parquet: segments shuffled at a time [8192].")
     ] = None,
     partition_by: Annotated[str | None, typer.Option(help="size or length, for partitioned [size].")] = None,
-    alpha: Annotated[float | None, typer.Option(help="Weight of the inductive loss, 0 or more [1.0].")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Weight of the inductive loss [1.0], or of the guidance loss [0.1].")
+    ] = None,
     inductive_form: Annotated[str | None, typer.Option(help="log or ratio [log].")] = None,
     location: Annotated[str | None, typer.Option(help="soft, or hard to mask activations in training [soft].")] = None,
     entries: Annotated[int | None, typer.Option(help="Entries of the memory, M [1024].")] = None,
@@ -38,14 +46,34 @@ def command(
     seed: Annotated[int | None, typer.Option(help="Seeds the order of the batches [0].")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the documents [40].")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Segments a step [8].")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate of AdamW [2e-3].")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of the memory's matrices [0].")] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Highest learning rate of AdamW [2e-3; lora 1e-3, full 1e-4].")
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of the matrices that learn [0].")] = None,
     warmup: Annotated[float | None, typer.Option(help="Share of the steps with rising rate [0].")] = None,
     grad_clip: Annotated[float | None, typer.Option(help="Largest gradient norm, 0 for none [1.0].")] = None,
     activation: Annotated[str | None, typer.Option(help="relu or gelu [relu].")] = None,
     layer_norm: Annotated[bool | None, typer.Option("--layer-norm/--no-layer-norm", help="Before W_up [no].")] = None,
     gate: Annotated[
         bool | None, typer.Option("--gate/--no-gate", help="A learned scalar on what is added [no].")
+    ] = None,
+    lora_rank: Annotated[
+        int | None, typer.Option(help="Of lora [the one nearest a memory of --entries in parameters].")
+    ] = None,
+    guidance_tau: Annotated[
+        float | None, typer.Option(help="Of guidance: NLL in nats under a negative key [4.5].")
+    ] = None,
+    guidance_negative: Annotated[
+        str | None, typer.Option(help="Of guidance: key of an other document, random or zero [other].")
+    ] = None,
+    guidance_loss: Annotated[
+        str | None, typer.Option(help="Of guidance: absolute (the paper's) or clamped-square (its code's) [absolute].")
+    ] = None,
+    guidance_key_width: Annotated[
+        int | None, typer.Option(help="Of guidance: numbers in a document's key [16].")
+    ] = None,
+    shared_entries: Annotated[
+        float | None, typer.Option(help="Of sequence-id: share of the entries that is every document's [0.5].")
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="Of the base: auto, float32, bfloat16, float16 [auto].")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps [auto].")] = None,
@@ -57,7 +85,10 @@ def command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train a memory on documents, in a run folder of its own. Defaults stand in brackets."""
+    """Train a memory on documents, or what people would use instead of it, in a run folder of its own.
+
+    Defaults stand in brackets.
+    """
     options = dict(locals())
     for name in ("save_dir", "config", "resume", "overwrite", "json_output", "quiet", "debug"):
         del options[name]
@@ -71,8 +102,6 @@ def command(
     if json_output:
         print_json(found)
         return
-    final = found["final"]
-    print(
-        f"{folder}\n  cross-entropy {final['cross_entropy']:.3f}, on-share {final['on_share']:.3f}, "
-        f"{found['documents']} documents, {found['steps']} steps in {found['wall_seconds']:.0f} s"
-    )
+    measured = [f"{name.replace('_', '-')} {found['final'][name]:.3f}" for name in _SHOWN if name in found["final"]]
+    done = f"{found['steps']} steps in {found['wall_seconds']:.0f} s" if found["steps"] else "nothing to train"
+    print(f"{folder}\n  {', '.join([*measured, str(found['documents']) + ' documents', done])}")

@@ -13,6 +13,7 @@ import torch
 from datasets.exceptions import DatasetNotFoundError
 from lm_eval import evaluator
 from lm_eval.tasks import TaskManager
+from lm_eval.utils import hash_string
 
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.evaluation.memory_lm import MemoryLM
@@ -171,6 +172,7 @@ def _record(sample: dict[str, Any]) -> dict[str, Any]:
         "arguments": [list(argument[:1]) + [str(rest) for rest in argument[1:]] for argument in sample["arguments"]],
         "responses": sample["filtered_resps"],
         "doc_hash": sample["doc_hash"],
-        "prompt_hash": sample["prompt_hash"],
+        # Of what was asked without the document before it, so that runs with and without one can be paired.
+        "prompt_hash": hash_string(doc["bare_prompt"]) if "bare_prompt" in doc else sample["prompt_hash"],
         "target_hash": sample["target_hash"],
     }

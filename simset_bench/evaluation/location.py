@@ -122,9 +122,11 @@ def locate(
     segments: Sequence[Segment],
     cache: HiddenCache,
     recall: str = "free",
+    known: np.ndarray | None = None,
 ) -> list[DocumentLocation]:
     """Location measures, in one recall mode, of the documents that `segments` are of: the first of the allocation.
 
+    `known` (documents, entries) are what activations are multiplied by under `oracle`, where it is not these masks.
     The others that one erasure is measured on are up to 8 of these documents, the next ones in a circle.
     Raises RequestError for an unknown recall mode.
     """
@@ -132,7 +134,9 @@ def locate(
     chosen = sorted(probe.rows_of)
     own = torch.from_numpy(allocation.mask(chosen)).to(base.device)
     multipliers = {mode: recall_multipliers(own, mode) for mode in RECALLS}
-    used = recall_multipliers(own, recall)
+    if known is not None:
+        multipliers["oracle"] = torch.from_numpy(known).to(base.device)
+    used = multipliers[recall] if recall in multipliers else recall_multipliers(own, recall)
     found = []
     with attached(base.model, base.blocks[layer], memory) as active:
         nll = {mode: probe.nll(active, chosen, multipliers[mode]) for mode in RECALLS}

@@ -22,12 +22,14 @@ EntriesOf = Callable[[str], np.ndarray]
 def recall_multipliers(masks: torch.Tensor, recall: str) -> torch.Tensor:
     """What activations are multiplied by: under `free` 1, under `oracle` the mask, under `erased` its complement.
 
-    masks: (..., entries) bool, the entries of each document. Returns float32 of the same shape.
+    masks: (..., entries) bool, the entries of each document; under `oracle` floats where they are multiplied by others
+    than 0 and 1. Returns float32 of the same shape.
     Raises RequestError for another recall mode.
     """
     if recall not in RECALLS:
         raise unknown_name("recall mode", recall, RECALLS)
-    return {"free": torch.ones_like(masks), "oracle": masks, "erased": ~masks}[recall].float()
+    shown = masks.float()
+    return {"free": torch.ones_like(shown), "oracle": shown, "erased": 1 - shown}[recall]
 
 
 def _nobody_watches() -> bool:
@@ -54,7 +56,7 @@ class MemoryLM(HFLM):
 
     @contextmanager
     def recalling(self, memory: Memory, layer: int, recall: str, entries_of: EntriesOf) -> Iterator[None]:
-        """Answer with `memory` on block `layer`; `entries_of` gives a document id's mask (entries,) bool."""
+        """Answer with `memory` on block `layer`; `entries_of` gives a document id's mask (entries,)."""
         if recall not in RECALLS:
             raise unknown_name("recall mode", recall, RECALLS)
         with attached(self.base.model, self.base.blocks[layer], memory) as active:

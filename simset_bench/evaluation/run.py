@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import numpy as np
 from simset_bench.console import note
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError, unknown_name
+from simset_bench.evaluation.askable import askable_tasks
+from simset_bench.evaluation.context import retrieval_at_1, with_contexts
 from simset_bench.evaluation.harness import Scored, check_tasks, is_ours, run_foreign, run_ours
 from simset_bench.evaluation.location import DocumentLocation, locate
 from simset_bench.evaluation.memory_lm import RECALLS, MemoryLM
@@ -25,15 +27,17 @@ from simset_bench.models.loading import Base, load_base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.prefix_cache import cached_states
 from simset_bench.training.qa_finetune import QuestionPair, qa_finetuned, question_pairs
-from simset_bench.training.run import LoadedRun, load_run
+from simset_bench.training.run import LoadedRun, OpenedRun, open_run
 from simset_bench.training.run_folder import EVALUATIONS
 from simset_bench.training.segments import segment_documents
+from simset_bench.training.weights import LearnedWeights, learned_weights
 
 BATCH_SIZE = 16
 LOCATION_DOCUMENTS = 64
 # The mean rise of others' NLL counts as at least this much, so that a specificity stays finite.
 SMALLEST_RISE = 1e-3
 QA_SEED = 0
+_BARE = "bare"
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,12 @@ class EvalRequest:
 
 @dataclass(frozen=True)
 class Subject:
-    """Who is asked: a run with its memory, or a bare base (`run` None), about `documents`; results go to `folder`."""
+    """Who is asked: a run, or a bare base (`run` None), about `documents`; results go to `folder`."""
 
     folder: Path
     config: TrainConfig
     documents: list[Document]
-    run: LoadedRun | None
+    run: OpenedRun | None
 
 
 def check_request(request: EvalRequest, *, baseline: bool) -> None:
@@ -88,13 +92,15 @@ def evaluate_runs(folders: Sequence[Path], request: EvalRequest) -> list[Result]
     Raises RequestError before any evaluation where a run is missing or damaged.
     """
     check_request(request, baseline=False)
-    runs = [load_run(folder) for folder in dict.fromkeys(folders)]
+    runs = [open_run(folder) for folder in dict.fromkeys(folders)]
+    askable = askable_tasks(runs, request.tasks, request.recall)
 
     def evaluate(lm: MemoryLM, number: int) -> list[Result]:
         run = runs[number]
         if "unknown" not in (run.base_revision, lm.base.revision) and run.base_revision != lm.base.revision:
             raise RequestError(f"{run.folder}: model {run.config.model} is no longer the one this run was trained on")
-        return evaluate_subject(lm, Subject(run.folder, run.config, run.documents, run), request)
+        subject = Subject(run.folder, run.config, run.documents, run)
+        return evaluate_subject(lm, subject, replace(request, tasks=askable[number])) if askable[number] else []
 
     return on_shared_bases([run.config for run in runs], request, evaluate)
 
@@ -117,15 +123,20 @@ def on_shared_bases(
 def evaluate_subject(lm: MemoryLM, subject: Subject, request: EvalRequest) -> list[Result]:
     """Ask one subject everything, and write each task's result as soon as it is known."""
     note(f"evaluating {subject.folder}")
-    rows = _build_rows(Evaluated(subject.config, subject.documents, lm, request.data, request.limit), request)
+    bare_rows = _build_rows(Evaluated(subject.config, subject.documents, lm, request.data, request.limit), request)
+    rows = with_contexts(lm, subject.config.method, subject.documents, bare_rows)
     # Not in the run's folder: a second command may be asking the same run something else meanwhile.
-    with tempfile.TemporaryDirectory(prefix="simset-bench-") as rows_folder:
-        for name, part in rows.items():
-            write_rows(Path(rows_folder), name, part)
-        asking = _Asking(lm, subject, request, rows, Path(rows_folder))
+    with (
+        tempfile.TemporaryDirectory(prefix="simset-bench-") as rows_folder,
+        learned_weights(lm.base, subject.config.method, subject.folder) as weights,
+    ):
+        for name in rows:
+            write_rows(Path(rows_folder), name, rows[name])
+            write_rows(Path(rows_folder) / _BARE, name, bare_rows[name])
+        asking = _Asking(lm, subject, request, rows, Path(rows_folder), weights)
         results = _evaluate_once(asking, None)
         if request.qa_finetune:
-            pairs = question_pairs(_probed_texts(subject.documents, rows))
+            pairs = question_pairs(_probed_texts(subject.documents, bare_rows))
             note(f"question-answer fine-tuning on {len(pairs)} pairs, whose subjects are not probed")
             with qa_finetuned(lm.base, pairs, QA_SEED, _memory_at_work(lm, subject, "free")):
                 results += _evaluate_once(asking, pairs)
@@ -159,29 +170,32 @@ def _probed_texts(documents: Sequence[Document], rows: dict[str, list[Row]]) -> 
 @contextmanager
 def _memory_at_work(lm: MemoryLM, subject: Subject, recall: str) -> Iterator[None]:
     """Attach the subject's memory, if it has one, to answer in a recall mode."""
-    if subject.run is None:
+    run = subject.run
+    if not isinstance(run, LoadedRun):
         yield
         return
-    allocation = subject.run.allocation
-    number_of = {document: number for number, document in enumerate(allocation.document_ids)}
+    number_of = {document: number for number, document in enumerate(run.allocation.document_ids)}
+    mask = run.known_multipliers if recall == "oracle" else run.allocation.mask
 
     def entries_of(document: str) -> np.ndarray:
-        return allocation.mask([number_of[document]])[0]
+        return mask([number_of[document]])[0]
 
-    memory = subject.run.memory.to(lm.base.device).requires_grad_(False)
+    memory = run.memory.to(lm.base.device).requires_grad_(False)
     with lm.recalling(memory, int(subject.config.layer), recall, entries_of):
         yield
 
 
 @dataclass(frozen=True)
 class _Asking:
-    """One subject with what it is asked: our tasks' rows, which also lie in `rows_folder`."""
+    """One subject with what it is asked: our tasks' rows, which also lie in `rows_folder`, and without the documents of
+    a method that puts some before the prompts in a folder below. `weights` are those of the base that it changed."""
 
     lm: MemoryLM
     subject: Subject
     request: EvalRequest
     rows: dict[str, list[Row]]
     rows_folder: Path
+    weights: LearnedWeights | None
 
 
 def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None) -> list[Result]:
@@ -208,14 +222,23 @@ def _answers(asking: _Asking, *, finetuned: bool) -> Iterator[tuple[str, Scored]
         with _memory_at_work(lm, subject, request.recall):
             scored = run_ours(lm, name, asking.rows_folder)
         if name == "damage" and subject.run is not None:
-            scored = _with_base(scored, run_ours(lm, name, asking.rows_folder))
-        yield name, scored
+            with asking.weights.aside() if asking.weights else nullcontext():
+                scored = _with_base(scored, run_ours(lm, name, asking.rows_folder / _BARE))
+        yield name, _with_retrieval(asking, name, scored)
     if LOCATION in request.tasks and not finetuned:
         yield LOCATION, _location(lm.base, subject, request)
     for name in (name for name in request.tasks if not is_ours(name)):
         with _memory_at_work(lm, subject, request.recall):
             scored = run_foreign(lm, name, request.limit)
         yield name, scored
+
+
+def _with_retrieval(asking: _Asking, name: str, scored: Scored) -> Scored:
+    if asking.subject.config.method != "retrieval":
+        return scored
+    rows = [row for part in OUR_TASKS[name].parts.values() for row in asking.rows[part]]
+    found = retrieval_at_1(rows, asking.subject.documents)
+    return replace(scored, estimates=scored.estimates | ({"retrieval_at_1": found} if found else {}))
 
 
 def _with_base(scored: Scored, bare: Scored) -> Scored:
@@ -239,13 +262,14 @@ def _with_base(scored: Scored, bare: Scored) -> Scored:
 def _location(base: Base, subject: Subject, request: EvalRequest) -> Scored:
     """Location measures of the first documents, at most `--limit` and at most 64."""
     run = subject.run
-    assert run is not None
+    assert isinstance(run, LoadedRun)
     layer = int(run.config.layer)
     documents = run.documents[: min(request.limit or LOCATION_DOCUMENTS, LOCATION_DOCUMENTS)]
     segments = segment_documents(documents, base.tokenizer, run.config.max_tokens)
     cache = cached_states(base, [layer], segments, layer)
     memory = run.memory.to(base.device)
-    found = locate(base, memory, layer, run.allocation, segments, cache, request.recall)
+    known = run.known_multipliers(range(len(documents)))
+    found = locate(base, memory, layer, run.allocation, segments, cache, request.recall, known)
     records = [_location_record(place, document) for place, document in zip(found, documents, strict=True)]
     estimates = {}
     for name in dict.fromkeys(name for record in records for name in record["measures"]):

@@ -72,7 +72,7 @@ def _table(board: Leaderboard, measures: list[str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("rank", justify="right")
     for name in columns:
-        is_text = name in ("model", "allocation", "corpus", "location", "inductive_form")
+        is_text = name in ("model", "method", "allocation", "corpus", "location", "inductive_form")
         table.add_column(name, justify="left" if is_text else "right", overflow="fold")
     table.add_column(board.averaged, justify="right")
     spread = _spread_measure(board)

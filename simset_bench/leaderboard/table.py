@@ -9,12 +9,13 @@ from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.leaderboard.where import matching
 from simset_bench.results.compare import Difference, Score, difference, mean_over_seeds
 from simset_bench.results.measures import Direction, bare_name
-from simset_bench.results.read import RunTable
+from simset_bench.results.read import BASE_ALLOCATION, RunTable
 
 _NAMES = {"num_docs": "documents", "num_clusters": "clusters"}
 _SHOWN = ("model", "layer", "documents", "clusters", "allocation", "alpha")
 # Shown where the rows differ in them, since otherwise they say nothing.
 _IF_DIFFERENT = ("corpus", "location", "inductive_form", "entries", "entries_per_doc")
+_NAMING = ("method", "allocation", "alpha")
 FIRST_SORT = "docmem/nll"
 
 
@@ -68,6 +69,9 @@ def make_leaderboard(
         if runs.empty:
             raise RequestError(f"--where {where!r}: none of {len(visible)} runs is left")
     different = [name for name in _IF_DIFFERENT if runs[name].nunique() > 1]
+    # The allocation of a bare base says already what it is.
+    if runs[runs["allocation"].ne(BASE_ALLOCATION).fillna(True)]["method"].nunique() > 1:
+        different.insert(0, "method")
     columns = tuple(group_by) or (*_SHOWN, *different)
     for name in columns:
         if name not in visible:
@@ -188,9 +192,10 @@ def remarks(board: Leaderboard) -> list[str]:
 
 
 def _named(row: Row) -> str:
-    told: Sequence[str] = [name for name in ("allocation", "alpha") if name in row.labels] or list(row.labels)
+    told: Sequence[str] = [name for name in _NAMING if name in row.labels] or list(row.labels)
     values = {name: row.labels[name] for name in told if row.labels[name] is not None}
-    found = [str(value) if name == "allocation" else f"{name} {_short(value)}" for name, value in values.items()]
+    bare = ("method", "allocation")
+    found = [str(value) if name in bare else f"{name} {_short(value)}" for name, value in values.items()]
     return f"rank {row.rank} ({', '.join(found) or 'no value'})"
 
 

@@ -153,12 +153,19 @@ def load_memory(path: Path) -> Memory:
         raise RequestError(f"{path}: there is no such file")
     try:
         with safe_open(path, framework="pt") as handle:
-            shape = MemoryShape(**json.loads(handle.metadata()["memory"]))
+            found = json.loads(handle.metadata()["memory"])
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - not a dict
-        memory = Memory(shape)
+        memory = _of_shape(found)
         memory.load_state_dict(tensors)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RequestError(
             f"{path}: damaged, or not a memory of simset-bench ({' '.join(str(error).split())[:160]})"
         ) from error
     return memory
+
+
+def _of_shape(found: dict[str, Any]) -> Memory:
+    """A memory of a file's shape; those with document keys have a width for them."""
+    from simset_bench.models.guided import GuidedMemory, GuidedShape
+
+    return GuidedMemory(GuidedShape(**found)) if "key_width" in found else Memory(MemoryShape(**found))

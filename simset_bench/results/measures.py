@@ -16,6 +16,7 @@ _HIGHER = {
     "erasure_own",
     "specificity",
     "nll_erased",
+    "retrieval_at_1",
 }
 _LOWER = {
     "nll",

@@ -16,6 +16,7 @@ from simset_bench.results.measures import direction
 # Configuration that a leaderboard shows or groups by, with its type; the rest stays in the run's folder.
 RUN_COLUMNS = {
     "model": "string",
+    "method": "string",
     "corpus": "string",
     "layer": "Int64",
     "num_docs": "Int64",
@@ -140,12 +141,15 @@ def _read_run(folder: Path) -> dict[str, Any]:
     try:
         is_baseline = manifest["kind"] == "baseline"
         hashes = manifest["hashes"]
-        identity = json.dumps([hashes["model"], hashes["corpus"], hashes.get("memory"), hashes["config"]])
+        learned = [hashes.get(name) for name in ("memory", "adapter", "weights")]
+        identity = json.dumps([hashes["model"], hashes["corpus"], learned, hashes["config"]])
         config["model"] = manifest["model"]
     except (KeyError, TypeError, AttributeError) as error:
         raise _Damaged(folder / "manifest.json", f"not a run's manifest ({error!r})") from error
     if not isinstance(config["model"], str):
         raise _Damaged(folder / "manifest.json", f"model cannot be {config['model']!r}")
+    # Runs of before there were methods are memories.
+    config.setdefault("method", "none" if is_baseline else "memory")
     if is_baseline:
         config["allocation"] = BASE_ALLOCATION
     cell = {str(name): value for name, value in config.items() if name not in (*SEED_COLUMNS, "device")}

@@ -11,6 +11,7 @@ from simset_bench.errors import RequestError, unknown_name
 from simset_bench.simset.clusters import Clusters, cluster
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import SEED_LIMIT, mix64, signatures
+from simset_bench.simset.terms import entries_of_terms, specific_terms
 
 # Clustering compares documents by at least this many hashes, whatever the number of entries a document.
 CLUSTER_HASHES = 128
@@ -59,6 +60,7 @@ class Units:
 
     shingle_sets: Callable[[int], Iterable[set[str]]]
     lengths: np.ndarray
+    texts: Callable[[], list[str]]
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,16 @@ def entries_by_signature(signed: np.ndarray, num_entries: int) -> np.ndarray:
     return entries + first_of_block
 
 
+def tfidf(units: Units, num_entries: int, entries_per_doc: int, seed: int) -> Drawn:
+    """Entries that the hashes of a unit's most specific terms name, by TF-IDF among the units.
+
+    After sparse memory fine-tuning (arXiv 2510.15103, section 3), which trains the memory slots that a batch reads most
+    often compared with other text, ranked by TF-IDF. Slots there are found by learned keys, here by terms.
+    """
+    terms = specific_terms(units.texts())
+    return Drawn([entries_of_terms(own, num_entries, entries_per_doc, seed) for own in terms])
+
+
 ALLOCATIONS: dict[str, Draw] = {
     "none": every_entry,
     "random": random_entries,
@@ -159,7 +171,10 @@ ALLOCATIONS: dict[str, Draw] = {
     "simset1": partial(simset, shingle_words=1),
     "simset2": partial(simset, shingle_words=2),
     "simset3": partial(simset, shingle_words=3),
+    "tfidf": tfidf,
 }
+# What one document gets depends on all the others, so that they must be in memory, and none can be added later.
+OF_WHOLE_CORPUS = ("partitioned", "tfidf")
 
 
 def shingle_words_of(strategy: str) -> int | None:
@@ -192,10 +207,13 @@ def allocate(
         # One at a time: all sets together take many times the memory of the texts.
         return (set().union(*(word_shingles(documents[d].text, words) for d in group)) for group in members)
 
+    def texts() -> list[str]:
+        return ["\n".join(documents[d].text for d in group) for group in members]
+
     draw = ALLOCATIONS[strategy]
     if strategy == "partitioned":
         draw = partial(partitions, by=partition_by)
-    drawn = draw(Units(shingle_sets, lengths), num_entries, entries_per_doc, seed)
+    drawn = draw(Units(shingle_sets, lengths, texts), num_entries, entries_per_doc, seed)
     return Allocation(
         tuple(document.id for document in documents),
         clusters.labels,

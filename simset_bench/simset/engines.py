@@ -10,7 +10,7 @@ from simset_bench.corpora.load import load_corpus, stream_corpus
 from simset_bench.corpora.quarantine import Quarantine
 from simset_bench.corpora.records import BadRecord
 from simset_bench.errors import RequestError, missing_extra, unknown_name
-from simset_bench.simset.allocation import allocate
+from simset_bench.simset.allocation import OF_WHOLE_CORPUS, allocate
 from simset_bench.simset.out_of_core import AllocationRequest, allocate_out_of_core
 from simset_bench.simset.store import Manifest, read_manifest, write_allocation
 
@@ -55,7 +55,7 @@ def allocate_to_file(
 def _engine_for(request: AllocationRequest) -> str:
     if request.ray_address is not None:
         return "daft"
-    if request.strategy == "partitioned" or not _is_large(request):
+    if request.strategy in OF_WHOLE_CORPUS or not _is_large(request):
         return "datasketch"
     if importlib.util.find_spec("daft"):
         return "daft"

@@ -22,6 +22,7 @@ from simset_bench.files import held_folder, sha256_of_texts, whole_file, write_j
 from simset_bench.simset.allocation import (
     CLUSTER_HASHES,
     CLUSTER_SHINGLE_WORDS,
+    OF_WHOLE_CORPUS,
     check_divisible,
     check_request,
     shingle_words_of,
@@ -130,8 +131,10 @@ def _merged(
 def check_large(request: AllocationRequest) -> None:
     """Raise RequestError for options that do not fit together, or that only the in-memory engine knows."""
     check_request(request.strategy, request.num_entries, request.entries_per_doc, request.seed)
-    if request.strategy == "partitioned":
-        raise RequestError("--allocation partitioned is for corpora that fit into memory: use --engine datasketch")
+    if request.strategy in OF_WHOLE_CORPUS:
+        raise RequestError(
+            f"--allocation {request.strategy} is for corpora that fit into memory: use --engine datasketch"
+        )
     if shingle_words_of(request.strategy):
         check_divisible(request.num_entries, request.entries_per_doc)
 

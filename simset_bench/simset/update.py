@@ -17,7 +17,7 @@ from simset_bench.corpora.load import load_corpus
 from simset_bench.corpora.quarantine import Quarantine
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder
-from simset_bench.simset.allocation import entries_by_signature, shingle_words_of
+from simset_bench.simset.allocation import OF_WHOLE_CORPUS, entries_by_signature, shingle_words_of
 from simset_bench.simset.assembly import find_duplicates, read_parts, rows_of_parts, write_rows
 from simset_bench.simset.engine_daft import SignedChunk, Sketch, sign_texts
 from simset_bench.simset.lookup import Lookup, open_lookup, write_lookup
@@ -50,8 +50,10 @@ def append_documents(
     Raises RequestError where the allocation cannot be added to, or was made by another version.
     """
     old = read_manifest(output)
-    if old.strategy == "partitioned":
-        raise RequestError(f"{output}: partitioned leaves no entries over for new documents (allocate all anew)")
+    if old.strategy in OF_WHOLE_CORPUS:
+        raise RequestError(
+            f"{output}: under {old.strategy} the entries of one document depend on all (allocate all anew)"
+        )
     check_same_hashes(output, old)
     request = AllocationRequest(
         corpus, subjects, old.strategy, old.num_entries, old.entries_per_doc, old.seed, None, max_bad, ray_address
@@ -130,7 +132,7 @@ def nearest_to_text(path: Path, text: str, count: int) -> list[Neighbour]:
     made = lookup.manifest
     words = shingle_words_of(made.strategy)
     if words is None:
-        raise RequestError(f"{path}: under {made.strategy} the entries of a document do not depend on its text")
+        raise RequestError(f"{path}: under {made.strategy} entries do not follow from a text alone")
     if not text.strip():
         raise RequestError("--query: an empty text")
     check_same_hashes(path, made)

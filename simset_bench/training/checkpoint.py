@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from simset_bench.errors import RequestError
 from simset_bench.files import whole_file
-from simset_bench.models.memory import Memory
 
 
 @dataclass
@@ -32,21 +32,21 @@ class Progress:
 
 @dataclass
 class TrainState:
-    """A memory in training. `progress` has one entry for each run that is measured on it; `failure` says why it
-    stopped, None while all is well."""
+    """A memory in training, or whatever else has the parameters that learn. `progress` has one entry for each run that
+    is measured on it; `failure` says why it stopped, None while all is well."""
 
-    memory: Memory
+    memory: nn.Module
     optimizer: torch.optim.Optimizer
     progress: list[Progress]
     failure: str | None = None
 
 
-def save_checkpoint(path: Path, memory: Memory, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+def save_checkpoint(path: Path, memory: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
     """Write parameters, optimiser state and progress as one safetensors file, whole or not at all."""
     save_states(path, [TrainState(memory, optimizer, [progress])], 1)
 
 
-def load_checkpoint(path: Path, memory: Memory, optimizer: torch.optim.Optimizer) -> Progress:
+def load_checkpoint(path: Path, memory: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
     """Put a checkpoint's state into `memory` and `optimizer`. Raises RequestError for a damaged file."""
     state = TrainState(memory, optimizer, [Progress()])
     load_states(path, [state])

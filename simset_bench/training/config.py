@@ -13,10 +13,13 @@ import yaml
 
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
 from simset_bench.models.presets import DEFAULT_MODEL
+from simset_bench.training.methods import MEMORY, check_options, own_options, with_method_defaults
 
 INDUCTIVE_FORMS = ("log", "ratio")
 LOCATIONS = ("soft", "hard")
 ACTIVATIONS = ("relu", "gelu")
+NEGATIVES = ("other", "random", "zero")
+GUIDANCE_LOSSES = ("absolute", "clamped-square")
 # datasketch draws its hash functions from a generator that takes 32 bits.
 SEED_LIMIT = 1 << 32
 
@@ -28,6 +31,9 @@ class TrainConfig:
     `layer` is a block number or a fraction of the depth; `num_docs` None takes the whole corpus, `num_clusters` None
     gives every document a memory of its own. `warmup` is a share of all steps in [0, 1); `grad_clip` 0 is off.
     With an `allocation_file` its documents are streamed, shuffled `shuffle_buffer` segments at a time.
+    Options that the `method` does not use are at the defaults here (see `methods.py`). `lora_rank` None matches the
+    memory's parameters; `alpha` is the weight of the guidance loss too, `guidance_tau` a target in nats; of `entries`
+    the share `shared_entries` is every document's.
     """
 
     model: str = DEFAULT_MODEL
@@ -37,6 +43,7 @@ class TrainConfig:
     group_by: str = "article"
     match_subjects: str | None = None
     max_tokens: int = 128
+    method: str = MEMORY
     layer: str | int | float = 0.75
     allocation: str = "simset2"
     allocation_file: str | None = None
@@ -58,6 +65,12 @@ class TrainConfig:
     activation: str = "relu"
     layer_norm: bool = False
     gate: bool = False
+    lora_rank: int | None = None
+    guidance_tau: float = 4.5
+    guidance_negative: str = "other"
+    guidance_loss: str = "absolute"
+    guidance_key_width: int = 16
+    shared_entries: float = 0.5
     dtype: str = "auto"
     device: str = "auto"
 
@@ -110,7 +123,7 @@ def make_config(file: Path | None, **flags: Any) -> TrainConfig:
     if chosen.get("allocation_file"):
         chosen = of_allocation_file(Path(chosen["allocation_file"])) | chosen
         _check_fits(Path(chosen["allocation_file"]), chosen)
-    config = TrainConfig(**chosen)
+    config = TrainConfig(**with_method_defaults(chosen))
     check(config)
     return config
 
@@ -139,9 +152,14 @@ def _check_fits(path: Path, chosen: dict[str, Any]) -> None:
 
 
 def check(config: TrainConfig) -> None:
-    """Raise RequestError for the first option out of its range, naming it, what was found and what is allowed."""
+    """Raise RequestError for the first option out of its range, naming it, what was found and what is allowed.
+
+    Options that the method does not use are refused too.
+    """
+    check_options(config)
     at_least = {"num_docs": 1, "num_clusters": 1, "max_tokens": 2, "entries": 1, "entries_per_doc": 1}
     at_least |= {"shuffle_buffer": 1, "epochs": 1, "batch_size": 1, "mem_seed": 0, "seed": 0}
+    at_least |= {"lora_rank": 1, "guidance_key_width": 1}
     for name, lowest in at_least.items():
         value = getattr(config, name)
         if value is not None and value < lowest:
@@ -149,7 +167,7 @@ def check(config: TrainConfig) -> None:
     for name in ("mem_seed", "seed"):
         if getattr(config, name) >= SEED_LIMIT:
             raise RequestError(f"{_flag(name)} {getattr(config, name)}: must be below {SEED_LIMIT}")
-    for name in ("alpha", "weight_decay", "grad_clip", "lr"):
+    for name in ("alpha", "weight_decay", "grad_clip", "lr", "guidance_tau"):
         value = getattr(config, name)
         if not math.isfinite(value) or value < 0:
             raise RequestError(f"{_flag(name)} {value}: must be a finite number, 0 or more")
@@ -157,7 +175,10 @@ def check(config: TrainConfig) -> None:
         raise RequestError("--lr 0: must be above 0, or nothing would be learned")
     if not 0 <= config.warmup < 1:
         raise RequestError(f"--warmup {config.warmup}: must be a share of the steps, from 0 to below 1")
-    closed = {"inductive_form": INDUCTIVE_FORMS, "location": LOCATIONS, "activation": ACTIVATIONS}
+    if not 0 <= config.shared_entries < 1:
+        raise RequestError(f"--shared-entries {config.shared_entries}: must be a share, from 0 to below 1")
+    closed = {"guidance_negative": NEGATIVES, "guidance_loss": GUIDANCE_LOSSES}
+    closed |= {"inductive_form": INDUCTIVE_FORMS, "location": LOCATIONS, "activation": ACTIVATIONS}
     for name, choices in closed.items():
         value = getattr(config, name)
         if value not in choices:
@@ -169,9 +190,16 @@ def _flag(name: str) -> str:
 
 
 def config_text(config: TrainConfig, names: Sequence[str] | None = None) -> str:
-    """The configuration as YAML, fields in their order; only those in `names` where given."""
-    kept = {name: value for name, value in dataclasses.asdict(config).items() if names is None or name in names}
+    """The configuration as YAML, fields in their order: those in `names`, or else those that its method uses."""
+    chosen = own_options(config) if names is None else names
+    kept = {name: value for name, value in dataclasses.asdict(config).items() if name in chosen}
     return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+
+
+def corpus_options(config: TrainConfig) -> dict[str, Any]:
+    """The options that say which documents there are, as an allocation file records them."""
+    names = ("corpus", "group_by", "num_docs", "match_subjects")
+    return {name: getattr(config, name) for name in names}
 
 
 def differences(found: TrainConfig, asked: TrainConfig) -> str:

@@ -46,11 +46,11 @@ def fleet_pass(
     if any(hard):
         soft = torch.tensor([not each for each in hard], device=hidden.device)[:, None, None]
         used = activations * (token_masks | soft)
-    nll = _next_token_nll(upper, stack.add(hidden, used), batch)
+    nll = next_token_nll_of_runs(upper, stack.add(hidden, used), batch)
     return PassResult(nll, token_on_share(activations, token_masks), activations.detach())
 
 
-def _next_token_nll(upper: UpperModel, changed: Tensor, batch: PackedBatch) -> Tensor:
+def next_token_nll_of_runs(upper: UpperModel, changed: Tensor, batch: PackedBatch) -> Tensor:
     """NLL (runs, predicted) from what the memories made of the hidden states: changed (runs, tokens, width)."""
     runs, tokens, _ = changed.shape
     if not upper.packs:

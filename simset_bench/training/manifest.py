@@ -4,15 +4,22 @@ import importlib.metadata
 import platform
 import resource
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import simset_bench
+from simset_bench.files import sha256_of_file, write_json
+from simset_bench.models.loading import Base
+from simset_bench.training import run_folder as folders
+from simset_bench.training.checkpoint import Progress
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.methods import find_method
 
 SCHEMA = 1
-_PACKAGES = ("torch", "transformers", "safetensors", "datasketch", "numpy", "lm_eval", "peft", "datasets")
+_PACKAGES = ("torch", "transformers", "safetensors", "datasketch", "numpy", "lm_eval", "peft", "datasets", "bm25s")
 
 
 def versions() -> dict[str, str]:
@@ -55,3 +62,39 @@ def machine(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         found["peak_device_bytes"] = torch.cuda.max_memory_allocated(device)
     return found
+
+
+def write_manifest(
+    folder: Path,
+    config: TrainConfig,
+    base: Base,
+    counts: Mapping[str, Any],
+    progress: Progress,
+    fleet: Mapping[str, Any] | None = None,
+) -> None:
+    """Written last: a folder with a manifest holds a finished run. `fleet` says what it was trained together with."""
+    learned = find_method(config.method).learned
+    write_json(
+        folder / folders.MANIFEST,
+        {
+            "schema": SCHEMA,
+            "kind": "train",
+            "method": config.method,
+            "model": base.name,
+            "num_blocks": len(base.blocks),
+            **counts,
+            "steps": progress.step,
+            "versions": versions(),
+            "git_commit": git_commit(),
+            "seeds": {"allocation_and_memory": config.mem_seed, "batches": config.seed},
+            "hashes": {
+                **progress.made_of,
+                **{name: sha256_of_file(folder / file) for name, file in learned.items()},
+                "config": sha256_of_file(folder / folders.CONFIG),
+            },
+            "final": progress.epochs[-1] if progress.epochs else {},
+            "fleet": dict(fleet) if fleet else {"runs": 1, "runs_a_pass": 1},
+            "wall_seconds": round(progress.seconds, 3),
+            **machine(base.device),
+        },
+    )

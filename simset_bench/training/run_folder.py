@@ -11,31 +11,54 @@ from typing import Any
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder, sha256_of_file
 from simset_bench.training.config import TrainConfig, check, read_config
+from simset_bench.training.methods import MEMORY as MEMORY_METHOD
+from simset_bench.training.methods import find_method
 
 CONFIG = "config.yaml"
 MANIFEST = "manifest.json"
 ALLOCATION = "allocation.parquet"
 METRICS = "metrics.jsonl"
 MEMORY = "memory.safetensors"
+# Folders that peft and transformers load as they are.
+ADAPTER, WEIGHTS = "adapter", "weights"
 CHECKPOINT = "checkpoint.safetensors"
 EVALUATIONS = "eval"
 LOCK = ".lock"
 
 # In the order in which they are removed: without its manifest a run is unfinished, without its configuration none.
-_CONTENTS = (MANIFEST, CHECKPOINT, MEMORY, METRICS, ALLOCATION, f"{ALLOCATION}.lookup", EVALUATIONS, CONFIG)
+_CONTENTS = (
+    MANIFEST,
+    CHECKPOINT,
+    MEMORY,
+    ADAPTER,
+    WEIGHTS,
+    METRICS,
+    ALLOCATION,
+    f"{ALLOCATION}.lookup",
+    EVALUATIONS,
+    CONFIG,
+)
 
 
 def run_folder(root: Path, model: str, config: TrainConfig) -> Path:
     """Folder of a run under `root`; `config` has its layer, num_docs and num_clusters resolved to numbers.
 
     `docs_N` appears when there are fewer clusters than documents, `seed_S` when the seed of the batches is not 0.
+    Other methods than the memory's name themselves, and have no folder for what they do not use.
     """
-    parts = ["trains", f"lm_{model}", f"layer_{config.layer}", str(config.num_clusters)]
-    if config.num_docs != config.num_clusters:
+    options = find_method(config.method).options
+    parts = ["trains", f"lm_{model}"]
+    parts.append(f"layer_{config.layer}" if "layer" in options else f"method_{config.method}")
+    parts.append(str(config.num_docs if config.num_clusters is None else config.num_clusters))
+    if config.num_clusters is not None and config.num_docs != config.num_clusters:
         parts.append(f"docs_{config.num_docs}")
     if config.seed:
         parts.append(f"seed_{config.seed}")
-    return root.joinpath(*parts, f"{config.allocation}_{config.mem_seed}", f"alpha_{float(config.alpha)}")
+    if "mem_seed" in options:
+        parts.append(f"{config.allocation if 'allocation' in options else config.method}_{config.mem_seed}")
+    if "alpha" in options:
+        parts.append(f"alpha_{float(config.alpha)}")
+    return root.joinpath(*parts)
 
 
 @dataclass(frozen=True)
@@ -62,10 +85,16 @@ def open_finished(folder: Path) -> FinishedRun:
     config = read_folder_config(folder)
     if not (folder / MANIFEST).is_file():
         raise RequestError(f"{folder / MANIFEST}: missing, training is not finished (train --resume goes on)")
-    for name in (ALLOCATION, MEMORY, METRICS):
+    for name in expected_files(config):
         if not (folder / name).is_file():
             raise RequestError(f"{folder / name}: missing from the run folder (train --overwrite makes it anew)")
     return FinishedRun(folder, config)
+
+
+def expected_files(config: TrainConfig) -> list[str]:
+    """Files that a finished run has beside its configuration and its manifest."""
+    learned = find_method(config.method).learned
+    return [*learned.values(), *([METRICS] if learned else [])]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -73,18 +102,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        for name in ("config", "allocation", "memory", "corpus", "model"):
+        for name in ("config", "corpus", "model", *find_method(manifest.get("method", MEMORY_METHOD)).learned):
             if not isinstance(manifest["hashes"][name], str):
                 raise TypeError(f"hash of {name} is no string")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RequestError(f"{path}: missing or damaged ({type(error).__name__}: {error})") from error
     return dict(manifest)
 
 
 def check_hashes(folder: Path) -> None:
     """Raise RequestError for a file of a finished run that is no longer the one its manifest was written for."""
-    hashes = read_manifest(folder)["hashes"]
-    for name, expected in ((CONFIG, "config"), (ALLOCATION, "allocation"), (MEMORY, "memory")):
+    manifest = read_manifest(folder)
+    hashes, learned = manifest["hashes"], find_method(manifest.get("method", MEMORY_METHOD)).learned
+    for expected, name in {"config": CONFIG, **learned}.items():
         if sha256_of_file(folder / name) != hashes[expected]:
             raise RequestError(
                 f"{folder / name}: damaged or exchanged, its hash is not the manifest's "
@@ -105,11 +135,15 @@ def check_is_run_or_free(folder: Path) -> None:
 def clear_run(folder: Path) -> None:
     """Remove a run with its evaluations, and nothing else. Stopped anywhere, it leaves a run that can be removed."""
     for name in _CONTENTS:
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(folder / name)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -117,7 +151,7 @@ def clear_leftovers(folder: Path) -> None:
     for name in _CONTENTS:
         if name != EVALUATIONS:
             for path in folder.glob(f".{name}.*"):
-                path.unlink()
+                remove(path)
 
 
 @contextmanager

@@ -13,8 +13,10 @@ from simset_bench.files import sha256_of_file
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.learner import memorise
+from simset_bench.training.learners import memory_learner_on
 from simset_bench.training.prefix_cache import size_limit
-from simset_bench.training.run import begin, memorise, resolved
+from simset_bench.training.run import begin, resolved
 from simset_bench.training.stream import StreamedData, Survey, report, stream_documents, survey
 from simset_bench.training.stream_cache import StreamCache
 
@@ -56,7 +58,8 @@ def train_streamed(
             made_of["allocation"] = sha256_of_file(folder / folders.ALLOCATION)
             data = _data(config, base, lookup, found)
             counts = partial(_counts, found, data)
-            memorise(folder, config, base, made_of, lambda: data, counts, checkpoint_seconds)
+            learner = memory_learner_on(config, base, lambda: data, counts)
+            memorise(folder, config, base, made_of, learner, checkpoint_seconds)
             report(data.cache)
         else:
             note(f"already trained: {folder} (--overwrite trains it anew)")

@@ -7,11 +7,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from simset_bench.console import note, progress_bar
 from simset_bench.models.allocator import keep_freed_memory
@@ -26,6 +27,14 @@ from simset_bench.training.inductive import inductive_loss, token_on_share
 from simset_bench.training.segments import PackedBatch, Segment, epoch_batches, pack_batch
 
 MaskRows = Callable[[Sequence[int]], np.ndarray]
+# Means that an epoch's metrics have, each from two sums over its tokens or segments.
+_MEANS = {
+    "cross_entropy": ("nll", "targets"),
+    "inductive_loss": ("inductive_loss", "real"),
+    "on_share": ("on_share", "real"),
+    "negative_cross_entropy": ("negative_nll", "targets"),
+    "guidance_loss": ("guidance_loss", "segments"),
+}
 
 
 class Batches(Protocol):
@@ -75,10 +84,18 @@ class TrainingData(SegmentsInMemory):
 class Member(TrainState):
     """One memory in a fleet. It learns under the first of `masks`; under further ones, of runs whose training cannot
     differ from this one's, it is only measured. `progress` has an entry for each.
+
+    With `active` activations are multiplied by these masks in training, which may have more than a document's entries.
     """
 
     config: TrainConfig = field(default_factory=TrainConfig)
     masks: list[MaskRows] = field(default_factory=list)
+    active: MaskRows | None = None
+
+
+# A forward and backward pass of some members on a batch, given its hidden states below the memory: fills their
+# gradients, and returns, of each member and mask, its sums for the metrics, with the loss among the first mask's.
+Pass = Callable[[Sequence[Member], PackedBatch, Tensor], list[list[dict[str, float]]]]
 
 
 @dataclass
@@ -97,10 +114,10 @@ class Fleet:
         return self.members[0].progress[0].step
 
 
-def make_optimizer(memory: Memory, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over the memory's parameters; only matrices are decayed: not biases, gate and layer norm."""
-    decayed = [parameter for parameter in memory.parameters() if parameter.ndim > 1]
-    plain = [parameter for parameter in memory.parameters() if parameter.ndim <= 1]
+def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW over a memory's parameters; only matrices are decayed: not biases, gate and layer norm."""
+    decayed = [parameter for parameter in module.parameters() if parameter.ndim > 1]
+    plain = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.lr)
 
@@ -128,14 +145,27 @@ def train_memory(
     save: Callable[[Progress], None],
     after_epoch: Callable[[Progress], None],
 ) -> None:
-    """Train `memory` in place from `progress` on. `config.layer` is a block number.
+    """Train `memory` in place from `progress` on; `config.layer` is a block number. See `train_alone`."""
+    member = Member(memory, optimizer, [progress], config=config, masks=[data.mask_rows])
+    train_alone(base, member, data, save, after_epoch)
+
+
+def train_alone(
+    base: Base,
+    member: Member,
+    batches: Batches,
+    save: Callable[[Progress], None],
+    after_epoch: Callable[[Progress], None],
+    run_pass: Pass | None = None,
+) -> None:
+    """Train one member in place from its progress on, under a progress bar; `run_pass` as in `train_on`.
 
     `save` is called after each step, to write a checkpoint when it is time; `after_epoch` when an epoch's metrics
     are added to `progress.epochs`. Raises FloatingPointError when loss or gradient are no longer finite.
     """
-    member = Member(memory, optimizer, [progress], config=config, masks=[data.mask_rows])
+    config, progress = member.config, member.progress[0]
     fleet = Fleet([member], 1)
-    steps = total_steps(config, data.count)
+    steps = total_steps(config, batches.count)
     with progress_bar() as bar:
         shown = bar.add_task("training", total=steps, completed=progress.step)
 
@@ -148,7 +178,7 @@ def train_memory(
                 after_epoch(progress)
             save(progress)
 
-        train_on(base, fleet, data, after_step)
+        train_on(base, fleet, batches, after_step, run_pass=run_pass)
 
 
 def train_fleet(
@@ -169,15 +199,18 @@ def train_on(
     batches: Batches,
     after_step: Callable[[Fleet], None],
     upper: UpperModel | None = None,
+    run_pass: Pass | None = None,
 ) -> None:
     """Train every memory of `fleet` in place, from its step on to the end; `upper`, where made, is above its block.
+
+    `run_pass` None is the pass of memories with entries and an inductive loss.
 
     Batches, losses, schedules, clipping and optimiser states are each run's own, as if it were trained alone. A run
     whose loss or gradient is no longer finite is left behind with its `failure`; the others do not notice. Out of
     memory, fewer members go through the upper blocks at once. Raises MemoryError where even one does not fit.
     """
     config = fleet.members[0].config
-    upper = upper or UpperModel(base, int(config.layer))
+    run_pass = run_pass or partial(_pass, upper or UpperModel(base, int(config.layer)))
     if base.device.type == "cpu":
         keep_freed_memory()
     elif base.dtype != torch.float32:
@@ -191,7 +224,7 @@ def train_on(
         for batch, hidden in batches.of_epoch(base, config, epoch, first):
             if all(member.failure for member in fleet.members):
                 return
-            _step(upper, fleet, batch, hidden, steps)
+            _step(run_pass, fleet, batch, hidden, steps)
             _count_step(fleet, epoch, time.monotonic() - started, steps_an_epoch, steps)
             after_step(fleet)
 
@@ -208,18 +241,13 @@ def _count_step(fleet: Fleet, epoch: int, seconds: float, steps_an_epoch: int, s
 
 
 def _epoch_metrics(epoch: int, sums: dict[str, float], rate: float) -> dict[str, Any]:
-    return {
-        "epoch": epoch,
-        "cross_entropy": sums["nll"] / sums["targets"],
-        "inductive_loss": sums["inductive_loss"] / sums["real"],
-        "on_share": sums["on_share"] / sums["real"],
-        "learning_rate": rate,
-    }
+    means = {name: sums[total] / sums[count] for name, (total, count) in _MEANS.items() if total in sums}
+    return {"epoch": epoch, **means, "learning_rate": rate}
 
 
-def _step(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tensor, steps: int) -> None:
-    """One step of L = L_CE + alpha * L_ind for every member."""
-    sums = _gradients(upper, fleet, batch, hidden)
+def _step(run_pass: Pass, fleet: Fleet, batch: PackedBatch, hidden: Tensor, steps: int) -> None:
+    """One step of every member."""
+    sums = _gradients(run_pass, fleet, batch, hidden)
     for member, of_masks in zip(fleet.members, sums, strict=True):
         if member.failure:
             continue
@@ -238,7 +266,7 @@ def _step(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tensor, s
                 progress.sums[name] = progress.sums.get(name, 0.0) + value
 
 
-def _gradients(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tensor) -> list[list[dict[str, float]]]:
+def _gradients(run_pass: Pass, fleet: Fleet, batch: PackedBatch, hidden: Tensor) -> list[list[dict[str, float]]]:
     """Fill every member's gradients; returns, of each member and mask, its sums over tokens and the loss."""
     while True:
         found: list[list[dict[str, float]]] = []
@@ -246,7 +274,7 @@ def _gradients(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tens
             member.optimizer.zero_grad()
         try:
             for start in range(0, len(fleet.members), fleet.members_per_pass):
-                found += _pass(upper, fleet.members[start : start + fleet.members_per_pass], batch, hidden)
+                found += run_pass(fleet.members[start : start + fleet.members_per_pass], batch, hidden)
             return found
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -268,9 +296,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _pass(
     upper: UpperModel, members: Sequence[Member], batch: PackedBatch, hidden: Tensor
 ) -> list[list[dict[str, float]]]:
-    masks = np.stack([member.masks[0](batch.documents) for member in members])
-    hard = [member.config.location == "hard" for member in members]
-    result = fleet_pass(upper, [member.memory for member in members], masks, hard, batch, hidden)
+    """L = L_CE + alpha * L_ind of every member, its gradients and its sums."""
+    masks = np.stack([(member.active or member.masks[0])(batch.documents) for member in members])
+    hard = [member.active is not None or member.config.location == "hard" for member in members]
+    memories = [cast(Memory, member.memory) for member in members]
+    result = fleet_pass(upper, memories, masks, hard, batch, hidden)
     real = batch.real[None]
     induced = [
         inductive_loss(shares[None], real, member.config.inductive_form)

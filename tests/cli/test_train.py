@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from simset_bench.cli.app import app
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.methods import METHODS
 
 Run = Callable[..., Result]
 
@@ -69,7 +70,7 @@ def test_flags_override_the_file_and_what_they_give_is_saved(run: Run, options: 
     folder = Path(json.loads(result.stdout)["run"])
     assert folder == tmp_path / "out/trains/lm_tiny-llama/layer_2/4/random_0/alpha_0.6"
     saved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    assert set(saved) == set(TrainConfig.__dataclass_fields__)
+    assert set(saved) == METHODS["memory"].options
     assert (saved["alpha"], saved["layer"], saved["allocation"], saved["epochs"]) == (0.6, 2, "random", 2)
 
 
@@ -110,6 +111,14 @@ WRONG = [
     (["--activation", "swish"], "unknown --activation 'swish'"),
     (["--inductive-form", "lag"], "unknown --inductive-form 'lag' (did you mean 'log'?)"),
     (["--config", "no-such.yaml"], "no-such.yaml: cannot be read"),
+    (["--method", "lroa"], "unknown --method 'lroa' (did you mean 'lora'?)"),
+    (["--method", "full"], "--entries 64: --method full does not use it; memory, lora, guidance, sequence-id do"),
+    (["--guidance-tau", "3"], "--guidance-tau 3.0: --method memory does not use it; guidance does"),
+    (["--lora-rank", "2"], "--lora-rank 2: --method memory does not use it; lora does"),
+    (["--method", "guidance", "--allocation", "random"], "--allocation random: --method guidance does not use it"),
+    (["--method", "guidance", "--guidance-negative", "another"], "unknown --guidance-negative 'another'"),
+    (["--method", "sequence-id", "--shared-entries", "0.95"], "--shared-entries 0.95 leaves 3 of 64 entries"),
+    (["--method", "sequence-id", "--shared-entries", "1"], "--shared-entries 1.0: must be a share"),
     (["--alhpa", "1"], "No such option: --alhpa", "--alpha"),
     (["extra"], "extra"),
 ]

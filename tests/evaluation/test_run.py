@@ -262,14 +262,14 @@ def test_oracle_recall_of_documents_without_entries_is_refused(trained_run: Path
 
 
 def test_a_diverged_memory_is_an_error_and_leaves_no_result(copied_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = evaluation.load_run
+    real = evaluation.open_run
 
     def diverged(folder: Path) -> object:
         run = real(folder)
         run.memory.down_bias.data[:] = float("nan")
         return run
 
-    monkeypatch.setattr(evaluation, "load_run", diverged)
+    monkeypatch.setattr(evaluation, "open_run", diverged)
     with pytest.raises(RuntimeError, match="task docmem: nll is nan"):
         evaluate_runs([copied_run], ASKED)
     assert not (copied_run / "eval").exists()

@@ -79,7 +79,7 @@ def test_a_text_shares_the_memory_of_its_likes(engine: str, make_corpus: MakeCor
 def test_what_cannot_be_asked_or_added_is_said(make_corpus: MakeCorpus, tmp_path: Path) -> None:
     output = tmp_path / "a.parquet"
     allocated(make_corpus(4), output, "datasketch", "random")
-    with pytest.raises(RequestError, match="do not depend on its text"):
+    with pytest.raises(RequestError, match="do not follow from a text alone"):
         nearest_to_text(output, "some text", 3)
     with pytest.raises(RequestError, match="holds no document 'nobody'"):
         nearest_to_document(output, "nobody", 3)

@@ -12,9 +12,12 @@ from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.hidden_cache import fill_cache
+from simset_bench.training.learners import new_memory
+from simset_bench.training.methods import uses
 from simset_bench.training.segments import Segment
 from simset_bench.training.sweep.capacity import runs_a_pass
 from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
+from simset_bench.training.weights import memory_parameters
 
 _CALIBRATION_TOKENS = 128
 _CALIBRATION_BLOCKS = 2
@@ -32,13 +35,21 @@ class Rate:
 
 
 def training_flops(config: TrainConfig, sizes: ModelSizes) -> float:
-    """Operations for each token of a training step, with hidden states below the memory at hand.
+    """Operations for each token of a training step, with hidden states below a memory at hand.
 
     A matrix of P parameters takes 2 P forward and 2 P for the gradient to its input; the memory's two take 2 P more for
     their own. Attention's products of tokens with tokens are left out: at 512 tokens, a few per cent.
     """
-    above = (sizes.blocks - 1 - int(config.layer)) * sizes.block_parameters + sizes.vocabulary * sizes.width
-    return 4.0 * above + 10.0 * config.entries * sizes.width
+    if not uses(config, "epochs"):
+        return 0.0
+    blocks = sizes.blocks - 1 - int(config.layer) if uses(config, "layer") else sizes.blocks
+    above = blocks * sizes.block_parameters + sizes.vocabulary * sizes.width
+    if config.method == "full":
+        return 6.0 * above
+    if config.method == "lora":
+        return 4.0 * above + 6.0 * memory_parameters(config.entries, sizes.width)
+    # Guidance goes through the blocks above under two keys.
+    return (2 if config.method == "guidance" else 1) * 4.0 * above + 10.0 * config.entries * sizes.width
 
 
 def prefix_flops(layer: int, sizes: ModelSizes) -> float:
@@ -48,7 +59,8 @@ def prefix_flops(layer: int, sizes: ModelSizes) -> float:
 
 def plain_flops(config: TrainConfig, sizes: ModelSizes) -> float:
     """`training_flops` of a loop that runs the whole frozen base in every step."""
-    return training_flops(config, sizes) + prefix_flops(int(config.layer), sizes)
+    below = prefix_flops(int(config.layer), sizes) if uses(config, "layer") else 0.0
+    return training_flops(config, sizes) + below
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, size: int | None = None) -> float:
@@ -89,8 +101,6 @@ def calibrate(config: TrainConfig, sizes: ModelSizes, fleet: int) -> Rate:
     every = np.ones((count, config.entries), dtype=bool)
 
     def member(seed: int) -> Member:
-        from simset_bench.training.run import new_memory
-
         memory = new_memory(TrainConfig(entries=config.entries, mem_seed=seed), base)
         optimizer = make_optimizer(memory, chosen)
         return Member(memory, optimizer, [Progress()], config=chosen, masks=[lambda rows: every[list(rows)]])

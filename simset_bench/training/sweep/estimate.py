@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from simset_bench.models.devices import find_device, find_dtype
+from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.methods import uses
 from simset_bench.training.run import corpus_options, load_documents
 from simset_bench.training.sweep.capacity import memory_bytes, pass_bytes, runs_a_pass
 from simset_bench.training.sweep.cost import calibrate, plain_flops, prefix_flops, training_flops
 from simset_bench.training.sweep.plan import FleetPlan
 from simset_bench.training.sweep.run import Sweep, sizes_of
+from simset_bench.training.weights import memory_parameters
 
 # What English costs the tokenizers of the presets; a document's own count needs its model's tokenizer.
 _TOKENS_A_WORD = 1.4
@@ -52,8 +55,8 @@ def estimate(sweep: Sweep) -> Estimate | None:
         sizes = sizes_of(config.model)
         flops += len(fleet.trainings) * count * config.epochs * training_flops(config, sizes)
         plain += len(fleet.configs) * count * config.epochs * plain_flops(config, sizes)
-        disk += len(fleet.configs) * 4 * (2 * config.entries * sizes.width + config.entries + sizes.width)
-    for deepest, group in _prefixes(fleets):
+        disk += len(fleet.configs) * _learned_bytes(config, sizes)
+    for deepest, group in _prefixes([fleet for fleet in fleets if uses(fleet.configs[0], "layer")]):
         config = group[0]
         count, sizes = tokens[_corpus(config)], sizes_of(config.model)
         flops += count * prefix_flops(deepest, sizes)
@@ -88,10 +91,20 @@ def _prefixes(fleets: Sequence[FleetPlan]) -> list[tuple[int, list[TrainConfig]]
     return [(max(int(config.layer) for config in group), group) for group in groups.values()]
 
 
+def _learned_bytes(config: TrainConfig, sizes: ModelSizes) -> int:
+    """Bytes of what a run keeps, in float32: the memory, a LoRA about as large, or the whole model."""
+    if config.method == "full":
+        return 4 * (sizes.blocks * sizes.block_parameters + 2 * sizes.vocabulary * sizes.width)
+    return 4 * memory_parameters(config.entries, sizes.width) if uses(config, "entries") else 0
+
+
 def _peak(fleet: FleetPlan) -> int:
     config = fleet.configs[0]
     sizes = sizes_of(config.model)
     itemsize = find_dtype(config.dtype, find_device(config.device)).itemsize
     base = (sizes.blocks * sizes.block_parameters + 2 * sizes.vocabulary * sizes.width) * itemsize
+    if config.method == "full":
+        # Former values, gradients and two moments.
+        base *= 5
     at_once = runs_a_pass(config, sizes, len(fleet.trainings))
     return base + len(fleet.trainings) * memory_bytes(config, sizes.width) + at_once * pass_bytes(config, sizes)

@@ -6,36 +6,25 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.files import write_text
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import save_memory
+from simset_bench.models.memory import Memory, save_memory
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress, load_states, save_states
 from simset_bench.training.config import TrainConfig, config_text, differences
+from simset_bench.training.entries import store_allocation
+from simset_bench.training.learner import Interrupted, Memorised, check_same, write_metrics
+from simset_bench.training.learners import new_memory
+from simset_bench.training.manifest import write_manifest
 from simset_bench.training.prefix_cache import cached_states
-from simset_bench.training.run import (
-    Memorised,
-    check_same,
-    cut_documents,
-    load_documents,
-    made_of_hashes,
-    new_memory,
-    resolved,
-    store_allocation,
-    write_manifest,
-    write_metrics,
-)
+from simset_bench.training.run import cut_documents, load_documents, made_of_hashes, resolved
 from simset_bench.training.sweep.plan import FleetPlan
 from simset_bench.training.trainer import Fleet, MaskRows, Member, make_optimizer, train_fleet
-
-
-class Interrupted(Exception):
-    """Training was asked to stop; its checkpoint is written."""
 
 
 class ClaimLost(Exception):
@@ -210,6 +199,6 @@ def _write_run(
     if (run.folder / folders.MANIFEST).is_file():
         return
     write_metrics(run.folder, progress)
-    save_memory(member.memory, run.folder / folders.MEMORY)
+    save_memory(cast(Memory, member.memory), run.folder / folders.MEMORY)
     write_manifest(run.folder, run.config, base, memorised.counts(), progress, together)
     (run.folder / folders.CHECKPOINT).unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import yaml
 import simset_bench
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.training.config import TrainConfig, check, checked_option
+from simset_bench.training.methods import only_own, with_method_defaults
 
 PARTS = ("axes", "fixed", "exclude")
 OPTIONS = tuple(field.name for field in dataclasses.fields(TrainConfig))
@@ -61,10 +62,11 @@ def read_grid(given: str) -> Grid:
     for values in itertools.product(*axes.values()):
         chosen = fixed | dict(zip(axes, values, strict=True))
         if not any(_matches(rule, chosen) for rule in rules):
-            cells.append(_cell(path, chosen))
+            # A method is crossed with all axes, and those that it does not use make no further cells of it.
+            cells.append(_cell(path, only_own(chosen) if "method" in axes else chosen))
     if not cells:
         raise RequestError(f"{path}: exclude leaves no cell of the grid")
-    return Grid(path.stem, path, axes, fixed, tuple(cells))
+    return Grid(path.stem, path, axes, fixed, tuple(dict.fromkeys(cells)))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -129,8 +131,8 @@ def _matches(rule: Mapping[str, Sequence[Any]], chosen: Mapping[str, Any]) -> bo
 
 
 def _cell(path: Path, chosen: Mapping[str, Any]) -> TrainConfig:
-    config = TrainConfig(**chosen)
     try:
+        config = TrainConfig(**with_method_defaults(chosen))
         check(config)
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from error

@@ -14,10 +14,12 @@ from simset_bench.files import write_json
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.methods import MEMORY, uses
 
 SCHEMA = 1
 # What runs of a fleet have in common: the batches, the hidden states below, and the shape of the memory.
 _SHARED = (
+    "method",
     "model",
     "corpus",
     "num_docs",
@@ -61,6 +63,8 @@ class FleetPlan:
 
 def with_block_number(config: TrainConfig, sizes: ModelSizes) -> TrainConfig:
     """The configuration with its layer as a block's number. Raises RequestError where it is out of range."""
+    if not uses(config, "layer"):
+        return config
     return dataclasses.replace(config, layer=resolve_layer(config.layer, sizes.blocks, config.model))
 
 
@@ -72,7 +76,7 @@ def distinct_trainings(cells: Iterable[TrainConfig]) -> list[Training]:
     groups: dict[str, list[TrainConfig]] = {}
     for config in dict.fromkeys(cells):
         deciding = dataclasses.asdict(config)
-        if config.alpha == 0 and config.location == "soft":
+        if config.method == MEMORY and config.alpha == 0 and config.location == "soft":
             for name in _OF_STRUCTURE:
                 del deciding[name]
         groups.setdefault(json.dumps(deciding, sort_keys=True), []).append(config)
@@ -82,7 +86,8 @@ def distinct_trainings(cells: Iterable[TrainConfig]) -> list[Training]:
 def make_fleets(trainings: Iterable[Training], size_of: Callable[[TrainConfig], int]) -> list[FleetPlan]:
     """Fleets of trainings that share model, block, documents, batches and shape of memory.
 
-    `size_of` says how many go together; larger groups are cut into fleets of sizes that differ by one at most.
+    `size_of` says how many go together; larger groups are cut into fleets of sizes that differ by one at most. Other
+    methods than the memory train alone.
     """
     groups: dict[str, list[Training]] = {}
     for training in trainings:
@@ -90,7 +95,8 @@ def make_fleets(trainings: Iterable[Training], size_of: Callable[[TrainConfig], 
         groups.setdefault(json.dumps(shared), []).append(training)
     fleets = []
     for group in groups.values():
-        count = -(-len(group) // max(1, size_of(group[0].configs[0])))
+        config = group[0].configs[0]
+        count = -(-len(group) // max(1, size_of(config) if config.method == MEMORY else 1))
         bounds = [len(group) * number // count for number in range(count + 1)]
         fleets += [_fleet(group[start:end]) for start, end in itertools.pairwise(bounds)]
     return fleets
@@ -107,7 +113,8 @@ def _as_json(trainings: Sequence[Training]) -> list[list[dict[str, Any]]]:
 
 def layers_beside(fleet: FleetPlan, fleets: Iterable[FleetPlan]) -> list[int]:
     """Blocks at which `fleets` need the hidden states of the documents and the model of `fleet`, its own among them."""
-    return sorted({int(other.configs[0].layer) for other in fleets if _documents(other) == _documents(fleet)})
+    alike = [other for other in fleets if other.configs[0].method == MEMORY and _documents(other) == _documents(fleet)]
+    return sorted({int(other.configs[0].layer) for other in alike})
 
 
 def _documents(fleet: FleetPlan) -> list[Any]:

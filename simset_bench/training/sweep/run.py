@@ -14,11 +14,14 @@ from typing import Any
 from simset_bench.console import note
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.sizes import ModelSizes, model_sizes
+from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.run import SECONDS_BETWEEN_CHECKPOINTS, corpus_options, load_documents
+from simset_bench.training.learner import Interrupted
+from simset_bench.training.methods import MEMORY, uses
+from simset_bench.training.run import SECONDS_BETWEEN_CHECKPOINTS, corpus_options, load_documents, train_run
 from simset_bench.training.sweep.capacity import fleet_size, runs_a_pass
 from simset_bench.training.sweep.claims import EXPIRY_SECONDS, Claim, claimed, locked
-from simset_bench.training.sweep.fleet_run import ClaimLost, FleetTask, Interrupted, train_fleet_runs
+from simset_bench.training.sweep.fleet_run import ClaimLost, FleetTask, train_fleet_runs
 from simset_bench.training.sweep.folder import SweepFolder, sweep_folder
 from simset_bench.training.sweep.grid import Grid
 from simset_bench.training.sweep.plan import (
@@ -77,7 +80,9 @@ def numbered_cells(grid: Grid) -> list[TrainConfig]:
         corpus = str(corpus_options(config))
         if corpus not in counts:
             counts[corpus] = len(load_documents(config))
-        clusters = counts[corpus] if config.num_clusters is None else config.num_clusters
+        clusters = config.num_clusters
+        if clusters is None and uses(config, "num_clusters"):
+            clusters = counts[corpus]
         found.append(dataclasses.replace(config, num_docs=counts[corpus], num_clusters=clusters))
     return found
 
@@ -163,6 +168,9 @@ def _train(
 ) -> dict[TrainConfig, str]:
     config = fleet.configs[0]
     base = bases.of(config)
+    if config.method != MEMORY:
+        _train_alone(sweep, config, base, claim, stop)
+        return {}
     task = FleetTask(
         fleet,
         sweep.place.root_of,
@@ -172,6 +180,22 @@ def _train(
         sweep.options.checkpoint_seconds,
     )
     return train_fleet_runs(task, base, stop, claim.lost, claim.progress.update)
+
+
+def _train_alone(sweep: Sweep, config: TrainConfig, base: Base, claim: Claim, stop: threading.Event) -> None:
+    """Train a run of a method that does not train in fleets, as `train --resume` does."""
+    began = time.monotonic()
+
+    def watch(progress: Progress, segments: int) -> bool:
+        if claim.lost.is_set():
+            raise ClaimLost
+        rate = progress.step / max(1e-9, time.monotonic() - began)
+        told = {"step": progress.step, "segments": segments, "steps_a_second": rate, "runs_a_pass": 1}
+        claim.progress.update(told)
+        return stop.is_set()
+
+    seconds = sweep.options.checkpoint_seconds
+    train_run(config, sweep.place.root_of(config), resume=True, base=base, checkpoint_seconds=seconds, watch=watch)
 
 
 def run_locally(sweep: Sweep, stop: threading.Event) -> None:

@@ -2,6 +2,8 @@
 
 from rich.table import Table
 
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.methods import MEMORY, uses
 from simset_bench.training.sweep.claims import holders
 from simset_bench.training.sweep.plan import FleetPlan
 from simset_bench.training.sweep.run import Sweep
@@ -24,15 +26,20 @@ def size(count: float) -> str:
     return f"{count / 1e3:.0f} kB"
 
 
+def _what(config: TrainConfig) -> tuple[str, str, str]:
+    """Model with its method unless that is the memory, block and documents."""
+    model = config.model if config.method == MEMORY else f"{config.model}, {config.method}"
+    return model, str(config.layer) if uses(config, "layer") else "–", str(config.num_docs)
+
+
 def groups_table(sweep: Sweep) -> Table:
-    """How the runs group: a row for each model, block and set of documents."""
+    """How the runs group: a row for each model, method, block and set of documents."""
     table = Table(box=None, pad_edge=False)
     for name in ("model", "block", "documents", "cells", "trainings", "fleets of"):
         table.add_column(name, justify="left" if name == "model" else "right")
     groups: dict[tuple[str, str, str], list[FleetPlan]] = {}
     for fleet in sweep.fleets:
-        config = fleet.configs[0]
-        groups.setdefault((config.model, str(config.layer), str(config.num_docs)), []).append(fleet)
+        groups.setdefault(_what(fleet.configs[0]), []).append(fleet)
     for (model, layer, documents), fleets in groups.items():
         cells, trainings = sum(len(fleet.configs) for fleet in fleets), [len(fleet.trainings) for fleet in fleets]
         sizes = ", ".join(f"{trainings.count(each)} x {each}" for each in sorted(set(trainings), reverse=True))
@@ -58,7 +65,7 @@ def progress_table(sweep: Sweep) -> Table:
 
 def _row(fleet: FleetPlan, claim: dict[str, object]) -> list[str]:
     config, progress = fleet.configs[0], claim.get("progress")
-    shown = [config.model, str(config.layer), str(config.num_docs), str(len(fleet.configs))]
+    shown = [*_what(config), str(len(fleet.configs))]
     host = f"{claim.get('host')}, {claim.get('process')}"
     if not isinstance(progress, dict) or "step" not in progress:
         return [*shown, "preparing", "", "", host]

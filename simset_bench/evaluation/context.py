@@ -1,0 +1,83 @@
+"""Rows with a document before their prompt: the document they are about, or the one that retrieval finds."""
+
+from collections.abc import Callable, Sequence
+
+from simset_bench.console import note
+from simset_bench.corpora.documents import Document
+from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.retrieval import DocumentIndex
+from simset_bench.evaluation.rows import Row
+from simset_bench.evaluation.tasks import token_ends
+from simset_bench.evaluation.uncertainty import Estimate, mean_with_error
+
+# Between document and prompt.
+_BORDER = "\n\n"
+# Tokens left free for an answer and for what tokenizers do at borders.
+_ROOM = 72
+
+Choose = Callable[[Row], Document | None]
+
+
+def _own(documents: Sequence[Document]) -> Choose:
+    by_id = {document.id: document for document in documents}
+    return lambda row: by_id.get(row.get("document") or "")
+
+
+def _found(documents: Sequence[Document]) -> Choose:
+    index = DocumentIndex(documents)
+    return lambda row: index.best(row["prompt"])
+
+
+CONTEXTS: dict[str, Callable[[Sequence[Document]], Choose]] = {"in-context": _own, "retrieval": _found}
+
+
+def with_contexts(
+    lm: MemoryLM, method: str, documents: Sequence[Document], rows: dict[str, list[Row]]
+) -> dict[str, list[Row]]:
+    """Rows as a method asks them: under `in-context` and `retrieval` with a document's text before the prompt.
+
+    Such rows tell the prompt without it (`bare_prompt`) and the document (`context`, None where there is none: a sample
+    about no memorised document, or a prompt without a word of any). A document that does not fit into the model's
+    context beside the prompt is cut at its end, which is noted.
+    """
+    if method not in CONTEXTS:
+        return rows
+    choose = CONTEXTS[method](documents)
+    cut = 0
+    asked: dict[str, list[Row]] = {}
+    for part, plain in rows.items():
+        asked[part] = []
+        for row in plain:
+            document = choose(row)
+            context = _fitting(lm, row, document.text) if document else ""
+            cut += document is not None and context != document.text
+            asked[part].append(_with_context(lm, row, document, context))
+    if cut:
+        note(f"{method}: {cut} prompts have no room for a whole document, and only for its beginning")
+    return asked
+
+
+def _fitting(lm: MemoryLM, row: Row, text: str) -> str:
+    longest = max([row.get("target") or "", *row.get("choices", [])], key=len)
+    room = lm.max_length - len(lm.tok_encode(row["prompt"] + longest)) - _ROOM
+    ends = token_ends(text, lm.base.tokenizer)
+    return text if len(ends) <= room else text[: ends[room - 1]] if room > 0 else ""
+
+
+def _with_context(lm: MemoryLM, row: Row, document: Document | None, context: str) -> Row:
+    prompt = f"{context}{_BORDER}{row['prompt']}" if context else row["prompt"]
+    changed = row | {"prompt": prompt, "bare_prompt": row["prompt"], "context": document.id if document else None}
+    if "tokens" in row:
+        counted = [lm.continuation_tokens(prompt, each) for each in row.get("choices", [row.get("target")])]
+        changed["tokens"] = counted if "choices" in row else counted[0]
+    return changed
+
+
+def retrieval_at_1(rows: Sequence[Row], documents: Sequence[Document]) -> Estimate | None:
+    """Share of the samples about memorised documents before which the right one stands; None where there are none."""
+    memorised = {document.id for document in documents}
+    about = [row for row in rows if row.get("document") in memorised]
+    if not about:
+        return None
+    right = [float(row["context"] == row["document"]) for row in about]
+    return mean_with_error(right, [row["document"] for row in about])

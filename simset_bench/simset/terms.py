@@ -1,0 +1,58 @@
+"""Entries from a document's most specific terms, the allocation `tfidf`."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from simset_bench.simset.shingles import words_of
+
+
+def specific_terms(texts: Sequence[str]) -> list[list[str]]:
+    """The terms of each text from the most specific down: by TF-IDF among these texts, equal ones by the alphabet.
+
+    Terms are the words of `words_of` (a text without any is one term). TF-IDF is the count of a term in the text times
+    ln((1 + n) / (1 + d)), d being the number of the n texts that have it: a term of all texts comes last, however
+    often it is there (arXiv 2510.15103, section 3, with texts for its batches).
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    def terms_of(text: str) -> list[str]:
+        return words_of(text) or [text.strip()]
+
+    vectorizer = CountVectorizer(analyzer=terms_of)
+    counts = vectorizer.fit_transform(texts).tocsr()
+    names = vectorizer.get_feature_names_out()
+    having = np.bincount(counts.indices, minlength=len(names))
+    specific = np.log((1 + len(texts)) / (1 + having))
+    rows = (slice(start, stop) for start, stop in zip(counts.indptr[:-1], counts.indptr[1:], strict=True))
+    found = []
+    for row in rows:
+        by_name = np.argsort(counts.indices[row])
+        columns = counts.indices[row][by_name]
+        weights = counts.data[row][by_name] * specific[columns]
+        found.append([str(name) for name in names[columns[np.argsort(-weights, kind="stable")]]])
+    return found
+
+
+def entries_of_terms(terms: Sequence[str], num_entries: int, entries_per_doc: int, seed: int) -> np.ndarray:
+    """The first `entries_per_doc` different entries (k,) uint32 that terms lead to in their order, ascending.
+
+    A term leads to the entry that its hash names, whatever the document: documents that are specific by the same terms
+    share entries. Where the terms are too few, each leads to a second entry, then to a third, and so on.
+    """
+    chosen: dict[int, None] = {}
+    for entry in _hashed(terms, num_entries, seed):
+        chosen.setdefault(entry)
+        if len(chosen) == entries_per_doc:
+            break
+    return np.sort(np.fromiter(chosen, dtype=np.uint32))
+
+
+def _hashed(terms: Sequence[str], num_entries: int, seed: int) -> Iterator[int]:
+    from xxhash import xxh3_64_intdigest
+
+    choice = 0
+    while True:
+        for term in terms:
+            yield xxh3_64_intdigest(f"{choice} {term}".encode(), seed=seed) % num_entries
+        choice += 1

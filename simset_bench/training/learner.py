@@ -1,0 +1,141 @@
+"""What learns in a run, and its training in the run's folder: checkpoints, metrics and, at the end, the manifest."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from simset_bench.console import note
+from simset_bench.corpora.documents import Document
+from simset_bench.errors import RequestError
+from simset_bench.files import write_text
+from simset_bench.models.loading import Base
+from simset_bench.simset.allocation import Allocation
+from simset_bench.training import run_folder as folders
+from simset_bench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.manifest import write_manifest
+from simset_bench.training.segments import Segment
+from simset_bench.training.trainer import Batches, MaskRows, Member, Pass, make_optimizer, train_alone
+
+_SECONDS_BETWEEN_METRICS = 1.0
+# A checkpoint that takes long to write is written less often, so that it costs at most this share of the time.
+_CHECKPOINT_SHARE = 0.1
+
+# Called after each step with the number of segments; True asks the training to stop once its checkpoint is written.
+Watch = Callable[[Progress, int], bool]
+
+
+@dataclass(frozen=True)
+class Memorised:
+    """What a configuration memorises: documents, their segments, and their entries where they are allocated before."""
+
+    documents: list[Document]
+    allocation: Allocation | None
+    segments: list[Segment]
+
+    def counts(self) -> dict[str, Any]:
+        """How much it is, as a run's manifest records it."""
+        tokens = sum(len(segment.token_ids) - segment.specials for segment in self.segments)
+        return {"documents": len(self.documents), "segments": len(self.segments), "tokens": tokens}
+
+
+class Interrupted(Exception):
+    """Training was asked to stop; its checkpoint is written."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Whose parameters learn, on which batches, and how they are kept.
+
+    `config` is what the trainer is given. `store` writes what was learned into the run's folder. `masks`, `active` and
+    `run_pass` are those of `trainer.Member` and `trainer.train_on`; `counts` says at the end how much was memorised,
+    and what else the manifest is to record.
+    """
+
+    module: nn.Module
+    config: TrainConfig
+    make_batches: Callable[[], Batches]
+    store: Callable[[Path], None]
+    counts: Callable[[], dict[str, Any]]
+    masks: Callable[[Batches], list[MaskRows]] = lambda _batches: []
+    active: MaskRows | None = None
+    run_pass: Pass | None = None
+
+
+def never(_progress: Progress, _segments: int) -> bool:
+    """Watch a training without ever stopping it."""
+    return False
+
+
+def memorise(
+    folder: Path,
+    config: TrainConfig,
+    base: Base,
+    made_of: dict[str, str],
+    learner: Learner,
+    checkpoint_seconds: float,
+    watch: Watch = never,
+) -> None:
+    """Train a learner in a run folder, from its checkpoint on where there is one, and write the manifest.
+
+    Raises Interrupted where `watch` asks for it.
+    """
+    module, optimizer = learner.module, make_optimizer(learner.module, learner.config)
+    checkpoint = folder / folders.CHECKPOINT
+    progress = Progress(made_of=made_of)
+    if checkpoint.is_file():
+        progress = load_checkpoint(checkpoint, module, optimizer)
+        check_same(folder, progress.made_of, made_of)
+        note(f"resuming at step {progress.step}")
+    started = written = shown = time.monotonic()
+    pause = checkpoint_seconds
+
+    def save(now: Progress) -> None:
+        nonlocal written, pause
+        stopping = watch(now, batches.count)
+        began = time.monotonic()
+        if stopping or began - written >= pause:
+            save_checkpoint(checkpoint, module, optimizer, now)
+            written = time.monotonic()
+            if checkpoint_seconds:
+                pause = max(checkpoint_seconds, (written - began) / _CHECKPOINT_SHARE)
+        if stopping:
+            raise Interrupted
+
+    def after_epoch(now: Progress) -> None:
+        nonlocal shown
+        # An epoch of few documents takes less time than a file that is written whole.
+        if time.monotonic() - shown >= _SECONDS_BETWEEN_METRICS:
+            write_metrics(folder, now)
+            shown = time.monotonic()
+
+    batches = learner.make_batches()
+    progress.seconds += time.monotonic() - started
+    member = Member(
+        module, optimizer, [progress], config=learner.config, masks=learner.masks(batches), active=learner.active
+    )
+    train_alone(base, member, batches, save, after_epoch, learner.run_pass)
+    write_metrics(folder, progress)
+    learner.store(folder)
+    write_manifest(folder, config, base, learner.counts(), progress)
+    checkpoint.unlink(missing_ok=True)
+
+
+def check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Raise RequestError where a run was made of something else than it would be now."""
+    changed = [name for name, value in now.items() if there.get(name) != value]
+    if changed:
+        raise RequestError(
+            f"{folder} holds a run on another {' and '.join(changed)} of the same name: "
+            "--overwrite replaces it, --save-dir puts this one elsewhere"
+        )
+
+
+def write_metrics(folder: Path, progress: Progress) -> None:
+    """Write one line for each finished epoch."""
+    write_text(folder / folders.METRICS, "".join(json.dumps(epoch) + "\n" for epoch in progress.epochs))

@@ -1,0 +1,126 @@
+"""The methods that documents can be memorised by: the memory, and what people would use instead of it.
+
+Each says which options of a configuration it uses; another method's option is refused rather than ignored.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from simset_bench.errors import RequestError, unknown_name
+
+if TYPE_CHECKING:
+    from simset_bench.training.config import TrainConfig
+
+MEMORY = "memory"
+
+
+@dataclass(frozen=True)
+class Method:
+    """`options` are those of a configuration that it uses, `defaults` its own where they are not the memory's.
+
+    `learned` maps names of hashes to the files of a run folder that hold what was learned; empty where nothing is.
+    `has_entries` says whether documents have entries of a memory, which recall modes and location measures are about.
+    """
+
+    what: str
+    options: frozenset[str]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    learned: Mapping[str, str] = field(default_factory=dict)
+    has_entries: bool = False
+
+
+_DOCUMENTS = frozenset(
+    ["method", "model", "corpus", "num_docs", "group_by", "match_subjects", "max_tokens", "dtype", "device"]
+)
+_STEPS = frozenset(["seed", "mem_seed", "epochs", "batch_size", "lr", "weight_decay", "warmup", "grad_clip"])
+_ON_A_BLOCK = frozenset(["layer", "entries", "entries_per_doc", "activation", "layer_norm", "gate"])
+_ALLOCATED = frozenset(["num_clusters", "allocation", "allocation_file", "shuffle_buffer", "partition_by"])
+_LOSS = frozenset(["alpha", "inductive_form", "location"])
+_GUIDANCE = frozenset(["alpha", "guidance_tau", "guidance_negative", "guidance_loss", "guidance_key_width"])
+_IN_MEMORY = {"allocation": "allocation.parquet", "memory": "memory.safetensors"}
+
+METHODS: dict[str, Method] = {
+    MEMORY: Method(
+        "a memory on one block, with entries allocated to documents",
+        _DOCUMENTS | _STEPS | _ON_A_BLOCK | _ALLOCATED | _LOSS,
+        learned=_IN_MEMORY,
+        has_entries=True,
+    ),
+    "none": Method("the untouched base", _DOCUMENTS),
+    "lora": Method(
+        "a LoRA (arXiv 2106.09685) with as many parameters as the memory",
+        _DOCUMENTS | _STEPS | {"entries", "lora_rank"},
+        defaults={"lr": 1e-3},
+        learned={"adapter": "adapter/adapter_model.safetensors", "adapter_config": "adapter/adapter_config.json"},
+    ),
+    "full": Method(
+        "every parameter of a small base",
+        _DOCUMENTS | _STEPS - {"mem_seed"},
+        # In bfloat16 most steps of full fine-tuning would round to nothing.
+        defaults={"lr": 1e-4, "dtype": "float32"},
+        learned={"weights": "weights/model.safetensors"},
+    ),
+    "in-context": Method("the document itself in the prompt", _DOCUMENTS),
+    "retrieval": Method("the document that BM25 finds for the prompt, in the prompt", _DOCUMENTS),
+    "guidance": Method(
+        "a memory under document keys with guidance loss (arXiv 2406.15996)",
+        _DOCUMENTS | _STEPS | _ON_A_BLOCK | _GUIDANCE,
+        defaults={"alpha": 0.1},
+        learned=_IN_MEMORY,
+        has_entries=True,
+    ),
+    "sequence-id": Method(
+        "a memory masked by the document's identity (arXiv 2507.09937)",
+        _DOCUMENTS | _STEPS | _ON_A_BLOCK | {"shared_entries"},
+        learned=_IN_MEMORY,
+        has_entries=True,
+    ),
+}
+
+
+def find_method(name: str) -> Method:
+    """The method of a name. Raises RequestError for a name that there is not."""
+    if name not in METHODS:
+        raise unknown_name("--method", name, METHODS)
+    return METHODS[name]
+
+
+def with_method_defaults(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the defaults of their method below them."""
+    return {**find_method(chosen.get("method", MEMORY)).defaults, **chosen}
+
+
+def own_options(config: "TrainConfig") -> list[str]:
+    """The options that a configuration's method uses, in their order."""
+    options = find_method(config.method).options
+    return [each.name for each in dataclasses.fields(config) if each.name in options]
+
+
+def uses(config: "TrainConfig", option: str) -> bool:
+    """Whether a configuration's method uses an option."""
+    return option in find_method(config.method).options
+
+
+def only_own(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that their method uses, without the others."""
+    options = find_method(chosen.get("method", MEMORY)).options
+    return {name: value for name, value in chosen.items() if name in options}
+
+
+def check_options(config: "TrainConfig") -> None:
+    """Raise RequestError for an option that is not at its default though the method does not use it."""
+    options = find_method(config.method).options
+    for each in dataclasses.fields(config):
+        value = getattr(config, each.name)
+        if each.name not in options and value != each.default:
+            raise RequestError(
+                f"--{each.name.replace('_', '-')} {value}: --method {config.method} does not use it; "
+                f"{_listed(name for name, method in METHODS.items() if each.name in method.options)}"
+            )
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    return f"{', '.join(found)} {'does' if len(found) == 1 else 'do'}"
