@@ -21,7 +21,13 @@ def command(
     ] = None,
     recall: Annotated[str, typer.Option(help="free, oracle or erased.")] = "free",
     limit: Annotated[int | None, typer.Option(help="At most this many records or documents a task.")] = None,
-    data: Annotated[str, typer.Option(help="CounterFact records: builtin, a file, or hub:NAME.")] = "builtin",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a task reads beside the documents: SOURCE, or TASK=SOURCE; a file, hub:NAME, or for CounterFact "
+            "builtin, the default; repeatable."
+        ),
+    ] = None,
     qa_finetune: Annotated[
         bool, typer.Option("--qa-finetune", help="Ask again after a LoRA has learned the form of answers.")
     ] = False,
@@ -58,7 +64,8 @@ def command(
     from simset_bench.evaluation.run import EvalRequest, evaluate_runs
 
     tasks = tuple(dict.fromkeys(name.strip() for given in task or () for name in given.split(",")))
-    request = EvalRequest(tasks, recall, limit, data, qa_finetune, dtype, device)
+    source, task_data = _sources(data or [])
+    request = EvalRequest(tasks, recall, limit, source, qa_finetune, dtype, device, task_data)
     if not baseline:
         results = evaluate_runs(runs or [], request)
     elif runs:
@@ -73,6 +80,19 @@ def command(
             for result in results:
                 if result["run"] == run:
                     _print_result(result)
+
+
+def _sources(given: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The source for every task that reads one, and those that are named for one task."""
+    from simset_bench.evaluation.run import EvalRequest
+    from simset_bench.evaluation.tasks import OUR_TASKS
+
+    parted = [(entry.partition("="), entry) for entry in given]
+    named = [(task, source) for (task, equals, source), _ in parted if equals and task in OUR_TASKS]
+    others = [entry for (task, equals, _), entry in parted if not (equals and task in OUR_TASKS)]
+    if len(others) > 1:
+        raise RequestError(f"--data: {others[0]} and {others[1]} are both for every task; write TASK=SOURCE")
+    return others[0] if others else EvalRequest.data, tuple(named)
 
 
 def _print_result(result: dict[str, Any]) -> None:

@@ -61,6 +61,8 @@ class Fact:
     prompts are about other subjects with the same true target. `relation` is a Wikidata property, a name of our own,
     or None where the record names none. `question` asks for `target_true`; `question_source` is `given` (by the
     record), `relation` (worded here for the relation) or `prompt` (taken from the prompt, or asking to complete it).
+    `aliases` are other names of the true target, `attribute_prompts` are about subjects of which the new target is
+    true, `generation_prompts` open texts about the subject; all three may be none.
     """
 
     case_id: str
@@ -73,15 +75,24 @@ class Fact:
     neighborhood_prompts: tuple[str, ...]
     question: str
     question_source: str
+    aliases: tuple[str, ...] = ()
+    attribute_prompts: tuple[str, ...] = ()
+    generation_prompts: tuple[str, ...] = ()
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Every answer to `question` that counts as right, the true target first."""
+        return tuple(dict.fromkeys([self.target_true, *self.aliases]))
 
 
 def read_facts(source: str) -> list[Fact]:
     """Records of `builtin`, of `hub:NAME` (all its splits) or of a file, in their order.
 
     A file is a JSON array or JSON Lines, each record in ROME's format (`requested_rewrite` and so on) or in EasyEdit's
-    flat one. Of optional fields `case_id` (else the record's number) and a natural question, `qna_question` or
-    `question`, are read. Raises RequestError for an unknown source, a hub out of reach, a file without records, a
-    record with a missing or wrong field (file, record and field named), equal targets and a case id that comes twice.
+    flat one. Of optional fields `case_id` (else the record's number), a natural question (`qna_question` or
+    `question`), `aliases` of the true target, `attribute_prompts` and `generation_prompts` are read.
+    Raises RequestError for an unknown source, a hub out of reach, a file without records, a record with a missing or
+    wrong field (file, record and field named), equal targets and a case id that comes twice.
     """
     if source == BUILTIN:
         from simset_bench.corpora.builtin_facts import builtin_facts
@@ -159,6 +170,7 @@ def _rome_fact(record: dict[str, Any], number: int, where: str) -> Fact:
         _prompts(record, "paraphrase_prompts", where),
         _prompts(record, "neighborhood_prompts", where),
         *_question(record, subject, relation, prompt, where),
+        *_optional(record, where),
     )
 
 
@@ -182,7 +194,14 @@ def _flat_fact(record: dict[str, Any], number: int, where: str) -> Fact:
         _prompts(record, "rephrase_prompt", where),
         locality if is_neighbor else (),
         *_question(record, subject, None, prompt, where),
+        *_optional(record, where),
     )
+
+
+def _optional(record: dict[str, Any], where: str) -> Iterator[tuple[str, ...]]:
+    """Aliases, attribute prompts and generation prompts, where the record has them."""
+    for field in ("aliases", "attribute_prompts", "generation_prompts"):
+        yield _prompts(record, field, where) if record.get(field) is not None else ()
 
 
 def _question(record: dict[str, Any], subject: str, relation: str | None, prompt: str, where: str) -> tuple[str, str]:

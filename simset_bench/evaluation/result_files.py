@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ Result = dict[str, Any]
 class Asked:
     """How one task was asked; `pairs` are those of the Q-A fine-tuning before it, None without one.
 
-    `data` is the CounterFact source of the task that has one, else None.
+    `data` is the source that the task reads beside the documents, None where it reads none.
     """
 
     task: str
@@ -106,6 +106,11 @@ def _result(asked: Asked, scored: Scored, rows: dict[str, list[Row]], seconds: f
         "measures": {name: estimate.value for name, estimate in scored.estimates.items()},
         "standard_errors": {name: estimate.standard_error for name, estimate in scored.estimates.items()},
         "n": {name: estimate.n for name, estimate in scored.estimates.items()},
+        "groups": {
+            name: {value: {measure: asdict(found) for measure, found in part.items()} for value, part in parts.items()}
+            for name, parts in scored.groups.items()
+        },
+        "generation": scored.generation,
         "higher_is_better": scored.higher_is_better,
         "lm_eval": lm_eval.__version__,
         "dtype": asked.dtype,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from simset_bench.console import note
+from simset_bench.corpora.counterfact import BUILTIN
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError, unknown_name
 from simset_bench.evaluation.harness import Scored, check_tasks, is_ours, run_foreign, run_ours
@@ -38,15 +39,34 @@ QA_SEED = 0
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """What is asked of each run. `data` is a CounterFact source; `limit` cuts each task's records or documents."""
+    """What is asked of each run. `limit` cuts each task's records or documents.
+
+    `data` is read by the tasks that must be told a source and by those on CounterFact; `task_data` has pairs of a task
+    and its own source, which come first. With `control` the untouched base is asked the same.
+    """
 
     tasks: tuple[str, ...]
     recall: str = "free"
     limit: int | None = None
-    data: str = "builtin"
+    data: str = BUILTIN
     qa_finetune: bool = False
     dtype: str | None = None
     device: str = "auto"
+    task_data: tuple[tuple[str, str], ...] = ()
+    control: bool = False
+
+    def source(self, name: str) -> str | None:
+        """What task `name` reads beside the documents, None where it reads nothing or has not been told.
+
+        A task with a default other than the built-in records reads another source only where it is named for it.
+        """
+        task = OUR_TASKS.get(name)
+        if task is None or task.data is None:
+            return None
+        given = dict(self.task_data).get(name)
+        if given is None and (task.default == BUILTIN or (task.default is None and self.data != BUILTIN)):
+            given = self.data
+        return given or task.default
 
 
 @dataclass(frozen=True)
@@ -74,6 +94,9 @@ def check_request(request: EvalRequest, *, baseline: bool) -> None:
     if request.qa_finetune and set(request.tasks) == {LOCATION}:
         raise RequestError("--qa-finetune: task location asks no questions, so name another task too")
     check_tasks(request.tasks)
+    for name in (name for name in request.tasks if name in OUR_TASKS):
+        if OUR_TASKS[name].data is not None and request.source(name) is None:
+            raise RequestError(f"task {name} reads data of its own: name it with --data, {OUR_TASKS[name].data}")
     foreign = [name for name in request.tasks if not is_ours(name)]
     if foreign and request.recall != "free":
         raise RequestError(
@@ -117,7 +140,7 @@ def on_shared_bases(
 def evaluate_subject(lm: MemoryLM, subject: Subject, request: EvalRequest) -> list[Result]:
     """Ask one subject everything, and write each task's result as soon as it is known."""
     note(f"evaluating {subject.folder}")
-    rows = _build_rows(Evaluated(subject.config, subject.documents, lm, request.data, request.limit), request)
+    rows = _build_rows(lm, subject, request)
     # Not in the run's folder: a second command may be asking the same run something else meanwhile.
     with tempfile.TemporaryDirectory(prefix="simset-bench-") as rows_folder:
         for name, part in rows.items():
@@ -132,13 +155,12 @@ def evaluate_subject(lm: MemoryLM, subject: Subject, request: EvalRequest) -> li
     return results
 
 
-def _build_rows(asked: Evaluated, request: EvalRequest) -> dict[str, list[Row]]:
+def _build_rows(lm: MemoryLM, subject: Subject, request: EvalRequest) -> dict[str, list[Row]]:
     """Rows of all our tasks that are asked for; where recall depends on the document, only those that have one."""
     rows: dict[str, list[Row]] = {}
-    memorised = {document.id for document in asked.documents}
-    for name in request.tasks:
-        if name not in OUR_TASKS:
-            continue
+    memorised = {document.id for document in subject.documents}
+    for name in (name for name in request.tasks if name in OUR_TASKS):
+        asked = Evaluated(subject.config, subject.documents, lm, request.source(name) or "", request.limit)
         for part, found in OUR_TASKS[name].rows(asked).items():
             kept = [row for row in found if request.recall == "free" or row["document"] in memorised]
             if not kept:
@@ -191,7 +213,7 @@ def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None) -> lis
     for name, scored in _answers(asking, finetuned=pairs is not None):
         seconds = round(time.monotonic() - started, 3)
         request = asking.request
-        data = request.data if name == "counterfact" else None
+        data = request.source(name)
         dtype = str(asking.lm.base.dtype).removeprefix("torch.")
         asked = Asked(name, request.recall, request.limit, data, dtype, pairs)
         folder = asking.subject.folder

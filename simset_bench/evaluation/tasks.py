@@ -1,6 +1,6 @@
 """Our tasks: what each asks, the lm-eval tasks it is made of, and how its rows are built."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -8,15 +8,14 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 import simset_bench
-from simset_bench.corpora.counterfact import Fact, read_facts
+from simset_bench.corpora.counterfact import BUILTIN
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import stream_corpus
-from simset_bench.corpora.titles import same_title_key
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.cloze import clozes
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.counterfact_rows import counterfact_attribute_rows, counterfact_rows, generation_rows
+from simset_bench.evaluation.evaluated import Evaluated, RowsOf, choice_fields
 from simset_bench.evaluation.rows import Row
-from simset_bench.training.config import TrainConfig
 from simset_bench.training.qa_finetune import question_prompt
 from simset_bench.training.segments import Segment, segment_documents
 
@@ -26,23 +25,6 @@ CONTINUATION_TOKENS = 32
 CLOZES_PER_DOCUMENT = 3
 DAMAGE_DOCUMENTS = 16
 CLOZE_SEED = 0
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What is asked about: documents (memorised, or those a bare base is compared on) under one configuration.
-
-    `data` is a CounterFact source, `limit` the most records, documents or questions asked about, None for all.
-    """
-
-    config: TrainConfig
-    documents: Sequence[Document]
-    lm: MemoryLM
-    data: str
-    limit: int | None
-
-
-RowsOf = Callable[[Evaluated], dict[str, list[Row]]]
 
 
 def tasks_folder() -> Path:
@@ -81,7 +63,7 @@ def doccloze_rows(asked: Evaluated) -> dict[str, list[Row]]:
     choices, answers = [], []
     for number, cloze in enumerate(found[: asked.limit]):
         row: Row = {"document": cloze.document, "sample": f"{cloze.document}#{number}", "prompt": cloze.prefix}
-        choices.append(row | _choice_fields(asked.lm, cloze.prefix, cloze.answer, cloze.distractor))
+        choices.append(row | choice_fields(asked.lm, cloze.prefix, cloze.answer, cloze.distractor))
         answers.append(row | {"target": cloze.answer})
     if not choices:
         raise RequestError(
@@ -107,41 +89,6 @@ def docqa_rows(asked: Evaluated) -> dict[str, list[Row]]:
     if not rows:
         raise RequestError(f"task docqa: corpus {asked.config.corpus} has no questions (squad:FILE has)")
     return {"docqa": rows[: asked.limit]}
-
-
-def counterfact_rows(asked: Evaluated) -> dict[str, list[Row]]:
-    """Probes and questions of CounterFact records, those about memorised documents first."""
-    titles = {same_title_key(document.title): document.id for document in asked.documents}
-    facts = read_facts(asked.data)
-    # Sorting by a flag keeps the file's order on either side.
-    ordered = sorted(facts, key=lambda fact: same_title_key(fact.subject) not in titles)[: asked.limit]
-    probes, questions = [], []
-    for fact in ordered:
-        document = titles.get(same_title_key(fact.subject))
-        about: Row = {"document": document, "memorised": document is not None}
-        probes += [about | row for row in _probe_rows(asked.lm, fact)]
-        questions.append(
-            about
-            | {"sample": fact.case_id, "prompt": question_prompt(fact.question), "answers": [fact.target_true]}
-            | {"target": fact.target_true, "subject": fact.subject, "question_source": fact.question_source}
-        )
-    return {"counterfact_probes": probes, "counterfact_questions": questions}
-
-
-def _probe_rows(lm: MemoryLM, fact: Fact) -> list[Row]:
-    kinds = [("rewrite", (fact.prompt,)), ("paraphrase", fact.paraphrase_prompts)]
-    kinds.append(("neighborhood", fact.neighborhood_prompts))
-    return [
-        {"sample": f"{fact.case_id}/{kind}/{number}", "kind": kind, "subject": fact.subject, "prompt": prompt}
-        | _choice_fields(lm, prompt, fact.target_true, fact.target_new)
-        for kind, prompts in kinds
-        for number, prompt in enumerate(prompts)
-    ]
-
-
-def _choice_fields(lm: MemoryLM, prompt: str, true: str, new: str) -> Row:
-    choices = [f" {true}", f" {new}"]
-    return {"choices": choices, "answer": 0, "tokens": [lm.continuation_tokens(prompt, choice) for choice in choices]}
 
 
 def _segments(asked: Evaluated, documents: Sequence[Document]) -> list[Segment]:
@@ -177,36 +124,62 @@ def token_ends(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 @dataclass(frozen=True)
 class OurTask:
-    """One of our tasks: `parts` maps its lm-eval tasks to the rows that each reads."""
+    """One of our tasks: `parts` maps its lm-eval tasks to the rows that each reads.
+
+    `data` says what it reads beside the documents, as `--data` is to name it; None for nothing. `default` is what it
+    reads where none is named, None where it must be.
+    """
 
     question: str
     version: int
     parts: dict[str, str]
     rows: RowsOf
+    data: str | None = None
+    default: str | None = None
 
 
+COUNTERFACT = "builtin, a file in ROME's or EasyEdit's format, or hub:azhx/counterfact"
 OUR_TASKS: dict[str, OurTask] = {
     "docmem": OurTask(
         "NLL of the memorised documents, and verbatim continuation of a prefix",
-        1,
+        2,
         {"simset_docmem": "docmem", "simset_docmem_continuation": "docmem_continuation"},
         docmem_rows,
     ),
     "doccloze": OurTask(
         "sentences cut before a name, number or date",
-        1,
+        2,
         {"simset_doccloze": "doccloze", "simset_doccloze_answer": "doccloze_answer"},
         doccloze_rows,
     ),
     "docqa": OurTask("people's questions on the documents (squad corpora)", 1, {"simset_docqa": "docqa"}, docqa_rows),
     "counterfact": OurTask(
         "CounterFact probes, and the same facts as questions",
-        1,
+        2,
         {
             "simset_counterfact_probes": "counterfact_probes",
+            "simset_counterfact_answer": "counterfact_questions",
             "simset_counterfact_questions": "counterfact_questions",
         },
         counterfact_rows,
+        data=COUNTERFACT,
+        default=BUILTIN,
+    ),
+    "counterfact_attributes": OurTask(
+        "CounterFact prompts about other subjects, of which the new target is true (ROME's format)",
+        1,
+        {"simset_counterfact_attributes": "counterfact_attributes"},
+        counterfact_attribute_rows,
+        data=COUNTERFACT,
+        default=BUILTIN,
+    ),
+    "counterfact_generation": OurTask(
+        "fluency of generated text, and its consistency with memorised documents (ROME's format)",
+        1,
+        {"simset_counterfact_generation": "counterfact_generation"},
+        generation_rows,
+        data=COUNTERFACT,
+        default=BUILTIN,
     ),
     "damage": OurTask("NLL of documents that were not memorised", 1, {"simset_damage": "damage"}, damage_rows),
 }

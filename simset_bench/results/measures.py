@@ -6,10 +6,25 @@ Direction = Literal["higher", "lower"]
 
 _HIGHER = {
     "exact_match",
+    "exact_match_any",
+    "exact_match_majority",
+    "exact_match_sampled",
     "f1",
+    "f1_sampled",
+    "f1_micro",
+    "f1_macro",
+    "verdict_accuracy",
+    "contains_answer",
+    "prefix_match",
     "edit_similarity",
     "rouge_l",
+    "longest_common_substring",
     "truth_preference",
+    "magnitude",
+    "accuracy",
+    "harmonic_mean",
+    "fluency",
+    "consistency",
     "nll_new",
     "on_share",
     "attribution_at_1",
@@ -25,17 +40,21 @@ _LOWER = {
     "nll_oracle",
     "nll_rise",
     "erasure_others",
+    "unparsable",
 }
 # Means over tokens, not over samples.
 WEIGHTED_BY_TOKENS = frozenset({"nll", "nll_rise"})
-_KINDS = ("_rewrite", "_paraphrase", "_neighborhood")
+_KINDS = ("_rewrite", "_paraphrase", "_neighborhood", "_attribute", "_rephrase", "_locality")
 
 
 def direction(measure: str) -> Direction | None:
     """Which way of a measure is better, None where neither is, as for a bare base's own figures.
 
-    A measure of one kind of prompt, or on memorised subjects only, follows its base name.
+    A measure of one kind of prompt, or on memorised subjects only, follows its base name; a gain over the untouched
+    base is better the higher it is.
     """
+    if measure.endswith("_gain"):
+        return "higher"
     name = measure.removesuffix("_memorised")
     for kind in _KINDS:
         name = name.removesuffix(kind)
