@@ -20,7 +20,7 @@ from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.evaluation.aggregates import COMBINED, jackknife
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.sampling import SAMPLING_SEED
-from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, tasks_folder
+from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, PROBES, tasks_folder
 from simset_bench.evaluation.uncertainty import Estimate, mean_with_error, ratio_with_error
 
 # For the errors of lm-eval's own tasks that have no formula, such as a perplexity's; it draws 100,000 where not told.
@@ -61,7 +61,7 @@ def check_tasks(names: Sequence[str]) -> None:
     known = set(_their_tasks().task_index)
     for name in foreign:
         if name not in known:
-            ours = [*OUR_TASKS, LOCATION]
+            ours = [*OUR_TASKS, LOCATION, *PROBES]
             near = did_you_mean(name, ours) or did_you_mean(name, known)
             raise RequestError(
                 f"unknown task {name!r}{near}: ours are {', '.join(ours)}; lm-eval has {len(known)} more"
@@ -70,7 +70,7 @@ def check_tasks(names: Sequence[str]) -> None:
 
 def is_ours(name: str) -> bool:
     """Whether a task is one of ours, and not one of lm-eval's."""
-    return name in OUR_TASKS or name == LOCATION
+    return name in OUR_TASKS or name in PROBES or name == LOCATION
 
 
 def run_ours(lm: MemoryLM, name: str, rows_folder: Path) -> Scored:
@@ -129,10 +129,12 @@ def _score(results: dict[str, Any], parts: Sequence[str]) -> Scored:
     """Values as lm-eval aggregates them, errors clustered by document (by subject where there is none)."""
     estimates: dict[str, Estimate] = {}
     groups: Groups = {}
-    generation = {}
+    generation: dict[str, dict[str, Any]] = {}
+    directions: dict[str, bool | None] = {}
     records = []
     for part in parts:
         samples = results["samples"][part]
+        directions |= results["higher_is_better"][part]
         for key, value in results["results"][part].items():
             measure, comma, _ = key.partition(",")
             if comma and not measure.endswith("_stderr"):
@@ -143,7 +145,8 @@ def _score(results: dict[str, Any], parts: Sequence[str]) -> Scored:
         if config["output_type"] == "generate_until":
             generation[part] = config["generation_kwargs"] | {"samples": config["repeats"], "seed": SAMPLING_SEED}
         records += [_record(sample) for sample in samples]
-    return Scored(estimates, records, groups=groups, generation=generation)
+    known = {name: better for name, better in directions.items() if name in estimates}
+    return Scored(estimates, records, known, groups, generation)
 
 
 def _add_groups(groups: Groups, name: str, samples: Sequence[dict[str, Any]]) -> None:

@@ -17,7 +17,7 @@ from simset_bench.corpora.counterfact import BUILTIN
 from simset_bench.evaluation.harness import Scored
 from simset_bench.evaluation.rows import Row, write_rows
 from simset_bench.evaluation.schema import RESULT_SCHEMA
-from simset_bench.evaluation.tasks import OUR_TASKS
+from simset_bench.evaluation.tasks import OUR_TASKS, PROBES
 from simset_bench.files import sha256_of_texts, write_json, write_text
 from simset_bench.training.qa_finetune import QuestionPair
 
@@ -89,13 +89,17 @@ def _parts(task: str) -> list[str]:
     return list(OUR_TASKS[task].parts.values()) if task in OUR_TASKS else []
 
 
+def _probe_version(task: str) -> int:
+    return PROBES[task].version if task in PROBES else 1
+
+
 def _result(asked: Asked, scored: Scored, rows: dict[str, list[Row]], seconds: float) -> Result:
     pairs = asked.pairs
     return {
         "schema": RESULT_SCHEMA,
         "task": asked.task,
         "label": asked.label,
-        "task_version": OUR_TASKS[asked.task].version if asked.task in OUR_TASKS else 1,
+        "task_version": OUR_TASKS[asked.task].version if asked.task in OUR_TASKS else _probe_version(asked.task),
         "recall": asked.recall,
         "qa_finetuned": pairs is not None,
         "qa_pairs": None if pairs is None else len(pairs),

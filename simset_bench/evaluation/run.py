@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from simset_bench.console import note
 from simset_bench.corpora.counterfact import BUILTIN
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError, unknown_name
+from simset_bench.evaluation.control import with_gain
 from simset_bench.evaluation.harness import Scored, check_tasks, is_ours, run_foreign, run_ours
 from simset_bench.evaluation.location import DocumentLocation, locate
 from simset_bench.evaluation.memory_lm import RECALLS, MemoryLM
+from simset_bench.evaluation.probed import Probed
+from simset_bench.evaluation.probes import MEASURE
 from simset_bench.evaluation.result_files import Asked, Result, write_result
 from simset_bench.evaluation.rows import Row, write_rows
-from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, Evaluated
+from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, PROBES, Evaluated
 from simset_bench.evaluation.uncertainty import Estimate, mean_with_error, ratio_with_error
 from simset_bench.files import sha256_of_texts
 from simset_bench.models.loading import Base, load_base
@@ -60,7 +63,7 @@ class EvalRequest:
 
         A task with a default other than the built-in records reads another source only where it is named for it.
         """
-        task = OUR_TASKS.get(name)
+        task = OUR_TASKS.get(name) or PROBES.get(name)
         if task is None or task.data is None:
             return None
         given = dict(self.task_data).get(name)
@@ -87,12 +90,15 @@ def check_request(request: EvalRequest, *, baseline: bool) -> None:
         raise RequestError(f"--limit {request.limit}: must be at least 1")
     if request.recall not in RECALLS:
         raise unknown_name("--recall", request.recall, RECALLS)
-    if baseline and LOCATION in request.tasks:
-        raise RequestError("task location measures a memory, of which a bare base has none")
+    for name in request.tasks if baseline else ():
+        if name == LOCATION or (name in PROBES and PROBES[name].needs_memory):
+            raise RequestError(f"task {name} measures a memory, of which a bare base has none")
+    if baseline and request.control:
+        raise RequestError("--control compares with the untouched base, which --baseline asks already")
     if baseline and request.recall != "free":
         raise RequestError(f"--recall {request.recall} is about a memory, of which a bare base has none")
-    if request.qa_finetune and set(request.tasks) == {LOCATION}:
-        raise RequestError("--qa-finetune: task location asks no questions, so name another task too")
+    if request.qa_finetune and all(name == LOCATION or name in PROBES for name in request.tasks):
+        raise RequestError(f"--qa-finetune: task {request.tasks[0]} asks no questions, so name another task too")
     check_tasks(request.tasks)
     for name in (name for name in request.tasks if name in OUR_TASKS):
         if OUR_TASKS[name].data is not None and request.source(name) is None:
@@ -146,12 +152,17 @@ def evaluate_subject(lm: MemoryLM, subject: Subject, request: EvalRequest) -> li
         for name, part in rows.items():
             write_rows(Path(rows_folder), name, part)
         asking = _Asking(lm, subject, request, rows, Path(rows_folder))
-        results = _evaluate_once(asking, None)
+        controlled = request.control and subject.run is not None
+        results = _evaluate_once(asking, None, _bare_scores(asking) if controlled else {})
         if request.qa_finetune:
             pairs = question_pairs(_probed_texts(subject.documents, rows))
             note(f"question-answer fine-tuning on {len(pairs)} pairs, whose subjects are not probed")
+            bare: dict[str, Scored] = {}
+            if controlled:
+                with qa_finetuned(lm.base, pairs, QA_SEED, nullcontext()):
+                    bare = _bare_scores(asking, finetuned=True)
             with qa_finetuned(lm.base, pairs, QA_SEED, _memory_at_work(lm, subject, "free")):
-                results += _evaluate_once(asking, pairs)
+                results += _evaluate_once(asking, pairs, bare)
     return results
 
 
@@ -206,11 +217,22 @@ class _Asking:
     rows_folder: Path
 
 
-def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None) -> list[Result]:
-    """Ask all tasks as things stand, after Q-A fine-tuning on `pairs` or before any."""
+def _bare_scores(asking: _Asking, *, finetuned: bool = False) -> dict[str, Scored]:
+    """Scores of the untouched base on each task of ours that asks no memory; damage has them by itself."""
+    names = [name for name in asking.request.tasks if name in OUR_TASKS and name != "damage"]
+    found = {name: run_ours(asking.lm, name, asking.rows_folder) for name in names}
+    for name in (name for name in asking.request.tasks if name in PROBES and not finetuned):
+        if not PROBES[name].needs_memory:
+            found[name] = MEASURE[name](_probed(asking, name).bare)
+    return found
+
+
+def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None, bare: dict[str, Scored]) -> list[Result]:
+    """Ask all tasks as things stand, after Q-A fine-tuning on `pairs` or before any; `bare` are the base's scores."""
     started = time.monotonic()
     results = []
-    for name, scored in _answers(asking, finetuned=pairs is not None):
+    for name, found in _answers(asking, finetuned=pairs is not None):
+        scored = with_gain(found, bare[name]) if name in bare else found
         seconds = round(time.monotonic() - started, 3)
         request = asking.request
         data = request.source(name)
@@ -234,10 +256,18 @@ def _answers(asking: _Asking, *, finetuned: bool) -> Iterator[tuple[str, Scored]
         yield name, scored
     if LOCATION in request.tasks and not finetuned:
         yield LOCATION, _location(lm.base, subject, request)
+    for name in (name for name in request.tasks if name in PROBES and not finetuned):
+        yield name, MEASURE[name](_probed(asking, name))
     for name in (name for name in request.tasks if not is_ours(name)):
         with _memory_at_work(lm, subject, request.recall):
             scored = run_foreign(lm, name, request.limit)
         yield name, scored
+
+
+def _probed(asking: _Asking, name: str) -> Probed:
+    subject, request = asking.subject, asking.request
+    source = request.source(name)
+    return Probed(asking.lm, subject.config, subject.documents, subject.run, request.recall, request.limit, source)
 
 
 def _with_base(scored: Scored, bare: Scored) -> Scored:

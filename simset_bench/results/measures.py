@@ -31,6 +31,29 @@ _HIGHER = {
     "erasure_own",
     "specificity",
     "nll_erased",
+    "precision_at_k",
+    "exact_memorisation",
+    "extraction_strength",
+    "extractable_8",
+    "extractable_16",
+    "extractable_32",
+    "extractable_64",
+    "teacher_forced_accuracy",
+    "bits_per_token",
+    "bits_memorised",
+    "bits_per_parameter",
+    "capacity_used",
+    "auc_location",
+    "auc_energy",
+    "auc_loss",
+    "auc_zlib",
+    "auc_min_k",
+    "forget_rise",
+    "forgotten",
+    "forget_quality",
+    "utility_kept",
+    "truth_ratio_forget",
+    "truth_ratio_retain",
 }
 _LOWER = {
     "nll",
@@ -40,11 +63,18 @@ _LOWER = {
     "nll_oracle",
     "nll_rise",
     "erasure_others",
+    "erasure_similar",
+    "erasure_unrelated",
+    "sharing_cost",
+    "retain_rise",
     "unparsable",
 }
 # Means over tokens, not over samples.
-WEIGHTED_BY_TOKENS = frozenset({"nll", "nll_rise"})
-_KINDS = ("_rewrite", "_paraphrase", "_neighborhood", "_attribute", "_rephrase", "_locality")
+WEIGHTED_BY_TOKENS = frozenset(
+    {"nll", "nll_rise", "nll_gain", "bits_per_token", "bits_memorised", "bits_per_parameter", "capacity_used"}
+    | {"forget_rise", "retain_rise"}
+)
+_KINDS = ("_rewrite", "_paraphrase", "_neighborhood", "_attribute", "_rephrase", "_locality", "_question")
 
 
 def direction(measure: str) -> Direction | None:
