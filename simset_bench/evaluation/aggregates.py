@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from simset_bench.corpora.claims import LABELS
 from simset_bench.evaluation.uncertainty import Estimate
 
 # Clusters are left out one by one where there are no more than these, else in as many groups of neighbors.
 JACKKNIFE_GROUPS = 100
-LABELS = ("SUPPORTS", "REFUTES", "NOT ENOUGH INFO")
 
 KindAndScore = tuple[str, float]
 GoldAndFound = tuple[str, str | None]

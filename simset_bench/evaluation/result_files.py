@@ -17,7 +17,7 @@ from simset_bench.corpora.counterfact import BUILTIN
 from simset_bench.evaluation.harness import Scored
 from simset_bench.evaluation.rows import Row, write_rows
 from simset_bench.evaluation.schema import RESULT_SCHEMA
-from simset_bench.evaluation.tasks import OUR_TASKS, PROBES
+from simset_bench.evaluation.tasks import OUR_TASKS, PROBES, SAME_CORPUS
 from simset_bench.files import sha256_of_texts, write_json, write_text
 from simset_bench.training.qa_finetune import QuestionPair
 
@@ -41,7 +41,7 @@ class Asked:
     @property
     def label(self) -> str:
         """The task, followed by `:` and the name of its data where these are not the built-in ones."""
-        if self.data in (None, BUILTIN):
+        if self.data in (None, BUILTIN, SAME_CORPUS):
             return self.task
         assert self.data is not None
         return f"{self.task}:{re.sub(r'[^A-Za-z0-9_.-]', '_', Path(self.data).stem)}"

@@ -8,13 +8,14 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 import simset_bench
-from simset_bench.corpora.counterfact import BUILTIN
+from simset_bench.corpora.counterfact import BUILTIN, read_facts
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.cloze import clozes
 from simset_bench.evaluation.counterfact_rows import counterfact_attribute_rows, counterfact_rows, generation_rows
 from simset_bench.evaluation.evaluated import Evaluated, RowsOf, choice_fields
+from simset_bench.evaluation.question_rows import fever_rows, popqa_rows, relations_rows, zsre_rows
 from simset_bench.evaluation.rows import Row
 from simset_bench.training.qa_finetune import question_prompt
 from simset_bench.training.segments import Segment, segment_documents
@@ -43,18 +44,37 @@ def docmem_rows(asked: Evaluated) -> dict[str, list[Row]]:
 
 
 def damage_rows(asked: Evaluated) -> dict[str, list[Row]]:
-    """First segments of documents of the same corpus that were not memorised, in the corpus's order.
+    """First segments of documents that were not memorised, in their corpus's order; or what CounterFact says of others.
 
-    Raises RequestError where the corpus has no other document.
+    The corpus is the run's own unless `data` names another; `counterfact:SOURCE` are neighborhood prompts with what is
+    true of them. Raises RequestError where the corpus has no other document, or the records no such prompt.
     """
+    kind, _, source = asked.data.partition(":")
+    if kind == "counterfact":
+        return {"damage": _neighborhood_rows(asked, source)}
+    corpus = asked.config.corpus if asked.data == SAME_CORPUS else asked.data
     memorised = {document.id for document in asked.documents}
-    everything = stream_corpus(asked.config.corpus, group_by=asked.config.group_by)
-    others = (document for document in everything if document.id not in memorised)
+    texts = {document.text for document in asked.documents}
+    everything = stream_corpus(corpus, group_by=asked.config.group_by)
+    others = (document for document in everything if document.id not in memorised and document.text not in texts)
     chosen = list(islice(others, asked.limit or DAMAGE_DOCUMENTS))
     if not chosen:
-        raise RequestError(f"task damage: corpus {asked.config.corpus} has no document that was not memorised")
+        raise RequestError(f"task damage: corpus {corpus} has no document that was not memorised")
     rows = [_text_row(replace(asked, documents=chosen), segment) for segment in _segments(asked, chosen)]
     return {"damage": [row for row in rows if row["tokens"] and row["sample"].endswith("#0")]}
+
+
+def _neighborhood_rows(asked: Evaluated, source: str) -> list[Row]:
+    facts = read_facts(source or BUILTIN)[: asked.limit or DAMAGE_DOCUMENTS]
+    rows: list[Row] = [
+        {"document": None, "sample": f"{fact.case_id}/{number}", "subject": fact.subject, "prompt": prompt}
+        | {"target": f" {fact.target_true}", "tokens": asked.lm.continuation_tokens(prompt, f" {fact.target_true}")}
+        for fact in facts
+        for number, prompt in enumerate(fact.neighborhood_prompts)
+    ]
+    if not rows:
+        raise RequestError(f"task damage: the records of {source} have no neighborhood prompts")
+    return rows
 
 
 def doccloze_rows(asked: Evaluated) -> dict[str, list[Row]]:
@@ -79,7 +99,7 @@ def docqa_rows(asked: Evaluated) -> dict[str, list[Row]]:
         {
             "document": document.id,
             "sample": question.id,
-            "prompt": f"{document.title}\n{question_prompt(question.text)}",
+            "prompt": (f"{document.title}\n" if document.title else "") + question_prompt(question.text),
             "answers": list(question.answers),
             "target": question.answers[0],
         }
@@ -138,6 +158,7 @@ class OurTask:
     default: str | None = None
 
 
+SAME_CORPUS = "corpus"
 COUNTERFACT = "builtin, a file in ROME's or EasyEdit's format, or hub:azhx/counterfact"
 OUR_TASKS: dict[str, OurTask] = {
     "docmem": OurTask(
@@ -181,7 +202,42 @@ OUR_TASKS: dict[str, OurTask] = {
         data=COUNTERFACT,
         default=BUILTIN,
     ),
-    "damage": OurTask("NLL of documents that were not memorised", 1, {"simset_damage": "damage"}, damage_rows),
+    "zsre": OurTask(
+        "zsRE: questions, rephrasings, and questions on something else",
+        1,
+        {"simset_zsre": "zsre"},
+        zsre_rows,
+        data="a file of records with subject, src and answers, or hub:NAME of one",
+    ),
+    "popqa": OurTask(
+        "PopQA: questions on entities more and less known",
+        1,
+        {"simset_popqa": "popqa"},
+        popqa_rows,
+        data="popQA.tsv or hub:akariasai/PopQA",
+    ),
+    "relations": OurTask(
+        "prompts on the factual relations of the LRE data",
+        1,
+        {"simset_relations": "relations"},
+        relations_rows,
+        data="a relation's .json file, or a folder of them",
+    ),
+    "fever": OurTask(
+        "FEVER claims, by lettered answers after worked examples",
+        1,
+        {"simset_fever": "fever"},
+        fever_rows,
+        data="a file of FEVER claims, or hub:fever/fever:v1.0:labelled_dev",
+    ),
+    "damage": OurTask(
+        "NLL of text that was not memorised",
+        1,
+        {"simset_damage": "damage"},
+        damage_rows,
+        data="a corpus such as wikitext:FILE, or counterfact:SOURCE for its neighborhood prompts",
+        default=SAME_CORPUS,
+    ),
 }
 LOCATION = "location"
 

@@ -21,7 +21,7 @@ from simset_bench.training.run import LoadedRun, load_run
 @pytest.fixture(scope="module")
 def run(run_of: Callable[..., Path]) -> LoadedRun:
     """A run that has learned its documents well enough to repeat some of their windows, and not others."""
-    return load_run(run_of(num_docs=4, epochs=24, allocation="none", entries=512))
+    return load_run(run_of(num_docs=4, epochs=6, allocation="none", entries=512))
 
 
 @pytest.fixture(scope="module")
