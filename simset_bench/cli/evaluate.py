@@ -15,16 +15,30 @@ def command(
     task: Annotated[
         list[str] | None,
         typer.Option(
-            help="docmem, doccloze, docqa, counterfact, location, damage, or a task of lm-eval; repeatable, or several "
-            "with commas."
+            help="docmem, doccloze, docqa, counterfact, counterfact_attributes, counterfact_generation, "
+            "teacher_forcing, zsre, popqa, relations, fever, fictionalqa, damage, memorisation, location, sharing, "
+            "unlearning, membership, capacity, or a task of lm-eval; repeatable, or several with commas."
         ),
     ] = None,
     recall: Annotated[str, typer.Option(help="free, oracle or erased.")] = "free",
     limit: Annotated[int | None, typer.Option(help="At most this many records or documents a task.")] = None,
-    data: Annotated[str, typer.Option(help="CounterFact records: builtin, a file, or hub:NAME.")] = "builtin",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a task reads beside the documents: SOURCE, or TASK=SOURCE; a file, hub:NAME, or for CounterFact "
+            "builtin, the default; repeatable."
+        ),
+    ] = None,
     qa_finetune: Annotated[
         bool, typer.Option("--qa-finetune", help="Ask again after a LoRA has learned the form of answers.")
     ] = False,
+    control: Annotated[
+        bool, typer.Option("--control", help="Ask the untouched base the same; adds each measure's gain over it.")
+    ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(help="Show measures by relation, position, popularity or label too, where a task has it."),
+    ] = None,
     baseline: Annotated[
         bool, typer.Option("--baseline", help="The untouched base: of the runs named, or of --model.")
     ] = False,
@@ -58,7 +72,8 @@ def command(
     from simset_bench.evaluation.run import EvalRequest, evaluate_runs
 
     tasks = tuple(dict.fromkeys(name.strip() for given in task or () for name in given.split(",")))
-    request = EvalRequest(tasks, recall, limit, data, qa_finetune, dtype, device)
+    source, task_data = _sources(data or [])
+    request = EvalRequest(tasks, recall, limit, source, qa_finetune, dtype, device, task_data, control)
     if not baseline:
         results = evaluate_runs(runs or [], request)
     elif runs:
@@ -72,10 +87,23 @@ def command(
             stdout.print(run, markup=False, soft_wrap=True)
             for result in results:
                 if result["run"] == run:
-                    _print_result(result)
+                    _print_result(result, by)
 
 
-def _print_result(result: dict[str, Any]) -> None:
+def _sources(given: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The source for every task that reads one, and those that are named for one task."""
+    from simset_bench.evaluation.run import EvalRequest
+    from simset_bench.evaluation.tasks import OUR_TASKS
+
+    parted = [(entry.partition("="), entry) for entry in given]
+    named = [(task, source) for (task, equals, source), _ in parted if equals and task in OUR_TASKS]
+    others = [entry for (task, equals, _), entry in parted if not (equals and task in OUR_TASKS)]
+    if len(others) > 1:
+        raise RequestError(f"--data: {others[0]} and {others[1]} are both for every task; write TASK=SOURCE")
+    return others[0] if others else EvalRequest.data, tuple(named)
+
+
+def _print_result(result: dict[str, Any], by: str | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -83,12 +111,22 @@ def _print_result(result: dict[str, Any]) -> None:
     after = ", after question-answer fine-tuning" if result["qa_finetuned"] else ""
     # Above the table and not as its title, which would be wrapped to the table's width.
     stdout.print(f"{result['label']}, recall {result['recall']}{limited}{after}", style="italic", markup=False)
+    groups = result["groups"].get(by, {}) if by else {}
+    names = ("measure", "value", "standard error", "n")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("measure", "value", "standard error", "n"):
-        table.add_column(name, justify="left" if name == "measure" else "right")
-    for name, value in result["measures"].items():
-        error = result["standard_errors"][name]
-        shown = (name, f"{value:.4f}", "–" if error is None else f"{error:.4f}", str(result["n"][name]))
-        table.add_row(*map(Text, shown))
+    for name in (by, *names) if groups and by else names:
+        table.add_column(name, justify="left" if name in ("measure", by) else "right")
+    rows = [
+        ("", name, result["measures"][name], result["standard_errors"][name], result["n"][name])
+        for name in result["measures"]
+    ]
+    rows += [
+        (value, name, found["value"], found["standard_error"], found["n"])
+        for value, part in groups.items()
+        for name, found in part.items()
+    ]
+    for value, name, score, error, count in rows:
+        shown = (name, f"{score:.4f}", "–" if error is None else f"{error:.4f}", str(count))
+        table.add_row(*map(Text, (value, *shown) if groups else shown))
     stdout.print(table)
     stdout.print()

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simset_bench.corpora.hub import load_from_hub
-from simset_bench.corpora.reading import read_json, read_json_lines, read_text
+from simset_bench.corpora.fields import kind_of, text_field, texts_field
+from simset_bench.corpora.record_files import HUB, records_of
 from simset_bench.errors import RequestError, did_you_mean
 
 BUILTIN = "builtin"
-_HUB = "hub:"
-_SOURCES = f"use {BUILTIN}, a file in ROME's or EasyEdit's format, or {_HUB}azhx/counterfact"
+_SOURCES = f"use {BUILTIN}, a file in ROME's or EasyEdit's format, or {HUB}azhx/counterfact"
 
 # Each wording fits all prompts that CounterFact has for the property, which are often wider than the property's name:
 # P276 (location) asks about bombings, P407 (language) about news agencies, P136 (genre) about sitcoms.
@@ -61,6 +60,8 @@ class Fact:
     prompts are about other subjects with the same true target. `relation` is a Wikidata property, a name of our own,
     or None where the record names none. `question` asks for `target_true`; `question_source` is `given` (by the
     record), `relation` (worded here for the relation) or `prompt` (taken from the prompt, or asking to complete it).
+    `aliases` are other names of the true target, `attribute_prompts` are about subjects of which the new target is
+    true, `generation_prompts` open texts about the subject; all three may be none.
     """
 
     case_id: str
@@ -73,23 +74,34 @@ class Fact:
     neighborhood_prompts: tuple[str, ...]
     question: str
     question_source: str
+    aliases: tuple[str, ...] = ()
+    attribute_prompts: tuple[str, ...] = ()
+    generation_prompts: tuple[str, ...] = ()
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Every answer to `question` that counts as right, the true target first."""
+        return tuple(dict.fromkeys([self.target_true, *self.aliases]))
 
 
 def read_facts(source: str) -> list[Fact]:
     """Records of `builtin`, of `hub:NAME` (all its splits) or of a file, in their order.
 
     A file is a JSON array or JSON Lines, each record in ROME's format (`requested_rewrite` and so on) or in EasyEdit's
-    flat one. Of optional fields `case_id` (else the record's number) and a natural question, `qna_question` or
-    `question`, are read. Raises RequestError for an unknown source, a hub out of reach, a file without records, a
-    record with a missing or wrong field (file, record and field named), equal targets and a case id that comes twice.
+    flat one. Of optional fields `case_id` (else the record's number), a natural question (`qna_question` or
+    `question`), `aliases` of the true target, `attribute_prompts` and `generation_prompts` are read.
+    Raises RequestError for an unknown source, a hub out of reach, a file without records, a record with a missing or
+    wrong field (file, record and field named), equal targets and a case id that comes twice.
     """
     if source == BUILTIN:
         from simset_bench.corpora.builtin_facts import builtin_facts
 
         return builtin_facts("probe")
-    is_hub = source.startswith(_HUB)
+    if not source.startswith(HUB) and not Path(source).is_file():
+        raise RequestError(f"CounterFact file {source} is not there{did_you_mean(source, [BUILTIN])}: {_SOURCES}")
     facts: dict[str, Fact] = {}
-    for number, (where, record) in enumerate(_hub_records(source) if is_hub else _file_records(source), start=1):
+    found = records_of(source, f"{BUILTIN} or a file in ROME's or EasyEdit's format")
+    for number, (where, record) in enumerate(found, start=1):
         fact = _fact(record, number, where)
         if fact.case_id in facts:
             raise RequestError(f"{where}: duplicate case_id {fact.case_id!r}: each record needs its own")
@@ -104,26 +116,9 @@ def question_pairs(facts: Sequence[Fact]) -> list[tuple[str, str, str]]:
     return [(fact.subject, fact.question, fact.target_true) for fact in facts]
 
 
-def _file_records(source: str) -> Iterator[tuple[str, Any]]:
-    path = Path(source)
-    if not path.is_file():
-        raise RequestError(f"CounterFact file {source} is not there{did_you_mean(source, [BUILTIN])}: {_SOURCES}")
-    if read_text(path).lstrip().startswith("["):
-        return ((f"{path}, record {number}", record) for number, record in enumerate(read_json(path), start=1))
-    lines = enumerate(read_json_lines(path), start=1)
-    return ((f"{path}, line {line}, record {number}", record) for number, (line, record) in lines)
-
-
-def _hub_records(source: str) -> Iterator[tuple[str, Any]]:
-    splits = load_from_hub(source.removeprefix(_HUB), f"{BUILTIN} or a file in ROME's or EasyEdit's format")
-    for split, rows in splits.items():
-        for number, row in enumerate(rows, start=1):
-            yield f"{source}, split {split}, record {number}", row
-
-
 def _fact(record: Any, number: int, where: str) -> Fact:
     if not isinstance(record, dict):
-        raise RequestError(f"{where}: expected an object, found {_kind(record)}")
+        raise RequestError(f"{where}: expected an object, found {kind_of(record)}")
     if "requested_rewrite" in record:
         fact = _rome_fact(record, number, where)
     elif "prompt" in record:
@@ -142,23 +137,24 @@ def _fact(record: Any, number: int, where: str) -> Fact:
 
 
 def _rome_fact(record: dict[str, Any], number: int, where: str) -> Fact:
-    subject = _text(record, "requested_rewrite.subject", where)
-    template = _text(record, "requested_rewrite.prompt", where)
+    subject = text_field(record, "requested_rewrite.subject", where)
+    template = text_field(record, "requested_rewrite.prompt", where)
     if "{}" not in template:
         raise RequestError(f"{where}: field `requested_rewrite.prompt` has no {{}} for the subject: {template!r}")
     prompt = template.replace("{}", subject).rstrip()
     has_relation = record["requested_rewrite"].get("relation_id") is not None
-    relation = _text(record, "requested_rewrite.relation_id", where) if has_relation else None
+    relation = text_field(record, "requested_rewrite.relation_id", where) if has_relation else None
     return Fact(
         _case_id(record, number, where),
         subject,
         relation,
         prompt,
-        _text(record, "requested_rewrite.target_true.str", where),
-        _text(record, "requested_rewrite.target_new.str", where),
-        _prompts(record, "paraphrase_prompts", where),
-        _prompts(record, "neighborhood_prompts", where),
+        text_field(record, "requested_rewrite.target_true.str", where),
+        text_field(record, "requested_rewrite.target_new.str", where),
+        texts_field(record, "paraphrase_prompts", where),
+        texts_field(record, "neighborhood_prompts", where),
         *_question(record, subject, relation, prompt, where),
+        *_optional(record, where),
     )
 
 
@@ -168,21 +164,28 @@ def _flat_fact(record: dict[str, Any], number: int, where: str) -> Fact:
     Its locality prompt is a neighborhood prompt only where its answer is the true target too. So it is in every
     record of EasyEdit's CounterFact split (1,984 of 1,984), but the format does not promise it.
     """
-    subject, prompt = _text(record, "subject", where), _text(record, "prompt", where)
-    true = _text(record, "ground_truth", where)
-    is_neighbor = _text(record, "locality_ground_truth", where) == true
-    locality = _prompts(record, "locality_prompt", where)
+    subject, prompt = text_field(record, "subject", where), text_field(record, "prompt", where)
+    true = text_field(record, "ground_truth", where)
+    is_neighbor = text_field(record, "locality_ground_truth", where) == true
+    locality = texts_field(record, "locality_prompt", where)
     return Fact(
         _case_id(record, number, where),
         subject,
         None,
         prompt,
         true,
-        _text(record, "target_new", where),
-        _prompts(record, "rephrase_prompt", where),
+        text_field(record, "target_new", where),
+        texts_field(record, "rephrase_prompt", where),
         locality if is_neighbor else (),
         *_question(record, subject, None, prompt, where),
+        *_optional(record, where),
     )
+
+
+def _optional(record: dict[str, Any], where: str) -> Iterator[tuple[str, ...]]:
+    """Aliases, attribute prompts and generation prompts, where the record has them."""
+    for field in ("aliases", "attribute_prompts", "generation_prompts"):
+        yield texts_field(record, field, where) if record.get(field) is not None else ()
 
 
 def _question(record: dict[str, Any], subject: str, relation: str | None, prompt: str, where: str) -> tuple[str, str]:
@@ -190,7 +193,7 @@ def _question(record: dict[str, Any], subject: str, relation: str | None, prompt
     # Where a file has both, `question` repeats the prompt (so in natural_questions.json of unified-model-editing).
     for field in ("qna_question", "question"):
         if record.get(field) is not None:
-            return _text(record, field, where), "given"
+            return text_field(record, field, where), "given"
     if relation in QUESTIONS:
         return QUESTIONS[relation].replace("{}", subject), "relation"
     # Prompts such as "What is the twin city of Lyon? It is" hold a question; a mark in the subject is none.
@@ -203,41 +206,5 @@ def _question(record: dict[str, Any], subject: str, relation: str | None, prompt
 def _case_id(record: dict[str, Any], number: int, where: str) -> str:
     found = record.get("case_id", number)
     if type(found) not in (int, str):
-        raise RequestError(f"{where}: field `case_id` must be a number or text, found {_kind(found)}")
+        raise RequestError(f"{where}: field `case_id` must be a number or text, found {kind_of(found)}")
     return str(found)
-
-
-def _text(record: dict[str, Any], field: str, where: str) -> str:
-    """The text in a field (a dot goes one object deeper), stripped; never empty."""
-    found = _value(record, field, where)
-    if not isinstance(found, str) or not found.strip():
-        raise RequestError(f"{where}: field `{field}` must be text, found {_kind(found)}")
-    return found.strip()
-
-
-def _prompts(record: dict[str, Any], field: str, where: str) -> tuple[str, ...]:
-    """The prompts in a field that holds one or a list, stripped at their ends; each has a word at least."""
-    found = _value(record, field, where)
-    prompts = [found] if isinstance(found, str) else found
-    if not isinstance(prompts, list):
-        raise RequestError(f"{where}: field `{field}` must be text or a list of texts, found {_kind(found)}")
-    for prompt in prompts:
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise RequestError(f"{where}: field `{field}` must hold texts, found {_kind(prompt)}")
-    return tuple(prompt.rstrip() for prompt in prompts)
-
-
-def _value(record: dict[str, Any], field: str, where: str) -> Any:
-    found: Any = record
-    for key in field.split("."):
-        if not isinstance(found, dict) or key not in found:
-            near = did_you_mean(key, found) if isinstance(found, dict) else ""
-            raise RequestError(f"{where}: field `{field}` is missing{near}")
-        found = found[key]
-    return found
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    return "empty text" if isinstance(value, str) else f"{type(value).__name__} {value!r}"[:60]

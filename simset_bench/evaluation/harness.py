@@ -1,5 +1,7 @@
 """Running lm-eval on rows or on its own tasks, and reading what it returns."""
 
+import dataclasses
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -16,25 +18,34 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import hash_string
 
 from simset_bench.errors import RequestError, did_you_mean
+from simset_bench.evaluation.aggregates import COMBINED, jackknife
 from simset_bench.evaluation.memory_lm import MemoryLM
-from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, tasks_folder
+from simset_bench.evaluation.sampling import SAMPLING_SEED
+from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, PROBES, tasks_folder
 from simset_bench.evaluation.uncertainty import Estimate, mean_with_error, ratio_with_error
 
-# Answers are sampled from this seed in every run, so that runs differ by their memory alone.
-SAMPLING_SEED = 0
 # For the errors of lm-eval's own tasks that have no formula, such as a perplexity's; it draws 100,000 where not told.
 BOOTSTRAP_DRAWS = 1000
+# Fields of a row that its samples are told apart by.
+GROUPED_BY = ("relation", "popularity", "label")
+Groups = dict[str, dict[str, dict[str, Estimate]]]
 # It would fork this process, with its model and its threads, for a second's work.
 os.environ.setdefault("DISABLE_MULTIPROC", "1")
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Estimates by measure and a record a sample of one task; for lm-eval's own, which way each measure is better."""
+    """Estimates by measure and a record a sample of one task; for lm-eval's own, which way each measure is better.
+
+    `groups` has the same estimates by what samples are told apart by: `groups["relation"]["P17"]["nll_true_rewrite"]`.
+    `generation` says how each lm-eval task that generates was decoded: budget, temperature, top-p, samples and seed.
+    """
 
     estimates: dict[str, Estimate]
     samples: list[dict[str, Any]]
     higher_is_better: dict[str, bool | None] = field(default_factory=dict)
+    groups: Groups = field(default_factory=dict)
+    generation: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @cache
@@ -51,7 +62,7 @@ def check_tasks(names: Sequence[str]) -> None:
     known = set(_their_tasks().task_index)
     for name in foreign:
         if name not in known:
-            ours = [*OUR_TASKS, LOCATION]
+            ours = [*OUR_TASKS, LOCATION, *PROBES]
             near = did_you_mean(name, ours) or did_you_mean(name, known)
             raise RequestError(
                 f"unknown task {name!r}{near}: ours are {', '.join(ours)}; lm-eval has {len(known)} more"
@@ -60,7 +71,7 @@ def check_tasks(names: Sequence[str]) -> None:
 
 def is_ours(name: str) -> bool:
     """Whether a task is one of ours, and not one of lm-eval's."""
-    return name in OUR_TASKS or name == LOCATION
+    return name in OUR_TASKS or name in PROBES or name == LOCATION
 
 
 def run_ours(lm: MemoryLM, name: str, rows_folder: Path) -> Scored:
@@ -118,28 +129,52 @@ def _evaluate(
 def _score(results: dict[str, Any], parts: Sequence[str]) -> Scored:
     """Values as lm-eval aggregates them, errors clustered by document (by subject where there is none)."""
     estimates: dict[str, Estimate] = {}
+    groups: Groups = {}
+    generation: dict[str, dict[str, Any]] = {}
+    directions: dict[str, bool | None] = {}
     records = []
     for part in parts:
         samples = results["samples"][part]
+        directions |= results["higher_is_better"][part]
         for key, value in results["results"][part].items():
             measure, comma, _ = key.partition(",")
             if comma and not measure.endswith("_stderr"):
-                estimates[measure] = _estimate(measure, float(value), samples)
+                estimates[measure] = dataclasses.replace(_estimate(measure, samples), value=float(value))
+        for name in GROUPED_BY:
+            _add_groups(groups, name, samples)
+        config = results["configs"][part]
+        if config["output_type"] == "generate_until":
+            generation[part] = config["generation_kwargs"] | {"samples": config["repeats"], "seed": SAMPLING_SEED}
         records += [_record(sample) for sample in samples]
-    return Scored(estimates, records)
+    known = {name: better for name, better in directions.items() if name in estimates}
+    return Scored(estimates, records, known, groups, generation)
 
 
-def _estimate(measure: str, value: float, samples: Sequence[dict[str, Any]]) -> Estimate:
+def _add_groups(groups: Groups, name: str, samples: Sequence[dict[str, Any]]) -> None:
+    """The estimates of each measure over the samples that have each value of the row field `name`."""
+    values = dict.fromkeys(str(sample["doc"][name]) for sample in samples if sample["doc"].get(name) is not None)
+    for value in values:
+        having = [sample for sample in samples if str(sample["doc"].get(name)) == value]
+        measures = dict.fromkeys(measure for sample in having for measure in sample["metrics"])
+        found = {measure: _estimate(measure, having) for measure in measures}
+        groups.setdefault(name, {}).setdefault(value, {}).update(found)
+
+
+def _estimate(measure: str, samples: Sequence[dict[str, Any]]) -> Estimate:
     having = [sample for sample in samples if measure in sample["metrics"]]
     clusters = [_cluster(sample) for sample in having]
     found = [sample[measure] for sample in having]
+    together = COMBINED.get(measure.removesuffix("_memorised"))
+    if together is not None:
+        return jackknife(together, found, clusters)
     if not isinstance(found[0], tuple | list):
-        return Estimate(value, mean_with_error(found, clusters).standard_error, len(found))
+        return mean_with_error(found, clusters)
     pairs = ratio_with_error([nll for nll, _ in found], [tokens for _, tokens in found], clusters)
-    error = pairs.standard_error
+    if measure != "perplexity":
+        return pairs
     # The derivative of exp is exp: a perplexity's error is the NLL's times the perplexity.
-    scale = value if measure == "perplexity" else 1.0
-    return Estimate(value, None if error is None else error * scale, len(found))
+    value, error = math.exp(pairs.value), pairs.standard_error
+    return Estimate(value, None if error is None else error * value, pairs.n)
 
 
 def _cluster(sample: dict[str, Any]) -> str:
@@ -167,6 +202,7 @@ def _record(sample: dict[str, Any]) -> dict[str, Any]:
         "document": doc.get("document"),
         "sample": str(doc.get("sample", sample["doc_id"])),
         "cluster": _cluster(sample),
+        **{name: doc[name] for name in GROUPED_BY if doc.get(name) is not None},
         "measures": measures,
         **tokens,
         "arguments": [list(argument[:1]) + [str(rest) for rest in argument[1:]] for argument in sample["arguments"]],

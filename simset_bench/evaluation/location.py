@@ -34,6 +34,9 @@ class DocumentLocation:
       counts 0, so that under `oracle` it is the share of tokens at which an own entry is active; `erased` gives 0.
     - `attribution_at_1`: 1 where its entries hold more of its activation than any other document's do, and 1 / n where
       n documents, itself among them, share the first place. Under `oracle` below 1 only where entries are shared.
+    - `precision_at_k`: share of its own among as many entries as it has, those that hold most of its activation. The
+      entries are known, so this is localisation against a ground truth, as LACUNA (arXiv 2607.02513) asks for, there of
+      parameters, here of entries. Ties go to the entry of the lower number.
     - `erasure_own`: the rise of its NLL over the mode's when its entries are erased too: under `oracle` all that its
       memory does, under `erased` 0.
     - `erasure_others`: the mean rise of other documents' NLLs over the mode's when this document's entries are erased
@@ -45,6 +48,7 @@ class DocumentLocation:
     tokens: int
     on_share: float
     attribution_at_1: float
+    precision_at_k: float
     nll_free: float
     nll_oracle: float
     nll_erased: float
@@ -113,6 +117,12 @@ def attribution_at_1(shares: np.ndarray, entries: Sequence[np.ndarray], document
     return float(first[document] / first.sum())
 
 
+def precision_at_k(shares: np.ndarray, own: np.ndarray) -> float:
+    """Share in [0, 1] of `own` entries (k,) among the k that hold the largest of `shares` (entries,)."""
+    largest = np.argsort(-shares, kind="stable")[: len(own)]
+    return len(np.intersect1d(largest, own)) / len(own)
+
+
 @torch.no_grad()
 def locate(
     base: Base,
@@ -151,6 +161,7 @@ def locate(
                     tokens=tokens,
                     on_share=float(shares[allocation.entries[place]].sum()),
                     attribution_at_1=attribution_at_1(shares, allocation.entries, place),
+                    precision_at_k=precision_at_k(shares, allocation.entries[place]),
                     nll_free=float(nll["free"][place]),
                     nll_oracle=float(nll["oracle"][place]),
                     nll_erased=float(nll["erased"][place]),

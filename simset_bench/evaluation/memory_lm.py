@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
 
 from simset_bench.console import stderr, track
 from simset_bench.errors import RequestError, unknown_name
+from simset_bench.evaluation.sampling import SeededSampling
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, attached
 
@@ -36,7 +36,7 @@ def _nobody_watches() -> bool:
     return stderr.quiet or not stderr.is_terminal
 
 
-class MemoryLM(HFLM):
+class MemoryLM(SeededSampling):
     """lm-eval's transformers model, whose requests are answered with the memory that `recalling` attaches.
 
     In the recall modes `oracle` and `erased` a request's own document decides which entries count: its sample names

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from simset_bench.corpora.counterfact import BUILTIN
 from simset_bench.evaluation.harness import Scored
 from simset_bench.evaluation.rows import Row, write_rows
 from simset_bench.evaluation.schema import RESULT_SCHEMA
-from simset_bench.evaluation.tasks import OUR_TASKS
+from simset_bench.evaluation.tasks import OUR_TASKS, PROBES, SAME_CORPUS
 from simset_bench.files import sha256_of_texts, write_json, write_text
 from simset_bench.training.qa_finetune import QuestionPair
 
@@ -28,7 +28,7 @@ Result = dict[str, Any]
 class Asked:
     """How one task was asked; `pairs` are those of the Q-A fine-tuning before it, None without one.
 
-    `data` is the CounterFact source of the task that has one, else None.
+    `data` is the source that the task reads beside the documents, None where it reads none.
     """
 
     task: str
@@ -41,7 +41,7 @@ class Asked:
     @property
     def label(self) -> str:
         """The task, followed by `:` and the name of its data where these are not the built-in ones."""
-        if self.data in (None, BUILTIN):
+        if self.data in (None, BUILTIN, SAME_CORPUS):
             return self.task
         assert self.data is not None
         return f"{self.task}:{re.sub(r'[^A-Za-z0-9_.-]', '_', Path(self.data).stem)}"
@@ -89,13 +89,17 @@ def _parts(task: str) -> list[str]:
     return list(OUR_TASKS[task].parts.values()) if task in OUR_TASKS else []
 
 
+def _probe_version(task: str) -> int:
+    return PROBES[task].version if task in PROBES else 1
+
+
 def _result(asked: Asked, scored: Scored, rows: dict[str, list[Row]], seconds: float) -> Result:
     pairs = asked.pairs
     return {
         "schema": RESULT_SCHEMA,
         "task": asked.task,
         "label": asked.label,
-        "task_version": OUR_TASKS[asked.task].version if asked.task in OUR_TASKS else 1,
+        "task_version": OUR_TASKS[asked.task].version if asked.task in OUR_TASKS else _probe_version(asked.task),
         "recall": asked.recall,
         "qa_finetuned": pairs is not None,
         "qa_pairs": None if pairs is None else len(pairs),
@@ -106,6 +110,11 @@ def _result(asked: Asked, scored: Scored, rows: dict[str, list[Row]], seconds: f
         "measures": {name: estimate.value for name, estimate in scored.estimates.items()},
         "standard_errors": {name: estimate.standard_error for name, estimate in scored.estimates.items()},
         "n": {name: estimate.n for name, estimate in scored.estimates.items()},
+        "groups": {
+            name: {value: {measure: asdict(found) for measure, found in part.items()} for value, part in parts.items()}
+            for name, parts in scored.groups.items()
+        },
+        "generation": scored.generation,
         "higher_is_better": scored.higher_is_better,
         "lm_eval": lm_eval.__version__,
         "dtype": asked.dtype,

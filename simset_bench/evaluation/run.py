@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,20 @@ from typing import Any
 import numpy as np
 
 from simset_bench.console import note
+from simset_bench.corpora.counterfact import BUILTIN
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError, unknown_name
 from simset_bench.evaluation.askable import askable_tasks
 from simset_bench.evaluation.context import retrieval_at_1, with_contexts
+from simset_bench.evaluation.control import with_gain
 from simset_bench.evaluation.harness import Scored, check_tasks, is_ours, run_foreign, run_ours
 from simset_bench.evaluation.location import DocumentLocation, locate
 from simset_bench.evaluation.memory_lm import RECALLS, MemoryLM
+from simset_bench.evaluation.probed import Probed
+from simset_bench.evaluation.probes import MEASURE
 from simset_bench.evaluation.result_files import Asked, Result, write_result
 from simset_bench.evaluation.rows import Row, write_rows
-from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, Evaluated
+from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, PROBES, Evaluated
 from simset_bench.evaluation.uncertainty import Estimate, mean_with_error, ratio_with_error
 from simset_bench.files import sha256_of_texts
 from simset_bench.models.loading import Base, load_base
@@ -42,15 +46,34 @@ _BARE = "bare"
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """What is asked of each run. `data` is a CounterFact source; `limit` cuts each task's records or documents."""
+    """What is asked of each run. `limit` cuts each task's records or documents.
+
+    `data` is read by the tasks that must be told a source and by those on CounterFact; `task_data` has pairs of a task
+    and its own source, which come first. With `control` the untouched base is asked the same.
+    """
 
     tasks: tuple[str, ...]
     recall: str = "free"
     limit: int | None = None
-    data: str = "builtin"
+    data: str = BUILTIN
     qa_finetune: bool = False
     dtype: str | None = None
     device: str = "auto"
+    task_data: tuple[tuple[str, str], ...] = ()
+    control: bool = False
+
+    def source(self, name: str) -> str | None:
+        """What task `name` reads beside the documents, None where it reads nothing or has not been told.
+
+        A task with a default other than the built-in records reads another source only where it is named for it.
+        """
+        task = OUR_TASKS.get(name) or PROBES.get(name)
+        if task is None or task.data is None:
+            return None
+        given = dict(self.task_data).get(name)
+        if given is None and (task.default == BUILTIN or (task.default is None and self.data != BUILTIN)):
+            given = self.data
+        return given or task.default
 
 
 @dataclass(frozen=True)
@@ -71,13 +94,19 @@ def check_request(request: EvalRequest, *, baseline: bool) -> None:
         raise RequestError(f"--limit {request.limit}: must be at least 1")
     if request.recall not in RECALLS:
         raise unknown_name("--recall", request.recall, RECALLS)
-    if baseline and LOCATION in request.tasks:
-        raise RequestError("task location measures a memory, of which a bare base has none")
+    for name in request.tasks if baseline else ():
+        if name == LOCATION or (name in PROBES and PROBES[name].needs_memory):
+            raise RequestError(f"task {name} measures a memory, of which a bare base has none")
+    if baseline and request.control:
+        raise RequestError("--control compares with the untouched base, which --baseline asks already")
     if baseline and request.recall != "free":
         raise RequestError(f"--recall {request.recall} is about a memory, of which a bare base has none")
-    if request.qa_finetune and set(request.tasks) == {LOCATION}:
-        raise RequestError("--qa-finetune: task location asks no questions, so name another task too")
+    if request.qa_finetune and all(name == LOCATION or name in PROBES for name in request.tasks):
+        raise RequestError(f"--qa-finetune: task {request.tasks[0]} asks no questions, so name another task too")
     check_tasks(request.tasks)
+    for name in (name for name in request.tasks if name in OUR_TASKS):
+        if OUR_TASKS[name].data is not None and request.source(name) is None:
+            raise RequestError(f"task {name} reads data of its own: name it with --data, {OUR_TASKS[name].data}")
     foreign = [name for name in request.tasks if not is_ours(name)]
     if foreign and request.recall != "free":
         raise RequestError(
@@ -123,7 +152,7 @@ def on_shared_bases(
 def evaluate_subject(lm: MemoryLM, subject: Subject, request: EvalRequest) -> list[Result]:
     """Ask one subject everything, and write each task's result as soon as it is known."""
     note(f"evaluating {subject.folder}")
-    bare_rows = _build_rows(Evaluated(subject.config, subject.documents, lm, request.data, request.limit), request)
+    bare_rows = _build_rows(lm, subject, request)
     rows = with_contexts(lm, subject.config.method, subject.documents, bare_rows)
     # Not in the run's folder: a second command may be asking the same run something else meanwhile.
     with (
@@ -134,22 +163,26 @@ def evaluate_subject(lm: MemoryLM, subject: Subject, request: EvalRequest) -> li
             write_rows(Path(rows_folder), name, rows[name])
             write_rows(Path(rows_folder) / _BARE, name, bare_rows[name])
         asking = _Asking(lm, subject, request, rows, Path(rows_folder), weights)
-        results = _evaluate_once(asking, None)
+        controlled = request.control and subject.run is not None
+        results = _evaluate_once(asking, None, _bare_scores(asking) if controlled else {})
         if request.qa_finetune:
             pairs = question_pairs(_probed_texts(subject.documents, bare_rows))
             note(f"question-answer fine-tuning on {len(pairs)} pairs, whose subjects are not probed")
+            bare: dict[str, Scored] = {}
+            if controlled:
+                with asking.without_weights(), qa_finetuned(lm.base, pairs, QA_SEED, nullcontext()):
+                    bare = _bare_scores(asking, finetuned=True)
             with qa_finetuned(lm.base, pairs, QA_SEED, _memory_at_work(lm, subject, "free")):
-                results += _evaluate_once(asking, pairs)
+                results += _evaluate_once(asking, pairs, bare)
     return results
 
 
-def _build_rows(asked: Evaluated, request: EvalRequest) -> dict[str, list[Row]]:
+def _build_rows(lm: MemoryLM, subject: Subject, request: EvalRequest) -> dict[str, list[Row]]:
     """Rows of all our tasks that are asked for; where recall depends on the document, only those that have one."""
     rows: dict[str, list[Row]] = {}
-    memorised = {document.id for document in asked.documents}
-    for name in request.tasks:
-        if name not in OUR_TASKS:
-            continue
+    memorised = {document.id for document in subject.documents}
+    for name in (name for name in request.tasks if name in OUR_TASKS):
+        asked = Evaluated(subject.config, subject.documents, lm, request.source(name) or "", request.limit)
         for part, found in OUR_TASKS[name].rows(asked).items():
             kept = [row for row in found if request.recall == "free" or row["document"] in memorised]
             if not kept:
@@ -197,15 +230,31 @@ class _Asking:
     rows_folder: Path
     weights: LearnedWeights | None
 
+    def without_weights(self) -> AbstractContextManager[None]:
+        """The base as it was before a method changed its weights."""
+        return self.weights.aside() if self.weights else nullcontext()
 
-def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None) -> list[Result]:
-    """Ask all tasks as things stand, after Q-A fine-tuning on `pairs` or before any."""
+
+def _bare_scores(asking: _Asking, *, finetuned: bool = False) -> dict[str, Scored]:
+    """Scores of the untouched base on each task of ours that asks no memory; damage has them by itself."""
+    names = [name for name in asking.request.tasks if name in OUR_TASKS and name != "damage"]
+    with asking.without_weights():
+        found = {name: run_ours(asking.lm, name, asking.rows_folder / _BARE) for name in names}
+        for name in (name for name in asking.request.tasks if name in PROBES and not finetuned):
+            if not PROBES[name].needs_memory:
+                found[name] = MEASURE[name](_probed(asking, name).bare)
+    return found
+
+
+def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None, bare: dict[str, Scored]) -> list[Result]:
+    """Ask all tasks as things stand, after Q-A fine-tuning on `pairs` or before any; `bare` are the base's scores."""
     started = time.monotonic()
     results = []
-    for name, scored in _answers(asking, finetuned=pairs is not None):
+    for name, found in _answers(asking, finetuned=pairs is not None):
+        scored = with_gain(found, bare[name]) if name in bare else found
         seconds = round(time.monotonic() - started, 3)
         request = asking.request
-        data = request.data if name == "counterfact" else None
+        data = request.source(name)
         dtype = str(asking.lm.base.dtype).removeprefix("torch.")
         asked = Asked(name, request.recall, request.limit, data, dtype, pairs)
         folder = asking.subject.folder
@@ -222,11 +271,13 @@ def _answers(asking: _Asking, *, finetuned: bool) -> Iterator[tuple[str, Scored]
         with _memory_at_work(lm, subject, request.recall):
             scored = run_ours(lm, name, asking.rows_folder)
         if name == "damage" and subject.run is not None:
-            with asking.weights.aside() if asking.weights else nullcontext():
+            with asking.without_weights():
                 scored = _with_base(scored, run_ours(lm, name, asking.rows_folder / _BARE))
         yield name, _with_retrieval(asking, name, scored)
     if LOCATION in request.tasks and not finetuned:
         yield LOCATION, _location(lm.base, subject, request)
+    for name in (name for name in request.tasks if name in PROBES and not finetuned):
+        yield name, MEASURE[name](_probed(asking, name))
     for name in (name for name in request.tasks if not is_ours(name)):
         with _memory_at_work(lm, subject, request.recall):
             scored = run_foreign(lm, name, request.limit)
@@ -239,6 +290,12 @@ def _with_retrieval(asking: _Asking, name: str, scored: Scored) -> Scored:
     rows = [row for part in OUR_TASKS[name].parts.values() for row in asking.rows[part]]
     found = retrieval_at_1(rows, asking.subject.documents)
     return replace(scored, estimates=scored.estimates | ({"retrieval_at_1": found} if found else {}))
+
+
+def _probed(asking: _Asking, name: str) -> Probed:
+    subject, request = asking.subject, asking.request
+    source = request.source(name)
+    return Probed(asking.lm, subject.config, subject.documents, subject.run, request.recall, request.limit, source)
 
 
 def _with_base(scored: Scored, bare: Scored) -> Scored:

@@ -1,26 +1,48 @@
 """Scores of one sample and their aggregates, as the functions that our lm-eval tasks name."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from simset_bench.evaluation.metrics import edit_similarity, exact_match, normalize_answer, rouge_l, token_f1
+from simset_bench.evaluation.aggregates import consistency, f1_macro, f1_micro, harmonic_mean
+from simset_bench.evaluation.metrics import (
+    contains_answer,
+    edit_similarity,
+    exact_match,
+    longest_common_substring,
+    majority,
+    ngram_entropy,
+    prefix_match,
+    rouge_l,
+    token_f1,
+)
 from simset_bench.evaluation.rows import Row, load
 
 __all__ = [
+    "consistency",
+    "f1_macro",
+    "f1_micro",
+    "harmonic_mean",
     "load",
     "score_answer",
-    "score_answers",
     "score_choice",
+    "score_claim",
     "score_cloze",
+    "score_completion",
     "score_continuation",
+    "score_generation",
     "score_probe",
+    "score_question",
+    "score_samples",
     "score_text",
     "token_mean",
     "token_perplexity",
 ]
 
 NllAndTokens = tuple[float, int]
+HARMONIC_KINDS = ("rewrite", "paraphrase", "neighborhood")
+_LETTER = re.compile(r"\W*([A-Za-z])(?![A-Za-z])")
 
 
 def token_mean(pairs: Sequence[NllAndTokens]) -> float:
@@ -50,6 +72,7 @@ def score_continuation(row: Row, results: list[str]) -> dict[str, float]:
         "exact_match": float(found == target),
         "edit_similarity": edit_similarity(found, target),
         "rouge_l": rouge_l(found, target),
+        "longest_common_substring": longest_common_substring(results[0].strip(), target),
     }
 
 
@@ -64,37 +87,99 @@ def score_choice(row: Row, results: list[tuple[float, bool]]) -> dict[str, float
     return {"truth_preference": float(true < new), "nll_true": true, "nll_new": new}
 
 
-def score_probe(row: Row, results: list[tuple[float, bool]]) -> dict[str, float]:
-    """A CounterFact probe: mean NLL a target token of both targets, compared.
+def score_probe(row: Row, results: list[tuple[float, bool]]) -> dict[str, Any]:
+    """A CounterFact probe: the target that is true of the prompt's subject (the first choice) against the other.
 
-    Source: ROME (arXiv 2202.05262), section 3.2 and its released scoring code, which averages log-probabilities over
-    a target's tokens. On unedited facts the wanted target is the true one. Measures end in the kind of prompt, and
-    come a second time with `_memorised` where the subject's document was memorised.
+    The probability of a target is exp of its mean log-probability a token, as in ROME's released code (its paper,
+    arXiv 2202.05262, section 3.2, writes P[target]). By kind of prompt, and a second time with `_memorised` where the
+    subject's document was memorised:
+    - `truth_preference`: 1 where the true target is likelier; ROME's ES, PS and NS with the true target as the wanted
+    - `magnitude`: P(true) - P(other), in [-1, 1]; ROME's EM, PM and NM in the same sense
+    - `accuracy`: 1 where every token of the true target is the likeliest one after those before it
+    - `nll_true`, `nll_new`: mean NLL in nats a token, of the true target and of the other
+    - `harmonic_mean`, over the kinds rewrite, paraphrase and neighborhood: ROME's S
     """
-    scores = {f"{name}_{row['kind']}": value for name, value in score_choice(row, results).items()}
+    scores: dict[str, Any] = score_choice(row, results)
+    scores["magnitude"] = math.exp(-scores["nll_true"]) - math.exp(-scores["nll_new"])
+    scores["accuracy"] = float(results[0][1])
+    scores = {f"{name}_{row['kind']}": value for name, value in scores.items()}
+    if row["kind"] in HARMONIC_KINDS:
+        scores["harmonic_mean"] = (row["kind"], scores[f"truth_preference_{row['kind']}"])
     return _with_memorised(row, scores)
 
 
 def score_cloze(row: Row, results: list[str]) -> dict[str, float]:
     """Whether a greedy continuation of a cut sentence begins with the span that was cut off (SQuAD's normalisation)."""
-    wanted = normalize_answer(row["target"])
-    words = normalize_answer(results[0]).split()[: len(wanted.split())]
-    return {"exact_match": float(" ".join(words) == wanted)}
+    return {"prefix_match": prefix_match(results[0], [row["target"]])}
 
 
 def score_answer(row: Row, results: list[str]) -> dict[str, float]:
-    """Exact match and token F1 of one greedy answer, over its first line."""
-    return score_answers(row, [[results[0]]])
+    """Exact match and token F1 (SQuAD's) of the first line of one greedy answer."""
+    answer = _first_line(results[0])
+    return _with_memorised(
+        row, {"exact_match": exact_match(answer, row["answers"]), "f1": token_f1(answer, row["answers"])}
+    )
 
 
-def score_answers(row: Row, results: list[list[str]]) -> dict[str, float]:
-    """Exact match and token F1 (SQuAD's) averaged over the sampled answers of one question."""
-    answers = [answer.strip().split("\n")[0] for answer in results[0]]
-    exact = math.fsum(exact_match(answer, row["answers"]) for answer in answers) / len(answers)
-    f1 = math.fsum(token_f1(answer, row["answers"]) for answer in answers) / len(answers)
-    return _with_memorised(row, {"exact_match": exact, "f1": f1})
+def score_question(row: Row, results: list[str]) -> dict[str, float]:
+    """The same, and whether an answer that counts as right is contained in the line, by kind of question.
+
+    The kind `question` has no suffix; `rephrase` and `locality` (a question on something else) are zsRE's.
+    """
+    answer = _first_line(results[0])
+    scores = score_answer(row, results) | {"contains_answer": contains_answer(answer, row["answers"])}
+    kind = row.get("kind", "question")
+    return scores if kind == "question" else {f"{name}_{kind}": value for name, value in scores.items()}
 
 
-def _with_memorised(row: Row, scores: dict[str, float]) -> dict[str, float]:
+def score_completion(row: Row, results: list[str]) -> dict[str, float]:
+    """Whether the first line of a greedy continuation begins with, or contains, an answer that counts as right."""
+    line = _first_line(results[0])
+    return {
+        "prefix_match": prefix_match(line, row["answers"]),
+        "contains_answer": contains_answer(line, row["answers"]),
+    }
+
+
+def score_samples(row: Row, results: list[list[str]]) -> dict[str, float]:
+    """Sampled answers to one question, each by its first line: all in [0, 1].
+
+    `exact_match_any`: any of them is right; `exact_match_majority`: the one given most often is;
+    `exact_match_sampled`, `f1_sampled`: means over them. Exact match and F1 as SQuAD's.
+    """
+    answers = [_first_line(answer) for answer in results[0]]
+    right = [exact_match(answer, row["answers"]) for answer in answers]
+    f1 = [token_f1(answer, row["answers"]) for answer in answers]
+    return _with_memorised(
+        row,
+        {
+            "exact_match_any": max(right),
+            "exact_match_majority": exact_match(majority(answers), row["answers"]),
+            "exact_match_sampled": math.fsum(right) / len(right),
+            "f1_sampled": math.fsum(f1) / len(f1),
+        },
+    )
+
+
+def score_claim(row: Row, results: list[str]) -> dict[str, Any]:
+    """A verdict on a claim, read from the letter that the answer begins with; without one it is `unparsable`."""
+    found = _LETTER.match(results[0])
+    label = row["labels"][found[1].upper()] if found and found[1].upper() in row["labels"] else None
+    pair = (row["label"], label)
+    scores: dict[str, Any] = {"f1_micro": pair, "f1_macro": pair}
+    return scores | {"verdict_accuracy": float(label == row["label"]), "unparsable": float(label is None)}
+
+
+def score_generation(row: Row, results: list[str]) -> dict[str, Any]:
+    """Fluency of a generated text, and what its consistency with the subject's document is computed from."""
+    scores: dict[str, Any] = {"fluency": ngram_entropy(row["prompt"] + results[0])}
+    return scores | ({"consistency": (results[0], row["reference"])} if row["reference"] else {})
+
+
+def _first_line(text: str) -> str:
+    return text.strip().split("\n")[0]
+
+
+def _with_memorised(row: Row, scores: dict[str, Any]) -> dict[str, Any]:
     again = {f"{name}_memorised": value for name, value in scores.items()} if row.get("memorised") else {}
     return scores | again

@@ -1,6 +1,6 @@
 """Our tasks: what each asks, the lm-eval tasks it is made of, and how its rows are built."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -8,15 +8,15 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 import simset_bench
-from simset_bench.corpora.counterfact import Fact, read_facts
+from simset_bench.corpora.counterfact import BUILTIN, read_facts
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import stream_corpus
-from simset_bench.corpora.titles import same_title_key
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.cloze import clozes
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.counterfact_rows import counterfact_attribute_rows, counterfact_rows, generation_rows
+from simset_bench.evaluation.evaluated import Evaluated, RowsOf, choice_fields
+from simset_bench.evaluation.question_rows import fever_rows, popqa_rows, relations_rows, zsre_rows
 from simset_bench.evaluation.rows import Row
-from simset_bench.training.config import TrainConfig
 from simset_bench.training.qa_finetune import question_prompt
 from simset_bench.training.segments import Segment, segment_documents
 
@@ -26,23 +26,6 @@ CONTINUATION_TOKENS = 32
 CLOZES_PER_DOCUMENT = 3
 DAMAGE_DOCUMENTS = 16
 CLOZE_SEED = 0
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What is asked about: documents (memorised, or those a bare base is compared on) under one configuration.
-
-    `data` is a CounterFact source, `limit` the most records, documents or questions asked about, None for all.
-    """
-
-    config: TrainConfig
-    documents: Sequence[Document]
-    lm: MemoryLM
-    data: str
-    limit: int | None
-
-
-RowsOf = Callable[[Evaluated], dict[str, list[Row]]]
 
 
 def tasks_folder() -> Path:
@@ -61,18 +44,37 @@ def docmem_rows(asked: Evaluated) -> dict[str, list[Row]]:
 
 
 def damage_rows(asked: Evaluated) -> dict[str, list[Row]]:
-    """First segments of documents of the same corpus that were not memorised, in the corpus's order.
+    """First segments of documents that were not memorised, in their corpus's order; or what CounterFact says of others.
 
-    Raises RequestError where the corpus has no other document.
+    The corpus is the run's own unless `data` names another; `counterfact:SOURCE` are neighborhood prompts with what is
+    true of them. Raises RequestError where the corpus has no other document, or the records no such prompt.
     """
+    kind, _, source = asked.data.partition(":")
+    if kind == "counterfact":
+        return {"damage": _neighborhood_rows(asked, source)}
+    corpus = asked.config.corpus if asked.data == SAME_CORPUS else asked.data
     memorised = {document.id for document in asked.documents}
-    everything = stream_corpus(asked.config.corpus, group_by=asked.config.group_by)
-    others = (document for document in everything if document.id not in memorised)
+    texts = {document.text for document in asked.documents}
+    everything = stream_corpus(corpus, group_by=asked.config.group_by)
+    others = (document for document in everything if document.id not in memorised and document.text not in texts)
     chosen = list(islice(others, asked.limit or DAMAGE_DOCUMENTS))
     if not chosen:
-        raise RequestError(f"task damage: corpus {asked.config.corpus} has no document that was not memorised")
+        raise RequestError(f"task damage: corpus {corpus} has no document that was not memorised")
     rows = [_text_row(replace(asked, documents=chosen), segment) for segment in _segments(asked, chosen)]
     return {"damage": [row for row in rows if row["tokens"] and row["sample"].endswith("#0")]}
+
+
+def _neighborhood_rows(asked: Evaluated, source: str) -> list[Row]:
+    facts = read_facts(source or BUILTIN)[: asked.limit or DAMAGE_DOCUMENTS]
+    rows: list[Row] = [
+        {"document": None, "sample": f"{fact.case_id}/{number}", "subject": fact.subject, "prompt": prompt}
+        | {"target": f" {fact.target_true}", "tokens": asked.lm.continuation_tokens(prompt, f" {fact.target_true}")}
+        for fact in facts
+        for number, prompt in enumerate(fact.neighborhood_prompts)
+    ]
+    if not rows:
+        raise RequestError(f"task damage: the records of {source} have no neighborhood prompts")
+    return rows
 
 
 def doccloze_rows(asked: Evaluated) -> dict[str, list[Row]]:
@@ -81,7 +83,7 @@ def doccloze_rows(asked: Evaluated) -> dict[str, list[Row]]:
     choices, answers = [], []
     for number, cloze in enumerate(found[: asked.limit]):
         row: Row = {"document": cloze.document, "sample": f"{cloze.document}#{number}", "prompt": cloze.prefix}
-        choices.append(row | _choice_fields(asked.lm, cloze.prefix, cloze.answer, cloze.distractor))
+        choices.append(row | choice_fields(asked.lm, cloze.prefix, cloze.answer, cloze.distractor))
         answers.append(row | {"target": cloze.answer})
     if not choices:
         raise RequestError(
@@ -97,7 +99,7 @@ def docqa_rows(asked: Evaluated) -> dict[str, list[Row]]:
         {
             "document": document.id,
             "sample": question.id,
-            "prompt": f"{document.title}\n{question_prompt(question.text)}",
+            "prompt": (f"{document.title}\n" if document.title else "") + question_prompt(question.text),
             "answers": list(question.answers),
             "target": question.answers[0],
         }
@@ -107,41 +109,6 @@ def docqa_rows(asked: Evaluated) -> dict[str, list[Row]]:
     if not rows:
         raise RequestError(f"task docqa: corpus {asked.config.corpus} has no questions (squad:FILE has)")
     return {"docqa": rows[: asked.limit]}
-
-
-def counterfact_rows(asked: Evaluated) -> dict[str, list[Row]]:
-    """Probes and questions of CounterFact records, those about memorised documents first."""
-    titles = {same_title_key(document.title): document.id for document in asked.documents}
-    facts = read_facts(asked.data)
-    # Sorting by a flag keeps the file's order on either side.
-    ordered = sorted(facts, key=lambda fact: same_title_key(fact.subject) not in titles)[: asked.limit]
-    probes, questions = [], []
-    for fact in ordered:
-        document = titles.get(same_title_key(fact.subject))
-        about: Row = {"document": document, "memorised": document is not None}
-        probes += [about | row for row in _probe_rows(asked.lm, fact)]
-        questions.append(
-            about
-            | {"sample": fact.case_id, "prompt": question_prompt(fact.question), "answers": [fact.target_true]}
-            | {"target": fact.target_true, "subject": fact.subject, "question_source": fact.question_source}
-        )
-    return {"counterfact_probes": probes, "counterfact_questions": questions}
-
-
-def _probe_rows(lm: MemoryLM, fact: Fact) -> list[Row]:
-    kinds = [("rewrite", (fact.prompt,)), ("paraphrase", fact.paraphrase_prompts)]
-    kinds.append(("neighborhood", fact.neighborhood_prompts))
-    return [
-        {"sample": f"{fact.case_id}/{kind}/{number}", "kind": kind, "subject": fact.subject, "prompt": prompt}
-        | _choice_fields(lm, prompt, fact.target_true, fact.target_new)
-        for kind, prompts in kinds
-        for number, prompt in enumerate(prompts)
-    ]
-
-
-def _choice_fields(lm: MemoryLM, prompt: str, true: str, new: str) -> Row:
-    choices = [f" {true}", f" {new}"]
-    return {"choices": choices, "answer": 0, "tokens": [lm.continuation_tokens(prompt, choice) for choice in choices]}
 
 
 def _segments(asked: Evaluated, documents: Sequence[Document]) -> list[Segment]:
@@ -177,37 +144,120 @@ def token_ends(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 @dataclass(frozen=True)
 class OurTask:
-    """One of our tasks: `parts` maps its lm-eval tasks to the rows that each reads."""
+    """One of our tasks: `parts` maps its lm-eval tasks to the rows that each reads.
+
+    `data` says what it reads beside the documents, as `--data` is to name it; None for nothing. `default` is what it
+    reads where none is named, None where it must be.
+    """
 
     question: str
     version: int
     parts: dict[str, str]
     rows: RowsOf
+    data: str | None = None
+    default: str | None = None
 
 
+SAME_CORPUS = "corpus"
+COUNTERFACT = "builtin, a file in ROME's or EasyEdit's format, or hub:azhx/counterfact"
 OUR_TASKS: dict[str, OurTask] = {
     "docmem": OurTask(
         "NLL of the memorised documents, and verbatim continuation of a prefix",
-        1,
+        2,
         {"simset_docmem": "docmem", "simset_docmem_continuation": "docmem_continuation"},
         docmem_rows,
     ),
     "doccloze": OurTask(
         "sentences cut before a name, number or date",
-        1,
+        2,
         {"simset_doccloze": "doccloze", "simset_doccloze_answer": "doccloze_answer"},
         doccloze_rows,
     ),
     "docqa": OurTask("people's questions on the documents (squad corpora)", 1, {"simset_docqa": "docqa"}, docqa_rows),
     "counterfact": OurTask(
         "CounterFact probes, and the same facts as questions",
-        1,
+        2,
         {
             "simset_counterfact_probes": "counterfact_probes",
+            "simset_counterfact_answer": "counterfact_questions",
             "simset_counterfact_questions": "counterfact_questions",
         },
         counterfact_rows,
+        data=COUNTERFACT,
+        default=BUILTIN,
     ),
-    "damage": OurTask("NLL of documents that were not memorised", 1, {"simset_damage": "damage"}, damage_rows),
+    "counterfact_attributes": OurTask(
+        "CounterFact prompts about other subjects, of which the new target is true (ROME's format)",
+        1,
+        {"simset_counterfact_attributes": "counterfact_attributes"},
+        counterfact_attribute_rows,
+        data=COUNTERFACT,
+        default=BUILTIN,
+    ),
+    "counterfact_generation": OurTask(
+        "fluency of generated text, and its consistency with memorised documents (ROME's format)",
+        1,
+        {"simset_counterfact_generation": "counterfact_generation"},
+        generation_rows,
+        data=COUNTERFACT,
+        default=BUILTIN,
+    ),
+    "zsre": OurTask(
+        "zsRE: questions, rephrasings, and questions on something else",
+        1,
+        {"simset_zsre": "zsre"},
+        zsre_rows,
+        data="a file of records with subject, src and answers, or hub:NAME of one",
+    ),
+    "popqa": OurTask(
+        "PopQA: questions on entities more and less known",
+        1,
+        {"simset_popqa": "popqa"},
+        popqa_rows,
+        data="popQA.tsv or hub:akariasai/PopQA",
+    ),
+    "relations": OurTask(
+        "prompts on the factual relations of the LRE data",
+        1,
+        {"simset_relations": "relations"},
+        relations_rows,
+        data="a relation's .json file, or a folder of them",
+    ),
+    "fever": OurTask(
+        "FEVER claims, by lettered answers after worked examples",
+        1,
+        {"simset_fever": "fever"},
+        fever_rows,
+        data="a file of FEVER claims, or hub:fever/fever:v1.0:labelled_dev",
+    ),
+    "damage": OurTask(
+        "NLL of text that was not memorised",
+        1,
+        {"simset_damage": "damage"},
+        damage_rows,
+        data="a corpus such as wikitext:FILE, or counterfact:SOURCE for its neighborhood prompts",
+        default=SAME_CORPUS,
+    ),
 }
 LOCATION = "location"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is measured without a request of lm-eval; `data` and `default` as in `OurTask`."""
+
+    question: str
+    version: int
+    needs_memory: bool
+    data: str | None = None
+    default: str | None = None
+
+
+PROBES: dict[str, Probe] = {
+    "memorisation": Probe("what of the documents can be extracted, by prefix length and position", 1, False),
+    "teacher_forcing": Probe("token accuracy with the answer given (CounterFact)", 1, False, COUNTERFACT, BUILTIN),
+    "capacity": Probe("bits memorised a memory parameter", 1, True),
+    "membership": Probe("telling memorised documents from others", 1, True),
+    "sharing": Probe("what erasing a document does to those that resemble it", 1, True),
+    "unlearning": Probe("erasing a quarter of the documents at once", 1, True),
+}

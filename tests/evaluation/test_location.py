@@ -19,7 +19,7 @@ from simset_bench.training.run import LoadedRun, load_run
 from simset_bench.training.segments import segment_documents
 
 MODES = ("free", "oracle", "erased")
-MEASURES = {"on_share", "attribution_at_1", "erasure_own", "erasure_others", "specificity"}
+MEASURES = {"on_share", "attribution_at_1", "precision_at_k", "erasure_own", "erasure_others", "specificity"}
 MEASURES |= {"nll_free", "nll_oracle", "nll_erased"}
 
 
@@ -118,7 +118,7 @@ def test_attribution_gives_nothing_where_another_document_holds_more() -> None:
 
 def test_specificity_is_the_ratio_of_the_mean_rises() -> None:
     def place(own: float, others: float | None) -> DocumentLocation:
-        return DocumentLocation(f"{own}", 5, 0.5, 1.0, 1.0, 1.0, 2.0, own, others)
+        return DocumentLocation(f"{own}", 5, 0.5, 1.0, 1.0, 1.0, 1.0, 2.0, own, others)
 
     assert specificity([place(1.0, 0.2), place(3.0, 0.2)]).value == pytest.approx(10)
     # Others that do not suffer at all leave it finite.

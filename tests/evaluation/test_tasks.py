@@ -22,11 +22,16 @@ from simset_bench.training.run import load_documents
 
 KINDS = ("rewrite", "paraphrase", "neighborhood")
 NAMES = {
-    "docmem": {"nll", "perplexity", "exact_match", "edit_similarity", "rouge_l"},
-    "doccloze": {"truth_preference", "nll_true", "nll_new", "exact_match"},
+    "docmem": {"nll", "perplexity", "exact_match", "edit_similarity", "rouge_l", "longest_common_substring"},
+    "doccloze": {"truth_preference", "nll_true", "nll_new", "prefix_match"},
     "docqa": {"exact_match", "f1"},
-    "counterfact": {f"{name}_{kind}" for name in ("truth_preference", "nll_true", "nll_new") for kind in KINDS}
-    | {"exact_match", "f1"},
+    "counterfact": {
+        f"{name}_{kind}"
+        for name in ("truth_preference", "magnitude", "accuracy", "nll_true", "nll_new")
+        for kind in KINDS
+    }
+    | {"harmonic_mean", "exact_match", "f1"}
+    | {"exact_match_any", "exact_match_majority", "exact_match_sampled", "f1_sampled"},
     "damage": {"nll", "perplexity"},
 }
 
@@ -37,7 +42,7 @@ def squad_results(lm: MemoryLM, squad_file: Path, tmp_path_factory: pytest.TempP
     config = make_config(None, model="m", corpus=f"squad:{squad_file}", num_docs=3, group_by="paragraph")
     folder = tmp_path_factory.mktemp("squad_run")
     subject = Subject(folder, config, load_documents(config), None)
-    found = evaluate_subject(lm, subject, EvalRequest(tuple(OUR_TASKS), limit=4))
+    found = evaluate_subject(lm, subject, EvalRequest(tuple(NAMES), limit=4))
     return {result["task"]: result for result in found} | {"folder": {"path": folder}}
 
 
@@ -73,7 +78,7 @@ def test_stock_lm_eval_gives_the_same_scores(lm: MemoryLM, squad_results: dict[s
 
 def test_every_task_loads_from_its_folder_alone(tmp_path: Path) -> None:
     manager = TaskManager(include_path=str(tasks_folder()), include_defaults=False)
-    assert set(manager.all_tasks) == {part for task in OUR_TASKS.values() for part in task.parts}
+    assert set(manager.all_subtasks) == {part for task in OUR_TASKS.values() for part in task.parts}
 
 
 def test_questions_are_asked_without_the_document(squad_results: dict[str, dict]) -> None:

@@ -1,0 +1,131 @@
+"""Questions and prompts on facts with every answer that counts: zsRE, PopQA, and the relations of LRE."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simset_bench.corpora.fields import text_field, texts_field, value_field
+from simset_bench.corpora.reading import read_json
+from simset_bench.corpora.record_files import objects_of
+from simset_bench.errors import RequestError
+
+# Opens zsRE's questions on something else, which come from Natural Questions.
+_NATURAL_QUESTIONS = "nq question: "
+
+
+@dataclass(frozen=True)
+class FactQuestion:
+    """A question or prompt about `subject`, with every answer that counts as right, the preferred one first.
+
+    `id` is unique within the source. `kind` is `question`, or zsRE's `rephrase` or `locality` (on something else).
+    `relation` and `popularity` tell questions apart; None where the source does not.
+    """
+
+    id: str
+    subject: str
+    text: str
+    answers: tuple[str, ...]
+    kind: str = "question"
+    relation: str | None = None
+    popularity: str | None = None
+
+
+def zsre_questions(source: str) -> Iterator[list[FactQuestion]]:
+    """The questions of each record of zsRE (arXiv 1706.04115) in the form of MEND, ROME and EasyEdit.
+
+    Fields: `subject`, `src`, `answers`, and where present `rephrase`, and `loc` with `loc_ans`.
+    Raises RequestError for a source without records, and for a missing or wrong field.
+    """
+    for number, (where, record) in enumerate(objects_of(source, "a local file"), start=1):
+        subject, answers = text_field(record, "subject", where), texts_field(record, "answers", where)
+        if not answers:
+            raise RequestError(f"{where}: field `answers` is empty")
+        questions = [FactQuestion(f"{number}", subject, text_field(record, "src", where), answers)]
+        if record.get("rephrase"):
+            text = text_field(record, "rephrase", where)
+            questions.append(FactQuestion(f"{number}/rephrase", subject, text, answers, "rephrase"))
+        if record.get("loc"):
+            text = text_field(record, "loc", where).removeprefix(_NATURAL_QUESTIONS)
+            asked = text if text.endswith("?") else f"{text}?"
+            other = texts_field(record, "loc_ans", where)
+            questions.append(FactQuestion(f"{number}/locality", subject, asked, other, "locality"))
+        yield questions
+
+
+def popqa_questions(source: str) -> Iterator[list[FactQuestion]]:
+    """The question of each record of PopQA (arXiv 2212.10511), with all its `possible_answers`.
+
+    `popularity` is the power of ten below the subject's monthly page views, `s_pop`. Fields: `question`, `subj`,
+    `prop`, `possible_answers` (a list, or the JSON of one), and where present `id` and `s_pop`.
+    Raises RequestError for a source without records, and for a missing or wrong field.
+    """
+    for number, (where, record) in enumerate(objects_of(source, "a local file"), start=1):
+        views = record.get("s_pop")
+        try:
+            power = None if views in (None, "") else f"1e{int(math.log10(max(1, float(views))))}"
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"{where}: field `s_pop` must be a number, found {views!r}") from error
+        yield [
+            FactQuestion(
+                str(record.get("id") or number),
+                text_field(record, "subj", where),
+                text_field(record, "question", where),
+                _possible_answers(record, where),
+                relation=text_field(record, "prop", where),
+                popularity=power,
+            )
+        ]
+
+
+def relation_prompts(source: str) -> Iterator[list[FactQuestion]]:
+    """The prompts of each subject of the relations in a file, or in all `.json` files of a folder (arXiv 2308.09124).
+
+    Every zero-shot template is filled in. Objects that a subject has several of all count. Fields: `name`,
+    `prompt_templates_zs` (else `prompt_templates`) and `samples` with `subject` and `object`.
+    Raises RequestError where there is no file, and for a missing or wrong field.
+    """
+    path = Path(source)
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise RequestError(f"{path}: no file that ends in .json in this folder")
+    for file in files:
+        found = read_json(file)
+        if not isinstance(found, dict):
+            raise RequestError(f"{file}: expected an object, found {type(found).__name__}")
+        name = text_field(found, "name", f"{file}")
+        field = "prompt_templates_zs" if found.get("prompt_templates_zs") else "prompt_templates"
+        templates = texts_field(found, field, f"{file}")
+        objects: dict[str, list[str]] = {}
+        samples = value_field(found, "samples", f"{file}")
+        for number, sample in enumerate(samples if isinstance(samples, list) else [], start=1):
+            where = f"{file}, sample {number}"
+            objects.setdefault(text_field(sample, "subject", where), []).append(text_field(sample, "object", where))
+        if not objects:
+            raise RequestError(f"{file}: field `samples` must be a list of objects with `subject` and `object`")
+        for number, (subject, answers) in enumerate(objects.items(), start=1):
+            yield [
+                FactQuestion(
+                    f"{file.stem}/{number}/{place}",
+                    subject,
+                    template.replace("{}", subject),
+                    tuple(dict.fromkeys(answers)),
+                    relation=name,
+                )
+                for place, template in enumerate(templates)
+            ]
+
+
+def _possible_answers(record: dict[str, Any], where: str) -> tuple[str, ...]:
+    found = value_field(record, "possible_answers", where)
+    if isinstance(found, str):
+        try:
+            found = json.loads(found)
+        except ValueError as error:
+            raise RequestError(f"{where}: field `possible_answers` is no JSON list ({found[:40]!r})") from error
+    answers = texts_field({"possible_answers": found}, "possible_answers", where)
+    if not answers:
+        raise RequestError(f"{where}: field `possible_answers` is empty")
+    return answers

@@ -1,0 +1,96 @@
+"""Measures that are no mean over samples, and the standard errors of such."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from simset_bench.corpora.claims import LABELS
+from simset_bench.evaluation.uncertainty import Estimate
+
+# Clusters are left out one by one where there are no more than these, else in as many groups of neighbors.
+JACKKNIFE_GROUPS = 100
+
+KindAndScore = tuple[str, float]
+GoldAndFound = tuple[str, str | None]
+
+
+def harmonic_mean(pairs: Sequence[KindAndScore]) -> float:
+    """Harmonic mean of the means by kind, in [0, 1]; 0 where one of them is 0.
+
+    pairs: (kind of prompt, score in [0, 1]) of each sample.
+    Source: ROME (arXiv 2202.05262), section 3.2, score S, of the kinds rewrite, paraphrase and neighborhood.
+    """
+    kinds: dict[str, list[float]] = {}
+    for kind, score in pairs:
+        kinds.setdefault(kind, []).append(score)
+    means = [math.fsum(scores) / len(scores) for scores in kinds.values()]
+    return 0.0 if min(means) <= 0 else len(means) / math.fsum(1 / mean for mean in means)
+
+
+def f1_micro(pairs: Sequence[GoldAndFound]) -> float:
+    """Micro-averaged F1 in [0, 1] over FEVER's three labels; an answer that names none of them (None) is of none."""
+    return _f1(pairs, "micro")
+
+
+def f1_macro(pairs: Sequence[GoldAndFound]) -> float:
+    """Mean over FEVER's three labels of their F1, in [0, 1]; a label that is neither wanted nor found counts 0."""
+    return _f1(pairs, "macro")
+
+
+def _f1(pairs: Sequence[GoldAndFound], average: str) -> float:
+    from sklearn.metrics import f1_score
+
+    gold, found = [wanted for wanted, _ in pairs], [label or "unparsable" for _, label in pairs]
+    return float(f1_score(gold, found, labels=list(LABELS), average=average, zero_division=0.0))
+
+
+def consistency(pairs: Sequence[tuple[str, str]]) -> float:
+    """Mean cosine in [0, 1] of the TF-IDF vectors of a generated text and of its reference, as ROME's RS.
+
+    pairs: (generated, reference). By scikit-learn's `TfidfVectorizer` with its defaults, fitted on the references.
+    Source: ROME (arXiv 2202.05262), section 3.2; there the references are Wikipedia snippets about other subjects.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer().fit(dict.fromkeys(reference for _, reference in pairs))
+    generated = vectorizer.transform([text for text, _ in pairs])
+    references = vectorizer.transform([reference for _, reference in pairs])
+    # Rows have length 1, or 0 where they hold no known word.
+    return float(generated.multiply(references).sum()) / len(pairs)
+
+
+# Measures whose samples bear what only all of them together make a number.
+COMBINED: dict[str, Callable[[Sequence[Any]], float]] = {
+    "harmonic_mean": harmonic_mean,
+    "f1_micro": f1_micro,
+    "f1_macro": f1_macro,
+    "consistency": consistency,
+}
+
+
+def jackknife(statistic: Callable[[list[Any]], float], values: Sequence[Any], clusters: Sequence[object]) -> Estimate:
+    """`statistic` of all values, with the standard error of a delete-a-group jackknife over clusters.
+
+    sqrt((G - 1) / G * sum_g (s_g - mean of s)^2), where s_g leaves group g out (Efron and Tibshirani, An Introduction
+    to the Bootstrap, 1993, equation 11.5, with whole clusters as observations). The error is None from fewer than two
+    clusters, or where `statistic` is not defined without one group (it raises ValueError, or gives no finite number).
+    """
+    whole = statistic(list(values))
+    order = list(dict.fromkeys(clusters))
+    groups = min(len(order), JACKKNIFE_GROUPS)
+    if groups < 2:
+        return Estimate(whole, None, len(values))
+    group_of = {label: place * groups // len(order) for place, label in enumerate(order)}
+    numbers = [group_of[label] for label in clusters]
+    try:
+        parts = [
+            statistic([value for value, number in zip(values, numbers, strict=True) if number != left_out])
+            for left_out in range(groups)
+        ]
+    except ValueError:
+        return Estimate(whole, None, len(values))
+    spread = np.asarray(parts, dtype=np.float64)
+    error = float(np.sqrt((groups - 1) / groups * ((spread - spread.mean()) ** 2).sum()))
+    return Estimate(whole, error if math.isfinite(error) else None, len(values))

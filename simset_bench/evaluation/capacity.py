@@ -1,0 +1,45 @@
+"""How much a memory holds: bits by which it shortens the documents, a parameter."""
+
+import math
+
+from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.probed import Probed, record, scored
+from simset_bench.evaluation.token_scores import TokenRequest, token_scores
+
+# What a parameter of a language model was found to hold at most (arXiv 2404.05405).
+BITS_A_PARAMETER = 2.0
+
+
+def capacity(probed: Probed) -> Scored:
+    """Bits that the documents take less with the memory than without, over its parameters.
+
+    A document's bits are its NLL reduction summed over its tokens, over ln 2.
+    - `bits_per_token`: over the documents' tokens
+    - `bits_memorised`: of all documents; with `--limit` those asked about stand for the others, by their tokens
+    - `bits_per_parameter`: over the memory's parameters
+    - `capacity_used`: over the 2 bits a parameter of arXiv 2404.05405, which counts knowledge and not text: a yardstick
+    """
+    assert probed.run is not None
+    segments = probed.segments(probed.documents)
+    tokens = [len(segment.token_ids) - segment.specials - 1 for segment in segments]
+    limit = len(probed.documents) if probed.limit is None else probed.limit
+    rows = [row for row, segment in enumerate(segments) if segment.document < limit and tokens[row]]
+    asked = [
+        TokenRequest(segments[row].token_ids, segments[row].specials + 1, probed.documents[segments[row].document].id)
+        for row in rows
+    ]
+    with_memory = token_scores(probed.lm.base, asked, probed.memory_at_work())
+    without = token_scores(probed.lm.base, asked, None)
+    parameters = sum(parameter.numel() for parameter in probed.run.memory.parameters())
+    records = []
+    for row, after, before in zip(rows, with_memory, without, strict=True):
+        segment = segments[row]
+        document = probed.documents[segment.document]
+        bits = float((before.nll - after.nll).sum()) / math.log(2) / tokens[row]
+        # Each is what all documents would give if they were like this one.
+        values = {"bits_per_token": bits, "bits_memorised": bits * sum(tokens)}
+        values["bits_per_parameter"] = values["bits_memorised"] / parameters
+        values["capacity_used"] = values["bits_per_parameter"] / BITS_A_PARAMETER
+        name = f"{document.id}#{segment.number}"
+        records.append(record(document, name, segment.text, values, tokens=tokens[row]))
+    return scored(records, by_tokens=frozenset(records[0]["measures"]))

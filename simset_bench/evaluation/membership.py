@@ -1,0 +1,123 @@
+"""Telling memorised documents from others: by the memory's activation, and by attacks that know the outputs only."""
+
+import zlib
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from simset_bench.corpora.documents import Document
+from simset_bench.corpora.load import stream_corpus
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.aggregates import jackknife
+from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.location import LocationProbe
+from simset_bench.evaluation.probed import Probed, record
+from simset_bench.evaluation.token_scores import MemoryAtWork, TokenRequest, token_scores
+from simset_bench.training.prefix_cache import cached_states
+
+DOCUMENTS = 64
+# Share of a text's tokens, the least likely ones, that Min-K% looks at: the best of those its paper tries.
+MIN_K = 0.2
+MemberAndScore = tuple[bool, float]
+
+
+def membership(probed: Probed) -> Scored:
+    """Areas under the ROC curve, in [0, 1], for telling memorised documents from others of the same corpus.
+
+    As many others as memorised ones (at most 64 of each), the next in the corpus. 0.5 is a guess, 1 tells all apart.
+    - `auc_location`: by the largest share of its activation that any document's entries hold
+    - `auc_energy`: by its activation's energy, summed over entries, in the mean of the logarithm over tokens
+    - `auc_loss`: by its NLL a token (arXiv 1709.01604)
+    - `auc_zlib`: by its NLL over the length of its zlib-compressed text (arXiv 2012.07805)
+    - `auc_min_k`: by the mean NLL of its 20% least likely tokens (Min-K%, arXiv 2310.16789)
+    - `auc_loss_base`, and so on: the same attacks on the untouched base. Away from 0.5 they say that the two sets of
+      documents differ by themselves.
+
+    The memory runs free, since an attacker does not know whose document it is. AUC from scikit-learn, errors by a
+    jackknife over documents. Raises RequestError where the corpus has no other document.
+    """
+    run = probed.run
+    assert run is not None
+    members = list(probed.documents[: min(probed.limit or DOCUMENTS, DOCUMENTS)])
+    others = other_documents(probed, len(members))
+    documents = members + others
+    memory = run.memory.to(probed.lm.base.device).requires_grad_(False)
+    free = MemoryAtWork(memory, int(run.config.layer), lambda _document: torch.ones(memory.shape.entries))
+    scores = _activation_scores(probed, documents) | output_scores(probed, documents, free)
+    scores |= {f"{name}_base": found for name, found in output_scores(probed, documents, None).items()}
+    clusters = [document.id for document in documents]
+    estimates = {}
+    for name, found in scores.items():
+        pairs = [(number < len(members), float(score)) for number, score in enumerate(found)]
+        estimates[f"auc_{name}"] = jackknife(area_under_curve, pairs, clusters)
+    records: list[dict[str, Any]] = []
+    for number, document in enumerate(documents):
+        values = {f"{name}_score": float(found[number]) for name, found in scores.items()}
+        records.append(record(document, document.id, document.text, values, is_member=number < len(members)))
+    return Scored(estimates, records, {name: None if name.endswith("_base") else True for name in estimates})
+
+
+def area_under_curve(pairs: Sequence[MemberAndScore]) -> float:
+    """Chance that a member's score is above another document's, a tie counting half. ValueError without both."""
+    from sklearn.metrics import roc_auc_score
+
+    if len({is_member for is_member, _ in pairs}) < 2:
+        raise ValueError("needs members and others")
+    return float(roc_auc_score([is_member for is_member, _ in pairs], [score for _, score in pairs]))
+
+
+def other_documents(probed: Probed, count: int) -> list[Document]:
+    """The first `count` documents of the run's corpus that it has not memorised. RequestError where it has no other."""
+    memorised = {document.id for document in probed.documents}
+    everything = stream_corpus(probed.config.corpus, group_by=probed.config.group_by)
+    others = list(islice((document for document in everything if document.id not in memorised), count))
+    if not others:
+        raise RequestError(f"corpus {probed.config.corpus} has no document that was not memorised to compare with")
+    return others
+
+
+def output_scores(probed: Probed, documents: Sequence[Document], at_work: MemoryAtWork | None) -> dict[str, np.ndarray]:
+    """Loss, zlib and Min-K% of each document (documents,), the higher the more it looks memorised."""
+    segments = probed.segments(documents)
+    asked = [TokenRequest(segment.token_ids, segment.specials + 1, None) for segment in segments]
+    parts: list[list[np.ndarray]] = [[] for _ in documents]
+    for segment, found in zip(segments, token_scores(probed.lm.base, asked, at_work), strict=True):
+        parts[segment.document].append(found.nll)
+    nll = [np.concatenate(found) for found in parts]
+    packed = [len(zlib.compress(document.text.encode())) for document in documents]
+    return {
+        "loss": np.array([-found.mean() for found in nll]),
+        "zlib": np.array([-found.sum() / size for found, size in zip(nll, packed, strict=True)]),
+        "min_k": np.array([min_k(found) for found in nll]),
+    }
+
+
+def min_k(nll: np.ndarray, share: float = MIN_K) -> float:
+    """Mean log-probability of the `share` of tokens that are least likely, at least one; nll (tokens,) in nats."""
+    return -float(np.sort(nll)[-max(1, int(share * len(nll))) :].mean())
+
+
+@torch.no_grad()
+def _activation_scores(probed: Probed, documents: Sequence[Document]) -> dict[str, np.ndarray]:
+    run = probed.run
+    assert run is not None
+    base, layer = probed.lm.base, int(run.config.layer)
+    segments = probed.segments(documents)
+    probe = LocationProbe(base, layer, segments, cached_states(base, [layer], segments, layer))
+    every = torch.ones(run.memory.shape.entries, device=base.device)
+    location = []
+    for number in range(len(documents)):
+        shares, _ = probe.energy_shares(run.memory, number, every)
+        location.append(max(shares[entries].sum() for entries in run.allocation.entries))
+    energy = []
+    for number in range(len(documents)):
+        logs = []
+        for row in probe.rows_of[number]:
+            real = slice(segments[row].specials, len(segments[row].token_ids))
+            activations = run.memory.activations(probe.cache.batch([row], base.device))[0][real]
+            logs.append(activations.double().square().sum(1).clamp_min(1e-30).log().cpu())
+        energy.append(float(torch.cat(logs).mean()))
+    return {"location": np.array(location), "energy": np.array(energy)}

@@ -1,0 +1,95 @@
+"""How much of the memorised documents a model repeats word for word, from one teacher-forced pass over them.
+
+A greedy continuation of a prefix is the document's own exactly where each of its tokens is the likeliest one after
+those before it. So what a model would generate with a fixed budget is known without generating it, and nothing of the
+answer is given away: one token that differs and the continuation counts as lost.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.probed import Probed, record, scored
+from simset_bench.evaluation.token_scores import TokenRequest, TokenScores, token_scores
+from simset_bench.training.segments import Segment
+
+PREFIXES = (8, 16, 32, 64)
+SUFFIX = 32
+# Positions in a document are told apart by this many tokens.
+POSITIONS = 32
+
+
+def memorisation(probed: Probed) -> Scored:
+    """Exact memorisation and extraction strength of each segment, and what can be extracted from each of its windows.
+
+    - `exact_memorisation`: share of a segment's tokens that are the likeliest after those before them, in [0, 1]; the
+      EM of OpenUnlearning (arXiv 2506.12618), after arXiv 2205.10770
+    - `extraction_strength`: 1 - k / n for the least k such that the last n - k of n tokens are each the likeliest, in
+      [0, 1]; its ES, after arXiv 2012.07805. Its released code gives 1 / n and not 0 where the last token is wrong.
+    - `extractable_P`: share of windows of P tokens whose greedy continuation repeats the next 32 tokens, for P of 8,
+      16, 32 and 64 (arXiv 2202.07646); windows begin at every 32nd token, and those too near the end are left out
+    - `nll` in nats a token
+
+    `exact_memorisation` and `nll` again by position in the document (`groups`), in steps of 32 tokens.
+    """
+    documents = probed.documents[: probed.limit]
+    segments = [segment for segment in probed.segments(documents) if len(segment.token_ids) > segment.specials + 1]
+    asked = [_whole(probed, segment) for segment in segments]
+    windows = [(number, start) for number, segment in enumerate(segments) for start in _starts(segment)]
+    asked += [_window(probed, segments[number], start) for number, start in windows]
+    found = token_scores(probed.lm.base, asked, probed.memory_at_work())
+
+    records: list[dict[str, Any]] = []
+    positions: dict[int, list[dict[str, Any]]] = {}
+    before: dict[int, int] = {}
+    for segment, scores in zip(segments, found, strict=False):
+        document = documents[segment.document]
+        count = len(scores.greedy)
+        values = _agreement(scores) | {"extraction_strength": extraction_strength(scores.greedy)}
+        records.append(record(document, f"{document.id}#{segment.number}", segment.text, values, tokens=count))
+        # The first token of a segment is given, so that the scored ones are numbered from 1 on.
+        first = before.get(segment.document, 0) + 1
+        before[segment.document] = first + count
+        places = np.arange(first, first + count) // POSITIONS * POSITIONS
+        for place in dict.fromkeys(places.tolist()):
+            here = places == place
+            part = _agreement(TokenScores(scores.nll[here], scores.greedy[here]))
+            positions.setdefault(place, []).append(record(document, "", "", part, tokens=int(here.sum())))
+    for (number, start), scores in zip(windows, found[len(segments) :], strict=True):
+        segment = segments[number]
+        document = documents[segment.document]
+        values = {}
+        for prefix in PREFIXES:
+            if len(scores.greedy) + 1 >= prefix + SUFFIX:
+                values[f"extractable_{prefix}"] = float(scores.greedy[prefix - 1 : prefix - 1 + SUFFIX].all())
+        records.append(record(document, f"{document.id}#{segment.number}+{start}", segment.text, values))
+    by_position = {f"{place}-{place + POSITIONS - 1}": part for place, part in sorted(positions.items())}
+    groups = {"position": by_position}
+    return scored(records, by_tokens=frozenset({"nll"}), lower=frozenset({"nll"}), groups=groups)
+
+
+def _agreement(scores: TokenScores) -> dict[str, float]:
+    return {"exact_memorisation": float(scores.greedy.mean()), "nll": float(scores.nll.mean())}
+
+
+def extraction_strength(greedy: np.ndarray) -> float:
+    """1 - k / n for the least k in [0, n] such that all of `greedy[k:]` (tokens,) bool are true; see `memorisation`."""
+    wrong = np.flatnonzero(~greedy)
+    return 1.0 - (int(wrong[-1]) + 1 if len(wrong) else 0) / len(greedy)
+
+
+def _whole(probed: Probed, segment: Segment) -> TokenRequest:
+    return TokenRequest(segment.token_ids, segment.specials + 1, probed.documents[segment.document].id)
+
+
+def _starts(segment: Segment) -> range:
+    last = len(segment.token_ids) - segment.specials - PREFIXES[0] - SUFFIX
+    return range(0, last + 1, SUFFIX)
+
+
+def _window(probed: Probed, segment: Segment, start: int) -> TokenRequest:
+    """The longest prefix and its suffix, opened by the same special tokens as a document."""
+    own = segment.token_ids[segment.specials :][start : start + PREFIXES[-1] + SUFFIX]
+    ids = (*segment.token_ids[: segment.specials], *own)
+    return TokenRequest(ids, segment.specials + 1, probed.documents[segment.document].id)

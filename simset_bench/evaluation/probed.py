@@ -1,0 +1,102 @@
+"""What is measured without a request of lm-eval: who is probed, and how records become estimates."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simset_bench.corpora.documents import Document
+from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.memory_lm import MemoryLM, recall_multipliers
+from simset_bench.evaluation.token_scores import MemoryAtWork
+from simset_bench.evaluation.uncertainty import Estimate, ratio_with_error
+from simset_bench.files import sha256_of_texts
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.run import LoadedRun
+from simset_bench.training.segments import Segment, segment_documents
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Who is probed: a run with its memory in a recall mode, or a bare base (`run` None), about `documents`.
+
+    `limit` is the most documents or records, None for as many as the probe takes; `data` a source it may read.
+    """
+
+    lm: MemoryLM
+    config: TrainConfig
+    documents: Sequence[Document]
+    run: LoadedRun | None
+    recall: str
+    limit: int | None
+    data: str | None
+
+    @property
+    def bare(self) -> "Probed":
+        """The untouched base, probed about the same."""
+        return replace(self, run=None, recall="free")
+
+    def mask(self, document: str) -> Tensor:
+        """Entries (entries,) bool of a memorised document."""
+        assert self.run is not None
+        number = self.run.allocation.document_ids.index(document)
+        return torch.from_numpy(self.run.allocation.mask([number])[0])
+
+    def memory_at_work(self, erased: Tensor | None = None) -> MemoryAtWork | None:
+        """The memory in its recall mode, less the entries `erased` (entries,) bool; None of a bare base.
+
+        A text of no memorised document is met by all entries.
+        """
+        if self.run is None:
+            return None
+        entries = self.run.memory.shape.entries
+        kept = torch.ones(entries) if erased is None else (~erased).float()
+
+        def multiplier(document: str | None) -> Tensor:
+            own = torch.ones(entries) if document is None else recall_multipliers(self.mask(document), self.recall)
+            return own * kept
+
+        memory = self.run.memory.to(self.lm.base.device).requires_grad_(False)
+        return MemoryAtWork(memory, int(self.config.layer), multiplier)
+
+    def segments(self, documents: Sequence[Document]) -> list[Segment]:
+        """The documents cut as they were for training."""
+        return segment_documents(documents, self.lm.base.tokenizer, self.config.max_tokens)
+
+
+def record(document: Document, sample: str, text: str, measures: dict[str, float], **more: Any) -> dict[str, Any]:
+    """A record like those of lm-eval's samples; `text` is what was asked about, `more` goes beside the measures."""
+    about = {"document": document.id, "sample": sample, "cluster": document.id, **more}
+    return about | {"measures": measures, "prompt_hash": sha256_of_texts([text]), "target_hash": ""}
+
+
+def scored(
+    records: list[dict[str, Any]],
+    *,
+    by_tokens: frozenset[str] = frozenset(),
+    lower: frozenset[str] = frozenset(),
+    groups: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]] | None = None,
+) -> Scored:
+    """Means over the records that have a measure, with errors clustered by document; again over records in `groups`.
+
+    Measures of `by_tokens` weigh by the records' `tokens`; those of `lower` are the better the lower they are.
+    """
+    estimates = estimates_of(records, by_tokens)
+    found = {
+        name: {value: estimates_of(part, by_tokens) for value, part in parts.items()}
+        for name, parts in (groups or {}).items()
+    }
+    return Scored(estimates, records, {name: name not in lower for name in estimates}, found)
+
+
+def estimates_of(records: Sequence[dict[str, Any]], by_tokens: frozenset[str] = frozenset()) -> dict[str, Estimate]:
+    """The mean of each measure over the records that have it, with errors clustered by document."""
+    estimates = {}
+    for name in dict.fromkeys(name for found in records for name in found["measures"]):
+        having = [found for found in records if name in found["measures"]]
+        weights = [float(found["tokens"]) if name in by_tokens else 1.0 for found in having]
+        values = [found["measures"][name] * weight for found, weight in zip(having, weights, strict=True)]
+        estimates[name] = ratio_with_error(values, weights, [found["cluster"] for found in having])
+    return estimates

@@ -1,0 +1,98 @@
+"""Rows of the tasks that bring questions or claims of their own: zsRE, PopQA, relations, FEVER."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+
+from simset_bench.corpora.claims import LABELS, Claim, read_claims
+from simset_bench.corpora.questions import FactQuestion, popqa_questions, relation_prompts, zsre_questions
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.evaluated import Evaluated, RowsOf, document_of_title
+from simset_bench.evaluation.rows import Row
+from simset_bench.training.qa_finetune import question_prompt
+
+Questions = Callable[[str], Iterator[list[FactQuestion]]]
+LETTERS = ("A", "B", "C")
+# Worked examples before a claim, as many of each verdict.
+SHOTS_A_LABEL = 2
+SHOTS_SEED = 0
+
+
+def rows_of_questions(name: str, read: Questions, prompt: Callable[[str], str]) -> RowsOf:
+    """Rows `name` of what `read` finds, those about memorised documents first; `prompt` makes a question a prompt."""
+
+    def rows(asked: Evaluated) -> dict[str, list[Row]]:
+        find = document_of_title(asked.documents)
+        records = sorted(read(asked.data), key=lambda record: find(record[0].subject) is None)
+        return {name: [_row(question, find, prompt) for record in records[: asked.limit] for question in record]}
+
+    return rows
+
+
+def _row(question: FactQuestion, find: Callable, prompt: Callable[[str], str]) -> Row:
+    document = find(question.subject)
+    return {
+        "document": document.id if document else None,
+        "memorised": document is not None,
+        "sample": question.id,
+        "kind": question.kind,
+        "subject": question.subject,
+        "prompt": prompt(question.text),
+        "answers": list(question.answers),
+        "target": question.answers[0],
+        "relation": question.relation,
+        "popularity": question.popularity,
+    }
+
+
+zsre_rows = rows_of_questions("zsre", zsre_questions, question_prompt)
+popqa_rows = rows_of_questions("popqa", popqa_questions, question_prompt)
+relations_rows = rows_of_questions("relations", relation_prompts, str)
+
+
+def fever_rows(asked: Evaluated) -> dict[str, list[Row]]:
+    """Claims after worked examples, the same for all, which are none of those asked; those with a memorised page first.
+
+    Two examples of each verdict are drawn, and shuffled, by a fixed seed. Raises RequestError where claims are too few.
+    """
+    claims = read_claims(asked.data)
+    generator = np.random.default_rng(SHOTS_SEED)
+    shots: list[Claim] = []
+    for label in LABELS:
+        having = [claim for claim in claims if claim.label == label]
+        if len(having) <= SHOTS_A_LABEL:
+            raise RequestError(
+                f"{asked.data}: task fever shows {SHOTS_A_LABEL} claims of each verdict and asks about others; "
+                f"there are {len(having)} of {label}"
+            )
+        shots += [having[number] for number in generator.permutation(len(having))[:SHOTS_A_LABEL]]
+    shown = "\n\n".join(_claim_text(shots[number], answered=True) for number in generator.permutation(len(shots)))
+    find = document_of_title(asked.documents)
+    used = {claim.id for claim in shots}
+    about = [(claim, _document(claim, find)) for claim in claims if claim.id not in used]
+    about.sort(key=lambda pair: pair[1] is None)
+    rows: list[Row] = [
+        {
+            "document": document,
+            "sample": claim.id,
+            "subject": claim.pages[0] if claim.pages else claim.text,
+            "prompt": f"{shown}\n\n{_claim_text(claim, answered=False)}",
+            "target": LETTERS[LABELS.index(claim.label)],
+            "labels": dict(zip(LETTERS, LABELS, strict=True)),
+            "label": claim.label,
+        }
+        for claim, document in islice(about, asked.limit)
+    ]
+    return {"fever": rows}
+
+
+def _claim_text(claim: Claim, *, answered: bool) -> str:
+    choices = "\n".join(f"{letter}. {label.capitalize()}" for letter, label in zip(LETTERS, LABELS, strict=True))
+    answer = f" {LETTERS[LABELS.index(claim.label)]}" if answered else ""
+    return f"Claim: {claim.text}\n{choices}\nAnswer:{answer}"
+
+
+def _document(claim: Claim, find: Callable) -> str | None:
+    found: Sequence = [document for page in claim.pages if (document := find(page))]
+    return found[0].id if found else None

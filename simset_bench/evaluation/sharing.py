@@ -1,0 +1,69 @@
+"""The price of shared entries: what erasing a document does to the documents that resemble it."""
+
+import numpy as np
+import torch
+
+from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.location import LocationProbe
+from simset_bench.evaluation.memory_lm import recall_multipliers
+from simset_bench.evaluation.probed import Probed, record, scored
+from simset_bench.models.memory import attached
+from simset_bench.simset.shingles import word_shingles
+from simset_bench.training.prefix_cache import cached_states
+
+SHINGLE_WORDS = 1
+# Of each sort, the erasure of one document is measured on this many others.
+NEIGHBORS = 3
+DOCUMENTS = 64
+
+
+@torch.no_grad()
+def sharing(probed: Probed) -> Scored:
+    """NLL rise in nats a token, when a document's entries are erased, of its most and of its least similar documents.
+
+    - `erasure_similar`, `erasure_unrelated`: mean rise of the three documents of highest and of lowest Jaccard
+      similarity of their sets of words, among those asked about (at most 64); of three to five others one of each
+    - `sharing_cost`: the first less the second, a difference within the document
+    - `jaccard_similar`, `jaccard_unrelated`: mean similarity of the documents that are compared
+    - `overlap_similar`, `overlap_unrelated`: mean share of the document's entries that these have too
+    - `erasure_own`: its own rise
+
+    Rises are over the NLL in the recall mode, each document being met as the mode has it. Of documents too few to have
+    two others only `erasure_own` is given.
+    """
+    run = probed.run
+    assert run is not None
+    base, layer = probed.lm.base, int(run.config.layer)
+    documents = probed.documents[: min(probed.limit or DOCUMENTS, DOCUMENTS)]
+    segments = probed.segments(documents)
+    probe = LocationProbe(base, layer, segments, cached_states(base, [layer], segments, layer))
+    words = [word_shingles(document.text, SHINGLE_WORDS) for document in documents]
+    own = torch.from_numpy(run.allocation.mask(range(len(documents)))).to(base.device)
+    used = recall_multipliers(own, probed.recall)
+    everything = list(range(len(documents)))
+    records = []
+    with attached(base.model, base.blocks[layer], run.memory.to(base.device)) as active:
+        before = probe.nll(active, everything, used)
+        for place, document in enumerate(documents):
+            jaccards = np.array([_jaccard(words[place], other) for other in words])
+            others = sorted((other for other in everything if other != place), key=lambda other: -jaccards[other])
+            count = min(NEIGHBORS, len(others) // 2)
+            sorts = {"similar": others[:count], "unrelated": others[len(others) - count :]}
+            asked = [place, *sorts["similar"], *sorts["unrelated"]]
+            rise = probe.nll(active, asked, used[asked] * ~own[place]) - before[asked]
+            measures = {"erasure_own": float(rise[0])}
+            if count:
+                measures["erasure_similar"] = float(rise[1 : 1 + count].mean())
+                measures["erasure_unrelated"] = float(rise[1 + count :].mean())
+                measures["sharing_cost"] = measures["erasure_similar"] - measures["erasure_unrelated"]
+                for name, chosen in sorts.items():
+                    shared = (own[chosen] & own[place]).sum(1).double() / own[place].sum()
+                    measures |= {f"jaccard_{name}": float(jaccards[chosen].mean())}
+                    measures |= {f"overlap_{name}": float(shared.mean())}
+            records.append(record(document, document.id, document.text, measures))
+    lower = frozenset({"erasure_similar", "erasure_unrelated", "sharing_cost"})
+    return scored(records, lower=lower)
+
+
+def _jaccard(one: set[str], other: set[str]) -> float:
+    return len(one & other) / len(one | other)

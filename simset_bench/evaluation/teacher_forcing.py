@@ -1,0 +1,48 @@
+"""Teacher-forced token accuracy on CounterFact records: what most published editing scores measure."""
+
+from typing import Any
+
+from simset_bench.corpora.counterfact import Fact, read_facts
+from simset_bench.corpora.documents import Document
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.evaluated import document_of_title
+from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.probed import Probed, record, scored
+from simset_bench.evaluation.token_scores import pair_request, token_scores
+from simset_bench.training.qa_finetune import question_prompt
+
+
+def teacher_forcing(probed: Probed) -> Scored:
+    """`teacher_forced_accuracy_KIND`: share of the true target's tokens that are the likeliest after the true ones.
+
+    In [0, 1], for the kinds rewrite, paraphrase, neighborhood and question. Each token is predicted with all before it
+    given, and no more of them than the target has: the answer leaks into the measure (arXiv 2502.11177), which is why
+    no other one here works so. To be read beside `exact_match` of the task `counterfact`. Records about memorised
+    documents come first. Raises RequestError where recall depends on the document and no record is about one.
+    """
+    find = document_of_title(probed.documents)
+    facts = sorted(read_facts(probed.data or ""), key=lambda fact: find(fact.subject) is None)[: probed.limit]
+    about = [(fact, find(fact.subject)) for fact in facts]
+    if probed.recall != "free":
+        about = [(fact, document) for fact, document in about if document is not None]
+    if not about:
+        raise RequestError(f"task teacher_forcing: --recall {probed.recall} needs records about memorised documents")
+    asked = [(fact, document, kind, prompt) for fact, document in about for kind, prompt in _prompts(fact)]
+    requests = [
+        pair_request(probed.lm, prompt, f" {fact.target_true}", document.id if document else None)
+        for fact, document, _, prompt in asked
+    ]
+    found = token_scores(probed.lm.base, requests, probed.memory_at_work())
+    records: list[dict[str, Any]] = []
+    for (fact, document, kind, prompt), scores in zip(asked, found, strict=True):
+        shown = document or Document(fact.subject, fact.subject, prompt)
+        measures = {f"teacher_forced_accuracy_{kind}": float(scores.greedy.mean())}
+        made = record(shown, f"{fact.case_id}/{kind}/{len(records)}", prompt, measures)
+        records.append(made | {"document": document.id if document else None})
+    return scored(records)
+
+
+def _prompts(fact: Fact) -> list[tuple[str, str]]:
+    kinds = [("rewrite", (fact.prompt,)), ("paraphrase", fact.paraphrase_prompts)]
+    kinds += [("neighborhood", fact.neighborhood_prompts), ("question", (question_prompt(fact.question),))]
+    return [(kind, prompt) for kind, prompts in kinds for prompt in prompts]

@@ -1,0 +1,140 @@
+"""Erasing a set of documents, measured as unlearning is: what is forgotten, what is kept, what can still be told."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.cloze import Cloze, clozes
+from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.membership import area_under_curve, other_documents, output_scores
+from simset_bench.evaluation.probed import Probed, record, scored
+from simset_bench.evaluation.token_scores import MemoryAtWork, TokenRequest, pair_request, token_scores
+from simset_bench.evaluation.uncertainty import Estimate, ratio_with_error
+
+DOCUMENTS = 64
+FORGET_SHARE = 0.25
+CLOZES_A_DOCUMENT = 3
+SEED = 0
+
+
+def unlearning(probed: Probed) -> Scored:
+    """A drawn quarter of the documents is erased at once: their entries' union is masked out for every document.
+
+    The untouched base stands for the model that never saw them, which TOFU (arXiv 2401.06121) and MUSE (2407.06460)
+    retrain for the purpose.
+    - `forget_rise`, `retain_rise`: NLL rise of the erased and of the other documents, in nats a token
+    - `forgotten`: rise of the erased documents over what the memory had gained on them; 1 is the base's own NLL
+    - `utility_kept`: share of what the memory had gained on the others that is left, at most about 1
+    - `truth_ratio_forget`, `truth_ratio_retain`: of cut sentences, P(span of another document) / P(own span), each
+      probability to the power of 1 / tokens; TOFU's R_truth with one perturbed answer and the original in place of a
+      paraphrased one. Reported as min(R, 1 / R) of the erased and max(0, 1 - R) of the others, as OpenUnlearning does
+    - `forget_quality`: p-value of the Kolmogorov-Smirnov test that the truth ratios of the erased documents are the
+      base's (TOFU); near 1 the two cannot be told apart
+    - `privacy_leakage`: MUSE's PrivLeak with Min-K%: (AUC - base's AUC) / base's AUC for telling the erased documents
+      from ones never memorised; 0 is none, above 0 they can still be told. None of it where the base's AUC is 0
+
+    Up to 64 documents are asked about. Raises RequestError for fewer than two documents.
+    """
+    run = probed.run
+    assert run is not None
+    documents = probed.documents[: min(probed.limit or DOCUMENTS, DOCUMENTS)]
+    if len(documents) < 2:
+        raise RequestError("task unlearning needs two documents, one to erase and one to keep")
+    count = max(1, round(FORGET_SHARE * len(documents)))
+    forgotten = set(np.random.default_rng(SEED).permutation(len(documents))[:count].tolist())
+    union = torch.from_numpy(run.allocation.mask(sorted(forgotten))).any(dim=0)
+    asked = replace(probed, documents=documents)
+    erased = asked.memory_at_work(union)
+    records = _nll_records(asked, erased, forgotten) + _truth_records(asked, erased, forgotten)
+    lower = frozenset({"retain_rise"})
+    estimates = dict(scored(records, by_tokens=frozenset({"forget_rise", "retain_rise"})).estimates)
+    estimates["forgotten"] = _share_lost(records, "forget")
+    lost = _share_lost(records, "retain")
+    estimates["utility_kept"] = replace(lost, value=1 - lost.value)
+    ratios = [made for made in records if "truth_ratio" in made and made["erased"]]
+    if len(ratios) > 1:
+        test = stats.ks_2samp([made["truth_ratio"] for made in ratios], [made["truth_ratio_base"] for made in ratios])
+        estimates["forget_quality"] = Estimate(float(test.pvalue), None, len(ratios))
+    leakage = _privacy_leakage(asked, erased, forgotten)
+    if leakage is not None:
+        estimates["privacy_leakage"] = leakage
+    directions: dict[str, bool | None] = {name: name not in lower for name in estimates}
+    return Scored(estimates, records, directions | {"privacy_leakage": None})
+
+
+def _share_lost(records: Sequence[dict[str, Any]], kind: str) -> Estimate:
+    """Rise at the erasure over what the memory had gained, both summed over the tokens of the documents of a kind."""
+    having = [made for made in records if f"{kind}_rise" in made["measures"]]
+    rises = [made["measures"][f"{kind}_rise"] * made["tokens"] for made in having]
+    gains = [made["gain"] * made["tokens"] for made in having]
+    return ratio_with_error(rises, gains, [made["cluster"] for made in having])
+
+
+def _nll_records(probed: Probed, erased: MemoryAtWork | None, forgotten: set[int]) -> list[dict[str, Any]]:
+    everything = probed.segments(probed.documents)
+    segments = [segment for segment in everything if len(segment.token_ids) > segment.specials + 1]
+    asked = [
+        TokenRequest(segment.token_ids, segment.specials + 1, probed.documents[segment.document].id)
+        for segment in segments
+    ]
+    base = probed.lm.base
+    with_memory, after, bare = (token_scores(base, asked, at) for at in (probed.memory_at_work(), erased, None))
+    records = []
+    for segment, memory, without, untouched in zip(segments, with_memory, after, bare, strict=True):
+        document = probed.documents[segment.document]
+        kind = "forget" if segment.document in forgotten else "retain"
+        values = {f"{kind}_rise": float((without.nll - memory.nll).mean())}
+        more = {
+            "tokens": len(memory.nll),
+            "gain": float((untouched.nll - memory.nll).mean()),
+            "erased": kind == "forget",
+        }
+        records.append(record(document, f"{document.id}#{segment.number}", segment.text, values, **more))
+    return records
+
+
+def _truth_records(probed: Probed, erased: MemoryAtWork | None, forgotten: set[int]) -> list[dict[str, Any]]:
+    found = clozes(probed.documents, CLOZES_A_DOCUMENT, SEED)
+    now, base = (truth_ratios(probed, found, at_work) for at_work in (erased, None))
+    number_of = {document.id: number for number, document in enumerate(probed.documents)}
+    records = []
+    for place, cloze in enumerate(found):
+        number = number_of[cloze.document]
+        is_erased = number in forgotten
+        values = {"truth_ratio_retain": max(0.0, 1 - now[place])}
+        if is_erased:
+            values = {"truth_ratio_forget": min(now[place], 1 / now[place])}
+        made = record(probed.documents[number], f"{cloze.document}/{place}", cloze.prefix, values, erased=is_erased)
+        records.append(made | {"truth_ratio": now[place], "truth_ratio_base": base[place]})
+    return records
+
+
+def truth_ratios(probed: Probed, asked: Sequence[Cloze], at_work: MemoryAtWork | None) -> list[float]:
+    """R = P(distractor)^(1 / tokens) / P(answer)^(1 / tokens) of each cut sentence, in (0, inf); see `unlearning`."""
+    requests = [
+        pair_request(probed.lm, cloze.prefix, f" {text}", cloze.document)
+        for cloze in asked
+        for text in (cloze.answer, cloze.distractor)
+    ]
+    nll = [scores.nll.mean() for scores in token_scores(probed.lm.base, requests, at_work)]
+    # Beyond e^50 either way they are equally certain, and 1 / R stays finite.
+    return [float(np.exp(np.clip(own - other, -50, 50))) for own, other in zip(nll[::2], nll[1::2], strict=True)]
+
+
+def _privacy_leakage(probed: Probed, erased: MemoryAtWork | None, forgotten: set[int]) -> Estimate | None:
+    members = [probed.documents[number] for number in sorted(forgotten)]
+    assert probed.run is not None
+    others = other_documents(replace(probed, documents=probed.run.documents), len(members))
+    pairs = {}
+    for name, at_work in (("now", erased), ("base", None)):
+        scores = output_scores(probed, members + others, at_work)["min_k"]
+        pairs[name] = [(number < len(members), float(score)) for number, score in enumerate(scores)]
+    base = area_under_curve(pairs["base"])
+    if base == 0:
+        return None
+    return Estimate((area_under_curve(pairs["now"]) - base) / base, None, len(members) + len(others))

@@ -1,0 +1,120 @@
+"""Questions and claims that tasks bring of their own, from files as their authors publish them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from simset_bench.corpora.claims import read_claims
+from simset_bench.corpora.load import load_corpus
+from simset_bench.corpora.questions import FactQuestion, popqa_questions, relation_prompts, zsre_questions
+from simset_bench.errors import RequestError
+
+ZSRE = {
+    "subject": "Watts Humphrey",
+    "src": "What university did Watts Humphrey attend?",
+    "rephrase": "Which university was Watts Humphrey at?",
+    "alt": "Trinity College",
+    "answers": ["Illinois Institute of Technology"],
+    "loc": "nq question: who played desmond doss father",
+    "loc_ans": "Hugo Weaving",
+}
+
+
+def written(path: Path, records: list[dict]) -> str:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return str(path)
+
+
+def test_a_zsre_record_gives_question_rephrasing_and_locality(tmp_path: Path) -> None:
+    ((asked, again, other),) = zsre_questions(written(tmp_path / "zsre.jsonl", [ZSRE]))
+    assert asked == FactQuestion("1", ZSRE["subject"], ZSRE["src"], ("Illinois Institute of Technology",))
+    assert again.text == ZSRE["rephrase"] and again.kind == "rephrase" and again.answers == asked.answers
+    assert other.text == "who played desmond doss father?" and other.answers == ("Hugo Weaving",)
+    array = tmp_path / "array.json"
+    array.write_text(json.dumps([{key: ZSRE[key] for key in ("subject", "src", "answers")}]))
+    assert [len(record) for record in zsre_questions(str(array))] == [1]
+
+
+def test_popqa_is_read_from_its_own_table_and_from_a_hub_folder(tmp_path: Path) -> None:
+    rows = ["id\tsubj\tprop\tobj\tquestion\tpossible_answers\ts_pop"]
+    rows.append('42\tHenry Feilden\toccupation\tpolitician\tWhat is it?\t"[""politician"", ""pol""]"\t223')
+    table = tmp_path / "popQA.tsv"
+    table.write_text("\n".join(rows) + "\n")
+    ((asked,),) = popqa_questions(str(table))
+    wanted = FactQuestion("42", "Henry Feilden", "What is it?", ("politician", "pol"), "question", "occupation", "1e2")
+    assert asked == wanted
+    record = {"id": "42", "subj": "Henry Feilden", "prop": "occupation", "question": "What is it?", "s_pop": 223}
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    written(folder / "test.jsonl", [record | {"possible_answers": ["politician", "pol"]}])
+    assert list(popqa_questions(f"hub:{folder}")) == [[asked]]
+    with pytest.raises(RequestError, match="there is no such split, only test"):
+        list(popqa_questions(f"hub:{folder}::train"))
+
+
+def test_relations_fill_every_template_and_count_every_object(tmp_path: Path) -> None:
+    samples = [{"subject": "Kafka", "object": "Prague"}, {"subject": "Mann", "object": "Lübeck"}]
+    relation = {
+        "name": "born in",
+        "prompt_templates": ["{} in"],
+        "prompt_templates_zs": ["{} was born in", "Born: {},"],
+    }
+    path = tmp_path / "born.json"
+    path.write_text(json.dumps(relation | {"samples": [*samples, {"subject": "Kafka", "object": "Bohemia"}]}))
+    kafka, mann = relation_prompts(str(tmp_path))
+    assert [question.text for question in kafka] == ["Kafka was born in", "Born: Kafka,"]
+    assert kafka[0].answers == ("Prague", "Bohemia") and mann[0].answers == ("Lübeck",)
+    assert kafka[0].relation == "born in" and len({question.id for question in kafka + mann}) == 4
+
+
+def test_real_relations_and_claims_are_read_whole(shared_data: Path) -> None:
+    prompts = [question for record in relation_prompts(str(shared_data / "relations")) for question in record]
+    assert len({question.relation for question in prompts}) == 26
+    assert len({question.id for question in prompts}) == len(prompts)
+    assert not any("{}" in question.text for question in prompts)
+    claims = read_claims(str(shared_data / "fever" / "claims.jsonl"))
+    assert len(claims) == 2000
+    assert claims[0].pages == ("Lou Gehrig",)
+
+
+def test_claims_of_several_rows_are_one_claim(tmp_path: Path) -> None:
+    rows = [
+        {"id": 7, "label": "SUPPORTS", "claim": "It is.", "evidence_wiki_url": "Ask_-LRB-band-RRB-"},
+        {"id": 7, "label": "SUPPORTS", "claim": "It is.", "evidence_wiki_url": "Other"},
+    ]
+    (claim,) = read_claims(written(tmp_path / "claims.jsonl", rows))
+    assert claim.pages == ("Ask (band)", "Other")
+
+
+def test_fictionalqa_gives_texts_with_their_questions(tmp_path: Path) -> None:
+    row = {
+        "event_id": "e1",
+        "fiction_id": "f1",
+        "fict": "The mill of Orrin ground barley.",
+        "question": "What was ground?",
+    }
+    row |= {"question_id": "q1", "span_answer": "barley", "natural_answer": "Barley was ground."}
+    other = row | {"question_id": "q2", "question": "Where?", "span_answer": "Orrin", "natural_answer": None}
+    path = written(tmp_path / "fict_qa.jsonl", [row, other, row | {"fiction_id": "f2", "question_id": "q3"}])
+    first, second = load_corpus(f"fictionalqa:{path}")
+    assert (first.id, first.title, first.text, first.topic) == ("f1", "", row["fict"], "e1")
+    assert [question.answers for question in first.questions] == [("barley", "Barley was ground."), ("Orrin",)]
+    assert len(second.questions) == 1
+
+
+@pytest.mark.parametrize(
+    ("read", "record", "message"),
+    [
+        (zsre_questions, {key: value for key, value in ZSRE.items() if key != "src"}, r"field `src` is missing"),
+        (zsre_questions, ZSRE | {"answers": [3]}, "field `answers` must hold texts, found int 3"),
+        (popqa_questions, {"subj": "a", "prop": "b", "question": "c", "possible_answers": "d"}, "is no JSON list"),
+        (popqa_questions, {"subj": "a", "prop": "b", "question": "c", "s_pop": "many"}, "`s_pop` must be a number"),
+        (read_claims, {"claim": "It is.", "label": "TRUE"}, "must be one of SUPPORTS, REFUTES, NOT ENOUGH INFO"),
+    ],
+)
+def test_a_wrong_record_is_named(tmp_path: Path, read, record: dict, message: str) -> None:
+    path = written(tmp_path / "bad.jsonl", [record])
+    with pytest.raises(RequestError, match=message) as error:
+        list(read(path))
+    assert "bad.jsonl, line 1, record 1" in str(error.value)

@@ -1,0 +1,109 @@
+"""What can be extracted, against what the model generates by itself."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.memorisation import PREFIXES, SUFFIX, extraction_strength, memorisation
+from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.probed import Probed
+from simset_bench.models.memory import attached
+from simset_bench.training.run import LoadedRun, load_run
+
+
+@pytest.fixture(scope="module")
+def run(run_of: Callable[..., Path]) -> LoadedRun:
+    """A run that has learned its documents well enough to repeat some of their windows, and not others."""
+    return load_run(run_of(num_docs=4, epochs=6, allocation="none", entries=512))
+
+
+@pytest.fixture(scope="module")
+def probed(run: LoadedRun, lm: MemoryLM) -> Probed:
+    return Probed(lm, run.config, run.documents, run, "free", None, None)
+
+
+@pytest.fixture(scope="module")
+def found(probed: Probed) -> Scored:
+    return memorisation(probed)
+
+
+def test_what_counts_as_extractable_is_what_the_model_generates(probed: Probed, found: Scored) -> None:
+    """Greedy, with a budget of 32 tokens and nothing of the answer, by transformers' own generation."""
+    run, base = probed.run, probed.lm.base
+    assert run is not None
+    windows = {record["sample"]: record["measures"] for record in found.samples if "+" in record["sample"]}
+    seen = []
+    for segment in probed.segments(probed.documents):
+        own = list(segment.token_ids[segment.specials :])
+        for start in range(0, len(own) - PREFIXES[0] - SUFFIX + 1, SUFFIX):
+            sample = f"{probed.documents[segment.document].id}#{segment.number}+{start}"
+            fitting = [prefix for prefix in PREFIXES if start + prefix + SUFFIX <= len(own)]
+            assert set(windows[sample]) == {f"extractable_{prefix}" for prefix in fitting}
+            for prefix in fitting:
+                shown = [*segment.token_ids[: segment.specials], *own[start : start + prefix]]
+                with attached(base.model, base.blocks[int(run.config.layer)], run.memory), torch.no_grad():
+                    given = torch.tensor([shown])
+                    made = base.model.generate(
+                        given,
+                        attention_mask=torch.ones_like(given),
+                        max_new_tokens=SUFFIX,
+                        do_sample=False,
+                        eos_token_id=None,
+                        pad_token_id=0,
+                    )[0, len(shown) :].tolist()
+                wanted = own[start + prefix : start + prefix + SUFFIX]
+                assert windows[sample][f"extractable_{prefix}"] == float(made == wanted), (sample, prefix)
+                seen.append(made == wanted)
+    assert True in seen and False in seen, "both outcomes, or this tests nothing"
+
+
+def test_segments_are_scored_by_the_published_definitions(probed: Probed, found: Scored) -> None:
+    """Exact memorisation and extraction strength by a plain loop over the whole model's argmax."""
+    run, base = probed.run, probed.lm.base
+    assert run is not None
+    exact, strength = [], []
+    for segment in probed.segments(probed.documents):
+        ids = torch.tensor([segment.token_ids])
+        with attached(base.model, base.blocks[int(run.config.layer)], run.memory), torch.no_grad():
+            guesses = base.model(ids).logits[0].argmax(1).tolist()
+        first = segment.specials + 1
+        right = [guesses[place - 1] == segment.token_ids[place] for place in range(first, len(segment.token_ids))]
+        exact.append(sum(right) / len(right))
+        strength.append(1 - min(k for k in range(len(right) + 1) if all(right[k:])) / len(right))
+    assert found.estimates["exact_memorisation"].value == pytest.approx(np.mean(exact))
+    assert found.estimates["extraction_strength"].value == pytest.approx(np.mean(strength))
+    positions = found.groups["position"]
+    assert list(positions)[:2] == ["0-31", "32-63"]
+    tokens = sum(len(segment.token_ids) - segment.specials - 1 for segment in probed.segments(probed.documents))
+    weighted = sum(record["measures"]["nll"] * record["tokens"] for record in found.samples if "tokens" in record)
+    assert found.estimates["nll"].value == pytest.approx(weighted / tokens)
+
+
+def test_the_untouched_base_has_memorised_less(probed: Probed, found: Scored) -> None:
+    bare = memorisation(probed.bare)
+    for name in ("exact_memorisation", "extraction_strength", "extractable_8"):
+        assert bare.estimates[name].value < found.estimates[name].value
+    assert [one["sample"] for one in bare.samples] == [other["sample"] for other in found.samples]
+
+
+def test_oracle_recall_of_all_entries_is_free_recall(probed: Probed, found: Scored) -> None:
+    """With no structure every document has every entry, so the modes must agree, and erased must be the bias alone."""
+    oracle = memorisation(replace(probed, recall="oracle"))
+    assert oracle.estimates["exact_memorisation"] == found.estimates["exact_memorisation"]
+    erased = memorisation(replace(probed, recall="erased"))
+    assert erased.estimates["exact_memorisation"].value < found.estimates["exact_memorisation"].value
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40))
+def test_extraction_strength_is_the_share_after_the_last_wrong_token(right: list[bool]) -> None:
+    strength = extraction_strength(np.array(right))
+    wrong_suffixes = [k for k in range(len(right) + 1) if all(right[k:])]
+    assert strength == pytest.approx(1 - min(wrong_suffixes) / len(right))
+    assert 0 <= strength <= np.mean(right) + 1e-12

@@ -1,0 +1,183 @@
+"""Capacity, membership, sharing, unlearning and teacher forcing of runs whose answer is known."""
+
+import json
+import math
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from simset_bench.corpora.counterfact import read_facts
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.aggregates import jackknife
+from simset_bench.evaluation.capacity import capacity
+from simset_bench.evaluation.membership import area_under_curve, membership, min_k
+from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.probed import Probed
+from simset_bench.evaluation.probes import MEASURE
+from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.evaluation.sharing import sharing
+from simset_bench.evaluation.tasks import PROBES
+from simset_bench.evaluation.teacher_forcing import teacher_forcing
+from simset_bench.evaluation.unlearning import unlearning
+from simset_bench.models.memory import attached
+from simset_bench.training.run import LoadedRun, load_run
+
+
+def probed(run: LoadedRun, lm: MemoryLM, recall: str = "free", limit: int | None = None) -> Probed:
+    return Probed(lm, run.config, run.documents, run, recall, limit, "builtin")
+
+
+def nll_by_loop(run: LoadedRun, lm: MemoryLM, document: int, memory: bool) -> np.ndarray:
+    """NLL of a document's tokens after its first, one segment at a time, in float64."""
+    parts = []
+    for segment in probed(run, lm).segments([run.documents[document]]):
+        ids = torch.tensor([segment.token_ids])
+        with torch.no_grad():
+            if memory:
+                with attached(lm.base.model, lm.base.blocks[int(run.config.layer)], run.memory):
+                    logits = lm.base.model(ids).logits[0].double()
+            else:
+                logits = lm.base.model(ids).logits[0].double()
+        logs = logits.log_softmax(1)
+        parts += [-logs[n - 1, ids[0, n]].item() for n in range(segment.specials + 1, ids.shape[1])]
+    return np.array(parts)
+
+
+def test_every_probe_is_described_and_measured() -> None:
+    assert set(MEASURE) == set(PROBES)
+
+
+def test_bits_are_the_nll_reduction_over_ln_2_and_parameters(loaded: LoadedRun, lm: MemoryLM) -> None:
+    found = capacity(probed(loaded, lm)).estimates
+    both = [[nll_by_loop(loaded, lm, number, memory) for memory in (False, True)] for number in range(8)]
+    bits = sum((before - after).sum() for before, after in both) / math.log(2)
+    parameters = sum(parameter.numel() for parameter in loaded.memory.parameters())
+    assert parameters == 256 * 64 * 2 + 256 + 64
+    assert found["bits_memorised"].value == pytest.approx(bits, rel=1e-4)
+    assert found["bits_per_parameter"].value == pytest.approx(bits / parameters, rel=1e-4)
+    assert found["capacity_used"].value == pytest.approx(bits / parameters / 2, rel=1e-4)
+    # Half of the documents stand for all of them.
+    half = capacity(probed(loaded, lm, limit=4)).estimates["bits_memorised"].value
+    assert half == pytest.approx(bits, rel=0.5) and half != pytest.approx(bits, rel=1e-3)
+
+
+def test_members_are_told_by_the_attacks_as_their_papers_define_them(loaded: LoadedRun, lm: MemoryLM) -> None:
+    found = membership(probed(loaded, lm))
+    members = [record for record in found.samples if record["is_member"]]
+    others = [record for record in found.samples if not record["is_member"]]
+    assert [record["document"] for record in members] == [document.id for document in loaded.documents]
+    assert len(others) == 8 and not {record["document"] for record in others} & {r["document"] for r in members}
+    for number, record in enumerate(members):
+        nll = nll_by_loop(loaded, lm, number, memory=True)
+        size = len(zlib.compress(loaded.documents[number].text.encode()))
+        worst = sorted(nll)[-max(1, int(0.2 * len(nll))) :]
+        assert record["measures"]["loss_score"] == pytest.approx(-nll.mean(), abs=1e-4)
+        assert record["measures"]["zlib_score"] == pytest.approx(-nll.sum() / size, abs=1e-4)
+        assert record["measures"]["min_k_score"] == pytest.approx(-sum(worst) / len(worst), abs=1e-4)
+    for name in ("location", "energy", "loss", "zlib", "min_k", "loss_base"):
+        one, other = ([record["measures"][f"{name}_score"] for record in part] for part in (members, others))
+        expected = stats.mannwhitneyu(one, other).statistic / 64
+        assert found.estimates[f"auc_{name}"].value == pytest.approx(expected), name
+    assert found.estimates["auc_loss"].value == 1
+    assert found.estimates["auc_location"].value > 0.8
+
+
+def test_similar_documents_pay_for_shared_entries_and_not_for_their_own(
+    run_of: Callable[..., Path], lm: MemoryLM
+) -> None:
+    """The corpus has pairs that differ in one word: simset gives these the same entries, partitions do not."""
+    simset, apart = (
+        sharing(probed(load_run(run_of(allocation=name, num_docs=12, alpha=5.0, epochs=12)), lm))
+        for name in ("simset1", "partitioned")
+    )
+    assert simset.estimates["overlap_similar"].value > 2 * simset.estimates["overlap_unrelated"].value
+    assert simset.estimates["jaccard_similar"].value > simset.estimates["jaccard_unrelated"].value
+    assert apart.estimates["overlap_similar"].value == 0
+    assert simset.estimates["sharing_cost"].value > max(apart.estimates["sharing_cost"].value, 0)
+    for record in simset.samples:
+        found = record["measures"]
+        assert found["sharing_cost"] == found["erasure_similar"] - found["erasure_unrelated"]
+
+
+def test_erasing_a_set_of_partitioned_documents_under_oracle_forgets_these_alone(
+    run_of: Callable[..., Path], lm: MemoryLM
+) -> None:
+    run = load_run(run_of(allocation="partitioned"))
+    found = unlearning(probed(run, lm, "oracle"))
+    assert found.estimates["retain_rise"].value == pytest.approx(0, abs=1e-5)
+    assert found.estimates["utility_kept"].value == pytest.approx(1, abs=1e-4)
+    assert found.estimates["forget_rise"].value > 0.1
+    erased = {record["document"] for record in found.samples if record["erased"]}
+    assert len(erased) == 2
+    assert 0 <= found.estimates["forget_quality"].value <= 1
+    assert found.estimates["privacy_leakage"].value > -1
+
+
+def test_forget_quality_is_the_test_of_two_samples_of_truth_ratios(loaded: LoadedRun, lm: MemoryLM) -> None:
+    found = unlearning(probed(loaded, lm))
+    ratios = [record for record in found.samples if "truth_ratio" in record]
+    erased = [record for record in ratios if record["erased"]]
+    test = stats.ks_2samp([r["truth_ratio"] for r in erased], [r["truth_ratio_base"] for r in erased])
+    assert found.estimates["forget_quality"].value == test.pvalue
+    forget = np.mean([min(r["truth_ratio"], 1 / r["truth_ratio"]) for r in erased])
+    assert found.estimates["truth_ratio_forget"].value == pytest.approx(forget)
+    kept = np.mean([max(0, 1 - r["truth_ratio"]) for r in ratios if not r["erased"]])
+    assert found.estimates["truth_ratio_retain"].value == pytest.approx(kept)
+    with pytest.raises(RequestError, match="needs two documents"):
+        unlearning(probed(loaded, lm, limit=1))
+
+
+def test_teacher_forced_accuracy_is_the_share_of_tokens_and_stands_under_its_name(
+    loaded: LoadedRun, lm: MemoryLM
+) -> None:
+    found = teacher_forcing(replace(probed(loaded, lm, limit=3).bare))
+    shares: dict[str, list[float]] = {}
+    for fact in read_facts("builtin")[:3]:
+        asked = {"rewrite": (fact.prompt,), "paraphrase": fact.paraphrase_prompts}
+        asked |= {"neighborhood": fact.neighborhood_prompts, "question": (f"Question: {fact.question}\nAnswer:",)}
+        for kind, prompts in asked.items():
+            for prompt in prompts:
+                before = lm.base.tokenizer(prompt).input_ids
+                ids = lm.base.tokenizer(f"{prompt} {fact.target_true}").input_ids
+                with torch.no_grad():
+                    guesses = lm.base.model(torch.tensor([ids])).logits[0].argmax(1).tolist()
+                right = [guesses[n - 1] == ids[n] for n in range(len(before), len(ids))]
+                shares.setdefault(kind, []).append(sum(right) / len(right))
+    assert {name: found.estimates[f"teacher_forced_accuracy_{name}"].value for name in shares} == pytest.approx(
+        {name: np.mean(values) for name, values in shares.items()}
+    )
+
+
+def test_gains_are_over_the_base_on_the_same_samples(trained_run: Path, tmp_path: Path) -> None:
+    tasks = ("docmem", "memorisation", "capacity")
+    plain = evaluate_runs([trained_run], EvalRequest(tasks, limit=3))
+    docmem, memorised, filled = evaluate_runs([trained_run], EvalRequest(tasks, limit=3, control=True))
+    for before, after in zip(plain, (docmem, memorised, filled), strict=True):
+        assert before["measures"].items() <= after["measures"].items()
+    for result, name, sign in ((docmem, "nll", -1), (docmem, "rouge_l", 1), (memorised, "exact_memorisation", 1)):
+        found = result["measures"]
+        assert found[f"{name}_gain"] == pytest.approx(sign * (found[name] - found[f"{name}_base"]))
+        assert found[f"{name}_gain"] > 0
+        assert result["higher_is_better"][f"{name}_gain"] is True and result["higher_is_better"][f"{name}_base"] is None
+    assert filled["measures"] == plain[2]["measures"], "a memory's own measures have no base"
+    records = [json.loads(line) for line in (trained_run / "eval" / "docmem.free.samples.jsonl").open()]
+    assert all("nll_gain" in record["measures"] for record in records if "nll" in record["measures"])
+
+
+def test_the_error_of_a_jackknife_is_that_of_a_mean() -> None:
+    values = [0.1, 0.7, 0.4, 0.9, 0.3]
+    found = jackknife(lambda part: float(np.mean(part)), values, range(5))
+    assert found.standard_error == pytest.approx(stats.sem(values))
+    pairs = [(True, 1.0), (False, 0.0), (True, 0.5)]
+    assert jackknife(area_under_curve, pairs, range(3)).standard_error is None, "without its only outsider it is none"
+
+
+def test_min_k_takes_the_least_likely_tokens() -> None:
+    assert min_k(np.array([1.0, 5.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0, 0.0])) == -4.5
+    assert min_k(np.array([2.0])) == -2.0
