@@ -1,3 +1,18 @@
 """Does structural document memory help factual recall? Train, evaluate and rank document memories."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simset_bench.training.memory_model import MemoryModel
+
+__all__ = ["MemoryModel", "__version__"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Imported where it is asked for: the command answers --help without loading PyTorch.
+    if name == "MemoryModel":
+        from simset_bench.training.memory_model import MemoryModel
+
+        return MemoryModel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

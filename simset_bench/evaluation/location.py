@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from simset_bench.console import track
-from simset_bench.evaluation.memory_lm import RECALLS, recall_multipliers
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import AttachedMemory, Memory, attached
+from simset_bench.models.memory import RECALLS, AttachedMemory, Memory, attached, recall_multipliers
 from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training.head import next_token_nll

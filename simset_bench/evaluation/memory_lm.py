@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,25 +12,14 @@ from lm_eval.api.instance import Instance
 
 from simset_bench.console import stderr, track
 from simset_bench.errors import RequestError, unknown_name
+from simset_bench.evaluation.request_scores import RequestScorer, TokenRequest
 from simset_bench.evaluation.sampling import SeededSampling
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import AttachedMemory, Memory, attached
+from simset_bench.models.memory import RECALLS, AttachedMemory, Memory, attached, recall_multipliers
 
-RECALLS = ("free", "oracle", "erased")
 EntriesOf = Callable[[str], np.ndarray]
-
-
-def recall_multipliers(masks: torch.Tensor, recall: str) -> torch.Tensor:
-    """What activations are multiplied by: under `free` 1, under `oracle` the mask, under `erased` its complement.
-
-    masks: (..., entries) bool, the entries of each document; under `oracle` floats where they are multiplied by others
-    than 0 and 1. Returns float32 of the same shape.
-    Raises RequestError for another recall mode.
-    """
-    if recall not in RECALLS:
-        raise unknown_name("recall mode", recall, RECALLS)
-    shown = masks.float()
-    return {"free": torch.ones_like(shown), "oracle": shown, "erased": 1 - shown}[recall]
+# Pairs of context and continuation whose tokens are kept: runs are asked the same.
+_MOST_PAIRS = 1 << 19
 
 
 def _nobody_watches() -> bool:
@@ -40,7 +30,8 @@ class MemoryLM(SeededSampling):
     """lm-eval's transformers model, whose requests are answered with the memory that `recalling` attaches.
 
     In the recall modes `oracle` and `erased` a request's own document decides which entries count: its sample names
-    it in the field `document`. Requests of one document are answered together.
+    it in the field `document`. Scores come from `RequestScorer` where the base's attention allows it, else from
+    lm-eval's own loop; `batch_size` is that of the latter, and of generation.
     """
 
     def __init__(self, base: Base, batch_size: int) -> None:
@@ -50,27 +41,39 @@ class MemoryLM(SeededSampling):
             pretrained=base.model, tokenizer=base.tokenizer, batch_size=batch_size, device=str(base.device)
         )
         self.base = base
+        self.scorer = RequestScorer(base)
+        self._encoded = lru_cache(_MOST_PAIRS)(self._encode)
         self._active: AttachedMemory | None = None
+        self._layer: int | None = None
         self._recall = "free"
         self._entries_of: EntriesOf | None = None
+        # What lm-eval's code is at: each request's document, or the one document of all, or each prompt's.
+        self._documents: list[str | None] | None = None
+        self._about: str | None = None
+        self._document_of: dict[str, str] = {}
 
     @contextmanager
     def recalling(self, memory: Memory, layer: int, recall: str, entries_of: EntriesOf) -> Iterator[None]:
         """Answer with `memory` on block `layer`; `entries_of` gives a document id's mask (entries,)."""
         if recall not in RECALLS:
             raise unknown_name("recall mode", recall, RECALLS)
+        # Looked at while no memory is attached.
+        self.scorer.usable(layer)
         with attached(self.base.model, self.base.blocks[layer], memory) as active:
-            self._active, self._recall, self._entries_of = active, recall, entries_of
+            self._active, self._layer, self._recall, self._entries_of = active, layer, recall, entries_of
             try:
                 yield
             finally:
-                self._active, self._recall, self._entries_of = None, "free", None
+                self._active, self._layer, self._recall, self._entries_of = None, None, "free", None
 
     def continuation_tokens(self, context: str, continuation: str) -> int:
         """How many tokens of `continuation` are scored after `context`; see `_encode_pair`."""
         return len(self._encode_pair(context, continuation)[1])
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        return self._encoded(context, continuation)
+
+    def _encode(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         """Tokens of both texts as one, parted where the continuation begins.
 
         lm-eval parts them after as many tokens as the context has alone, which holds wherever these begin the whole.
@@ -92,43 +95,96 @@ class MemoryLM(SeededSampling):
         return (whole[:opening] + ids[:first]) or [self.prefix_token_id], ids[first:]
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        return self._by_document(requests, super().loglikelihood, disable_tqdm)
+        hidden = disable_tqdm or _nobody_watches()
+        if not self.scorer.usable(self._layer):
+            return self._by_document(requests, super().loglikelihood, hidden)
+        self._documents = [self._document(request) for request in requests]
+        try:
+            return super().loglikelihood(requests, disable_tqdm=hidden)
+        finally:
+            self._documents = None
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         return self._by_document(requests, super().loglikelihood_rolling, disable_tqdm)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        return self._by_document(requests, super().generate_until, disable_tqdm)
+        answers: list[Any] = [None] * len(requests)
+        for numbers in self._rounds(requests):
+            chosen = [requests[number] for number in numbers]
+            found = super().generate_until(chosen, disable_tqdm=disable_tqdm or _nobody_watches())
+            for number, answer in zip(numbers, found, strict=True):
+                answers[number] = answer
+        if self._active is not None:
+            self._active.multiplier = None
+        return answers
+
+    def tok_batch_encode(self, strings: list[str], *args: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        # lm-eval calls this for the prompts of each batch right before it generates from them.
+        if self._active is not None and self._recall != "free":
+            rows = np.stack([self._multiplier_of(self._document_of[prompt]) for prompt in strings])
+            self._active.multiplier = torch.from_numpy(rows[:, None]).to(self.base.device)
+        return super().tok_batch_encode(strings, *args, **options)
+
+    def _rounds(self, requests: Sequence[Instance]) -> Iterator[list[int]]:
+        """Numbers of the requests to generate at once: where recall is by document, each prompt is about one then."""
+        left = list(range(len(requests)))
+        while left:
+            self._document_of = {}
+            now: list[int] = []
+            later: list[int] = []
+            for number in left:
+                document, prompt = self._document(requests[number]), requests[number].args[0]
+                same = document is None or self._document_of.setdefault(prompt, document) == document
+                (now if same else later).append(number)
+            yield now
+            left = later
 
     def _loglikelihood_tokens(
         self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        # lm-eval asks for a bar here whatever its caller was told.
-        return super()._loglikelihood_tokens(requests, disable_tqdm or _nobody_watches(), override_bs)
+        if not self.scorer.usable(self._layer):
+            # lm-eval asks for a bar here whatever its caller was told.
+            return super()._loglikelihood_tokens(requests, disable_tqdm or _nobody_watches(), override_bs)
+        documents = self._documents or [self._about] * len(requests)
+        asked = [
+            # What is too long loses its beginning, as in lm-eval.
+            TokenRequest(tuple(context[-(self.max_length + 1 - len(rest)) :]), tuple(rest), document)
+            for (_, context, rest), document in zip(requests, documents, strict=True)
+        ]
+        multiplier_of = self._multiplier_of if self._recall != "free" else None
+        found = self.scorer.scores(asked, self._active, self._layer, multiplier_of)
+        for (texts, _, _), answer in zip(requests, found, strict=True):
+            if texts is not None:
+                self.cache_hook.add_partial("loglikelihood", texts, answer)
+        return found
+
+    def _multiplier_of(self, document: str) -> np.ndarray:
+        """What activations are multiplied by for a document: (entries,) float32."""
+        assert self._entries_of is not None
+        return recall_multipliers(torch.from_numpy(self._entries_of(document)), self._recall).numpy()
+
+    def _document(self, request: Instance) -> str | None:
+        """The document that a request is about. Raises RequestError where recall needs it and the sample has none."""
+        document = request.doc.get("document") if isinstance(request.doc, dict) else None
+        if not document and self._recall != "free":
+            raise RequestError(
+                f"--recall oracle and erased need the document of each sample; those of {request.task_name} name none"
+            )
+        return document or None
 
     def _by_document(self, requests: list[Instance], answer: Callable[..., list[Any]], disable_tqdm: bool) -> list[Any]:
         if self._active is None or self._recall == "free":
             return answer(requests, disable_tqdm=disable_tqdm or _nobody_watches())
         answers: list[Any] = [None] * len(requests)
-        for document, numbers in track(_places(requests).items(), "document by document"):
-            assert self._entries_of is not None
-            mask = torch.from_numpy(self._entries_of(document)).to(self.base.device)
-            with self._active.recalling(recall_multipliers(mask, self._recall)):
-                for number, value in zip(
-                    numbers, answer([requests[n] for n in numbers], disable_tqdm=True), strict=True
-                ):
-                    answers[number] = value
+        places: dict[str | None, list[int]] = {}
+        for number, request in enumerate(requests):
+            places.setdefault(self._document(request), []).append(number)
+        for document, numbers in track(places.items(), "document by document"):
+            self._about = document
+            multiplier = torch.from_numpy(self._multiplier_of(str(document))).to(self.base.device)
+            with self._active.recalling(multiplier):
+                found = answer([requests[n] for n in numbers], disable_tqdm=True)
+            for number, value in zip(numbers, found, strict=True):
+                answers[number] = value
+        self._about = None
         return answers
-
-
-def _places(requests: Sequence[Instance]) -> dict[str, list[int]]:
-    """Numbers of the requests of each document. Raises RequestError where a sample names none."""
-    places: dict[str, list[int]] = {}
-    for number, request in enumerate(requests):
-        document = request.doc.get("document") if isinstance(request.doc, dict) else None
-        if not document:
-            raise RequestError(
-                f"--recall oracle and erased need the document of each sample; those of {request.task_name} name none"
-            )
-        places.setdefault(document, []).append(number)
-    return places

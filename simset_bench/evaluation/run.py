@@ -19,7 +19,7 @@ from simset_bench.evaluation.context import retrieval_at_1, with_contexts
 from simset_bench.evaluation.control import with_gain
 from simset_bench.evaluation.harness import Scored, check_tasks, is_ours, run_foreign, run_ours
 from simset_bench.evaluation.location import DocumentLocation, locate
-from simset_bench.evaluation.memory_lm import RECALLS, MemoryLM
+from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.probed import Probed
 from simset_bench.evaluation.probes import MEASURE
 from simset_bench.evaluation.result_files import Asked, Result, write_result
@@ -28,6 +28,7 @@ from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, PROBES, Evaluated
 from simset_bench.evaluation.uncertainty import Estimate, mean_with_error, ratio_with_error
 from simset_bench.files import sha256_of_texts
 from simset_bench.models.loading import Base, load_base
+from simset_bench.models.memory import RECALLS
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.prefix_cache import cached_states
 from simset_bench.training.qa_finetune import QuestionPair, qa_finetuned, question_pairs

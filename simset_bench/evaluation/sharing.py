@@ -5,9 +5,8 @@ import torch
 
 from simset_bench.evaluation.harness import Scored
 from simset_bench.evaluation.location import LocationProbe
-from simset_bench.evaluation.memory_lm import recall_multipliers
 from simset_bench.evaluation.probed import Probed, record, scored
-from simset_bench.models.memory import attached
+from simset_bench.models.memory import attached, recall_multipliers
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.training.prefix_cache import cached_states
 

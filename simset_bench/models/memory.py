@@ -16,6 +16,7 @@ from simset_bench.errors import RequestError, unknown_name
 from simset_bench.files import whole_file
 
 ACTIVATIONS = {"relu": torch.relu, "gelu": nn.functional.gelu}
+RECALLS = ("free", "oracle", "erased")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class AttachedMemory:
     """A memory at work on one block; see `attached`.
 
     `multiplier` scales activations before they are added, broadcast against (batch, tokens, entries): None leaves
-    them free. `activations` holds the last forward's unscaled activations, (batch, tokens, entries).
+    them free, and one of fewer rows than the batch has is for each row's beams or answers. `activations` holds the last
+    forward's unscaled activations, (batch, tokens, entries).
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -81,8 +83,14 @@ class AttachedMemory:
         """Apply the memory to hidden states (batch, tokens, width)."""
         self.ran = True
         self.activations = self.memory.activations(hidden)
-        used = self.activations if self.multiplier is None else self.activations * self.multiplier
+        used = self.activations if self.multiplier is None else self.activations * self._multiplier_for(len(hidden))
         return self.memory.add(hidden, used)
+
+    def _multiplier_for(self, batch: int) -> Tensor:
+        assert self.multiplier is not None
+        rows = len(self.multiplier) if self.multiplier.ndim == 3 else 1
+        # Generation repeats each prompt's row for its beams, and for its answers.
+        return self.multiplier if rows in (1, batch) else self.multiplier.repeat_interleave(batch // rows, dim=0)
 
     @contextmanager
     def recalling(self, multiplier: Tensor | None) -> Iterator[None]:
@@ -93,6 +101,19 @@ class AttachedMemory:
             yield
         finally:
             self.multiplier = former
+
+
+def recall_multipliers(masks: Tensor, recall: str) -> Tensor:
+    """What activations are multiplied by: under `free` 1, under `oracle` the mask, under `erased` its complement.
+
+    masks: (..., entries) bool, the entries of each document; under `oracle` floats where they are multiplied by others
+    than 0 and 1. Returns float32 of the same shape.
+    Raises RequestError for another recall mode.
+    """
+    if recall not in RECALLS:
+        raise unknown_name("recall mode", recall, RECALLS)
+    shown = masks.float()
+    return {"free": torch.ones_like(shown), "oracle": shown, "erased": 1 - shown}[recall]
 
 
 def replace_hidden(output: Any, hidden: Tensor) -> Any:

@@ -23,7 +23,8 @@ class Packing:
     """Where packed segments lie. `segments` of at most `longest` tokens; `tokens` in all.
 
     `position_ids` (tokens,) int64 count from 0 within each segment; `slots` (tokens,) int64 are the tokens' places in
-    the padded form (segments, longest), row-major; `ends` (segments,) int64 are where the segments end.
+    the padded form (segments, longest), row-major; `ends` (segments,) int64 are where the segments end. `mask`
+    (segments, 1, longest, longest) bool says which tokens each token sees, None where it is all before it.
     """
 
     segments: int
@@ -32,6 +33,7 @@ class Packing:
     position_ids: Tensor
     slots: Tensor
     ends: Tensor
+    mask: Tensor | None = None
 
     def padded(self, packed: Tensor) -> Tensor:
         """(tokens, ...) -> (segments, longest, ...), zeros where there is no token."""
@@ -64,15 +66,18 @@ _packing: ContextVar[Packing] = ContextVar("packing")
 def _packed_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, _mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
-    """Causal attention within each segment: query (1, heads, tokens, head width), keys and values with their heads."""
+    """Attention within each segment, causal or by the packing's mask.
+
+    query: (1, heads, tokens, head width); keys and values have their own number of heads.
+    """
     packing = _packing.get()
     window = options.pop("sliding_window", None)
     is_short = window is not None and window < packing.longest
     if is_short or options.get("softcap") is not None or options.get("s_aux") is not None:
         raise CannotPack("soft caps, sinks and windows shorter than a segment")
     queries, keys, values = [packing.padded(part[0].transpose(0, 1)).transpose(1, 2) for part in (query, key, value)]
-    options["is_causal"] = True
-    found, _ = sdpa_attention_forward(module, queries, keys, values, None, **options)
+    options["is_causal"] = packing.mask is None
+    found, _ = sdpa_attention_forward(module, queries, keys, values, packing.mask, **options)
     return packing.packed(found)[None], None
 
 

@@ -56,14 +56,21 @@ def hidden_states_at(base: Base, layers: Sequence[int], input_ids: Tensor) -> li
 
 
 @torch.no_grad()
-def _block_output(base: Base, layer: int, input_ids: Tensor) -> Any:
+def packed_hidden_states(base: Base, layer: int, input_ids: Tensor, packing: Packing) -> Tensor:
+    """Output of block `layer` for one packed row: (tokens,) ids -> (tokens, width), base's dtype."""
+    with attending_within(base.model, packing):
+        return hidden_of(_block_output(base, layer, input_ids[None], position_ids=packing.position_ids[None]))[0]
+
+
+@torch.no_grad()
+def _block_output(base: Base, layer: int, input_ids: Tensor, **options: Any) -> Any:
     def leave(_block: nn.Module, _inputs: Any, output: Any) -> None:
         raise _Reached(output)
 
     # First, so that a memory attached to this block has not been at its output yet.
     hook = base.blocks[layer].register_forward_hook(leave, prepend=True)
     try:
-        base.model(input_ids=input_ids, use_cache=False)
+        base.model(input_ids=input_ids, use_cache=False, **options)
     except _Reached as reached:
         return reached.output
     finally:

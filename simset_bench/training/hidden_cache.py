@@ -47,8 +47,8 @@ def fill_cache(
     a name that was made as `disk` and goes with the process. Raises OSError when the disk is full.
     """
     starts = segment_starts(segments)
-    in_memory = _quarter_of_memory() if most_bytes is None else most_bytes
-    states = _room(int(starts[-1]), base.width, base.dtype, disk, in_memory)
+    in_memory = quarter_of_memory() if most_bytes is None else most_bytes
+    states = states_room(int(starts[-1]), base.width, base.dtype, disk, in_memory)
     for rows in track(fill_batches(segments), "hidden states below the memory"):
         batch = collate(segments, rows, base.tokenizer.pad_token_id)
         hidden = hidden_states(base, layer, batch.input_ids.to(base.device)).cpu()
@@ -63,11 +63,16 @@ def segment_starts(segments: Sequence[Segment]) -> Tensor:
     return torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
 
 
-def _quarter_of_memory() -> int:
+def quarter_of_memory() -> int:
+    """A quarter of the machine's memory, in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
 
 
-def _room(tokens: int, width: int, dtype: torch.dtype, disk: Path | None, in_memory: int) -> Tensor:
+def states_room(tokens: int, width: int, dtype: torch.dtype, disk: Path | None, in_memory: int) -> Tensor:
+    """Room for hidden states (tokens, width): up to `in_memory` bytes there, beyond that on `disk` where it is given.
+
+    The file has no name and goes with the process. Raises OSError when the disk is full.
+    """
     size = tokens * width * dtype.itemsize
     if disk is None or size <= in_memory:
         return torch.empty(tokens, width, dtype=dtype)

@@ -11,9 +11,9 @@ from lm_eval.models.huggingface import HFLM
 
 from simset_bench.corpora.builtin_facts import builtin_facts
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.memory_lm import MemoryLM, recall_multipliers
+from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import Memory, MemoryShape
+from simset_bench.models.memory import Memory, MemoryShape, recall_multipliers
 from simset_bench.training.run import LoadedRun
 
 PROMPTS = [
@@ -58,9 +58,12 @@ def texts(run: LoadedRun) -> tuple[list[tuple[str, str]], list[str]]:
 @pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "sentencepiece"])
 def test_without_a_memory_scores_are_stock_lm_evals(base_with: Callable[[str], Base], kind: str) -> None:
     base = base_with(kind)
-    stock = HFLM(pretrained=base.model, tokenizer=base.tokenizer, batch_size=4)
-    found = MemoryLM(base, 4).loglikelihood(scoring(PROMPTS))
-    assert found == stock.loglikelihood(scoring(PROMPTS))
+    stock = HFLM(pretrained=base.model, tokenizer=base.tokenizer, batch_size=4).loglikelihood(scoring(PROMPTS))
+    lm = MemoryLM(base, 4)
+    assert lm.scorer.usable(None)
+    found = lm.loglikelihood(scoring(PROMPTS))
+    assert np.abs(np.array([score for score, _ in found]) - [score for score, _ in stock]).max() < 1e-4
+    assert [greedy for _, greedy in found] == [greedy for _, greedy in stock]
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "sentencepiece", "merging"])
@@ -86,9 +89,11 @@ def test_batch_size_does_not_change_scores_with_a_memory_attached(lm: MemoryLM, 
 def test_the_model_is_given_the_tokens_of_the_whole_text(base_with: Callable[[str], Base], kind: str) -> None:
     base = base_with(kind)
     lm = MemoryLM(base, 1)
+    assert lm.scorer.usable(None)
     for prompt, target in PROMPTS:
         given: list[torch.Tensor] = []
-        hook = base.model.register_forward_pre_hook(lambda _model, inputs: given.append(inputs[0]))  # noqa: B023
+        embeddings = base.model.get_input_embeddings()
+        hook = embeddings.register_forward_pre_hook(lambda _layer, inputs: given.append(inputs[0]))  # noqa: B023
         lm.loglikelihood(scoring([(prompt, target)]))
         hook.remove()
         whole = base.tokenizer(prompt + target).input_ids

@@ -1,0 +1,153 @@
+"""A trained run as a model: `forward` and `generate` as in transformers, with the run's memory at work."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers.utils import PushToHubMixin
+
+from simset_bench.errors import RequestError
+from simset_bench.files import sha256_of_file, write_json
+from simset_bench.models.loading import Base, load_base
+from simset_bench.models.memory import Memory, attached, load_memory, recall_multipliers, save_memory
+from simset_bench.training import run_folder as folders
+
+# What makes a folder a run that can be loaded, and evaluated where its corpus is in reach.
+_FILES = (folders.CONFIG, folders.MANIFEST, folders.ALLOCATION, folders.METRICS, folders.MEMORY)
+
+
+class MemoryModel(nn.Module, PushToHubMixin):
+    """A frozen base with a run's memory on one of its blocks; made by `from_pretrained`.
+
+    `base_model` is the transformers model (a PreTrainedModel), whose own `forward` and `generate` are used, `memory` the memory (its
+    parameters get gradients, the base's do not). `recall` masks its entries.
+    """
+
+    def __init__(self, run: Path, base: Base, memory: Memory, layer: int) -> None:
+        super().__init__()
+        self.run_folder = run
+        self.layer = layer
+        self.tokenizer: PreTrainedTokenizerBase = base.tokenizer
+        self.base_model: Any = base.model
+        self.memory = memory
+        # For as long as this model lives, like its memory.
+        self._active = ExitStack().enter_context(attached(base.model, base.blocks[layer], memory))
+        self.eval()
+
+    @classmethod
+    def from_pretrained(
+        cls, run: str | Path, dtype: str | None = None, device: str = "auto", *, revision: str | None = None
+    ) -> Self:
+        """Load a finished run from its folder, or from a repository of the hub that `push_to_hub` made.
+
+        The base is loaded by the name that the run has for it, in its training's dtype unless told otherwise.
+        Raises RequestError for a missing or damaged file, and where the base is no longer the one of the training.
+        """
+        folder = _local_folder(str(run), revision)
+        config = folders.open_finished(folder).config
+        folders.check_hashes(folder)
+        trained_on = folders.read_manifest(folder)["hashes"]["model"]
+        base = load_base(config.model, dtype or config.dtype, device)
+        if "unknown" not in (trained_on, base.revision) and trained_on != base.revision:
+            raise RequestError(f"{folder}: model {config.model} is no longer the one this run was trained on")
+        memory = load_memory(folder / folders.MEMORY).to(base.device)
+        return cls(folder, base, memory, int(config.layer))
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """The base's own forward, with the memory at work: takes and returns what that does."""
+        return self.base_model(*inputs, **options)
+
+    def generate(self, *inputs: Any, **options: Any) -> Any:
+        """The base's own `generate`, with the memory at work: takes and returns what that does."""
+        return self.base_model.generate(*inputs, **options)
+
+    @contextmanager
+    def recall(self, mode: str, doc: str | Sequence[str] | None = None) -> Iterator[None]:
+        """Recall in a mode within the context: `free`, `oracle` (the document's entries alone), `erased` (the others).
+
+        `doc` is a document's id, or a sequence of them, one for each row of the batch that is run then (of its prompts
+        where beams or several answers are asked for).
+        Raises RequestError for an unknown mode or document.
+        """
+        multiplier = None
+        if mode != "free" or doc is not None:
+            ids = [doc] if isinstance(doc, str) else list(doc or ())
+            if not ids:
+                raise RequestError(f"recall {mode!r} needs the id of a document, such as {self._some_id()!r}")
+            multiplier = recall_multipliers(self._masks(ids), mode)[:, None, :].to(self.base_model.device)
+        with self._active.recalling(multiplier):
+            yield
+
+    def save_pretrained(self, folder: str | Path, **_: Any) -> None:
+        """Write the memory as it is now, with its run's other files, so that the folder is a run itself.
+
+        The base is not written: a run names it. Options of transformers about files of weights do not apply.
+        """
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        manifest = folders.read_manifest(self.run_folder)
+        for name in (folders.CONFIG, folders.ALLOCATION, folders.METRICS):
+            if not (target / name).exists() or not (target / name).samefile(self.run_folder / name):
+                shutil.copyfile(self.run_folder / name, target / name)
+        save_memory(self.memory, target / folders.MEMORY)
+        manifest["hashes"]["memory"] = sha256_of_file(target / folders.MEMORY)
+        write_json(target / folders.MANIFEST, manifest)
+
+    @property
+    def config(self) -> PreTrainedConfig:
+        """The base's configuration."""
+        return self.base_model.config
+
+    @property
+    def generation_config(self) -> GenerationConfig:
+        """The base's defaults of generation."""
+        return self.base_model.generation_config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.base_model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The base's dtype; the memory is float32."""
+        return self.base_model.dtype
+
+    def _masks(self, ids: Sequence[str]) -> Tensor:
+        from simset_bench.simset.lookup import open_lookup
+
+        lookup = open_lookup(self.run_folder / folders.ALLOCATION)
+        numbers = lookup.numbers_of(ids).tolist()
+        if -1 in numbers:
+            raise RequestError(
+                f"document {ids[numbers.index(-1)]!r} is not one that {self.run_folder} memorised, such as "
+                f"{self._some_id()!r}"
+            )
+        return torch.from_numpy(lookup.mask(numbers))
+
+    def _some_id(self) -> str:
+        from simset_bench.simset.lookup import open_lookup
+
+        return open_lookup(self.run_folder / folders.ALLOCATION).ids_of([0])[0]
+
+
+def _local_folder(run: str, revision: str | None) -> Path:
+    """The run's folder, fetched first where `run` names a repository of the hub and no folder here."""
+    is_hub_id = run.count("/") == 1 and not run.startswith((".", "/", "~"))
+    if Path(run).exists() or not is_hub_id:
+        return Path(run)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        return Path(snapshot_download(run, revision=revision, allow_patterns=list(_FILES)))
+    except RepositoryNotFoundError as error:
+        raise RequestError(f"{run}: no such run folder here, and no such repository on the hub") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise RequestError(f"{run}: no such run folder here, and the hub does not answer ({reason})") from error
