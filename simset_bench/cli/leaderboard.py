@@ -10,6 +10,7 @@ from simset_bench.console import note, stdout
 from simset_bench.errors import RequestError, unknown_name
 
 FORMATS = ("table", "markdown", "csv", "json")
+MOST_SENTENCES = 6
 DEFAULT_ROOTS = (Path("outputs"), Path("leaderboards"))
 
 
@@ -53,7 +54,10 @@ def command(
         print(render.markdown(board))
     else:
         stdout.print(render.terminal_table(board, stdout.width))
-        for sentence in [*(f"= {sentence}" for sentence in sentences(board)), *remarks(board)]:
+        ties = [f"= {sentence}" for sentence in sentences(board)]
+        if len(ties) > MOST_SENTENCES:
+            ties[MOST_SENTENCES:] = [f"= and {len(ties) - MOST_SENTENCES} pairs of neighbours more: --json says which"]
+        for sentence in [*ties, *remarks(board)]:
             stdout.print(render.printable(sentence), markup=False)
         if not board.measures:
             note("none of these runs was evaluated yet: simset-bench eval RUN --task docmem does it")
