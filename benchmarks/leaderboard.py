@@ -1,6 +1,6 @@
 """How long it takes to read thousands of runs, and to rank them: on made-up run folders, by CPU time.
 
-    python benchmarks/leaderboard.py --runs 2000
+python benchmarks/leaderboard.py --runs 2000
 """
 
 import argparse

@@ -15,7 +15,7 @@ from simset_bench.results.compare import Score
 from simset_bench.results.statistics import Standing
 
 # What the terminal and Markdown show of the measures there are, best known first; CSV and JSON have all.
-_PREFERRED = (
+PREFERRED = (
     "docmem/nll",
     "counterfact/truth_preference_rewrite",
     "docqa/f1",
@@ -43,9 +43,20 @@ _MOST_MEASURES = 6
 _ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 
 
+def headline(board: Leaderboard) -> list[str]:
+    """The measures best known, and the sorted one; all where none of the former is there."""
+    known = [measure for measure in PREFERRED if measure in board.measures]
+    return list(dict.fromkeys([*([board.sort] if board.sort else []), *known])) or list(board.measures)
+
+
+def short_name(measure: str) -> str:
+    """What a column of a measure is headed with."""
+    return _SHORT.get(measure, measure)
+
+
 def shown_measures(board: Leaderboard) -> list[str]:
     """The sorted measure and those best known, at most six."""
-    known = [measure for measure in _PREFERRED if measure in board.measures]
+    known = [measure for measure in PREFERRED if measure in board.measures]
     others = [measure for measure in board.measures if measure not in known]
     first = [board.sort] if board.sort else []
     return list(dict.fromkeys([*first, *known, *others]))[:_MOST_MEASURES]

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from simset_bench.results.samples import document_totals
@@ -84,13 +86,22 @@ def gather_evidence(scores: Sequence[tuple[Score, str]]) -> list[Evidence | None
     frame = document_totals([file for score, _ in scores for file in score.samples])
     wanted = {measure for _, measure in scores}
     frame = frame[frame["measure"].isin(wanted)]
-    # Keys tell documents apart by what was asked about them too: those of two corpora may bear the same names.
-    frame = frame.assign(key=frame["cluster"] + "\n" + frame["asked"])
-    by_file = {
-        key: _Part(*(part[name].to_numpy() for name in ("key", "total", "weight")))
-        for key, part in frame.groupby(["file", "measure"], sort=False)
-    }
+    by_file = _parts(frame)
     return [_evidence([by_file.get((file, measure)) for file in score.samples]) for score, measure in scores]
+
+
+def _parts(frame: pd.DataFrame) -> dict[tuple[str, str], "_Part"]:
+    """The totals of each file and measure, in which the frame is sorted."""
+    # Keys tell documents apart by what was asked about them too: those of two corpora may bear the same names.
+    keys = (frame["cluster"] + "\n" + frame["asked"]).to_numpy(object)
+    names = [frame[name].to_numpy(object) for name in ("file", "measure")]
+    changes = np.flatnonzero(np.logical_or.reduce([name[1:] != name[:-1] for name in names])) + 1
+    bounds = [0, *changes.tolist(), len(frame)] if len(frame) else []
+    totals, weights = (frame[name].to_numpy(float) for name in ("total", "weight"))
+    return {
+        (names[0][low], names[1][low]): _Part(keys[low:high], totals[low:high], weights[low:high])
+        for low, high in pairwise(bounds)
+    }
 
 
 class _Part(NamedTuple):

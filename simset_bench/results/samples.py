@@ -35,15 +35,14 @@ _SCHEMA = pa.schema(
     ]
 )
 _TOTALS_QUERY = """
-    WITH records AS ({source}),
-    flat AS (SELECT file, cluster, tokens, prompt_hash || ' ' || target_hash AS question,
-                    unnest(map_entries(measures)) AS found FROM records),
+    WITH flat AS (SELECT file, cluster, tokens, hash(prompt_hash, target_hash) AS question,
+                         unnest(map_entries(measures)) AS found FROM records),
     weighed AS (SELECT file, cluster, question, found.key AS measure, found.value AS value,
                        CASE WHEN list_contains($by_tokens, found.key) THEN coalesce(tokens, 1) ELSE 1 END AS weight
                 FROM flat)
-    SELECT file, cluster, measure, sum(value * weight) AS total, sum(weight) AS weight,
-           md5(string_agg(DISTINCT question, chr(10) ORDER BY question)) AS asked
-    FROM weighed GROUP BY ALL ORDER BY ALL
+    SELECT file, measure, cluster, sum(value * weight) AS total, sum(weight) AS weight,
+           sum(question::UHUGEINT)::VARCHAR AS asked
+    FROM weighed GROUP BY ALL ORDER BY file, measure, cluster
 """
 
 
@@ -88,17 +87,14 @@ def _totals(database: duckdb.DuckDBPyConnection, files: list[str], kind: str) ->
         )
     else:
         reader = "read_parquet($files, filename=true)"
-    source = f"SELECT filename AS file, {names} FROM {reader}"
+    load = f"CREATE OR REPLACE TEMP TABLE records AS SELECT filename AS file, {names} FROM {reader}"
     try:
-        broken = database.execute(
-            f"SELECT count(*) FROM ({source}) WHERE cluster IS NULL OR measures IS NULL OR prompt_hash IS NULL "
-            "OR target_hash IS NULL",
-            {"files": files},
-        ).fetchone()
-        if broken and broken[0]:
+        database.execute(load, {"files": files})
+        incomplete = "cluster IS NULL OR measures IS NULL OR prompt_hash IS NULL OR target_hash IS NULL"
+        (broken,) = database.execute(f"SELECT count(*) FROM records WHERE {incomplete}").fetchall()[0]
+        if broken:
             raise duckdb.InvalidInputException("a record lacks cluster, measures, prompt_hash or target_hash")
-        options = {"files": files, "by_tokens": sorted(WEIGHTED_BY_TOKENS)}
-        return database.execute(_TOTALS_QUERY.format(source=source), options).df()
+        return database.execute(_TOTALS_QUERY, {"by_tokens": sorted(WEIGHTED_BY_TOKENS)}).df()
     except duckdb.Error as error:
         if len(files) == 1:
             _left_out(files[0], " ".join(str(error).split())[:200])
