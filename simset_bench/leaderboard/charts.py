@@ -1,4 +1,4 @@
-"""Vega-Lite specifications of the page's plots; their data, named `rows`, and the texts after `@` come in the browser."""
+"""Vega-Lite specifications of the page's plots; data, named `rows`, and texts after `@` come in the browser."""
 
 from typing import Any
 

@@ -35,6 +35,9 @@
     const found = new Map(data.rows.map((row) => [label(row.labels[name]), row.labels[name]]));
     return [...found].sort(([, a], [, b]) => compare(a, b)).map(([text]) => text);
   };
+  // Rows differ in a column where it has two values or more: a bare base's lack of a layer says nothing against them.
+  const varied = (name) => data.columns.includes(name) && values(name).filter((text) => text !== "–").length > 1 &&
+    !(name === "clusters" && data.rows.every(({ labels }) => [null, undefined, labels.documents].includes(labels.clusters)));
   const compare = (a, b) => {
     if (a === null || a === undefined) return b === null || b === undefined ? 0 : 1;
     if (b === null || b === undefined) return -1;
@@ -49,7 +52,7 @@
     return el("label", { class: "chip" }, input, shown);
   }
   function drawFilters() {
-    const parts = FILTERS.filter((name) => data.columns.includes(name) && values(name).length > 1).map((name) => {
+    const parts = FILTERS.filter(varied).map((name) => {
       const set = el("fieldset", {}, el("legend", {}, name));
       set.append(...values(name).map((text) => chip(text, Boolean(state.filter[name]?.has(text)), (on) => {
         const chosen = (state.filter[name] ??= new Set());
@@ -110,12 +113,12 @@
   }
   function drawTable(focus) {
     const rows = sorted(visible()), chosen = shownMeasures();
-    const labels = data.columns.filter((name) => name === "allocation" || values(name).length > 1);
+    const labels = data.columns.filter((name) => name === "allocation" || varied(name));
     labels.sort((a, b) => (b === "allocation") - (a === "allocation"));
     const groups = el("tr", { class: "grouped" }, el("td", { colSpan: 2 + labels.length }));
     const heads = el("tr", { class: "heads" }, el("th", { scope: "col", class: "text" }, "rank"));
-    labels.forEach((name, i) => heads.append(head(name, { label: name }, i ? "" : "text sticky", `sort by ${name}`)));
-    heads.append(el("th", { scope: "col" }, data.averaged));
+    labels.forEach((name, i) => heads.append(head(name, { label: name }, i ? "label" : "text sticky", `sort by ${name}`)));
+    heads.append(el("th", { scope: "col", class: "label" }, data.averaged));
     chosen.forEach((m, i) => {
       const start = !i || measures[chosen[i - 1]].group !== measures[m].group;
       if (start) groups.append(el("th", { class: "group", scope: "colgroup", colSpan: chosen.filter((n) => measures[n].group === measures[m].group).length }, measures[m].group));
@@ -135,11 +138,11 @@
         if (i) cell.append(label(row.labels[name]));
         else {
           const dot = el("i", { class: "dot" }); dot.style.background = colours[row.labels[name]] ?? "#888";
-          cell.append(dot, el("a", { class: "open", href: `#row-${data.rows.indexOf(row)}`, "aria-label": `${row.name}: details and samples` }, label(row.labels[name])));
+          cell.append(dot, el("a", { class: "open", href: `#row-${data.rows.indexOf(row)}`, "aria-label": `${row.name}: details and samples` }, label(row.labels[name])), el("span", { class: "sub" }, labels.filter((other) => other !== name && row.labels[other] !== null).map((other) => `${other} ${label(row.labels[other])}`).join(", ")));
         }
         made.append(cell);
       });
-      made.append(el("td", {}, String(row.runs.length)));
+      made.append(el("td", { class: "label" }, String(row.runs.length)));
       chosen.forEach((m, i) => made.append(scoreCell(row.scores[m], places[i], !i || measures[chosen[i - 1]].group !== measures[m].group ? "start" : "")));
       return made;
     }));
@@ -150,8 +153,9 @@
     if (focus) [...document.querySelectorAll("#table thead button")].find((b) => b.dataset.sort === JSON.stringify(focus))?.focus();
   }
   function agreed() {
-    const said = data.columns.filter((name) => name !== "allocation" && values(name).length === 1 && label(data.rows[0]?.labels[name]) !== "–");
-    return said.length ? `All rows: ${said.map((name) => `${name} ${label(data.rows[0].labels[name])}`).join(", ")}` : "";
+    const said = data.columns.filter((name) => name !== "allocation" && !varied(name) && name !== "clusters");
+    const known = said.map((name) => [name, values(name).find((text) => text !== "–")]).filter(([, text]) => text !== undefined);
+    return known.length ? `All rows: ${known.map(([name, text]) => `${name} ${text}`).join(", ")}` : "";
   }
 
   // Plots: each says what it draws of the rows, its choices, and what it cannot draw.
@@ -188,7 +192,7 @@
   const replaced = (spec, texts) => JSON.parse(JSON.stringify(spec), (key_, value) => (typeof value === "string" && value.startsWith("@") && value.slice(1) in texts ? texts[value.slice(1)] : value));
   const theme = () => {
     const ink = dark.matches ? "#dbe3ea" : "#2a3642", line = dark.matches ? "#3a4550" : "#dde3e9";
-    return { background: null, font: "system-ui, sans-serif", view: { stroke: null }, axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500, labelLimit: 140, titleLimit: 400 }, legend: { labelColor: ink, titleColor: ink }, title: { color: ink, anchor: "start", fontSize: 13 } };
+    return { background: null, font: "system-ui, sans-serif", view: { stroke: null }, axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line, labelFlush: false, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500, labelLimit: 140, titleLimit: 400 }, legend: { labelColor: ink, titleColor: ink }, title: { color: ink, subtitleColor: ink, anchor: "start", fontSize: 14 } };
   };
   const save = (name, type, text) => { const link = el("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name }); link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 1000); };
   const csv = (rows) => {
@@ -207,12 +211,12 @@
     if (!found.length) { part.view.replaceChildren(el("p", { class: "empty" }, `Nothing to draw: needs ${plot.needs}.`)); part.vega = null; return; }
     const spec = replaced(charts[plot.id], plot.texts(part.chosen));
     if (plot.id === "depth" || plot.id === "documents") spec.layer[0].encoding.detail = { field: "line", type: "nominal" };
-    spec.title = { text: plot.title, subtitle: part.foot.textContent, subtitleColor: dark.matches ? "#a5b2bf" : "#52606d" };
     spec.description = `${plot.title}. ${part.foot.textContent}. The figures are in the CSV download.`;
     spec.datasets = { rows: found };
     const box = el("div");
     box.style.width = "100%";
     part.view.replaceChildren(box);
+    part.spec = spec;
     const result = await vegaEmbed(box, spec, { actions: false, renderer: "svg", config: theme(), tooltip: { theme: dark.matches ? "dark" : "light" } });
     if (part.ticket !== ticket) { result.finalize(); return; }
     part.vega?.finalize(); part.vega = result;
@@ -228,7 +232,14 @@
         return el("label", {}, name === "x" ? "across" : name === "y" ? "up" : "measure", select);
       }));
       const svg = el("button", { type: "button", "aria-label": `Download ${plot.title} as SVG` }, "SVG"), table = el("button", { type: "button", "aria-label": `Download ${plot.title} as CSV` }, "CSV");
-      svg.addEventListener("click", async () => { if (part.vega) save(`${plot.id}.svg`, "image/svg+xml", await part.vega.view.toSVG()); });
+      svg.addEventListener("click", async () => { 
+        if (!part.vega) return;
+        // Alone, the plot must say what it is: a title, what it is of, and a size of its own.
+        const title = { text: plot.title, subtitle: part.foot.textContent };
+        const whole = await vegaEmbed(el("div"), { ...part.spec, title, width: 560, background: dark.matches ? "#1a2129" : "#ffffff" }, { actions: false, renderer: "none", config: { ...theme(), background: undefined } });
+        save(`${plot.id}.svg`, "image/svg+xml", await whole.view.toSVG());
+        whole.finalize();
+      });
       table.addEventListener("click", () => save(`${plot.id}.csv`, "text/csv", csv(part.rows)));
       part.buttons.push(svg, table);
       $("plots").append(el("section", { class: "plot", id: `plot-${plot.id}`, "aria-labelledby": `title-${plot.id}` }, el("h3", { id: `title-${plot.id}` }, plot.title), choose, part.view, el("div", { class: "foot" }, part.foot, svg, table)));
