@@ -12,6 +12,7 @@ from simset_bench.leaderboard.overlap import overlap_of
 from simset_bench.leaderboard.render import headline, short_name
 from simset_bench.leaderboard.table import Leaderboard, Row, named, remarks, sentences
 from simset_bench.results.measures import bare_name
+from simset_bench.results.pairs import answer_of, prompt_of, target_of
 from simset_bench.results.read import RunTable
 from simset_bench.results.samples import read_samples, samples_file
 
@@ -165,7 +166,7 @@ def _tasks(folder: Path, most: int, texts: dict[str, int]) -> Iterator[dict[str,
             samples = [
                 [
                     text(record["sample"]),
-                    *[text(part) for part in _asked(record)],
+                    *[text(part(record)) for part in (prompt_of, target_of, answer_of)],
                     *[_round(record["measures"].get(name)) for name in names],
                 ]
                 for record in records[:most]
@@ -174,19 +175,6 @@ def _tasks(folder: Path, most: int, texts: dict[str, int]) -> Iterator[dict[str,
             note(f"{path}: no samples on the page ({type(error).__name__}: {error})")
             continue
         yield {"task": path.stem, "measures": names, "of": len(records), "samples": samples}
-
-
-def _asked(record: dict[str, Any]) -> tuple[object, object, object]:
-    """Prompt, target and answer of a sample, as far as it has them."""
-    arguments = record.get("arguments") or []
-    prompt = arguments[0][0] if arguments and arguments[0] else ""
-    second = arguments[0][1] if arguments and len(arguments[0]) > 1 else ""
-    # A generation's second argument is its settings.
-    target = "" if isinstance(second, str) and second.startswith("{") else second
-    answers: Any = record.get("responses") or []
-    while isinstance(answers, list) and answers:
-        answers = answers[0]
-    return prompt, target, answers if isinstance(answers, str) else ""
 
 
 def _round(value: float | None) -> float | None:

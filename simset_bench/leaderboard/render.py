@@ -115,15 +115,15 @@ def markdown(board: Leaderboard) -> str:
     head = ["rank", "range", *board.columns, board.averaged]
     for measure in measures:
         head += [_heading(board, measure)] + ([_spread_heading(board)] if measure == spread else [])
-    lines = [_pipe(head), _pipe(["---"] * len(head), escape=False)]
+    lines = [row_of_cells(head), row_of_cells(["---"] * len(head), escape=False)]
     for row in board.rows:
         cells = [_rank(board, row), _range(board, row), *[_text(row.labels[name]) for name in board.columns]]
         cells.append(str(row.runs))
         for measure in measures:
             score = row.scores.get(measure)
             cells += [_score(score)] + ([_spread(score)] if measure == spread else [])
-        lines.append(_pipe(cells))
-    said = [_markdown_text(sentence) for sentence in [*sentences(board), *remarks(board)]]
+        lines.append(row_of_cells(cells))
+    said = [escaped(sentence) for sentence in [*sentences(board), *remarks(board)]]
     return "\n".join([*lines, "", *[f"- {sentence}" for sentence in said]])
 
 
@@ -274,11 +274,12 @@ def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else printable(str(value))
 
 
-def _pipe(cells: list[str], *, escape: bool = True) -> str:
-    return "| " + " | ".join(_markdown_text(cell) if escape else cell for cell in cells) + " |"
+def row_of_cells(cells: list[str], *, escape: bool = True) -> str:
+    """A line of a Markdown table."""
+    return "| " + " | ".join(escaped(cell) if escape else cell for cell in cells) + " |"
 
 
-def _markdown_text(text: str) -> str:
+def escaped(text: str) -> str:
     """`text` so that Markdown shows it as it is: no emphasis, link, code, HTML or new cell comes of it."""
     escaped = re.sub(r"([\\`*_\[\]|~])", r"\\\1", printable(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("://", ":\\/\\/")

@@ -238,7 +238,7 @@ def remarks(board: Leaderboard) -> list[str]:
 
 def named(board: Leaderboard, row: Row) -> str:
     """A row by its allocation and alpha, and by whatever else rows of this board differ in."""
-    varied = {name for name in board.columns if len({other.labels[name] for other in board.rows}) > 1}
+    varied = {name for name in board.columns if len({other.labels[name] for other in board.rows} - {None}) > 1}
     if all(other.labels.get("clusters") in (None, other.labels.get("documents")) for other in board.rows):
         varied.discard("clusters")
     said = [name for name in board.columns if name in ("allocation", "alpha") or name in varied]

@@ -14,7 +14,7 @@ RESAMPLES = 2000
 _SEED = 0
 # Means of what is 0 or 1 for every sample, and of shares: no interval of theirs leaves [0, 1].
 _COUNTS = ("exact_match", "truth_preference", "attribution_at_1")
-_SHARES = (*_COUNTS, "f1", "edit_similarity", "rouge_l", "on_share")
+SHARES = (*_COUNTS, "f1", "edit_similarity", "rouge_l", "on_share")
 
 Interval = tuple[float, float]
 
@@ -110,7 +110,7 @@ def _stretched(evidence: Evidence, low: float, high: float, spread: float, measu
         reach = _reach(_sources(evidence))
         stretch = reach / (float(stats.norm.ppf((1 + LEVEL) / 2)) * spread)
         low, high = value - stretch * (value - low), value + stretch * (high - value)
-    return (max(low, 0.0), min(high, 1.0)) if measure.startswith(_SHARES) else (low, high)
+    return (max(low, 0.0), min(high, 1.0)) if measure.startswith(SHARES) else (low, high)
 
 
 def _sources(evidence: Evidence) -> list[tuple[float, float]]:

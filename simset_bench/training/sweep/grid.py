@@ -13,7 +13,8 @@ import simset_bench
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.training.config import TrainConfig, check, checked_option
 
-PARTS = ("axes", "fixed", "exclude")
+# What `study` asks of the runs stands in the same file; a sweep only trains them.
+PARTS = ("axes", "fixed", "exclude", "study")
 OPTIONS = tuple(field.name for field in dataclasses.fields(TrainConfig))
 
 
