@@ -7,7 +7,21 @@ from collections.abc import Callable
 import typer
 
 from simset_bench import __version__
-from simset_bench.cli import allocate, analyze, corpora, evaluate, leaderboard, models, quickstart, sweep, train
+from simset_bench.cli import (
+    allocate,
+    analyze,
+    compare,
+    corpora,
+    entries,
+    evaluate,
+    leaderboard,
+    models,
+    quickstart,
+    show,
+    study,
+    sweep,
+    train,
+)
 from simset_bench.cli.options import WRONG_REQUEST, OneLineGroup, one_line_errors
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -16,6 +30,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sweep": sweep.command,
     "eval": evaluate.command,
     "leaderboard": leaderboard.command,
+    "show": show.command,
+    "compare": compare.command,
+    "study": study.command,
+    "submit": entries.submit,
+    "verify": entries.verify,
+    "reproduce": entries.reproduce,
     "allocate": allocate.command,
     "analyze": analyze.command,
     "models": models.command,

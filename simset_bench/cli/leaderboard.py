@@ -8,8 +8,10 @@ import typer
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import note, stdout
 from simset_bench.errors import RequestError, unknown_name
+from simset_bench.files import write_text
 
 FORMATS = ("table", "markdown", "csv", "json")
+MOST_SENTENCES = 6
 DEFAULT_ROOTS = (Path("outputs"), Path("leaderboards"))
 
 
@@ -20,6 +22,7 @@ def command(
     sort: Annotated[str | None, typer.Option(help="Measure to rank by, as task/measure or a bare measure.")] = None,
     where: Annotated[str | None, typer.Option(help="\"alpha>=1 and allocation=='simset1'\".")] = None,
     group_by: Annotated[str | None, typer.Option(help="Columns, comma-separated; the rest is averaged over.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the page, with plots and samples, to this file.")] = None,
     form: Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")] = "table",
     json_output: Json = False,
     quiet: Quiet = False,
@@ -43,7 +46,15 @@ def command(
         looked = ", ".join(str(root) for root in folders or DEFAULT_ROOTS)
         raise RequestError(f"no finished run in {looked}: simset-bench quickstart or train makes one")
     names = [name.strip() for name in group_by.split(",")] if group_by else []
-    board = make_leaderboard(table, where, sort, names)
+    board = make_leaderboard(table, where, sort, names, render.PREFERRED if html else ())
+    if html is not None:
+        from simset_bench.leaderboard.page import render_page
+        from simset_bench.leaderboard.page_data import page_data
+
+        write_text(html, render_page(page_data(board, table)))
+        note(f"wrote {html}, {html.stat().st_size / 1e6:.1f} MB: open it in a browser, it needs no network")
+        if form == "table":
+            return
     if form == "json":
         left = [{"path": str(left_out.path), "reason": left_out.reason} for left_out in table.left_out]
         print_json(render.as_json(board) | {"left_out": left})
@@ -53,7 +64,10 @@ def command(
         print(render.markdown(board))
     else:
         stdout.print(render.terminal_table(board, stdout.width))
-        for sentence in [*(f"= {sentence}" for sentence in sentences(board)), *remarks(board)]:
+        ties = [f"= {sentence}" for sentence in sentences(board)]
+        if len(ties) > MOST_SENTENCES:
+            ties[MOST_SENTENCES:] = [f"= and {len(ties) - MOST_SENTENCES} pairs of neighbours more: --json says which"]
+        for sentence in [*ties, *remarks(board)]:
             stdout.print(render.printable(sentence), markup=False)
         if not board.measures:
             note("none of these runs was evaluated yet: simset-bench eval RUN --task docmem does it")

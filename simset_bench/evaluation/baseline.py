@@ -20,7 +20,7 @@ from simset_bench.training.run import hash_documents, load_documents
 from simset_bench.training.run_folder import CONFIG, MANIFEST, open_finished
 
 # Options that say which documents a base is asked about; the others are those of a memory, which it has not.
-_KEPT = ("model", "corpus", "num_docs", "group_by", "match_subjects", "max_tokens", "dtype", "device")
+KEPT = ("model", "corpus", "num_docs", "group_by", "match_subjects", "max_tokens", "dtype", "device")
 
 
 def evaluate_baseline(about: dict[str, Any], request: EvalRequest, root: Path) -> list[Result]:
@@ -33,7 +33,7 @@ def evaluate_baselines_of(runs: Sequence[Path], request: EvalRequest, root: Path
     """Evaluate the untouched bases of finished runs on the runs' documents; equal ones once."""
     check_request(request, baseline=True)
     configs = [open_finished(folder).config for folder in runs]
-    kept = [make_config(None, **{name: getattr(config, name) for name in _KEPT}) for config in configs]
+    kept = [make_config(None, **{name: getattr(config, name) for name in KEPT}) for config in configs]
     return _evaluate(list(dict.fromkeys(kept)), request, root)
 
 
@@ -60,14 +60,20 @@ def _subject(config: TrainConfig, documents: list[Document], base: Base, root: P
 
 
 def _key(config: TrainConfig) -> str:
-    kept = {name: getattr(config, name) for name in _KEPT}
+    kept = {name: getattr(config, name) for name in KEPT}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _write_folder(subject: Subject, base: Base) -> None:
     """Written after the results: a folder with a manifest holds a finished evaluation."""
-    write_text(subject.folder / CONFIG, config_text(subject.config, _KEPT))
+    write_text(subject.folder / CONFIG, config_text(subject.config, KEPT))
     hashes = {"model": base.revision, "corpus": hash_documents(subject.documents), "config": _key(subject.config)}
-    made = {"schema": SCHEMA, "kind": "baseline", "model": base.name, "documents": len(subject.documents)}
+    made = {
+        "schema": SCHEMA,
+        "kind": "baseline",
+        "method": None,
+        "model": base.name,
+        "documents": len(subject.documents),
+    }
     made |= {"versions": versions(), "git_commit": git_commit(), "hashes": hashes, **machine(base.device)}
     write_json(subject.folder / MANIFEST, made)

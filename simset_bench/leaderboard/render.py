@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console, Group
@@ -11,9 +12,10 @@ from rich.text import Text
 
 from simset_bench.leaderboard.table import Leaderboard, Row, remarks, sentences
 from simset_bench.results.compare import Score
+from simset_bench.results.statistics import Standing
 
 # What the terminal and Markdown show of the measures there are, best known first; CSV and JSON have all.
-_PREFERRED = (
+PREFERRED = (
     "docmem/nll",
     "counterfact/truth_preference_rewrite",
     "docqa/f1",
@@ -41,19 +43,31 @@ _MOST_MEASURES = 6
 _ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 
 
+def headline(board: Leaderboard) -> list[str]:
+    """The measures best known, and the sorted one; all where none of the former is there."""
+    known = [measure for measure in PREFERRED if measure in board.measures]
+    return list(dict.fromkeys([*([board.sort] if board.sort else []), *known])) or list(board.measures)
+
+
+def short_name(measure: str) -> str:
+    """What a column of a measure is headed with."""
+    return _SHORT.get(measure, measure)
+
+
 def shown_measures(board: Leaderboard) -> list[str]:
     """The sorted measure and those best known, at most six."""
-    known = [measure for measure in _PREFERRED if measure in board.measures]
+    known = [measure for measure in PREFERRED if measure in board.measures]
     others = [measure for measure in board.measures if measure not in known]
     first = [board.sort] if board.sort else []
     return list(dict.fromkeys([*first, *known, *others]))[:_MOST_MEASURES]
 
 
 def terminal_table(board: Leaderboard, width: int = 100) -> Group:
-    """A table for rich to print, of as many measures as fit `width`, one at least.
+    """A table for rich to print, of as many measures as fit `width`, one at least, and lines of the alpha response.
 
-    Before a rank, `=` says that the row cannot be told apart from the one above. A column in which all rows agree
-    stands above the table instead, so that more measures fit; how many more there are stands below.
+    Before a rank, `=` says that the row shares it; `range` is the interval of its rank. Rows that tie with the first
+    are green. A column in which all rows agree stands above the table instead, so that more measures fit; how many more
+    there are stands below.
     """
     measures = shown_measures(board)
     table = _table(board, measures)
@@ -63,7 +77,8 @@ def terminal_table(board: Leaderboard, width: int = 100) -> Group:
     told = ", ".join(f"{name} {_text(value)}" for name, value in _agreed(board).items() if value is not None)
     unseen = len(board.measures) - len(measures)
     more = f"{unseen} more measures: --format csv or json" if unseen else ""
-    return Group(*[Text(told)] * bool(told), table, *[Text(more)] * bool(more))
+    lines = [Text(line) for line in alpha_lines(board, width)]
+    return Group(*[Text(told)] * bool(told), table, *[Text(more)] * bool(more), *lines)
 
 
 def _table(board: Leaderboard, measures: list[str]) -> Table:
@@ -71,6 +86,7 @@ def _table(board: Leaderboard, measures: list[str]) -> Table:
     columns = [name for name in board.columns if name not in agreed]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("rank", justify="right")
+    table.add_column("range", justify="right", no_wrap=True)
     for name in columns:
         is_text = name in ("model", "method", "allocation", "corpus", "location", "inductive_form")
         table.add_column(name, justify="left" if is_text else "right", overflow="fold")
@@ -81,13 +97,14 @@ def _table(board: Leaderboard, measures: list[str]) -> Table:
         if measure == spread:
             table.add_column(_spread_heading(board), justify="right", no_wrap=True)
     for row in board.rows:
-        cells = [_rank(row), *[_text(row.labels[name]) for name in columns], str(row.runs)]
+        cells = [_rank(board, row), _range(board, row), *[_text(row.labels[name]) for name in columns], str(row.runs)]
         for measure in measures:
             score = row.scores.get(measure)
             cells.append(_score(score))
             if measure == spread:
                 cells.append(_spread(score))
-        table.add_row(*[Text(cell) for cell in cells])
+        standing = _standing(board, row)
+        table.add_row(*[Text(cell) for cell in cells], style="green" if standing and standing.rank == 1 else None)
     return table
 
 
@@ -95,32 +112,36 @@ def markdown(board: Leaderboard) -> str:
     """A Markdown table with every column, and below it what cannot be told apart and what else must be known."""
     measures = shown_measures(board)
     spread = _spread_measure(board)
-    head = ["rank", *board.columns, board.averaged]
+    head = ["rank", "range", *board.columns, board.averaged]
     for measure in measures:
         head += [_heading(board, measure)] + ([_spread_heading(board)] if measure == spread else [])
-    lines = [_pipe(head), _pipe(["---"] * len(head), escape=False)]
+    lines = [row_of_cells(head), row_of_cells(["---"] * len(head), escape=False)]
     for row in board.rows:
-        cells = [_rank(row), *[_text(row.labels[name]) for name in board.columns], str(row.runs)]
+        cells = [_rank(board, row), _range(board, row), *[_text(row.labels[name]) for name in board.columns]]
+        cells.append(str(row.runs))
         for measure in measures:
             score = row.scores.get(measure)
             cells += [_score(score)] + ([_spread(score)] if measure == spread else [])
-        lines.append(_pipe(cells))
-    said = [_markdown_text(sentence) for sentence in [*sentences(board), *remarks(board)]]
+        lines.append(row_of_cells(cells))
+    said = [escaped(sentence) for sentence in [*sentences(board), *remarks(board)]]
     return "\n".join([*lines, "", *[f"- {sentence}" for sentence in said]])
 
 
 def comma_separated(board: Leaderboard) -> str:
-    """Every measure in full precision with its standard error and its standard deviation over seeds, as CSV."""
+    """Every measure in full precision with its standard error, its interval and its spread over seeds, as CSV."""
     file = io.StringIO()
-    kinds = ("", " standard_error", " spread")
+    kinds = ("", " standard_error", " low", " high", " spread")
     writer = csv.writer(file, lineterminator="\n")
     names = [f"{measure}{kind}" for measure in board.measures for kind in kinds]
-    writer.writerow(["rank", *board.columns, board.averaged, *names])
+    writer.writerow(["rank", "rank low", "rank high", *board.columns, board.averaged, *names])
     for row in board.rows:
-        cells: list[Any] = [row.rank, *[row.labels[name] for name in board.columns], row.runs]
+        standing = _standing(board, row)
+        cells: list[Any] = [standing.rank, standing.lowest, standing.highest] if standing else [None] * 3
+        cells += [*[row.labels[name] for name in board.columns], row.runs]
         for measure in board.measures:
             score = row.scores.get(measure)
-            cells += [score.value, score.standard_error, score.spread] if score else [None, None, None]
+            low, high = row.intervals.get(measure) or (None, None)
+            cells += [score.value, score.standard_error, low, high, score.spread] if score else [None] * len(kinds)
         writer.writerow(cells)
     return file.getvalue()
 
@@ -132,15 +153,20 @@ def as_json(board: Leaderboard) -> dict[str, Any]:
         "better": board.directions,
         "rows": [
             {
-                "rank": row.rank,
+                "rank": standing.rank if (standing := _standing(board, row)) else None,
+                "rank_interval": [standing.lowest, standing.highest] if standing else None,
+                "tied_with_rows": list(standing.tied) if standing else None,
                 **{name: _plain(row.labels[name]) for name in board.columns},
                 board.averaged: row.runs,
-                "told_apart_from_above": row.above.told_apart if row.above else None,
+                "told_apart_from_above": None if standing is None or row.above is None else number not in standing.tied,
+                "difference_from_above": asdict(row.above) if row.above else None,
                 "measures": {measure: score.value for measure, score in row.scores.items()},
+                "intervals": {measure: row.intervals[measure] for measure in row.scores},
                 "standard_errors": {measure: score.standard_error for measure, score in row.scores.items()},
                 "spreads": {measure: score.spread for measure, score in row.scores.items()},
             }
-            for row in board.rows
+            # Of the row above: the first has none.
+            for number, row in enumerate(board.rows, start=-1)
         ],
         "cannot_be_told_apart": sentences(board),
         "remarks": remarks(board),
@@ -175,8 +201,47 @@ def _agreed(board: Leaderboard) -> dict[str, object]:
     return agreed
 
 
-def _rank(row: Row) -> str:
-    return f"={row.rank}" if row.above and not row.above.told_apart else str(row.rank)
+def _standing(board: Leaderboard, row: Row) -> Standing | None:
+    return row.standings.get(board.sort or "")
+
+
+def _rank(board: Leaderboard, row: Row) -> str:
+    standing = _standing(board, row)
+    if standing is None:
+        return "–"
+    ranks = [other.rank for each in board.rows if (other := _standing(board, each))]
+    return f"={standing.rank}" if ranks.count(standing.rank) > 1 else str(standing.rank)
+
+
+def _range(board: Leaderboard, row: Row) -> str:
+    standing = _standing(board, row)
+    return f"{standing.lowest}–{standing.highest}" if standing else "–"
+
+
+def alpha_lines(board: Leaderboard, width: int) -> list[str]:
+    """How the sorted measure answers to alpha: a bar for each alpha of rows that differ in nothing else shown."""
+    if board.sort is None or "alpha" not in board.columns:
+        return []
+    agreed = _agreed(board)
+    groups: dict[str, list[tuple[float, float]]] = {}
+    for row in board.rows:
+        alpha = row.labels["alpha"]
+        if isinstance(alpha, float) and board.sort in row.scores:
+            others = [name for name in board.columns if name != "alpha" and name not in agreed]
+            name = ", ".join(_text(row.labels[column]) for column in others) or "all"
+            groups.setdefault(name, []).append((alpha, row.scores[board.sort].value))
+    several = {name: sorted(points) for name, points in groups.items() if len(points) > 1}
+    if not several:
+        return []
+    values = [value for points in several.values() for _, value in points]
+    low, span = min(values), (max(values) - min(values)) or 1.0
+    bars = "▁▂▃▄▅▆▇█"
+    longest = max(map(len, several))
+    lines = [f"{printable(board.sort)} by alpha, ▁ {_digits(low)} to █ {_digits(max(values))}:"]
+    for name, points in several.items():
+        bar = "".join(bars[round((value - low) / span * (len(bars) - 1))] for _, value in points)
+        lines.append(f"  {name:<{longest}}  {bar}  alpha {', '.join(f'{alpha:g}' for alpha, _ in points)}"[:width])
+    return lines
 
 
 def _heading(board: Leaderboard, measure: str) -> str:
@@ -209,11 +274,12 @@ def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else printable(str(value))
 
 
-def _pipe(cells: list[str], *, escape: bool = True) -> str:
-    return "| " + " | ".join(_markdown_text(cell) if escape else cell for cell in cells) + " |"
+def row_of_cells(cells: list[str], *, escape: bool = True) -> str:
+    """A line of a Markdown table."""
+    return "| " + " | ".join(escaped(cell) if escape else cell for cell in cells) + " |"
 
 
-def _markdown_text(text: str) -> str:
+def escaped(text: str) -> str:
     """`text` so that Markdown shows it as it is: no emphasis, link, code, HTML or new cell comes of it."""
     escaped = re.sub(r"([\\`*_\[\]|~])", r"\\\1", printable(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("://", ":\\/\\/")

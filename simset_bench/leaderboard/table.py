@@ -1,37 +1,54 @@
 """The leaderboard: one row a cell, seeds averaged, ranked by one measure, with what cannot be told apart."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.leaderboard.where import matching
-from simset_bench.results.compare import Difference, Score, difference, mean_over_seeds
+from simset_bench.results.compare import (
+    Difference,
+    Score,
+    difference_of,
+    gather_evidence,
+    mean_over_seeds,
+    sentence,
+    uncertain,
+)
 from simset_bench.results.measures import Direction, bare_name
-from simset_bench.results.read import BASE_ALLOCATION, RunTable
+from simset_bench.results.read import RunTable
+from simset_bench.results.statistics import Interval, Standing, Uncertain, intervals, standings
 
 _NAMES = {"num_docs": "documents", "num_clusters": "clusters"}
 _SHOWN = ("model", "layer", "documents", "clusters", "allocation", "alpha")
 # Shown where the rows differ in them, since otherwise they say nothing.
-_IF_DIFFERENT = ("corpus", "location", "inductive_form", "entries", "entries_per_doc")
-_NAMING = ("method", "allocation", "alpha")
+_IF_DIFFERENT = ("method", "corpus", "location", "inductive_form", "entries", "entries_per_doc")
 FIRST_SORT = "docmem/nll"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: `labels` by column, `scores` by measure, and how it stands to the row above on the sorted measure.
+    """One row: `labels` by column, `scores` and their intervals at 95% by measure, and how it differs from the row
+    above on the sorted measure.
 
-    `runs` counts the runs averaged; `limits` has what each task was limited to in any of them (None: not at all).
+    `folders` are those of the runs averaged; `limits` has what each task was limited to in any of them (None: not at
+    all). `standings` are by measure, over all rows that have it, for the measures that were to be ranked; the numbers
+    of tied rows in them are places in the board's rows.
     """
 
-    rank: int
     labels: dict[str, object]
-    runs: int
+    folders: tuple[str, ...]
     scores: dict[str, Score]
+    intervals: dict[str, Interval | None]
+    standings: dict[str, Standing]
     limits: dict[str, frozenset[int | None]]
     above: Difference | None
+
+    @property
+    def runs(self) -> int:
+        """The number of runs averaged."""
+        return len(self.folders)
 
 
 @dataclass(frozen=True)
@@ -55,9 +72,13 @@ class Leaderboard:
 
 
 def make_leaderboard(
-    table: RunTable, where: str | None = None, sort: str | None = None, group_by: Sequence[str] = ()
+    table: RunTable,
+    where: str | None = None,
+    sort: str | None = None,
+    group_by: Sequence[str] = (),
+    ranked: Sequence[str] = (),
 ) -> Leaderboard:
-    """Rank the runs of a table.
+    """Rank the runs of a table on measure `sort`, and stand them on those of `ranked` too.
 
     Runs that differ only in seeds are one row. `group_by` names columns whose equal values are one row instead,
     averaged over everything else. Raises RequestError for an unknown column or measure, or where no run is left.
@@ -69,9 +90,6 @@ def make_leaderboard(
         if runs.empty:
             raise RequestError(f"--where {where!r}: none of {len(visible)} runs is left")
     different = [name for name in _IF_DIFFERENT if runs[name].nunique() > 1]
-    # The allocation of a bare base says already what it is.
-    if runs[runs["allocation"].ne(BASE_ALLOCATION).fillna(True)]["method"].nunique() > 1:
-        different.insert(0, "method")
     columns = tuple(group_by) or (*_SHOWN, *different)
     for name in columns:
         if name not in visible:
@@ -85,16 +103,18 @@ def make_leaderboard(
     groups = []
     for _, group in runs.groupby(keys, sort=False, dropna=False):
         found = [by_run[run] for run in group.index if run in by_run]
-        groups.append(_Group(group.iloc[0], len(group), _scores(found), _limits(found)))
+        groups.append(_Group(group.iloc[0], tuple(group.index), _scores(found), _limits(found)))
     sign = -1 if directions.get(chosen or "") == "higher" else 1
     groups.sort(key=lambda group: _place(group.scores.get(chosen or ""), sign))
-    return Leaderboard(_rows(groups, columns, chosen), columns, directions, chosen, "runs" if group_by else "seeds")
+    to_rank = [chosen, *ranked] if chosen else []
+    rows = _rows(groups, columns, chosen, {name: directions[name] for name in to_rank if name in directions})
+    return Leaderboard(rows, columns, directions, chosen, "runs" if group_by else "seeds")
 
 
 @dataclass(frozen=True)
 class _Group:
     first: pd.Series
-    runs: int
+    folders: tuple[str, ...]
     scores: dict[str, Score]
     limits: dict[str, frozenset[int | None]]
 
@@ -104,15 +124,46 @@ def _place(score: Score | None, sign: int) -> tuple[bool, float]:
     return (score is None, sign * score.value if score else 0.0)
 
 
-def _rows(groups: Sequence[_Group], columns: Sequence[str], sort: str | None) -> tuple[Row, ...]:
+def _rows(
+    groups: Sequence[_Group], columns: Sequence[str], sort: str | None, ranked: dict[str, Direction | None]
+) -> tuple[Row, ...]:
+    found = _uncertain(groups)
+    limits = {name: _intervals(by_row, name) for name, by_row in found.items()}
+    # A measure that is better neither way is ranked as one of which less is better, as it is sorted.
+    places = {name: _standings(found[name], ranked[name] == "higher") for name in ranked}
     rows: list[Row] = []
-    for number, group in enumerate(groups, start=1):
+    for number, group in enumerate(groups):
         above = None
-        if rows and sort and sort in group.scores and sort in rows[-1].scores:
-            above = difference(rows[-1].scores[sort], group.scores[sort], bare_name(sort))
+        if sort and number and number in found[sort] and number - 1 in found[sort]:
+            above = difference_of(found[sort][number - 1], found[sort][number])
         labels = {name: None if pd.isna(group.first[name]) else group.first[name] for name in columns}
-        rows.append(Row(number, labels, group.runs, group.scores, group.limits, above))
+        between = {name: limits[name][number] for name in group.scores}
+        stands = {name: by_row[number] for name, by_row in places.items() if number in by_row}
+        rows.append(Row(labels, group.folders, group.scores, between, stands, group.limits, above))
     return tuple(rows)
+
+
+def _uncertain(groups: Sequence[_Group]) -> dict[str, dict[int, Uncertain]]:
+    """By measure and number of group, each score with what it rests on."""
+    scores = [(n, name, score) for n, group in enumerate(groups) for name, score in group.scores.items()]
+    evidence = gather_evidence([(score, bare_name(name)) for _, name, score in scores])
+    found: dict[str, dict[int, Uncertain]] = {}
+    for (number, name, score), each in zip(scores, evidence, strict=True):
+        found.setdefault(name, {})[number] = uncertain(score, each)
+    return found
+
+
+def _intervals(by_row: dict[int, Uncertain], measure: str) -> dict[int, Interval | None]:
+    return dict(zip(by_row, intervals(list(by_row.values()), bare_name(measure)), strict=True))
+
+
+def _standings(by_row: dict[int, Uncertain], higher_is_better: bool) -> dict[int, Standing]:
+    numbers = list(by_row)
+    found = standings(list(by_row.values()), higher_is_better)
+    return {
+        number: replace(each, tied=tuple(numbers[place] for place in each.tied))
+        for number, each in zip(numbers, found, strict=True)
+    }
 
 
 def _scores(runs: Sequence[pd.DataFrame]) -> dict[str, Score]:
@@ -150,21 +201,15 @@ def _sort_measure(measures: Sequence[str], sort: str | None) -> str | None:
 
 
 def sentences(board: Leaderboard) -> list[str]:
-    """A plain sentence for each pair of neighbouring rows that cannot be told apart at 95%."""
+    """A plain sentence for each pair of neighbouring rows that tie on the sorted measure, which they must both have."""
     said = []
-    for above, row in zip(board.rows, board.rows[1:], strict=False):
-        found = row.above
-        if found is None or found.told_apart:
+    for number, (above, row) in enumerate(zip(board.rows, board.rows[1:], strict=False), start=1):
+        if row.above is None or board.sort is None or number - 1 not in row.standings[board.sort].tied:
             continue
-        pair = f"{_named(above)} and {_named(row)} cannot be told apart on {board.sort}"
         counts = f"{above.runs} and {row.runs} {board.averaged}"
-        if found.low is None:
-            said.append(f"{pair}: difference {found.value:.3g}, no error known, {counts}")
-            continue
-        over = f"paired over {found.documents} documents" if found.documents else "not paired"
-        said.append(
-            f"{pair} at 95%: difference {found.value:.3g} [{found.low:.3g}, {found.high:.3g}], {over}, {counts}"
-        )
+        told = sentence(named(board, above), named(board, row), board.sort, row.above, counts)
+        # Alone they would differ, and one of so many pairs does so by chance.
+        said.append(told.replace(" differ on ", " cannot be told apart among all rows on "))
     return said
 
 
@@ -191,12 +236,21 @@ def remarks(board: Leaderboard) -> list[str]:
     return said
 
 
-def _named(row: Row) -> str:
-    told: Sequence[str] = [name for name in _NAMING if name in row.labels] or list(row.labels)
-    values = {name: row.labels[name] for name in told if row.labels[name] is not None}
-    bare = ("method", "allocation")
-    found = [str(value) if name in bare else f"{name} {_short(value)}" for name, value in values.items()]
-    return f"rank {row.rank} ({', '.join(found) or 'no value'})"
+def named(board: Leaderboard, row: Row) -> str:
+    """A row by its allocation and alpha, and by whatever else rows of this board differ in."""
+    varied = {name for name in board.columns if len({other.labels[name] for other in board.rows} - {None}) > 1}
+    if all(other.labels.get("clusters") in (None, other.labels.get("documents")) for other in board.rows):
+        varied.discard("clusters")
+    said = [name for name in board.columns if name in ("allocation", "alpha") or name in varied]
+    values = {name: row.labels[name] for name in sorted(said, key=("allocation", "alpha").__contains__, reverse=True)}
+    found = [_named(name, value) for name, value in values.items() if value is not None]
+    return " ".join(found) or "no value"
+
+
+def _named(name: str, value: object) -> str:
+    if name in ("model", "allocation", "corpus", "method"):
+        return str(value)
+    return f"{_short(value)} documents" if name == "documents" else f"{name} {_short(value)}"
 
 
 def _short(value: object) -> str:

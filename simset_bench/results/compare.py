@@ -1,18 +1,17 @@
 """Scores of a leaderboard's rows, and whether two of them can be told apart."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-from simset_bench.console import note
-from simset_bench.results.measures import WEIGHTED_BY_TOKENS
-
-LEVEL = 0.95
+from simset_bench.results.samples import document_totals
+from simset_bench.results.statistics import LEVEL, POWER, Evidence, Uncertain, compare_all
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,20 @@ class Score:
 class Difference:
     """`first` less `second`: the difference, its interval at 95%, and how many documents it was paired over.
 
-    `documents` is None where the two were not asked the same documents and only their errors were used. The interval
-    is None where no error is known.
+    `documents` is None where the two were not asked the same documents and only their errors were used. Interval,
+    `p_value` (two-sided, uncorrected) and `detectable` are None where no error is known. `effect` is Cohen's d_z, the
+    mean of the differences by document over their standard deviation (Lakens 2013, equation 6); None where not paired,
+    or where all are alike. `detectable` is the smallest difference that these documents and seeds would show in 8 of 10
+    experiments.
     """
 
     value: float
     low: float | None
     high: float | None
     documents: int | None
+    p_value: float | None = None
+    effect: float | None = None
+    detectable: float | None = None
 
     @property
     def told_apart(self) -> bool:
@@ -75,67 +80,94 @@ def mean_over_seeds(values: Sequence[float], errors: Sequence[float | None], sam
     return Score(float(np.mean(values)), over_documents, spread, len(values), tuple(samples))
 
 
+def gather_evidence(scores: Sequence[tuple[Score, str]]) -> list[Evidence | None]:
+    """What scores rest on, each given with its measure's bare name; None where samples are missing, or where seeds were
+    not asked the same."""
+    frame = document_totals([file for score, _ in scores for file in score.samples])
+    wanted = {measure for _, measure in scores}
+    frame = frame[frame["measure"].isin(wanted)]
+    by_file = _parts(frame)
+    return [_evidence([by_file.get((file, measure)) for file in score.samples]) for score, measure in scores]
+
+
+def _parts(frame: pd.DataFrame) -> dict[tuple[str, str], "_Part"]:
+    """The totals of each file and measure, in which the frame is sorted."""
+    # Keys tell documents apart by what was asked about them too: those of two corpora may bear the same names.
+    keys = (frame["cluster"] + "\n" + frame["asked"]).to_numpy(object)
+    names = [frame[name].to_numpy(object) for name in ("file", "measure")]
+    changes = np.flatnonzero(np.logical_or.reduce([name[1:] != name[:-1] for name in names])) + 1
+    bounds = [0, *changes.tolist(), len(frame)] if len(frame) else []
+    totals, weights = (frame[name].to_numpy(float) for name in ("total", "weight"))
+    return {
+        (names[0][low], names[1][low]): _Part(keys[low:high], totals[low:high], weights[low:high])
+        for low, high in pairwise(bounds)
+    }
+
+
+class _Part(NamedTuple):
+    keys: np.ndarray
+    totals: np.ndarray
+    weights: np.ndarray
+
+
+def _evidence(parts: Sequence[_Part | None]) -> Evidence | None:
+    found = [part for part in parts if part is not None]
+    if not found or len(found) < len(parts):
+        return None
+    if any(not np.array_equal(part.keys, found[0].keys) for part in found[1:]):
+        return None
+    totals, weights = np.stack([part.totals for part in found]), np.stack([part.weights for part in found])
+    return Evidence(tuple(found[0].keys), totals, weights)
+
+
+def uncertain(score: Score, evidence: Evidence | None) -> Uncertain:
+    """A score as tests of pairs take it."""
+    return Uncertain(score.value, score.document_error, score.seed_error, score.seeds, evidence)
+
+
 def difference(first: Score, second: Score, measure: str) -> Difference:
-    """Difference of two scores on a measure (its bare name), with Student's interval at 95%.
-
-    Where both were asked the same documents, their differences by document are one source of error: samples of one
-    document, and of several seeds, are taken together, since they are not independent (arXiv 2411.00640), and weigh as
-    they do in the score (an NLL's by their tokens), by linearisation as in `ratio_with_error`. Elsewhere each score's
-    error over documents is a source. The spread over seeds is a further source for each score that has several.
-    Variances add up; degrees of freedom are Welch's and Satterthwaite's. With one seed each and one sample a document
-    this is SciPy's paired t interval, with seeds alone Welch's.
-    """
-    value = first.value - second.value
-    one, other = _by_document(first.samples, measure), _by_document(second.samples, measure)
-    paired = len(one) > 1 and one.keys() == other.keys()
-    sources: list[tuple[float, float]] = []
-    if paired:
-        apart = _residuals(one) - _residuals(other)
-        sources.append((float(apart @ apart) * len(apart) / (len(apart) - 1), len(apart) - 1))
-    for score in (first, second):
-        if not paired and score.document_error is not None:
-            sources.append((score.document_error**2, math.inf))
-        if score.seed_error is not None:
-            sources.append((score.seed_error**2, score.seeds - 1))
-        if not paired and score.standard_error is None:
-            return Difference(value, None, None, None)
-    variance = math.fsum(part for part, _ in sources)
-    reach = 0.0
-    if variance > 0:
-        uncertain = math.fsum((part / variance) ** 2 / degrees for part, degrees in sources)
-        freedom = 1 / uncertain if uncertain else math.inf
-        reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
-    return Difference(value, value - reach, value + reach, len(one) if paired else None)
+    """Difference of two scores on a measure (its bare name), as `compare_all` tests it, with Student's interval."""
+    one, other = gather_evidence([(first, measure), (second, measure)])
+    return difference_of(uncertain(first, one), uncertain(second, other))
 
 
-def _residuals(totals: dict[str, tuple[float, float]]) -> np.ndarray:
-    """What each document adds to the error of the ratio of all totals (documents,): (x - R w) / sum of w."""
-    summed, weights = np.array(list(totals.values())).T
-    ratio = summed.sum() / weights.sum()
-    return np.asarray((summed - ratio * weights) / weights.sum())
+def difference_of(first: Uncertain, second: Uncertain) -> Difference:
+    """Difference of two scores whose evidence is at hand."""
+    pairs = compare_all([first, second])
+    value, error = float(pairs.differences[0, 1]), float(pairs.errors[0, 1])
+    one, other = first.evidence, second.evidence
+    paired = one is not None and other is not None and one.documents == other.documents and len(one.documents) > 1
+    documents = len(one.documents) if one is not None and paired else None
+    if math.isnan(error):
+        return Difference(value, None, None, documents)
+    freedom = float(pairs.freedom[0, 1])
+    reach, power = (float(stats.t.ppf(share, freedom)) for share in ((1 + LEVEL) / 2, POWER))
+    return Difference(
+        value,
+        value - reach * error,
+        value + reach * error,
+        documents,
+        float(pairs.p_values[0, 1]),
+        _effect(one, other) if one is not None and other is not None and paired else None,
+        (reach + power) * error if error > 0 else None,
+    )
 
 
-def _by_document(files: Sequence[str], measure: str) -> dict[str, tuple[float, float]]:
-    """Weighted sum of a measure and sum of weights for each document, over samples and files, sorted by document.
+def _effect(one: Evidence, other: Evidence) -> float | None:
+    first, second = (each.totals.sum(0) / each.weights.sum(0) for each in (one, other))
+    apart = first - second
+    spread = float(np.std(apart, ddof=1))
+    return float(apart.mean()) / spread if spread > 1e-12 * np.abs(apart).max(initial=0.0) else None
 
-    A sample weighs as many as its tokens on a measure that is a mean over tokens, else 1. Empty where a file is missing
-    or damaged. Samples that are about no document go by what they share instead, their subject. Keys tell documents
-    apart by what was asked about them too: those of two corpora may bear the same names.
-    """
-    totals: dict[str, tuple[float, float]] = {}
-    asked: dict[str, set[str]] = {}
-    for file in files:
-        try:
-            for line in Path(file).read_text(encoding="utf-8").split("\n"):
-                record = json.loads(line) if line else {"measures": {}}
-                if measure in record["measures"]:
-                    weight = float(record["tokens"]) if measure in WEIGHTED_BY_TOKENS and "tokens" in record else 1.0
-                    summed, weights = totals.get(record["cluster"], (0.0, 0.0))
-                    value = float(record["measures"][measure])
-                    totals[record["cluster"]] = (summed + weight * value, weights + weight)
-                    question = f"{record['prompt_hash']} {record['target_hash']}"
-                    asked.setdefault(record["cluster"], set()).add(question)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            note(f"{file}: missing or damaged ({error!r}), so its run is compared by standard errors alone")
-            return {}
-    return {"\n".join([document, *sorted(asked[document])]): totals[document] for document in sorted(totals)}
+
+def sentence(first: str, second: str, measure: str, found: Difference, counts: str) -> str:
+    """A plain sentence on how two named scores compare; `counts` says over what, as in `3 and 3 seeds`."""
+    if found.low is None or found.high is None:
+        pair = f"{first} and {second} cannot be told apart on {measure}"
+        return f"{pair}: difference {found.value:.3g}, no error known, {counts}"
+    over = f"paired over {found.documents} documents" if found.documents else "not paired"
+    told = f"difference {found.value:.3g} [{found.low:.3g}, {found.high:.3g}], {over}, {counts}"
+    if found.told_apart:
+        return f"{first} and {second} differ on {measure} at 95%: {told}"
+    seen = f"; a difference of {found.detectable:.2g} would be seen 8 times in 10" if found.detectable else ""
+    return f"{first} and {second} cannot be told apart on {measure} at 95%: {told}{seen}"

@@ -1,7 +1,8 @@
-"""Reading run folders and baselines into one table."""
+"""Reading run folders, baselines and entries into one table."""
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,11 @@ import yaml
 
 from simset_bench.evaluation.schema import RESULT_SCHEMA
 from simset_bench.results.measures import direction
+from simset_bench.results.migrate import migrated
+from simset_bench.results.samples import samples_file
+
+# LibYAML reads thousands of configurations in the time that plain Python takes for hundreds.
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # Configuration that a leaderboard shows or groups by, with its type; the rest stays in the run's folder.
 RUN_COLUMNS = {
@@ -35,7 +41,7 @@ SEED_COLUMNS = ("mem_seed", "seed")
 BASE_ALLOCATION = "base"
 _VALUE_COLUMNS = ("run", "task", "measure", "value", "standard_error", "n", "limit", "better", "samples")
 # A folder that holds one of these is, or was to be, a run's.
-_RUN_FILES = ("config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl")
+_RUN_FILES = frozenset({"config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl"})
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class RunTable:
 
 
 def read_runs(roots: Sequence[Path]) -> RunTable:
-    """Every run and baseline below `roots`; what cannot be read is left out with its reason.
+    """Every run, baseline and entry below `roots`; what cannot be read is left out with its reason.
 
     Copies of a run (same configuration, same memory) count once, with the evaluations of all of them.
     """
@@ -95,7 +101,8 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
 
 
 def _folders(roots: Sequence[Path]) -> list[Path]:
-    return sorted({path.parent for root in roots for name in _RUN_FILES for path in root.rglob(name)})
+    found = {Path(folder) for root in roots for folder, _, files in os.walk(root) if not _RUN_FILES.isdisjoint(files)}
+    return sorted(found)
 
 
 class _Damaged(Exception):
@@ -118,7 +125,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise _Damaged(path, "missing")
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = yaml.load(path.read_text(encoding="utf-8"), _YAML_LOADER)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise _Damaged(path, f"not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(config, dict) or "model" not in config:
@@ -139,17 +146,20 @@ def _read_run(folder: Path) -> dict[str, Any]:
         raise _Damaged(folder, "training is not finished (no manifest.json)")
     manifest = _read_json(folder / "manifest.json")
     try:
+        manifest = migrated(manifest)
+    except ValueError as error:
+        raise _Damaged(folder / "manifest.json", f"not a run's manifest ({error})") from error
+    try:
         is_baseline = manifest["kind"] == "baseline"
         hashes = manifest["hashes"]
         learned = [hashes.get(name) for name in ("memory", "adapter", "weights")]
         identity = json.dumps([hashes["model"], hashes["corpus"], learned, hashes["config"]])
-        config["model"] = manifest["model"]
+        config |= {"model": manifest["model"], "method": manifest["method"]}
     except (KeyError, TypeError, AttributeError) as error:
         raise _Damaged(folder / "manifest.json", f"not a run's manifest ({error!r})") from error
-    if not isinstance(config["model"], str):
-        raise _Damaged(folder / "manifest.json", f"model cannot be {config['model']!r}")
-    # Runs of before there were methods are memories.
-    config.setdefault("method", "none" if is_baseline else "memory")
+    for name in ("model", "method"):
+        if not isinstance(config[name], str) and not (name == "method" and config[name] is None):
+            raise _Damaged(folder / "manifest.json", f"{name} cannot be {config[name]!r}")
     if is_baseline:
         config["allocation"] = BASE_ALLOCATION
     cell = {str(name): value for name, value in config.items() if name not in (*SEED_COLUMNS, "device")}
@@ -179,7 +189,7 @@ def _read_evaluation(run: str, path: Path) -> list[dict[str, Any]]:
                 "better": {True: "higher", False: "lower", None: None}[theirs[name]]
                 if name in theirs
                 else direction(name),
-                "samples": f"{path.with_suffix('')}.samples.jsonl",
+                "samples": str(samples_file(path)),
             }
             for name, value in result["measures"].items()
         ]

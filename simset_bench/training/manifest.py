@@ -18,7 +18,7 @@ from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.methods import find_method
 
-SCHEMA = 1
+SCHEMA = 2
 _PACKAGES = ("torch", "transformers", "safetensors", "datasketch", "numpy", "lm_eval", "peft", "datasets", "bm25s")
 
 

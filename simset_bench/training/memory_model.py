@@ -24,8 +24,8 @@ _FILES = (folders.CONFIG, folders.MANIFEST, folders.ALLOCATION, folders.METRICS,
 class MemoryModel(nn.Module, PushToHubMixin):
     """A frozen base with a run's memory on one of its blocks; made by `from_pretrained`.
 
-    `base_model` is the transformers model (a PreTrainedModel), whose own `forward` and `generate` are used, `memory` the memory (its
-    parameters get gradients, the base's do not). `recall` masks its entries.
+    `base_model` is the transformers model (a PreTrainedModel), whose own `forward` and `generate` are used; `memory` is
+    the memory, whose parameters get gradients while the base's do not. `recall` masks its entries.
     """
 
     def __init__(self, run: Path, base: Base, memory: Memory, layer: int) -> None:

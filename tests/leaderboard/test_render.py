@@ -42,9 +42,9 @@ def test_the_table_fits_the_width_with_whole_words(write_run: Write, board_of: C
             write_run(EVERYTHING, model="smollm2-135m", allocation=allocation, mem_seed=seed, alpha=0.2 + seed)
     lines = shown(board_of(), width)
     assert max(map(len, lines)) <= width
-    assert len(lines) == 1 + 1 + 8 + 1, "what agrees, a header, a line a row, and what is not shown"
+    assert len(lines) == 1 + 1 + 8 + 1 + 5, "what agrees, a header, a line a row, what is not shown, lines of alpha"
     header = " ".join(lines[1].split())
-    assert header.startswith("rank allocation alpha seeds NLL ↓")
+    assert header.startswith("rank range allocation alpha seeds NLL ↓")
     assert "…" not in "".join(lines)
     assert lines[0].strip().startswith("model smollm2-135m, layer 22, documents 4, clusters 4")
 
@@ -61,14 +61,14 @@ def test_a_score_stands_with_its_error_and_seeds_with_their_spread(write_run: Wr
     write_run({"docmem": {"nll": [value + 0.5 for value in VALUES]}}, mem_seed=1)
     (row,) = shown(board_of())[2:3]
     # 0.75 and 1.25: mean 1, spread 0.354; error of documents 0.27, of seeds 0.25.
-    assert row.split()[:6] == ["1", "simset2", "2", "1.000", "±0.368", "0.354"]
+    assert row.split()[:7] == ["1", "1–1", "simset2", "2", "1.000", "±0.368", "0.354"]
 
 
 def test_rows_that_tie_carry_an_equals_sign(write_run: Write, board_of: Callable) -> None:
     write_run(EVERYTHING, allocation="none")
     write_run(EVERYTHING, allocation="random")
-    assert [line.split()[0] for line in shown(board_of())[2:4]] == ["1", "=2"]
-    assert "| =2 |" in render.markdown(board_of())
+    assert [line.split()[0] for line in shown(board_of())[2:4]] == ["=1", "=1"]
+    assert "| =1 | 1–2 |" in render.markdown(board_of())
 
 
 def test_a_bare_base_stands_beside_the_runs(write_run: Write, board_of: Callable) -> None:
@@ -79,7 +79,7 @@ def test_a_bare_base_stands_beside_the_runs(write_run: Write, board_of: Callable
     (folder / "manifest.json").write_text(json.dumps(manifest))
     lines = shown(board_of())
     assert "layer 22" in lines[0] and "alpha 1" in lines[0]
-    assert {line.split()[1] for line in lines[2:4]} == {"simset2", "base"}
+    assert {line.split()[2] for line in lines[2:4]} == {"simset2", "base"}
     found = {row["allocation"]: row for row in render.as_json(board_of())["rows"]}
     assert found["base"]["layer"] is None and found["simset2"]["layer"] == 22
 
@@ -103,7 +103,7 @@ def test_json_is_plain_json_with_all_there_is(write_run: Write, board_of: Callab
     found = json.loads(json.dumps(render.as_json(board_of()), allow_nan=False))
     assert found["sort"] == "docmem/nll"
     assert found["better"]["docmem/nll"] == "lower" and found["better"]["damage/nll_base"] is None
-    assert [row["rank"] for row in found["rows"]] == [1, 2]
+    assert [(row["rank"], row["rank_interval"]) for row in found["rows"]] == [(1, [1, 2])] * 2
     assert [row["told_apart_from_above"] for row in found["rows"]] == [None, False]
     assert found["rows"][0]["measures"].keys() == found["rows"][0]["standard_errors"].keys() == found["better"].keys()
     assert len(found["cannot_be_told_apart"]) == 1
@@ -147,6 +147,6 @@ def test_hostile_names_are_shown_and_do_nothing(write_run: Write, board_of: Call
 
 def test_no_measure_and_no_label_still_makes_a_table(write_run: Write, board_of: Callable) -> None:
     write_run()
-    assert shown(board_of())[1].split() == ["rank", "allocation", "seeds"]
-    assert render.markdown(board_of()).splitlines()[2].startswith("| 1 | m | 22 |")
-    assert render.comma_separated(board_of()).splitlines()[1].startswith("1,m,22,")
+    assert shown(board_of())[1].split() == ["rank", "range", "allocation", "seeds"]
+    assert render.markdown(board_of()).splitlines()[2].startswith("| – | – | m | 22 |")
+    assert render.comma_separated(board_of()).splitlines()[1].startswith(",,,m,22,")

@@ -71,8 +71,9 @@ def test_neighbours_that_cannot_be_told_apart_are_said(write_run: Write, board_o
     (sentence,) = sentences(board)
     interval = stats.ttest_rel(LOW, MIDDLE).confidence_interval(0.95)
     assert sentence == (
-        "rank 1 (random, alpha 1) and rank 2 (simset1, alpha 2) cannot be told apart on docmem/nll at 95%: "
-        f"difference -0.2 [{interval.low:.3g}, {interval.high:.3g}], paired over 4 documents, 1 and 1 seeds"
+        "random alpha 1 and simset1 alpha 2 cannot be told apart on docmem/nll at 95%: "
+        f"difference -0.2 [{interval.low:.3g}, {interval.high:.3g}], paired over 4 documents, 1 and 1 seeds; "
+        f"a difference of {second.above.detectable:.2g} would be seen 8 times in 10"
     )
 
 

@@ -14,7 +14,8 @@ from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.training.config import TrainConfig, check, checked_option
 from simset_bench.training.methods import only_own, with_method_defaults
 
-PARTS = ("axes", "fixed", "exclude")
+# What `study` asks of the runs stands in the same file; a sweep only trains them.
+PARTS = ("axes", "fixed", "exclude", "study")
 OPTIONS = tuple(field.name for field in dataclasses.fields(TrainConfig))
 
 

@@ -1,0 +1,83 @@
+"""`simset-bench compare`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.console import stdout
+from simset_bench.errors import unknown_name
+
+if TYPE_CHECKING:
+    from simset_bench.results.pairs import Change, MeasurePair
+
+
+def command(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A run's folder, a baseline's, or an entry.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    measure: Annotated[
+        str | None, typer.Option(help="Measure whose changed samples are listed [the first that differs].")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=0, help="At most this many changed samples; --json has all.")] = 10,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compare two runs on every measure they share, paired by sample, and list the samples that changed."""
+    from simset_bench.results.compare import sentence
+    from simset_bench.results.pairs import changed_samples, compare_runs
+
+    pairs = compare_runs(first, second)
+    names = [pair.measure for pair in pairs]
+    if measure is not None and measure not in names:
+        raise unknown_name("--measure", measure, names)
+    known = [pair for pair in pairs if pair.better is not None and pair.difference.documents]
+    chosen = measure or next((pair.measure for pair in known if pair.corrected_p < 0.05), None)
+    chosen = chosen or (known or pairs)[0].measure
+    pair = pairs[names.index(chosen)]
+    changes = changed_samples(first, second, chosen)
+    said = sentence("A", "B", chosen, pair.difference, "1 and 1 runs")
+    if json_output:
+        found = {"a": str(first), "b": str(second), "measures": [asdict(pair) for pair in pairs]}
+        print_json(found | {"measure": chosen, "sentence": said, "changed": [asdict(each) for each in changes]})
+        return
+    stdout.print(f"A {first}\nB {second}", markup=False, soft_wrap=True)
+    _print_measures(pairs)
+    stdout.print(f"\n{said}", markup=False)
+    _print_changes(changes, chosen, samples)
+
+
+def _print_measures(pairs: "list[MeasurePair]") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("measure", "A", "B", "A - B", "95% interval", "p (Holm)", "d", "n"):
+        table.add_column(name, justify="left" if name == "measure" else "right", overflow="fold")
+    for pair in pairs:
+        found = pair.difference
+        interval = "–" if found.low is None else f"[{found.low:.3g}, {found.high:.3g}]"
+        p_value = "–" if found.p_value is None else f"{pair.corrected_p:.2g}"
+        effect = "–" if found.effect is None else f"{found.effect:.2f}"
+        values = [f"{pair.first:.4g}", f"{pair.second:.4g}", f"{found.value:.3g}"]
+        cells = [pair.measure, *values, interval, p_value, effect]
+        told = found.p_value is not None and pair.corrected_p < 0.05
+        a_wins = (found.value > 0) == (pair.better == "higher")
+        # Colour where the two can be told apart and one is better: green for A, red for B.
+        style = None if not told or pair.better is None else "green" if a_wins else "red"
+        table.add_row(*map(Text, [*cells, str(found.documents or "–")]), style=style)
+    stdout.print(table)
+    stdout.print("green: A is better, red: B is; n documents asked of both, d Cohen's effect size over them")
+
+
+def _print_changes(changes: "list[Change]", measure: str, most: int) -> None:
+    from simset_bench.leaderboard.render import printable
+
+    stdout.print(f"{len(changes)} samples changed on {measure}{', the greatest first' if len(changes) > 1 else ''}")
+    for change in changes[:most]:
+        stdout.print(printable(f"  {change.sample}: {change.first:.4g} in A, {change.second:.4g} in B"), markup=False)
+        for name, text in (("asked", change.prompt), ("A", change.answers[0]), ("B", change.answers[1])):
+            if text:
+                stdout.print(printable(f"    {name}: {text if len(text) < 80 else text[:79] + '…'}"), markup=False)

@@ -1,0 +1,107 @@
+"""`simset-bench submit`, `verify` and `reproduce`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.console import stdout
+from simset_bench.errors import RequestError
+
+Entry = Annotated[Path, typer.Argument(help="An entry's folder.")]
+
+
+def submit(
+    run: Annotated[Path, typer.Argument(help="A finished and evaluated run's folder, or a baseline's.")],
+    to: Annotated[Path, typer.Option(help="Folder of entries.")] = Path("leaderboards"),
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Pack a run as an entry of a leaderboard: manifest, scores, samples and hashes, no weights."""
+    from simset_bench.leaderboard.entries import files_of, pack_entry
+    from simset_bench.leaderboard.verify import verify_entry
+
+    entry = pack_entry(run, to)
+    verify_entry(entry)
+    size = sum((entry / name).stat().st_size for name in files_of(entry))
+    if json_output:
+        print_json({"entry": str(entry), "files": files_of(entry), "bytes": size})
+    else:
+        print(f"{entry}: {len(files_of(entry))} files, {size / 1000:.0f} kB")
+
+
+def verify(
+    entry: Entry,
+    recompute: Annotated[
+        int | None, typer.Option(help="Also evaluate this many documents or records of each task again; needs --run.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="With --recompute: the run that the entry was made from.")] = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Check an entry: schema, hashes, ranges, and that its figures follow from its samples."""
+    if (recompute is None) != (run is None):
+        raise RequestError("--recompute N and --run RUN go together: an entry holds no weights to ask again")
+    if recompute is not None and recompute < 1:
+        raise RequestError(f"--recompute {recompute}: must be at least 1")
+    if not entry.is_dir():
+        raise RequestError(f"{entry}: there is no such folder")
+    from simset_bench.leaderboard.verify import verify_entry
+
+    found = verify_entry(entry)
+    again = None
+    if recompute is not None and run is not None:
+        from simset_bench.leaderboard.reproduce import recompute_samples
+
+        again = recompute_samples(entry, run, recompute)
+    if json_output:
+        print_json(asdict(found) | {"entry": str(entry), "recomputed": again})
+        return
+    print(f"{entry}: verified, {found.results} results, {found.samples} samples, {found.followed} figures follow")
+    if found.not_checked:
+        print(f"not to be had from samples: {', '.join(found.not_checked)}")
+    if again is not None:
+        print(f"{again} samples evaluated again, with the same figures")
+
+
+def reproduce(
+    entry: Entry,
+    save_dir: Annotated[Path, typer.Option(help="Folder for the new run.")] = Path("outputs/reproduced"),
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Run an entry's exact configuration, and say whether its figures come out again within their intervals."""
+    if not entry.is_dir():
+        raise RequestError(f"{entry}: there is no such folder")
+    from simset_bench.leaderboard.reproduce import reproduce as run_again
+    from simset_bench.leaderboard.verify import verify_entry
+
+    verify_entry(entry)
+    found = run_again(entry, save_dir)
+    outside = [again.measure for again in found if not again.within]
+    if json_output:
+        print_json({"figures": [asdict(again) | {"within": again.within} for again in found], "outside": outside})
+    else:
+        _print_again(found)
+        print(f"{len(found) - len(outside)} of {len(found)} figures came out again within their intervals")
+    if outside:
+        raise typer.Exit(1)
+
+
+def _print_again(found: list) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("measure", "entry", "95% interval", "again", ""):
+        table.add_column(name, justify="left" if name in ("measure", "") else "right")
+    for again in found:
+        interval = "–" if again.interval is None else f"[{again.interval[0]:.4g}, {again.interval[1]:.4g}]"
+        cells = (again.measure, f"{again.entry:.5g}", interval, f"{again.again:.5g}", "" if again.within else "outside")
+        table.add_row(*map(Text, cells), style=None if again.within else "red")
+    stdout.print(table)

@@ -1,0 +1,99 @@
+"""`simset-bench show`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.console import stdout
+
+_BARS = "▁▂▃▄▅▆▇█"
+_CURVE_WIDTH = 60
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="A run's folder, a baseline's, or an entry.")],
+    samples: Annotated[int, typer.Option(min=0, help="Samples of each task to print; --json has all.")] = 3,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Show a run: its configuration, training curves, scores with intervals, and samples."""
+    from simset_bench.leaderboard.table import make_leaderboard
+    from simset_bench.results.pairs import one_run
+    from simset_bench.results.samples import read_samples
+    from simset_bench.training.config import read_config
+
+    table = one_run(run)
+    (row,) = make_leaderboard(table).rows
+    config = read_config(run / "config.yaml")
+    epochs = _epochs(run / "metrics.jsonl")
+    files = dict.fromkeys(zip(table.values["task"], table.values["samples"], strict=True))
+    records = {task: read_samples(Path(file)) for task, file in files if Path(file).is_file()}
+    if json_output:
+        scores = {
+            name: {"value": score.value, "standard_error": score.standard_error, "interval": row.intervals[name]}
+            for name, score in row.scores.items()
+        }
+        print_json({"run": str(run), "config": config, "curves": epochs, "scores": scores, "samples": records})
+        return
+    stdout.print(str(run), markup=False, soft_wrap=True, style="bold")
+    stdout.print(", ".join(f"{name} {value}" for name, value in config.items() if value is not None), markup=False)
+    _print_curves(epochs)
+    _print_scores(row)
+    for task, found in records.items():
+        _print_samples(task, found, samples)
+
+
+def _epochs(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def _print_curves(epochs: list[dict[str, Any]]) -> None:
+    for name in ("cross_entropy", "inductive_loss", "on_share"):
+        values = [epoch[name] for epoch in epochs if name in epoch]
+        if not values:
+            continue
+        step = -(-len(values) // _CURVE_WIDTH)
+        shown = values[::-1][::step][::-1]
+        low, span = min(values), (max(values) - min(values)) or 1.0
+        bar = "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in shown)
+        stdout.print(f"{name:<15} {bar} {values[0]:.4g} to {values[-1]:.4g} in {len(values)} epochs", soft_wrap=True)
+
+
+def _print_scores(row: Any) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    if not row.scores:
+        stdout.print("not evaluated yet: simset-bench eval RUN --task docmem does it")
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("measure", "value", "95% interval"):
+        table.add_column(name, justify="left" if name == "measure" else "right")
+    for name, score in row.scores.items():
+        interval = row.intervals[name]
+        shown = "–" if interval is None else f"[{interval[0]:.4g}, {interval[1]:.4g}]"
+        table.add_row(*map(Text, (name, f"{score.value:.4g}", shown)))
+    stdout.print(table)
+
+
+def _print_samples(task: str, records: list[dict[str, Any]], most: int) -> None:
+    from simset_bench.leaderboard.render import printable
+    from simset_bench.results.pairs import answer_of, prompt_of, target_of
+
+    if not most:
+        return
+    stdout.print(
+        printable(f"\n{task}: {min(most, len(records))} of {len(records)} samples"), markup=False, style="bold"
+    )
+    for record in records[:most]:
+        values = ", ".join(f"{name} {value:.4g}" for name, value in record["measures"].items())
+        stdout.print(printable(f"  {record['sample']}: {values}"), markup=False)
+        for name, text in (("asked", prompt_of(record)), ("target", target_of(record)), ("answer", answer_of(record))):
+            if text:
+                stdout.print(printable(f"    {name}: {text if len(text) < 80 else text[:79] + '…'}"), markup=False)

@@ -1,0 +1,76 @@
+"""The page: one static HTML file with its data, its plots and the libraries that draw them inside."""
+
+import base64
+import gzip
+import hashlib
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import vl_convert
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from simset_bench import __version__
+from simset_bench.console import note
+from simset_bench.errors import RequestError
+from simset_bench.leaderboard.charts import ALLOCATION_COLOURS, page_charts
+from simset_bench.leaderboard.page_data import SAMPLE_STEPS, add_samples
+
+LARGEST_PAGE = 5_000_000
+# Altair's own choice of Vega-Lite; vl-convert carries the library itself, so that the page needs no network.
+_VEGA_LITE = "6.4"
+
+
+def render_page(data: dict[str, Any], most_bytes: int = LARGEST_PAGE) -> str:
+    """The page of `page_data`, with as many samples a task as leave it below `most_bytes`.
+
+    Raises RequestError where even without samples it would be larger.
+    """
+    for most in SAMPLE_STEPS:
+        page = _render(add_samples(data, most))
+        if len(page.encode()) < most_bytes:
+            if most != SAMPLE_STEPS[0]:
+                note(f"the page holds at most {most} samples of each task of a run, to stay below {most_bytes:,} bytes")
+            return page
+    raise RequestError(
+        f"{len(data['runs'])} runs make a page of more than {most_bytes:,} bytes: choose some of them with --where"
+    )
+
+
+def _render(data: dict[str, Any]) -> str:
+    # Data is never part of a script: it is read as JSON from a base64 text, in which no character means anything.
+    packed = base64.b64encode(gzip.compress(_compact(data), compresslevel=9, mtime=0)).decode()
+    scripts = {"library": _library(), "script": _asset("page.js")}
+    specification = _compact({"charts": page_charts(), "colours": ALLOCATION_COLOURS})
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_asset("page.html.jinja"))
+    return template.render(
+        policy=" ".join(f"'sha256-{_sha256(text)}'" for text in scripts.values()),
+        style=Markup(_asset("page.css")),
+        data=packed,
+        charts=base64.b64encode(specification).decode(),
+        version=__version__,
+        rows=len(data["rows"]),
+        runs=len(data["runs"]),
+        **{name: Markup(text) for name, text in scripts.items()},
+    )
+
+
+def _compact(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _asset(name: str) -> str:
+    return files("simset_bench.leaderboard").joinpath("page", name).read_text(encoding="utf-8")
+
+
+@cache
+def _library() -> str:
+    """Vega, Vega-Lite and vega-embed as one script, whose text cannot end the element that it stands in."""
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VEGA_LITE)
+    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")

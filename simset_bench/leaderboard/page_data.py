@@ -1,0 +1,190 @@
+"""What the page shows, as one JSON value: rows with their scores, ranks and runs, curves, overlaps and samples."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from simset_bench.console import note, track
+from simset_bench.leaderboard.overlap import overlap_of
+from simset_bench.leaderboard.render import headline, short_name
+from simset_bench.leaderboard.table import Leaderboard, Row, named, remarks, sentences
+from simset_bench.results.measures import bare_name
+from simset_bench.results.pairs import answer_of, prompt_of, target_of
+from simset_bench.results.read import RunTable
+from simset_bench.results.samples import read_samples, samples_file
+
+GROUPS = ("memorisation", "recall", "location", "damage")
+_TASK_GROUPS = {"docmem": "memorisation", "location": "location", "damage": "damage"}
+_UNITS = {"nll": "nats a token", "erasure": "nats a token", "perplexity": "perplexity"}
+_SHARES = ("exact_match", "f1", "edit_similarity", "rouge_l", "truth_preference", "on_share", "attribution_at_1")
+_CURVE_POINTS = 40
+_MOST_TEXT = 160
+# Rows of samples for each task of a run: all, or fewer where the page would become too large.
+SAMPLE_STEPS = (1000, 64, 24, 12, 6, 3, 1, 0)
+_MOST_SENTENCES = 12
+
+
+def measure_group(measure: str) -> str:
+    """The group of columns that a measure stands in."""
+    return _TASK_GROUPS.get(measure.split("/", 1)[0].split(":", 1)[0], "recall")
+
+
+def unit(measure: str) -> str:
+    """The unit of a measure's values, as a plot names it."""
+    name = bare_name(measure)
+    if name.startswith(_SHARES):
+        return "share"
+    return next((text for start, text in _UNITS.items() if name.startswith(start)), "")
+
+
+def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
+    """Everything but samples, as plain JSON; runs are numbered in the order of the rows."""
+    names = list(board.measures)
+    numbers = {name: number for number, name in enumerate(names)}
+    runs: list[dict[str, Any]] = []
+    rows = []
+    overlaps: dict[str, dict[str, Any]] = {}
+    for row in track(board.rows, "reading runs"):
+        first = len(runs)
+        runs += [_run(Path(folder), table) for folder in row.folders]
+        _add_overlap(overlaps, row)
+        rows.append(_row(board, row, numbers) | {"runs": list(range(first, len(runs)))})
+    shown = set(headline(board))
+    measures = [
+        {
+            "name": name,
+            "short": short_name(name),
+            "better": board.directions[name],
+            "group": measure_group(name),
+            "unit": unit(name),
+            "headline": name in shown,
+        }
+        for name in names
+    ]
+    ties = sentences(board)
+    return {
+        "columns": list(board.columns),
+        "sort": numbers.get(board.sort or ""),
+        "averaged": board.averaged,
+        "groups": list(GROUPS),
+        "measures": measures,
+        "rows": rows,
+        "runs": runs,
+        "overlaps": list(overlaps.values()),
+        "sentences": ties[:_MOST_SENTENCES],
+        "more_sentences": max(0, len(ties) - _MOST_SENTENCES),
+        "remarks": remarks(board),
+        "left_out": [{"path": str(left.path), "reason": left.reason} for left in table.left_out],
+    }
+
+
+def _row(board: Leaderboard, row: Row, numbers: dict[str, int]) -> dict[str, Any]:
+    scores = {}
+    for name, score in row.scores.items():
+        low, high = row.intervals[name] or (None, None)
+        scores[numbers[name]] = [_round(score.value), _round(low), _round(high), _round(score.spread), score.seeds]
+    ranks = {numbers[name]: [each.rank, each.lowest, each.highest] for name, each in row.standings.items()}
+    labels = {name: _plain(value) for name, value in row.labels.items()}
+    return {"name": named(board, row), "labels": labels, "scores": scores, "ranks": ranks}
+
+
+def _run(folder: Path, table: RunTable) -> dict[str, Any]:
+    manifest = _json(folder / "manifest.json")
+    hashes = {name: str(value) for name, value in (manifest.get("hashes") or {}).items()}
+    return {
+        "folder": str(folder),
+        "config": {str(name): _plain(value) for name, value in _config(folder).items()},
+        "blocks": manifest.get("num_blocks"),
+        "facts": {
+            name: str(manifest[name])
+            for name in ("method", "steps", "tokens", "wall_seconds", "device", "git_commit")
+            if manifest.get(name) is not None
+        },
+        "versions": {str(name): str(value) for name, value in (manifest.get("versions") or {}).items()},
+        "hashes": hashes,
+        "curve": _curve(folder / "metrics.jsonl"),
+        "method": _plain(table.runs.loc[str(folder), "method"]),
+    }
+
+
+def _json(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return found if isinstance(found, dict) else {}
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return dict(yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), loader))
+
+
+def _curve(path: Path) -> list[list[float]]:
+    """Epoch and cross-entropy of at most 40 epochs, the last among them."""
+    if not path.is_file():
+        return []
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        points = [[int(line["epoch"]), _round(float(line["cross_entropy"]))] for line in lines]
+    except (ValueError, KeyError, TypeError) as error:
+        note(f"{path}: left out, damaged ({error!r})")
+        return []
+    step = max(1, -(-len(points) // _CURVE_POINTS))
+    return points[::-1][::step][::-1]
+
+
+def _add_overlap(overlaps: dict[str, dict[str, Any]], row: Row) -> None:
+    """One overlap for each kind of allocation and number of documents: alpha and training do not enter it."""
+    allocation = str(row.labels.get("allocation"))
+    # Their overlap is the same whatever the documents: everything, nothing.
+    if allocation in ("base", "none", "partitioned", "<NA>", "None"):
+        return
+    documents = _plain(row.labels.get("documents"))
+    key = f"{allocation}, {documents} documents" if documents is not None else allocation
+    if key not in overlaps and (found := overlap_of(Path(row.folders[0]))):
+        overlaps[key] = {"series": key, "allocation": allocation, "documents": documents, "bands": found}
+
+
+def add_samples(data: dict[str, Any], most: int) -> dict[str, Any]:
+    """`data` with at most `most` samples of each task of each run; texts that recur are kept once."""
+    texts: dict[str, int] = {}
+    runs = [run | {"tasks": list(_tasks(Path(run["folder"]), most, texts))} for run in data["runs"]]
+    return data | {"runs": runs, "texts": list(texts), "samples_of_a_task": most}
+
+
+def _tasks(folder: Path, most: int, texts: dict[str, int]) -> Iterator[dict[str, Any]]:
+    def text(value: object) -> int:
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        cut = shown if len(shown) <= _MOST_TEXT else shown[: _MOST_TEXT - 1] + "…"
+        return texts.setdefault(cut, len(texts))
+
+    for path in sorted((folder / "eval").glob("[!.]*.json")):
+        try:
+            records = read_samples(samples_file(path))
+            names = list(dict.fromkeys(name for record in records for name in record["measures"]))
+            samples = [
+                [
+                    text(record["sample"]),
+                    *[text(part(record)) for part in (prompt_of, target_of, answer_of)],
+                    *[_round(record["measures"].get(name)) for name in names],
+                ]
+                for record in records[:most]
+            ]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            note(f"{path}: no samples on the page ({type(error).__name__}: {error})")
+            continue
+        yield {"task": path.stem, "measures": names, "of": len(records), "samples": samples}
+
+
+def _round(value: float | None) -> float | None:
+    """Five significant digits: more than an interval of any width has to say, and a page of half the size."""
+    return None if value is None else float(f"{value:.5g}")
+
+
+def _plain(value: Any) -> Any:
+    """A value of a table or a configuration as JSON has it; whatever JSON has not as text."""
+    value = value.item() if hasattr(value, "item") else value
+    if value is None or str(value) in ("<NA>", "nan", "inf", "-inf"):
+        return None if value is None or str(value) in ("<NA>", "nan") else str(value)
+    return value if isinstance(value, str | int | float | bool) else str(value)

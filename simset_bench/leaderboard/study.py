@@ -1,0 +1,158 @@
+"""A study: a sweep, what its runs are asked, their entries, and the page and figures made of them."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from simset_bench.console import note, track
+from simset_bench.errors import RequestError, did_you_mean
+from simset_bench.evaluation.baseline import evaluate_baselines_of
+from simset_bench.evaluation.memory_lm import RECALLS
+from simset_bench.evaluation.result_files import Asked
+from simset_bench.evaluation.run import EvalRequest, check_request, evaluate_runs
+from simset_bench.evaluation.tasks import LOCATION
+from simset_bench.files import sha256_of_file, write_text
+from simset_bench.leaderboard.entries import ENTRY, entry_name, pack_entry
+from simset_bench.leaderboard.figures import figures
+from simset_bench.leaderboard.page import render_page
+from simset_bench.leaderboard.page_data import page_data
+from simset_bench.leaderboard.render import PREFERRED
+from simset_bench.leaderboard.table import make_leaderboard
+from simset_bench.results.read import read_runs
+from simset_bench.training.run_folder import EVALUATIONS, MANIFEST
+from simset_bench.training.sweep.grid import read_grid
+from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
+
+PAGE, FIGURES = "index.html", "figures.md"
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What runs are asked: `tasks` in every mode of `recalls` (location and damage only free), `qa_finetune` the tasks
+    asked before and after Q-A fine-tuning, on CounterFact records `data`, each task cut at `limit`; `baselines` asks
+    the bare base of each run's documents too."""
+
+    tasks: tuple[str, ...] = ("docmem", LOCATION, "damage")
+    recalls: tuple[str, ...] = ("free",)
+    qa_finetune: tuple[str, ...] = ()
+    data: str = "builtin"
+    limit: int | None = None
+    baselines: bool = True
+
+    def requests(self) -> Iterator[EvalRequest]:
+        """Each evaluation to be made of a run, free recall first."""
+        for recall in self.recalls:
+            free = recall == "free"
+            tasks = tuple(task for task in self.tasks if free or task not in (LOCATION, "damage"))
+            if tasks:
+                yield EvalRequest(tasks, recall, self.limit, self.data)
+        if self.qa_finetune:
+            yield EvalRequest(self.qa_finetune, "free", self.limit, self.data, True)
+
+
+def read_study(path: Path) -> StudyPlan:
+    """The part `study` of a grid file, the defaults where it has none. Raises RequestError naming file and field."""
+    part = yaml.safe_load(path.read_text(encoding="utf-8")).get("study") or {}
+    fields = StudyPlan.__dataclass_fields__
+    chosen: dict[str, Any] = {}
+    for name, value in part.items():
+        if name not in fields:
+            raise RequestError(f"{path}: study.{name}: unknown option{did_you_mean(str(name), fields)}")
+        kinds: tuple[type, ...] = {"data": (str,), "limit": (int,), "baselines": (bool,)}.get(name, (list,))
+        if type(value) not in kinds or (name in ("tasks", "recalls") and not value):
+            raise RequestError(f"{path}: study.{name}: expected a {kinds[0].__name__}, found {value!r}")
+        chosen[name] = tuple(map(str, value)) if isinstance(value, list) else value
+    plan = StudyPlan(**chosen)
+    for recall in plan.recalls:
+        if recall not in RECALLS:
+            raise RequestError(f"{path}: study.recalls: {recall!r} is none of {', '.join(RECALLS)}")
+    for request in plan.requests():
+        check_request(request, baseline=False)
+    return plan
+
+
+def run_study(grid_name: str, root: Path, place: Path) -> dict[str, Any]:
+    """Train, evaluate and publish a grid: entries, page and figures below `place`. What is done already is kept.
+
+    Returns the sweep's summary with the counts of what was made. Raises RuntimeError where a training failed.
+    """
+    grid = read_grid(grid_name)
+    plan = read_study(grid.path)
+    sweep = plan_sweep(grid, root, SweepOptions())
+    found = run_sweep(sweep)
+    if found["failed"]:
+        raise RuntimeError(f"{len(found['failed'])} runs failed, first {found['failed'][0]['error']}")
+    folders = list(dict.fromkeys(sweep.place.run_folder(config) for config in sweep.configs))
+    for request in plan.requests():
+        _evaluate(folders, request)
+    asked = [*folders, *(_baselines(folders, plan, root, place) if plan.baselines else [])]
+    entries = [entry_of(folder, place) for folder in track(asked, "packing entries")]
+    publish(place)
+    return found | {"entries": len(entries), "page": str(place / PAGE), "figures": str(place / FIGURES)}
+
+
+def _evaluate(folders: Sequence[Path], request: EvalRequest) -> None:
+    """Ask those of the runs that lack a result, each the tasks that it lacks."""
+    lacking: dict[tuple[str, ...], list[Path]] = {}
+    for folder in folders:
+        tasks = tuple(task for task in request.tasks if not is_answered(folder, task, request))
+        if tasks:
+            lacking.setdefault(tasks, []).append(folder)
+    for tasks, runs in lacking.items():
+        note(f"asking {len(runs)} runs {', '.join(tasks)}, recall {request.recall}")
+        evaluate_runs(runs, replace(request, tasks=tasks))
+
+
+def is_answered(folder: Path, task: str, request: EvalRequest) -> bool:
+    """Whether a run has the results that a request would write, for the same limit."""
+    data = request.data if task == "counterfact" else None
+    label = Asked(task, request.recall, request.limit, data, "", None).label.replace(":", "-")
+    ends = [".json", *([".qa.json"] if request.qa_finetune else [])]
+    for end in ends:
+        path = folder / EVALUATIONS / f"{label}.{request.recall}{end}"
+        if not path.is_file() or json.loads(path.read_text(encoding="utf-8"))["limit"] != request.limit:
+            return False
+    return True
+
+
+def _baselines(folders: Sequence[Path], plan: StudyPlan, root: Path, place: Path) -> list[Path]:
+    """Folders of the bare bases asked the same; what is known of them is asked again only where an entry lacks it."""
+    marker = root / "baselines" / f".asked-{place.name}.json"
+    wanted = sorted(str(folder) for folder in folders)
+    if marker.is_file():
+        kept = json.loads(marker.read_text(encoding="utf-8"))
+        found = [Path(folder) for folder in kept["folders"]]
+        if kept["runs"] == wanted and kept["plan"] == repr(plan) and all((f / MANIFEST).is_file() for f in found):
+            return found
+    made: dict[str, None] = {}
+    for request in plan.requests():
+        tasks = tuple(task for task in request.tasks if task != LOCATION)
+        if request.recall == "free" and tasks:
+            results = evaluate_baselines_of(folders, replace(request, tasks=tasks), root)
+            made |= dict.fromkeys(result["run"] for result in results)
+    write_text(marker, json.dumps({"runs": wanted, "plan": repr(plan), "folders": list(made)}) + "\n")
+    return [Path(folder) for folder in made]
+
+
+def entry_of(run: Path, place: Path) -> Path:
+    """The entry of a run below `place`, packed where it is not there or no longer has the run's results."""
+    entry = place / entry_name(run, json.loads((run / MANIFEST).read_text(encoding="utf-8")))
+    if (entry / ENTRY).is_file():
+        listed = json.loads((entry / ENTRY).read_text(encoding="utf-8"))["files"]
+        results = {path.name: sha256_of_file(path) for path in (run / EVALUATIONS).glob("[!.]*.json")}
+        kept = {Path(name).name: value for name, value in listed.items() if name.startswith(f"{EVALUATIONS}/")}
+        if results == {name: value for name, value in kept.items() if name.endswith(".json")}:
+            return entry
+    return pack_entry(run, place)
+
+
+def publish(place: Path) -> None:
+    """Write page and figures of the entries below `place`."""
+    table = read_runs([place])
+    board = make_leaderboard(table, ranked=PREFERRED)
+    write_text(place / PAGE, render_page(page_data(board, table)))
+    write_text(place / FIGURES, figures(board, f"simset-bench leaderboard {place}"))

@@ -1,0 +1,190 @@
+"""Checking an entry: its form, its hashes, the ranges of its figures, and that they follow from its samples."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.schema import RESULT_SCHEMA
+from simset_bench.evaluation.uncertainty import Estimate, ratio_with_error
+from simset_bench.files import sha256_of_file
+from simset_bench.leaderboard.entries import ALLOWED, ENTRY, ENTRY_SCHEMA, KIND, files_of
+from simset_bench.results.measures import WEIGHTED_BY_TOKENS
+from simset_bench.results.migrate import migrated
+from simset_bench.results.samples import PARQUET, read_samples
+from simset_bench.results.statistics import SHARES
+from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read_folder_config
+
+Record = dict[str, Any]
+# Sums in another order differ by this much at most; figures are not rounded before they are written.
+_TOLERANCE = 1e-9
+# The mean rise of others' NLL counts as at least this much in a specificity.
+_SMALLEST_RISE = 1e-3
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was checked of an entry: its results, the figures that follow from samples, and those that cannot be
+    recomputed from them (`task/measure`)."""
+
+    entry: Path
+    results: int
+    samples: int
+    followed: int
+    not_checked: tuple[str, ...]
+
+
+def verify_entry(entry: Path) -> Verified:
+    """Check an entry. Raises RequestError with the reason where it is tampered with, damaged or foreign."""
+    listed = _read(entry, ENTRY)
+    if listed.get("kind") != KIND:
+        raise _refused(entry, f"foreign: {ENTRY} is not that of a {KIND}")
+    if listed.get("schema") != ENTRY_SCHEMA:
+        raise _refused(entry, f"of schema {listed.get('schema')!r}, this version reads {ENTRY_SCHEMA}")
+    _check_files(entry, listed.get("files"))
+    manifest = _check_manifest(entry)
+    if manifest["kind"] != "baseline":
+        read_folder_config(entry)
+    found = [_check_result(entry, path) for path in sorted((entry / EVALUATIONS).glob("*.json"))]
+    if not found:
+        raise _refused(entry, "holds no result")
+    unchecked = tuple(name for each in found for name in each.not_checked)
+    return Verified(entry, len(found), sum(each.samples for each in found), sum(e.followed for e in found), unchecked)
+
+
+def _refused(entry: Path, reason: str) -> RequestError:
+    return RequestError(f"{entry}: refused: {reason}")
+
+
+def _read(entry: Path, name: str) -> dict[str, Any]:
+    try:
+        found = json.loads((entry / name).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise _refused(entry, f"foreign: has no {name}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _refused(entry, f"{name} is no JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise _refused(entry, f"{name} is no object")
+    return found
+
+
+def _check_files(entry: Path, listed: Any) -> None:
+    if not isinstance(listed, dict):
+        raise _refused(entry, f"{ENTRY} lists no files")
+    there = files_of(entry)
+    for name in there:
+        if name not in listed:
+            raise _refused(entry, f"{name} is not among the files that {ENTRY} lists")
+    for name, expected in listed.items():
+        if not ALLOWED.fullmatch(name):
+            raise _refused(entry, f"{name!r} is no file of an entry")
+        if name not in there or (entry / name).is_symlink():
+            raise _refused(entry, f"{name} is missing")
+        if sha256_of_file(entry / name) != expected:
+            raise _refused(entry, f"tampered with: the hash of {name} is not the one that {ENTRY} lists")
+
+
+def _check_manifest(entry: Path) -> dict[str, Any]:
+    try:
+        manifest = migrated(_read(entry, MANIFEST))
+        hashes, kind = manifest["hashes"], manifest["kind"]
+        needed = ("model", "corpus", "config") if kind == "baseline" else ("model", "corpus", "config", "allocation")
+        for name in needed:
+            if not isinstance(hashes[name], str):
+                raise TypeError(f"hash of {name} is no text")
+    except (KeyError, TypeError, ValueError) as error:
+        raise _refused(entry, f"{MANIFEST} is not a run's ({error})") from error
+    if kind != "baseline" and sha256_of_file(entry / CONFIG) != hashes["config"]:
+        raise _refused(entry, f"tampered with: {CONFIG} is not the one that the run's manifest was written for")
+    return manifest
+
+
+@dataclass(frozen=True)
+class _Checked:
+    samples: int
+    followed: int
+    not_checked: tuple[str, ...]
+
+
+def _check_result(entry: Path, path: Path) -> _Checked:
+    name = path.relative_to(entry).as_posix()
+    result = _read(entry, name)
+    try:
+        if result["schema"] != RESULT_SCHEMA:
+            raise _refused(entry, f"{name} is of schema {result['schema']!r}, this version reads {RESULT_SCHEMA}")
+        records = read_samples(path.with_name(f"{path.stem}{PARQUET}"))
+        for measure, value in result["measures"].items():
+            _check_range(entry, f"{name}: {measure}", measure, value)
+            error = result["standard_errors"][measure]
+            if error is not None and not (math.isfinite(error) and error >= 0):
+                raise _refused(entry, f"{name}: standard error of {measure} cannot be {error!r}")
+        for record in records:
+            for measure, value in record["measures"].items():
+                _check_range(entry, f"{name}: sample {record['sample']}: {measure}", measure, value)
+        follows = {measure: _follows(entry, name, measure, result, records) for measure in result["measures"]}
+    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:
+        if isinstance(error, RequestError):
+            raise
+        raise _refused(entry, f"{name}: cannot be read ({type(error).__name__}: {error})") from error
+    unchecked = tuple(f"{path.stem}/{measure}" for measure, told in follows.items() if not told)
+    return _Checked(len(records), sum(follows.values()), unchecked)
+
+
+def _check_range(entry: Path, where: str, measure: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _refused(entry, f"{where} cannot be {value!r}")
+    is_share = measure.startswith(SHARES)
+    is_nll = measure.startswith("nll") and not measure.startswith("nll_rise")
+    # A sum of float32 log-probabilities may miss 0 by a little.
+    if (is_share and not 0 <= value <= 1 + _TOLERANCE) or (is_nll and value < -1e-6):
+        raise _refused(entry, f"{where} is {value}, out of its range")
+
+
+def _follows(entry: Path, name: str, measure: str, result: dict[str, Any], records: Sequence[Record]) -> bool:
+    """Whether a figure could be recomputed from the samples; raises RequestError where it is another."""
+    estimate = recomputed(measure, records)
+    if estimate is None:
+        return False
+    stated = (result["measures"][measure], result["standard_errors"][measure], result["n"][measure])
+    found = (estimate.value, estimate.standard_error, estimate.n)
+    for what, told, again in zip(("value", "standard error", "n"), stated, found, strict=True):
+        near = told == again if None in (told, again) else math.isclose(told, again, rel_tol=_TOLERANCE, abs_tol=1e-12)
+        # lm-eval's own tasks have errors by formulas of theirs.
+        if not near and (what == "value" or not result["higher_is_better"]):
+            raise _refused(entry, f"tampered with: {what} of {measure} in {name} is {told}, its samples give {again}")
+    return True
+
+
+def recomputed(measure: str, records: Sequence[Record]) -> Estimate | None:
+    """A figure from the samples behind it, as evaluation computes it; None where they do not have it."""
+    if measure == "perplexity":
+        nll = recomputed("nll", records)
+        if nll is None:
+            return None
+        scale = math.exp(nll.value)
+        return Estimate(scale, None if nll.standard_error is None else nll.standard_error * scale, nll.n)
+    having = [record for record in records if measure in record["measures"]]
+    clusters = [record["cluster"] for record in having]
+    if measure == "specificity" and not having:
+        return _specificity(records)
+    if not having:
+        return None
+    by_tokens = measure in WEIGHTED_BY_TOKENS and all("tokens" in record for record in having)
+    weights = [float(record["tokens"]) if by_tokens else 1.0 for record in having]
+    values = [record["measures"][measure] * weight for record, weight in zip(having, weights, strict=True)]
+    return ratio_with_error(values, weights, clusters)
+
+
+def _specificity(records: Sequence[Record]) -> Estimate | None:
+    if not all("erasure_own" in record["measures"] for record in records) or not records:
+        return None
+    others = [record["measures"].get("erasure_others") or 0.0 for record in records]
+    if math.fsum(others) / len(others) < _SMALLEST_RISE:
+        others = [_SMALLEST_RISE] * len(others)
+    own = [record["measures"]["erasure_own"] for record in records]
+    return ratio_with_error(own, others, [record["cluster"] for record in records])

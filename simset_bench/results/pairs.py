@@ -1,0 +1,157 @@
+"""Two runs side by side: each measure's difference, and the samples that changed."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from simset_bench.errors import RequestError
+from simset_bench.results.compare import (
+    Difference,
+    Score,
+    difference_of,
+    gather_evidence,
+    mean_over_seeds,
+    uncertain,
+)
+from simset_bench.results.measures import Direction, bare_name
+from simset_bench.results.read import RunTable, read_runs
+from simset_bench.results.samples import read_samples
+from simset_bench.results.statistics import Evidence, Uncertain, holm
+
+
+@dataclass(frozen=True)
+class MeasurePair:
+    """One measure of two runs: their scores, the difference first less second over the documents that both were asked
+    about, and its p value after Holm's correction over all measures compared (1 where not tested)."""
+
+    measure: str
+    better: Direction | None
+    first: float
+    second: float
+    difference: Difference
+    corrected_p: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """One sample on one measure in both runs; `texts` are prompt and both answers where there are any."""
+
+    sample: str
+    first: float
+    second: float
+    prompt: str
+    answers: tuple[str, str]
+
+
+def one_run(folder: Path) -> RunTable:
+    """The table of a single run, baseline or entry. Raises RequestError where `folder` is not one or was not
+    evaluated."""
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: there is no such folder")
+    table = read_runs([folder])
+    if str(folder) not in table.runs.index:
+        reasons = [left.reason for left in table.left_out if left.path in (folder, *folder.iterdir())]
+        raise RequestError(f"{folder}: is no finished run or entry{f' ({reasons[0]})' if reasons else ''}")
+    return table
+
+
+def compare_runs(first: Path, second: Path) -> list[MeasurePair]:
+    """Every measure that both runs have, paired by what was asked. Raises RequestError where they share none."""
+    one, other = (_by_measure(one_run(folder)) for folder in (first, second))
+    shared = [measure for measure in one if measure in other]
+    if not shared:
+        raise RequestError(f"{first} and {second} share no measure: evaluate both on the same tasks")
+    scores = [(_score(table[measure]), bare_name(measure)) for measure in shared for table in (one, other)]
+    evidence = gather_evidence(scores)
+    differences = []
+    for number in range(len(shared)):
+        sides = slice(2 * number, 2 * number + 2)
+        differences.append(_on_common([score for score, _ in scores[sides]], evidence[sides]))
+    p_values = [np.nan if found.p_value is None else found.p_value for found in differences]
+    corrected = holm(np.array(p_values, dtype=float))
+    return [
+        MeasurePair(name, one[name]["better"], one[name]["value"], other[name]["value"], found, float(p))
+        for name, found, p in zip(shared, differences, corrected, strict=True)
+    ]
+
+
+def _by_measure(table: RunTable) -> dict[str, pd.Series]:
+    return {str(row["measure"]): row for _, row in table.values.iterrows()}
+
+
+def _score(row: pd.Series) -> Score:
+    return mean_over_seeds([row["value"]], [row["standard_error"]], [row["samples"]])
+
+
+def _on_common(scores: Sequence[Score], evidence: Sequence[Evidence | None]) -> Difference:
+    """The difference over the documents that both were asked the same about; from errors where there are too few."""
+    one, other = evidence
+    if one is not None and other is not None:
+        common = sorted(set(one.documents) & set(other.documents))
+        if len(common) > 1:
+            return difference_of(*(_restricted(each, common) for each in (one, other)))
+    return difference_of(*(uncertain(score, None) for score in scores))
+
+
+def _restricted(evidence: Evidence, documents: Sequence[str]) -> Uncertain:
+    places = {name: place for place, name in enumerate(evidence.documents)}
+    kept = [places[name] for name in documents]
+    cut = dataclasses.replace(
+        evidence, documents=tuple(documents), totals=evidence.totals[:, kept], weights=evidence.weights[:, kept]
+    )
+    return Uncertain(float(cut.by_seed.mean()), None, None, 1, cut)
+
+
+def changed_samples(first: Path, second: Path, measure: str) -> list[Change]:
+    """Samples that both runs were asked and that differ on a measure, the greatest change first."""
+    tables = [_by_measure(one_run(folder)) for folder in (first, second)]
+    for folder, table in zip((first, second), tables, strict=True):
+        if measure not in table:
+            raise RequestError(f"{folder} has no measure {measure}: it has {', '.join(table)}")
+    one, other = ({_key(record): record for record in _records(table[measure])} for table in tables)
+    name = bare_name(measure)
+    changes = [
+        Change(key[0], a["measures"][name], b["measures"][name], prompt_of(a), (answer_of(a), answer_of(b)))
+        for key, a in one.items()
+        if (b := other.get(key)) and name in a["measures"] and name in b["measures"]
+    ]
+    differing = [change for change in changes if change.first != change.second]
+    return sorted(differing, key=lambda change: (-abs(change.first - change.second), change.sample))
+
+
+def _records(row: pd.Series) -> list[dict[str, Any]]:
+    try:
+        return read_samples(Path(row["samples"]))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{row['samples']}: missing or damaged ({error})") from error
+
+
+def _key(record: dict[str, Any]) -> tuple[str, str, str]:
+    return (str(record["sample"]), record["prompt_hash"], record["target_hash"])
+
+
+def prompt_of(record: dict[str, Any]) -> str:
+    """What was asked, empty where the record does not say."""
+    arguments = record.get("arguments") or []
+    return str(arguments[0][0]) if arguments and arguments[0] else ""
+
+
+def target_of(record: dict[str, Any]) -> str:
+    """The text whose likelihood was asked for, empty for a free answer."""
+    arguments = record.get("arguments") or []
+    second = arguments[0][1] if arguments and len(arguments[0]) > 1 else ""
+    # A generation's second argument is its settings.
+    return "" if not isinstance(second, str) or second.startswith("{") else second
+
+
+def answer_of(record: dict[str, Any]) -> str:
+    """The first answer, empty where likelihoods were asked for."""
+    answers: Any = record.get("responses") or []
+    while isinstance(answers, list) and answers:
+        answers = answers[0]
+    return answers if isinstance(answers, str) else ""

@@ -1,0 +1,132 @@
+"""What each document adds to a measure, summed by DuckDB over the samples of any number of runs."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from simset_bench.console import note
+from simset_bench.files import whole_file
+from simset_bench.results.measures import WEIGHTED_BY_TOKENS
+
+JSONL, PARQUET = ".samples.jsonl", ".samples.parquet"
+TOTALS = ("file", "cluster", "measure", "total", "weight", "asked")
+# What is queried stands in columns of its own; the rest of a record is kept as its JSON.
+_COLUMNS = {
+    "cluster": "VARCHAR",
+    "tokens": "DOUBLE",
+    "measures": "MAP(VARCHAR, DOUBLE)",
+    "prompt_hash": "VARCHAR",
+    "target_hash": "VARCHAR",
+}
+_SCHEMA = pa.schema(
+    [
+        ("cluster", pa.string()),
+        ("tokens", pa.int64()),
+        ("measures", pa.map_(pa.string(), pa.float64())),
+        ("prompt_hash", pa.string()),
+        ("target_hash", pa.string()),
+        ("rest", pa.string()),
+    ]
+)
+_TOTALS_QUERY = """
+    WITH flat AS (SELECT file, cluster, tokens, hash(prompt_hash, target_hash) AS question,
+                         unnest(map_entries(measures)) AS found FROM records),
+    weighed AS (SELECT file, cluster, question, found.key AS measure, found.value AS value,
+                       CASE WHEN list_contains($by_tokens, found.key) THEN coalesce(tokens, 1) ELSE 1 END AS weight
+                FROM flat)
+    SELECT file, measure, cluster, sum(value * weight) AS total, sum(weight) AS weight,
+           sum(question::UHUGEINT)::VARCHAR AS asked
+    FROM weighed GROUP BY ALL ORDER BY file, measure, cluster
+"""
+
+
+def samples_file(result: Path) -> Path:
+    """The samples beside a result file: JSON Lines in a run, Parquet in an entry."""
+    stem = str(result.with_suffix(""))
+    return Path(stem + (PARQUET if Path(stem + PARQUET).is_file() else JSONL))
+
+
+def document_totals(files: Sequence[str]) -> pd.DataFrame:
+    """Sums over the samples of each document: a row a file, cluster and measure, with the columns of `TOTALS`.
+
+    `total` is the sum of the measure, `weight` of the weights: a sample weighs as many as its tokens on a measure that
+    is a mean over tokens, else 1. `asked` is a hash of what was asked about the document. A file that is missing or
+    damaged is said and has no rows; samples that are about no document go by what they share instead, their subject.
+    """
+    unique = list(dict.fromkeys(files))
+    present = [file for file in unique if Path(file).is_file()]
+    for file in unique:
+        if file not in present:
+            _left_out(file, "no such file")
+    with duckdb.connect() as database:
+        parts = [
+            _totals(database, [file for file in present if file.endswith(kind)], kind)
+            for kind in (".jsonl", ".parquet")
+        ]
+    found = [part for part in parts if len(part)]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(TOTALS))
+
+
+def _totals(database: duckdb.DuckDBPyConnection, files: list[str], kind: str) -> pd.DataFrame:
+    """The totals of files of one kind. Where one is damaged the files are halved until it stands alone."""
+    if not files:
+        return pd.DataFrame(columns=list(TOTALS))
+    names = ", ".join(_COLUMNS)
+    if kind == ".jsonl":
+        kinds = ", ".join(f"{name}: '{sql}'" for name, sql in _COLUMNS.items())
+        # A line may be as long as the longest article with its answer.
+        reader = (
+            f"read_json($files, columns={{{kinds}}}, format='newline_delimited', filename=true, "
+            "maximum_object_size=268435456)"
+        )
+    else:
+        reader = "read_parquet($files, filename=true)"
+    load = f"CREATE OR REPLACE TEMP TABLE records AS SELECT filename AS file, {names} FROM {reader}"
+    try:
+        database.execute(load, {"files": files})
+        incomplete = "cluster IS NULL OR measures IS NULL OR prompt_hash IS NULL OR target_hash IS NULL"
+        (broken,) = database.execute(f"SELECT count(*) FROM records WHERE {incomplete}").fetchall()[0]
+        if broken:
+            raise duckdb.InvalidInputException("a record lacks cluster, measures, prompt_hash or target_hash")
+        return database.execute(_TOTALS_QUERY, {"by_tokens": sorted(WEIGHTED_BY_TOKENS)}).df()
+    except duckdb.Error as error:
+        if len(files) == 1:
+            _left_out(files[0], " ".join(str(error).split())[:200])
+            return pd.DataFrame(columns=list(TOTALS))
+    half = len(files) // 2
+    return pd.concat([_totals(database, part, kind) for part in (files[:half], files[half:])], ignore_index=True)
+
+
+def _left_out(file: str, reason: str) -> None:
+    note(f"{file}: missing or damaged ({reason}), so its run is compared by standard errors alone")
+
+
+def read_samples(file: Path) -> list[dict[str, Any]]:
+    """The records of a samples file, as evaluation wrote them. Raises OSError or ValueError where it is damaged."""
+    if file.name.endswith(".jsonl"):
+        # Split at line feeds alone: str.splitlines would also split at U+2028 inside a document.
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+    records = []
+    for row in pq.read_table(file, schema=_SCHEMA).to_pylist():
+        rest = json.loads(row.pop("rest"))
+        row["measures"] = dict(row["measures"])
+        records.append(rest | {name: value for name, value in row.items() if name != "tokens" or value is not None})
+    return records
+
+
+def write_samples(file: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Write records as compressed Parquet; `read_samples` gives the same ones back."""
+    rows = []
+    for record in records:
+        rest = {name: value for name, value in record.items() if name not in _COLUMNS}
+        kept: dict[str, Any] = {name: record.get(name) for name in _COLUMNS}
+        kept["measures"] = list(record["measures"].items())
+        rows.append(kept | {"rest": json.dumps(rest, ensure_ascii=False, sort_keys=True)})
+    with whole_file(file) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), temporary, compression="zstd", compression_level=9)
