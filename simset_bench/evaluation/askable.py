@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from simset_bench.console import note
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.context import CONTEXTS
-from simset_bench.evaluation.harness import is_ours
-from simset_bench.evaluation.tasks import LOCATION
+from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, PROBES
 from simset_bench.training.methods import find_method
 from simset_bench.training.run import OpenedRun
 
@@ -14,11 +13,11 @@ from simset_bench.training.run import OpenedRun
 def _refusal(method: str, task: str, recall: str) -> str | None:
     """Why a task cannot be asked of a method's run, None where it can."""
     if not find_method(method).has_entries:
-        if task == LOCATION:
-            return f"task location measures entries, of which method {method} has none"
+        if task == LOCATION or (task in PROBES and PROBES[task].needs_memory):
+            return f"task {task} measures entries, of which method {method} has none"
         if recall != "free":
             return f"--recall {recall} is about entries, of which method {method} has none"
-    if method in CONTEXTS and not is_ours(task):
+    if method in CONTEXTS and task not in OUR_TASKS:
         return f"task {task}: method {method} puts documents before the prompts of our own tasks only"
     return None
 

@@ -295,8 +295,9 @@ def _with_retrieval(asking: _Asking, name: str, scored: Scored) -> Scored:
 
 def _probed(asking: _Asking, name: str) -> Probed:
     subject, request = asking.subject, asking.request
+    run = subject.run if isinstance(subject.run, LoadedRun) else None
     source = request.source(name)
-    return Probed(asking.lm, subject.config, subject.documents, subject.run, request.recall, request.limit, source)
+    return Probed(asking.lm, subject.config, subject.documents, run, request.recall, request.limit, source)
 
 
 def _with_base(scored: Scored, bare: Scored) -> Scored:

@@ -120,18 +120,18 @@ def _config(folder: Path) -> dict[str, Any]:
     return dict(yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), loader))
 
 
-def _curve(path: Path) -> list[list[float]]:
+def _curve(path: Path) -> list[list[float | None]]:
     """Epoch and cross-entropy of at most 40 epochs, the last among them."""
     if not path.is_file():
         return []
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-        points = [[int(line["epoch"]), _round(float(line["cross_entropy"]))] for line in lines]
+        epochs = [(int(line["epoch"]), float(line["cross_entropy"])) for line in lines]
     except (ValueError, KeyError, TypeError) as error:
         note(f"{path}: left out, damaged ({error!r})")
         return []
-    step = max(1, -(-len(points) // _CURVE_POINTS))
-    return points[::-1][::step][::-1]
+    step = max(1, -(-len(epochs) // _CURVE_POINTS))
+    return [[epoch, _round(cross_entropy)] for epoch, cross_entropy in epochs[::-1][::step][::-1]]
 
 
 def _add_overlap(overlaps: dict[str, dict[str, Any]], row: Row) -> None:
