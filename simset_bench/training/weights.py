@@ -247,7 +247,9 @@ def _merge_lora(base: Base, folder: Path) -> LearnedWeights:
     from peft import PeftModel
     from peft.tuners.lora import LoraLayer
 
-    adapted = PeftModel.from_pretrained(base.model, str(folder / folders.ADAPTER))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adapted = PeftModel.from_pretrained(base.model, str(folder / folders.ADAPTER))
     layers: list[Any] = [each for each in adapted.modules() if isinstance(each, LoraLayer)]
     changed = [layer.get_base_layer().weight for layer in layers]
     former = [weight.detach().clone() for weight in changed]
