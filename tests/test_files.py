@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simset_bench.errors import RequestError
-from simset_bench.files import sha256_of_file, sha256_of_texts, whole_file, write_json, write_text
+from simset_bench.files import sha256_of_file, sha256_of_texts, whole_file, whole_folder, write_json, write_text
 
 # Writes the letters of the alphabet over and over, a file of one letter each time.
 WRITER = """
@@ -163,3 +163,16 @@ def test_the_hash_of_texts_differs_wherever_the_texts_do(one: list[str], other: 
 
 def test_the_hash_of_texts_counts_boundaries_and_order() -> None:
     assert len({sha256_of_texts(texts) for texts in (["ab", "c"], ["a", "bc"], ["abc"], ["c", "ab"], ["abc", ""])}) == 5
+
+
+def test_a_folder_is_whole_or_absent(tmp_path: Path) -> None:
+    target = tmp_path / "runs" / "adapter"
+    with pytest.raises(OSError, match="stopped"), whole_folder(target) as temporary:
+        (temporary / "part").write_text("half")
+        raise OSError("stopped")
+    assert list((tmp_path / "runs").iterdir()) == []
+    for text in ("first", "second"):
+        with whole_folder(target) as temporary:
+            (temporary / text).write_text(text)
+        assert [(path.name, path.read_text()) for path in target.iterdir()] == [(text, text)]
+    assert list((tmp_path / "runs").iterdir()) == [target]

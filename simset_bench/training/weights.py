@@ -1,5 +1,7 @@
 """Methods that learn in the base's own weights: a LoRA of as many parameters as the memory, or all of them."""
 
+import json
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -127,6 +129,7 @@ def lora_learner(config: TrainConfig, base: Base, memorised: Memorised) -> Itera
             adapted.save_pretrained(str(temporary), save_embedding_layers=False)
             # A model card with nothing filled in.
             (temporary / "README.md").unlink(missing_ok=True)
+            _sort(temporary / "adapter_config.json")
 
     told = {"lora_rank": match.rank, "lora_blocks": match.blocks, "memory_parameters": match.memory_parameters}
     try:
@@ -134,6 +137,13 @@ def lora_learner(config: TrainConfig, base: Base, memorised: Memorised) -> Itera
     finally:
         adapted.unload()
         base.model.requires_grad_(False)
+
+
+def _sort(path: Path) -> None:
+    """Put peft's configuration into one order: it keeps names in a set, whose order changes from process to process."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    ordered = {name: sorted(value) if isinstance(value, list) else value for name, value in found.items()}
+    path.write_text(json.dumps(ordered, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _with_lora(base: Base, match: LoraMatch, seed: int) -> "PeftModel":
@@ -173,13 +183,15 @@ def full_learner(config: TrainConfig, base: Base, memorised: Memorised) -> Itera
 
 
 def _check_room(base: Base) -> None:
-    from simset_bench.training.sweep.capacity import free_bytes
-
-    needed, free = _FULL_BYTES * base.model.num_parameters(), free_bytes(base.device)
-    if needed > free:
+    needed = _FULL_BYTES * base.model.num_parameters()
+    # Of a machine's memory all: what is free just now says little, since caches give way.
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if base.device.type == "cuda":
+        room = torch.cuda.mem_get_info(base.device)[0]
+    if needed > room:
         raise RequestError(
-            f"--method full: {base.name} needs {needed / 1e9:.1f} GB to train whole, {free / 1e9:.1f} GB are free on "
-            f"{base.device}: use a smaller model, or --method lora"
+            f"--method full: {base.name} needs {needed / 1e9:.1f} GB to train whole, {base.device} has "
+            f"{room / 1e9:.1f} GB: use a smaller model, or --method lora"
         )
 
 
@@ -247,7 +259,9 @@ def _merge_lora(base: Base, folder: Path) -> LearnedWeights:
     from peft import PeftModel
     from peft.tuners.lora import LoraLayer
 
-    adapted = PeftModel.from_pretrained(base.model, str(folder / folders.ADAPTER))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adapted = PeftModel.from_pretrained(base.model, str(folder / folders.ADAPTER))
     layers: list[Any] = [each for each in adapted.modules() if isinstance(each, LoraLayer)]
     changed = [layer.get_base_layer().weight for layer in layers]
     former = [weight.detach().clone() for weight in changed]

@@ -16,7 +16,7 @@ from simset_bench.errors import RequestError
 from simset_bench.files import sha256_of_file
 from simset_bench.models.memory import load_memory
 from simset_bench.simset.store import read_allocation
-from simset_bench.training import run as run_module
+from simset_bench.training import learners
 from simset_bench.training.config import TrainConfig, read_config
 from simset_bench.training.run import load_run, summary, train_run
 
@@ -227,7 +227,7 @@ def unfinished(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_module, "save_memory", no_room)
+        patched.setattr(learners, "save_memory", no_room)
         with pytest.raises(OSError, match="No space left"):
             train_run(config, tmp_path / "outputs", checkpoint_seconds=0)
     (checkpoint,) = (tmp_path / "outputs").rglob("checkpoint.safetensors")
