@@ -111,7 +111,7 @@ def _print_result(result: dict[str, Any], by: str | None) -> None:
     after = ", after question-answer fine-tuning" if result["qa_finetuned"] else ""
     # Above the table and not as its title, which would be wrapped to the table's width.
     stdout.print(f"{result['label']}, recall {result['recall']}{limited}{after}", style="italic", markup=False)
-    groups = result["groups"].get(by, {}) if by else {}
+    groups = result.get("groups", {}).get(by, {}) if by else {}
     names = ("measure", "value", "standard error", "n")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in (by, *names) if groups and by else names:
