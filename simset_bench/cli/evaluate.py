@@ -7,7 +7,9 @@ import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import stdout
-from simset_bench.errors import RequestError
+from simset_bench.errors import RequestError, unknown_name
+
+GROUPS = ("relation", "position", "popularity", "label")
 
 
 def command(
@@ -16,7 +18,7 @@ def command(
         list[str] | None,
         typer.Option(
             help="docmem, doccloze, docqa, counterfact, counterfact_attributes, counterfact_generation, "
-            "teacher_forcing, zsre, popqa, relations, fever, fictionalqa, damage, memorisation, location, sharing, "
+            "teacher_forcing, zsre, popqa, relations, fever, damage, memorisation, location, sharing, "
             "unlearning, membership, capacity, or a task of lm-eval; repeatable, or several with commas."
         ),
     ] = None,
@@ -72,6 +74,8 @@ def command(
     from simset_bench.evaluation.run import EvalRequest, evaluate_runs
 
     tasks = tuple(dict.fromkeys(name.strip() for given in task or () for name in given.split(",")))
+    if by is not None and by not in GROUPS:
+        raise unknown_name("--by", by, GROUPS)
     source, task_data = _sources(data or [])
     request = EvalRequest(tasks, recall, limit, source, qa_finetune, dtype, device, task_data, control)
     if not baseline:
@@ -111,7 +115,7 @@ def _print_result(result: dict[str, Any], by: str | None) -> None:
     after = ", after question-answer fine-tuning" if result["qa_finetuned"] else ""
     # Above the table and not as its title, which would be wrapped to the table's width.
     stdout.print(f"{result['label']}, recall {result['recall']}{limited}{after}", style="italic", markup=False)
-    groups = result["groups"].get(by, {}) if by else {}
+    groups = result.get("groups", {}).get(by, {}) if by else {}
     names = ("measure", "value", "standard error", "n")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in (by, *names) if groups and by else names:

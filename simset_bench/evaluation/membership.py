@@ -36,11 +36,13 @@ def membership(probed: Probed) -> Scored:
     - `auc_loss_base`, and so on: the same attacks on the untouched base. Away from 0.5 they say that the two sets of
       documents differ by themselves.
 
-    The memory runs free, since an attacker does not know whose document it is. AUC from scikit-learn, errors by a
-    jackknife over documents. Raises RequestError where the corpus has no other document.
+    AUC from scikit-learn, errors by a jackknife over documents. Raises RequestError where the corpus has no other
+    document, and for a recall mode other than free, which would tell the attacker whose document it is.
     """
     run = probed.run
     assert run is not None
+    if probed.recall != "free":
+        raise RequestError("task membership: who is asked may not be told whose document it is, so use --recall free")
     members = list(probed.documents[: min(probed.limit or DOCUMENTS, DOCUMENTS)])
     others = other_documents(probed, len(members))
     documents = members + others

@@ -74,6 +74,12 @@ def test_a_baseline_needs_no_run(tiny_gpt2: Path, tiny_corpus: Path, tmp_path: P
         (["--baseline", "--model", "smolm2-135m", "--task", "docmem"], "unknown model 'smolm2-135m' (did you mean"),
         (["--baseline", "--task", "location"], "task location measures a memory, of which a bare base has none"),
         (["RUN", "--qa-finetune"], "--qa-finetune needs --task"),
+        (["RUN", "--task", "docmem", "--by", "relatoin"], "unknown --by 'relatoin' (did you mean 'relation'?)"),
+        (["RUN", "--task", "popqa"], "task popqa reads data of its own: name it with --data, popQA.tsv or hub:"),
+        (["RUN", "--task", "popqa,fever", "--data", "a", "--data", "b"], "--data: a and b are both for every task"),
+        (["RUN", "--task", "membership", "--recall", "oracle"], "task membership: who is asked may not be told"),
+        (["--baseline", "--task", "unlearning"], "task unlearning measures a memory, of which a bare base has none"),
+        (["--baseline", "--task", "docmem", "--control"], "--control compares with the untouched base"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_code_2(

@@ -100,7 +100,7 @@ def test_docqa_needs_questions_and_damage_other_documents(
     corpus = tmp_path / "one.jsonl"
     corpus.write_text('{"id": "only", "text": "One text and no other."}\n')
     config = make_config(None, corpus=f"jsonl:{corpus}", num_docs=1)
-    asked = Evaluated(config, load_documents(config), lm, "builtin", None)
+    asked = Evaluated(config, load_documents(config), lm, "corpus", None)
     with pytest.raises(RequestError, match=r"damage: corpus jsonl:.* has no document that was not memorised"):
         OUR_TASKS["damage"].rows(asked)
     with pytest.raises(RequestError, match="doccloze: no sentence"):
