@@ -7,7 +7,18 @@ from collections.abc import Callable
 import typer
 
 from simset_bench import __version__
-from simset_bench.cli import allocate, analyze, corpora, evaluate, leaderboard, models, quickstart, sweep, train
+from simset_bench.cli import (
+    allocate,
+    analyze,
+    corpora,
+    evaluate,
+    leaderboard,
+    lm_eval,
+    models,
+    quickstart,
+    sweep,
+    train,
+)
 from simset_bench.cli.options import WRONG_REQUEST, OneLineGroup, one_line_errors
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -15,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.command,
     "sweep": sweep.command,
     "eval": evaluate.command,
+    "lm-eval": lm_eval.command,
     "leaderboard": leaderboard.command,
     "allocate": allocate.command,
     "analyze": analyze.command,
@@ -51,7 +63,7 @@ def root(
 
 
 for name, command in COMMANDS.items():
-    app.command(name)(one_line_errors(command))
+    app.command(name, context_settings=lm_eval.CONTEXT if name == "lm-eval" else None)(one_line_errors(command))
 
 
 def main() -> None:

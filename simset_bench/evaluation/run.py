@@ -92,12 +92,16 @@ def evaluate_runs(folders: Sequence[Path], request: EvalRequest) -> list[Result]
     runs = [load_run(folder) for folder in dict.fromkeys(folders)]
 
     def evaluate(lm: MemoryLM, number: int) -> list[Result]:
-        run = runs[number]
-        if "unknown" not in (run.base_revision, lm.base.revision) and run.base_revision != lm.base.revision:
-            raise RequestError(f"{run.folder}: model {run.config.model} is no longer the one this run was trained on")
-        return evaluate_subject(lm, Subject(run.folder, run.config, run.documents, run), request)
+        return evaluate_subject(lm, subject_of(runs[number], lm.base), request)
 
     return on_shared_bases([run.config for run in runs], request, evaluate)
+
+
+def subject_of(run: LoadedRun, base: Base) -> Subject:
+    """A run as someone to ask. Raises RequestError where `base` is not the one that its memory was trained on."""
+    if "unknown" not in (run.base_revision, base.revision) and run.base_revision != base.revision:
+        raise RequestError(f"{run.folder}: model {run.config.model} is no longer the one this run was trained on")
+    return Subject(run.folder, run.config, run.documents, run)
 
 
 def on_shared_bases(
@@ -118,7 +122,7 @@ def on_shared_bases(
 def evaluate_subject(lm: MemoryLM, subject: Subject, request: EvalRequest) -> list[Result]:
     """Ask one subject everything, and write each task's result as soon as it is known."""
     note(f"evaluating {subject.folder}")
-    rows = _build_rows(Evaluated(subject.config, subject.documents, lm, request.data, request.limit), request)
+    rows = build_rows(lm, subject, request)
     # Not in the run's folder: a second command may be asking the same run something else meanwhile.
     with tempfile.TemporaryDirectory(prefix="simset-bench-") as rows_folder:
         for name, part in rows.items():
@@ -128,13 +132,14 @@ def evaluate_subject(lm: MemoryLM, subject: Subject, request: EvalRequest) -> li
         if request.qa_finetune:
             pairs = question_pairs(_probed_texts(subject.documents, rows))
             note(f"question-answer fine-tuning on {len(pairs)} pairs, whose subjects are not probed")
-            with qa_finetuned(lm.base, pairs, QA_SEED, _memory_at_work(lm, subject, "free")):
+            with qa_finetuned(lm.base, pairs, QA_SEED, memory_at_work(lm, subject, "free")):
                 results += _evaluate_once(asking, pairs)
     return results
 
 
-def _build_rows(asked: Evaluated, request: EvalRequest) -> dict[str, list[Row]]:
+def build_rows(lm: MemoryLM, subject: Subject, request: EvalRequest) -> dict[str, list[Row]]:
     """Rows of all our tasks that are asked for; where recall depends on the document, only those that have one."""
+    asked = Evaluated(subject.config, subject.documents, lm, request.data, request.limit)
     rows: dict[str, list[Row]] = {}
     memorised = {document.id for document in asked.documents}
     for name in request.tasks:
@@ -158,7 +163,7 @@ def _probed_texts(documents: Sequence[Document], rows: dict[str, list[Row]]) -> 
 
 
 @contextmanager
-def _memory_at_work(lm: MemoryLM, subject: Subject, recall: str) -> Iterator[None]:
+def memory_at_work(lm: MemoryLM, subject: Subject, recall: str) -> Iterator[None]:
     """Attach the subject's memory, if it has one, to answer in a recall mode."""
     if subject.run is None:
         yield
@@ -192,9 +197,7 @@ def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None) -> lis
     for name, scored in _answers(asking, finetuned=pairs is not None):
         seconds = round(time.monotonic() - started, 3)
         request = asking.request
-        data = request.data if name == "counterfact" else None
-        dtype = str(asking.lm.base.dtype).removeprefix("torch.")
-        asked = Asked(name, request.recall, request.limit, data, dtype, pairs)
+        asked = how_asked(name, request, asking.lm.base, pairs)
         folder = asking.subject.folder
         written = write_result(folder / EVALUATIONS, asked, scored, asking.rows, seconds)
         results.append({"run": str(folder)} | written)
@@ -202,11 +205,17 @@ def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None) -> lis
     return results
 
 
+def how_asked(name: str, request: EvalRequest, base: Base, pairs: Sequence[QuestionPair] | None) -> Asked:
+    """How a task is asked of a base, after Q-A fine-tuning on `pairs` or before any."""
+    data = request.data if name == "counterfact" else None
+    return Asked(name, request.recall, request.limit, data, str(base.dtype).removeprefix("torch."), pairs)
+
+
 def _answers(asking: _Asking, *, finetuned: bool) -> Iterator[tuple[str, Scored]]:
     """Scores of each task asked for, ours first, as soon as they are known."""
     lm, subject, request = asking.lm, asking.subject, asking.request
     for name in (name for name in request.tasks if name in OUR_TASKS):
-        with _memory_at_work(lm, subject, request.recall):
+        with memory_at_work(lm, subject, request.recall):
             scored = run_ours(lm, name, asking.rows_folder)
         if name == "damage" and subject.run is not None:
             scored = _with_base(scored, run_ours(lm, name, asking.rows_folder))
@@ -214,7 +223,7 @@ def _answers(asking: _Asking, *, finetuned: bool) -> Iterator[tuple[str, Scored]
     if LOCATION in request.tasks and not finetuned:
         yield LOCATION, _location(lm.base, subject, request)
     for name in (name for name in request.tasks if not is_ours(name)):
-        with _memory_at_work(lm, subject, request.recall):
+        with memory_at_work(lm, subject, request.recall):
             scored = run_foreign(lm, name, request.limit)
         yield name, scored
 

@@ -24,8 +24,8 @@ _FILES = (folders.CONFIG, folders.MANIFEST, folders.ALLOCATION, folders.METRICS,
 class MemoryModel(nn.Module, PushToHubMixin):
     """A frozen base with a run's memory on one of its blocks; made by `from_pretrained`.
 
-    `base_model` is the transformers model (a PreTrainedModel), whose own `forward` and `generate` are used, `memory` the memory (its
-    parameters get gradients, the base's do not). `recall` masks its entries.
+    `base_model` is the transformers model, whose own `forward` and `generate` are used, `memory` the memory: its
+    parameters get gradients, the base's do not. `recall` masks its entries.
     """
 
     def __init__(self, run: Path, base: Base, memory: Memory, layer: int) -> None:
@@ -35,8 +35,9 @@ class MemoryModel(nn.Module, PushToHubMixin):
         self.tokenizer: PreTrainedTokenizerBase = base.tokenizer
         self.base_model: Any = base.model
         self.memory = memory
-        # For as long as this model lives, like its memory.
-        self._active = ExitStack().enter_context(attached(base.model, base.blocks[layer], memory))
+        # Kept, since the memory is taken off again when nobody holds this any more.
+        self._at_work = ExitStack()
+        self._active = self._at_work.enter_context(attached(base.model, base.blocks[layer], memory))
         self.eval()
 
     @classmethod
