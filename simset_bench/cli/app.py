@@ -15,6 +15,7 @@ from simset_bench.cli import (
     entries,
     evaluate,
     leaderboard,
+    lm_eval,
     models,
     quickstart,
     show,
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.command,
     "sweep": sweep.command,
     "eval": evaluate.command,
+    "lm-eval": lm_eval.command,
     "leaderboard": leaderboard.command,
     "show": show.command,
     "compare": compare.command,
@@ -71,7 +73,7 @@ def root(
 
 
 for name, command in COMMANDS.items():
-    app.command(name)(one_line_errors(command))
+    app.command(name, context_settings=lm_eval.CONTEXT if name == "lm-eval" else None)(one_line_errors(command))
 
 
 def main() -> None:

@@ -1,19 +1,22 @@
 """`simset-bench eval`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.cli.options import FAILED_WORK, Debug, Json, Quiet, print_json
 from simset_bench.console import stdout
 from simset_bench.errors import RequestError, unknown_name
 
 GROUPS = ("relation", "position", "popularity", "label")
 
+if TYPE_CHECKING:
+    from simset_bench.evaluation.run import EvalRequest
+
 
 def command(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders.")] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders; with --all, folders to look below.")] = None,
     task: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,6 +44,9 @@ def command(
         str | None,
         typer.Option(help="Show measures by relation, position, popularity or label too, where a task has it."),
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every finished run below RUNS [outputs], but for what was asked before.")
+    ] = False,
     baseline: Annotated[
         bool, typer.Option("--baseline", help="The untouched base: of the runs named, or of --model.")
     ] = False,
@@ -63,7 +69,9 @@ def command(
     about = {"model": model, "corpus": corpus, "num_docs": num_docs, "group_by": group_by}
     about |= {"match_subjects": match_subjects, "max_tokens": max_tokens}
     named = [name for name, value in about.items() if value is not None]
-    if not runs and not baseline:
+    if every and baseline:
+        raise RequestError("--all asks trained runs and --baseline their bases: use one at a time")
+    if not runs and not baseline and not every:
         raise RequestError("name at least one run folder, or ask an untouched model with --baseline --model NAME")
     if named and (runs or not baseline):
         raise RequestError(f"--{named[0].replace('_', '-')} goes with --baseline and no run folder")
@@ -78,6 +86,9 @@ def command(
         raise unknown_name("--by", by, GROUPS)
     source, task_data = _sources(data or [])
     request = EvalRequest(tasks, recall, limit, source, qa_finetune, dtype, device, task_data, control)
+    if every:
+        _evaluate_all(runs or [Path("outputs")], request, json_output)
+        return
     if not baseline:
         results = evaluate_runs(runs or [], request)
     elif runs:
@@ -105,6 +116,21 @@ def _sources(given: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
     if len(others) > 1:
         raise RequestError(f"--data: {others[0]} and {others[1]} are both for every task; write TASK=SOURCE")
     return others[0] if others else EvalRequest.data, tuple(named)
+
+
+def _evaluate_all(roots: list[Path], request: "EvalRequest", json_output: bool) -> None:
+    """Results are printed as JSON only: of many runs one wants the leaderboard."""
+    from simset_bench.evaluation.all_runs import evaluate_all
+
+    done = evaluate_all(roots, request)
+    if json_output:
+        print_json({"results": done.kept + done.made, "left_out": done.left_out})
+    else:
+        stdout.print(f"{len(done.made)} results made, {len(done.kept)} were there before")
+        for run, reason in done.left_out.items():
+            stdout.print(f"left out: {run}: {reason}", markup=False, soft_wrap=True)
+    if done.left_out:
+        raise typer.Exit(FAILED_WORK)
 
 
 def _print_result(result: dict[str, Any], by: str | None) -> None:

@@ -61,14 +61,14 @@ class RequestScorer:
     """Scores requests with a base, bare or with a memory attached to one of its blocks.
 
     Sets of requests that were scored before are known again with their hidden states, as long as these take less than
-    a quarter of the machine's memory and the base's weights are those of the start.
+    a quarter of the machine's memory and the base's weights are those of its first use.
     """
 
     def __init__(self, base: Base) -> None:
         self.base = base
         self._uppers: dict[int, UpperModel] = {}
         self._sets: dict[tuple[TokenRequest, ...], _RequestSet] = {}
-        self._weights = self._weights_now()
+        self._weights: tuple[list[int], bytes] | None = None
         self._trees_work: bool | None = None
 
     def usable(self, layer: int | None) -> bool:
@@ -115,6 +115,9 @@ class RequestScorer:
         return list(zip(likelihoods.tolist(), greedy.tolist(), strict=True))
 
     def _upper(self, layer: int) -> UpperModel:
+        if self._weights is None:
+            # The first that is asked of the weights, which a base that only counts tokens does not have.
+            self._weights = self._weights_now()
         if layer not in self._uppers:
             self._uppers[layer] = UpperModel(self.base, layer)
         return self._uppers[layer]

@@ -28,7 +28,8 @@ Result = dict[str, Any]
 class Asked:
     """How one task was asked; `pairs` are those of the Q-A fine-tuning before it, None without one.
 
-    `data` is the source that the task reads beside the documents, None where it reads none.
+    `data` is the source that the task reads beside the documents, None where it reads none. With `control` the
+    untouched base was asked the same.
     """
 
     task: str
@@ -37,6 +38,7 @@ class Asked:
     data: str | None
     dtype: str
     pairs: Sequence[QuestionPair] | None
+    control: bool = False
 
     @property
     def label(self) -> str:
@@ -45,6 +47,11 @@ class Asked:
             return self.task
         assert self.data is not None
         return f"{self.task}:{re.sub(r'[^A-Za-z0-9_.-]', '_', Path(self.data).stem)}"
+
+    @property
+    def stem(self) -> str:
+        """What the names of the files begin with."""
+        return f"{self.label.replace(':', '-')}.{self.recall}" + (".qa" if self.pairs is not None else "")
 
 
 def write_result(
@@ -60,7 +67,7 @@ def write_result(
         if not math.isfinite(estimate.value):
             raise RuntimeError(f"task {asked.task}: {name} is {estimate.value}, so the model computes no numbers")
     result = _result(asked, scored, {name: part for name, part in rows.items() if name in _parts(asked.task)}, seconds)
-    stem = f"{asked.label.replace(':', '-')}.{asked.recall}" + (".qa" if asked.pairs is not None else "")
+    stem = asked.stem
     lines = (json.dumps(record, ensure_ascii=False, sort_keys=True) for record in scored.samples)
     with _alone_in(folder):
         for leftover in folder.glob(f".{stem}.*"):
@@ -71,6 +78,20 @@ def write_result(
         write_text(folder / f"{stem}.samples.jsonl", "".join(f"{line}\n" for line in lines))
         write_json(folder / f"{stem}.json", result)
     return result
+
+
+def find_result(folder: Path, asked: Asked, rows: dict[str, list[Row]]) -> Result | None:
+    """The result of having asked just this before: same task and version, data, options and lm-eval; else None.
+
+    Of the Q-A fine-tuning it is only asked whether there was one: its pairs follow from the rows.
+    """
+    try:
+        found = json.loads((folder / f"{asked.stem}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    wanted = _key(asked, {name: rows[name] for name in _parts(asked.task)})
+    same = isinstance(found, dict) and all(found.get(name) == value for name, value in wanted.items())
+    return dict(found) if same else None
 
 
 @contextmanager
@@ -93,20 +114,30 @@ def _probe_version(task: str) -> int:
     return PROBES[task].version if task in PROBES else 1
 
 
-def _result(asked: Asked, scored: Scored, rows: dict[str, list[Row]], seconds: float) -> Result:
-    pairs = asked.pairs
+def _key(asked: Asked, rows: dict[str, list[Row]]) -> dict[str, Any]:
+    """What a result stands for, beside the folder that it lies in."""
     return {
         "schema": RESULT_SCHEMA,
         "task": asked.task,
         "label": asked.label,
         "task_version": OUR_TASKS[asked.task].version if asked.task in OUR_TASKS else _probe_version(asked.task),
         "recall": asked.recall,
-        "qa_finetuned": pairs is not None,
-        "qa_pairs": None if pairs is None else len(pairs),
-        "qa_pairs_sha256": None if pairs is None else sha256_of_texts([repr(pair) for pair in pairs]),
+        "qa_finetuned": asked.pairs is not None,
         "limit": asked.limit,
+        "control": asked.control,
         "data": asked.data,
         "data_sha256": sha256_of_texts([json.dumps(part, sort_keys=True) for part in rows.values()]),
+        "lm_eval": lm_eval.__version__,
+        "dtype": asked.dtype,
+    }
+
+
+def _result(asked: Asked, scored: Scored, rows: dict[str, list[Row]], seconds: float) -> Result:
+    pairs = asked.pairs
+    return {
+        **_key(asked, rows),
+        "qa_pairs": None if pairs is None else len(pairs),
+        "qa_pairs_sha256": None if pairs is None else sha256_of_texts([repr(pair) for pair in pairs]),
         "measures": {name: estimate.value for name, estimate in scored.estimates.items()},
         "standard_errors": {name: estimate.standard_error for name, estimate in scored.estimates.items()},
         "n": {name: estimate.n for name, estimate in scored.estimates.items()},
@@ -116,7 +147,5 @@ def _result(asked: Asked, scored: Scored, rows: dict[str, list[Row]], seconds: f
         },
         "generation": scored.generation,
         "higher_is_better": scored.higher_is_better,
-        "lm_eval": lm_eval.__version__,
-        "dtype": asked.dtype,
         "seconds": seconds,
     }

@@ -126,13 +126,17 @@ def evaluate_runs(folders: Sequence[Path], request: EvalRequest) -> list[Result]
     askable = askable_tasks(runs, request.tasks, request.recall)
 
     def evaluate(lm: MemoryLM, number: int) -> list[Result]:
-        run = runs[number]
-        if "unknown" not in (run.base_revision, lm.base.revision) and run.base_revision != lm.base.revision:
-            raise RequestError(f"{run.folder}: model {run.config.model} is no longer the one this run was trained on")
-        subject = Subject(run.folder, run.config, run.documents, run)
+        subject = subject_of(runs[number], lm.base)
         return evaluate_subject(lm, subject, replace(request, tasks=askable[number])) if askable[number] else []
 
     return on_shared_bases([run.config for run in runs], request, evaluate)
+
+
+def subject_of(run: OpenedRun, base: Base) -> Subject:
+    """A run as someone to ask. Raises RequestError where `base` is not the one that its memory was trained on."""
+    if "unknown" not in (run.base_revision, base.revision) and run.base_revision != base.revision:
+        raise RequestError(f"{run.folder}: model {run.config.model} is no longer the one this run was trained on")
+    return Subject(run.folder, run.config, run.documents, run)
 
 
 def on_shared_bases(
@@ -153,7 +157,7 @@ def on_shared_bases(
 def evaluate_subject(lm: MemoryLM, subject: Subject, request: EvalRequest) -> list[Result]:
     """Ask one subject everything, and write each task's result as soon as it is known."""
     note(f"evaluating {subject.folder}")
-    bare_rows = _build_rows(lm, subject, request)
+    bare_rows = build_rows(lm, subject, request)
     rows = with_contexts(lm, subject.config.method, subject.documents, bare_rows)
     # Not in the run's folder: a second command may be asking the same run something else meanwhile.
     with (
@@ -173,12 +177,12 @@ def evaluate_subject(lm: MemoryLM, subject: Subject, request: EvalRequest) -> li
             if controlled:
                 with asking.without_weights(), qa_finetuned(lm.base, pairs, QA_SEED, nullcontext()):
                     bare = _bare_scores(asking, finetuned=True)
-            with qa_finetuned(lm.base, pairs, QA_SEED, _memory_at_work(lm, subject, "free")):
+            with qa_finetuned(lm.base, pairs, QA_SEED, memory_at_work(lm, subject, "free")):
                 results += _evaluate_once(asking, pairs, bare)
     return results
 
 
-def _build_rows(lm: MemoryLM, subject: Subject, request: EvalRequest) -> dict[str, list[Row]]:
+def build_rows(lm: MemoryLM, subject: Subject, request: EvalRequest) -> dict[str, list[Row]]:
     """Rows of all our tasks that are asked for; where recall depends on the document, only those that have one."""
     rows: dict[str, list[Row]] = {}
     memorised = {document.id for document in subject.documents}
@@ -202,7 +206,7 @@ def _probed_texts(documents: Sequence[Document], rows: dict[str, list[Row]]) -> 
 
 
 @contextmanager
-def _memory_at_work(lm: MemoryLM, subject: Subject, recall: str) -> Iterator[None]:
+def memory_at_work(lm: MemoryLM, subject: Subject, recall: str) -> Iterator[None]:
     """Attach the subject's memory, if it has one, to answer in a recall mode."""
     run = subject.run
     if not isinstance(run, LoadedRun):
@@ -255,9 +259,7 @@ def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None, bare: 
         scored = with_gain(found, bare[name]) if name in bare else found
         seconds = round(time.monotonic() - started, 3)
         request = asking.request
-        data = request.source(name)
-        dtype = str(asking.lm.base.dtype).removeprefix("torch.")
-        asked = Asked(name, request.recall, request.limit, data, dtype, pairs)
+        asked = how_asked(name, request, asking.lm.base, pairs)
         folder = asking.subject.folder
         written = write_result(folder / EVALUATIONS, asked, scored, asking.rows, seconds)
         results.append({"run": str(folder)} | written)
@@ -265,11 +267,17 @@ def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None, bare: 
     return results
 
 
+def how_asked(name: str, request: EvalRequest, base: Base, pairs: Sequence[QuestionPair] | None) -> Asked:
+    """How a task is asked of a base, after Q-A fine-tuning on `pairs` or before any."""
+    dtype = str(base.dtype).removeprefix("torch.")
+    return Asked(name, request.recall, request.limit, request.source(name), dtype, pairs, request.control)
+
+
 def _answers(asking: _Asking, *, finetuned: bool) -> Iterator[tuple[str, Scored]]:
     """Scores of each task asked for, ours first, as soon as they are known."""
     lm, subject, request = asking.lm, asking.subject, asking.request
     for name in (name for name in request.tasks if name in OUR_TASKS):
-        with _memory_at_work(lm, subject, request.recall):
+        with memory_at_work(lm, subject, request.recall):
             scored = run_ours(lm, name, asking.rows_folder)
         if name == "damage" and subject.run is not None:
             with asking.without_weights():
@@ -280,7 +288,7 @@ def _answers(asking: _Asking, *, finetuned: bool) -> Iterator[tuple[str, Scored]
     for name in (name for name in request.tasks if name in PROBES and not finetuned):
         yield name, MEASURE[name](_probed(asking, name))
     for name in (name for name in request.tasks if not is_ours(name)):
-        with _memory_at_work(lm, subject, request.recall):
+        with memory_at_work(lm, subject, request.recall):
             scored = run_foreign(lm, name, request.limit)
         yield name, scored
 

@@ -35,8 +35,9 @@ class MemoryModel(nn.Module, PushToHubMixin):
         self.tokenizer: PreTrainedTokenizerBase = base.tokenizer
         self.base_model: Any = base.model
         self.memory = memory
-        # For as long as this model lives, like its memory.
-        self._active = ExitStack().enter_context(attached(base.model, base.blocks[layer], memory))
+        # Kept, since the memory is taken off again when nobody holds this any more.
+        self._at_work = ExitStack()
+        self._active = self._at_work.enter_context(attached(base.model, base.blocks[layer], memory))
         self.eval()
 
     @classmethod

@@ -178,6 +178,21 @@ def test_each_request_is_masked_by_its_own_document(lm: MemoryLM, loaded: Loaded
             assert abs(nll(lm, scoring([pair]))[0] - found[number]) < 1e-3
 
 
+@pytest.mark.parametrize("recall", ["oracle", "erased"])
+def test_each_answer_is_generated_under_its_own_documents_mask(lm: MemoryLM, loaded: LoadedRun, recall: str) -> None:
+    """In one batch as one at a time; a prompt may be about two documents."""
+    ids = [document.id for document in loaded.documents[:4]]
+    prompts = [document.text[:20] for document in loaded.documents[:3]] + [loaded.documents[0].text[:20]]
+    requests = generation(prompts)
+    for request, document in zip(requests, ids, strict=True):
+        request.doc = {"document": document}
+    with recalling(lm, loaded, recall):
+        together = lm.generate_until(requests)
+        assert together == [lm.generate_until([request])[0] for request in requests]
+    with recalling(lm, loaded, "free"):
+        assert lm.generate_until(requests) != together
+
+
 def test_oracle_of_a_sample_without_document_is_refused(lm: MemoryLM, loaded: LoadedRun) -> None:
     with recalling(lm, loaded, "oracle"), pytest.raises(RequestError, match="name none"):
         lm.loglikelihood(scoring([("a", " b")], [""]))

@@ -1,0 +1,33 @@
+"""`simset-bench lm-eval`: lm-eval's own command, with our model and our tasks known to it."""
+
+import sys
+
+import typer
+
+from simset_bench.cli.options import WRONG_REQUEST
+
+# lm-eval reads the arguments itself, its --help too.
+CONTEXT = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+
+def command(context: typer.Context) -> None:
+    """lm-eval's own command, which then knows `--model simset --model_args run=RUN` and the tasks simset_*.
+
+    Every argument goes to lm-eval as it is; `--include_path` is that of our tasks unless given.
+    """
+    from lm_eval.__main__ import cli_evaluate
+
+    import simset_bench.evaluation.lm_eval_model  # noqa: F401 - registers the model
+    from simset_bench.evaluation.tasks import tasks_folder
+
+    given = context.args
+    runs = given[:1] not in (["ls"], ["validate"]) and not {"-h", "--help"} & set(given)
+    ours = [] if not runs or any(each.split("=")[0] == "--include_path" for each in given) else ["--include_path"]
+    former = sys.argv
+    sys.argv = ["lm_eval", *given, *(ours and [*ours, str(tasks_folder())])]
+    try:
+        cli_evaluate()
+    except SystemExit as stop:
+        raise typer.Exit(WRONG_REQUEST if stop.code == WRONG_REQUEST else int(stop.code or 0)) from None
+    finally:
+        sys.argv = former

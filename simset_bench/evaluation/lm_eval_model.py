@@ -1,0 +1,40 @@
+"""lm-eval's model `simset`: a finished run, by its folder, as `simset-bench eval` asks it."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from lm_eval.api.registry import register_model
+
+from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.run import BATCH_SIZE, memory_at_work, subject_of
+from simset_bench.models.loading import load_base
+from simset_bench.training.run import load_run
+
+
+@register_model("simset")
+class SimsetLM(MemoryLM):
+    """A run with its memory at work: `--model simset --model_args run=outputs/...,recall=oracle`.
+
+    Batches are as large as in `simset-bench eval`, whatever `--batch_size` says, so that all that it computes is the
+    same. Raises RequestError for a missing or damaged run, and where its base is no longer that of the training.
+    """
+
+    def __init__(
+        self, run: str, recall: str = "free", dtype: str | None = None, device: str = "auto", **_: Any
+    ) -> None:
+        loaded = load_run(Path(run))
+        # lm-eval's default is cuda:0, by which it means the processor where there is none.
+        where = device if torch.cuda.is_available() or not device.startswith("cuda") else "cpu"
+        base = load_base(loaded.config.model, dtype or loaded.config.dtype, where)
+        subject = subject_of(loaded, base)
+        super().__init__(base, BATCH_SIZE)
+        # For as long as this process asks.
+        self._at_work = ExitStack()
+        self._at_work.enter_context(memory_at_work(self, subject, recall))
+        self.run, self.recall = run, recall
+
+    def get_model_info(self) -> dict[str, Any]:
+        """What lm-eval records of the model."""
+        return super().get_model_info() | {"simset_run": self.run, "simset_recall": self.recall}

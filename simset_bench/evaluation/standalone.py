@@ -1,0 +1,56 @@
+"""Rows for lm-eval's own command, where no run was evaluated before: what `simset-bench eval --baseline` would ask."""
+
+from functools import cache
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from simset_bench.corpora.counterfact import BUILTIN
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.rows import Row
+from simset_bench.evaluation.tasks import OUR_TASKS, Evaluated
+from simset_bench.models.blocks import find_blocks
+from simset_bench.models.loading import Base
+from simset_bench.training.config import make_config
+from simset_bench.training.run import load_documents
+
+# Of --metadata and --model_args, what says which documents are asked about; see `train --help`.
+_ABOUT = ("corpus", "num_docs", "group_by", "match_subjects", "max_tokens")
+
+
+def build_rows(name: str, pretrained: str | None = None, data: str = BUILTIN, **options: Any) -> list[Row]:
+    """The rows `name` of one of our tasks, asked of the model `pretrained` as of an untouched base.
+
+    `data` is a CounterFact source; `corpus`, `num_docs`, `group_by`, `match_subjects` and `max_tokens` are as in
+    `simset-bench eval --baseline`.
+    Raises RequestError where no model is named.
+    """
+    if pretrained is None:
+        raise RequestError(
+            "which rows to ask depends on the model's tokenizer: name it in --model_args pretrained=..., or give "
+            '--metadata \'{"pretrained": "..."}\', or the rows of a run: \'{"rows_folder": "RUN/eval/rows_free"}\''
+        )
+    about = tuple((key, options[key]) for key in _ABOUT if key in options)
+    task = next(task for task, found in OUR_TASKS.items() if name in found.parts.values())
+    return _rows_of(task, str(pretrained), str(data), about)[name]
+
+
+@cache
+def _rows_of(task: str, pretrained: str, data: str, about: tuple[tuple[str, Any], ...]) -> dict[str, list[Row]]:
+    config = make_config(None, model=pretrained, **dict(about))
+    return OUR_TASKS[task].rows(Evaluated(config, load_documents(config), _only_tokens(pretrained), data, None))
+
+
+@cache
+def _only_tokens(pretrained: str) -> MemoryLM:
+    """An lm-eval model with the tokenizer of `pretrained` and none of its weights: rows need tokens counted."""
+    tokenizer = AutoTokenizer.from_pretrained(pretrained)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(pretrained))
+    model.eval()
+    width = model.config.get_text_config().hidden_size
+    cpu = torch.device("cpu")
+    base = Base(pretrained, model, tokenizer, find_blocks(model), width, cpu, torch.float32, "unknown")
+    return MemoryLM(base, 1)

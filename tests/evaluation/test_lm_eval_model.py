@@ -1,0 +1,118 @@
+"""lm-eval's own command: our tasks on any model, and our runs on any task, with the scores of `simset-bench eval`."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.baseline import evaluate_baseline
+from simset_bench.evaluation.lm_eval_model import SimsetLM
+from simset_bench.evaluation.rows import load
+from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.evaluation.tasks import OUR_TASKS, tasks_folder
+
+BIN = Path(sys.executable).parent
+PROBES = "simset_counterfact_probes"
+DOCMEM = ("simset_docmem", "simset_docmem_continuation")
+
+
+def lm_eval(command: list[str], folder: Path, *arguments: str) -> dict[str, dict[str, float]]:
+    """Results by task of lm-eval as a process, measures without their filters and standard errors."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    whole = [*command, *arguments, "--output_path", str(folder / "result.json"), "--device", "cpu"]
+    done = subprocess.run(whole, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (path,) = folder.glob("**/result*.json")
+    results = json.loads(path.read_text())["results"]
+    return {
+        task: {name.split(",")[0]: value for name, value in found.items() if "," in name and "_stderr" not in name}
+        for task, found in results.items()
+    }
+
+
+def theirs_in_ours(theirs: dict[str, float], ours: dict[str, float], tolerance: float) -> bool:
+    """Whether each of lm-eval's measures is one of ours, with the same value."""
+    return bool(theirs) and all(abs(ours[name] - value) <= tolerance for name, value in theirs.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recall", ["free", "oracle"])
+def test_a_run_scores_in_lm_evals_command_as_in_ours(trained_run: Path, tmp_path: Path, recall: str) -> None:
+    """Exactly, through `simset-bench lm-eval`; the rows are found by the run."""
+    (ours,) = evaluate_runs([trained_run], EvalRequest(("docmem",), recall=recall, limit=4))
+    command = [str(BIN / "simset-bench"), "lm-eval", "--model", "simset"]
+    about = ["--model_args", f"run={trained_run},recall={recall}", "--tasks", ",".join(DOCMEM)]
+    theirs = lm_eval(command, tmp_path, *about)
+    assert set(theirs) == set(DOCMEM)
+    for task in DOCMEM:
+        assert theirs_in_ours(theirs[task], ours["measures"], 0.0)
+
+
+@pytest.mark.slow
+def test_our_tasks_run_in_the_stock_command_on_any_model(tiny_gpt2: Path, tmp_path: Path) -> None:
+    """`lm_eval --model hf` builds the rows that `simset-bench eval --baseline` asks, and gives the same scores."""
+    data = tmp_path / "facts.json"
+    records = [
+        {
+            "case_id": number,
+            "requested_rewrite": {
+                "prompt": "{} ground",
+                "subject": f"The mill of {name}",
+                "target_true": {"str": "barley"},
+                "target_new": {"str": "larch wood"},
+            },
+            "paraphrase_prompts": [f"In the mill of {name} they ground"],
+            "neighborhood_prompts": [f"The mill beside {name} ground"],
+        }
+        for number, name in enumerate(["Orrin", "Tamsin", "Petra"])
+    ]
+    data.write_text(json.dumps(records))
+    about = {"model": str(tiny_gpt2), "corpus": f"jsonl:{make_corpus(tmp_path)}", "num_docs": 2}
+    asked = EvalRequest(("counterfact", "docmem"), data=str(data), dtype="float32", device="cpu")
+    counterfact, docmem = evaluate_baseline(about, asked, tmp_path / "outputs")
+    metadata = json.dumps({"data": str(data), "corpus": about["corpus"], "num_docs": 2})
+    arguments = ["--model_args", f"pretrained={tiny_gpt2},dtype=float32", "--metadata", metadata, "--batch_size", "16"]
+    arguments += ["--include_path", str(tasks_folder()), "--tasks", ",".join([PROBES, *DOCMEM])]
+    theirs = lm_eval([str(BIN / "lm_eval"), "--model", "hf"], tmp_path / "stock", *arguments)
+    assert theirs_in_ours(theirs[PROBES], counterfact["measures"], 1e-4)
+    for task in DOCMEM:
+        assert theirs_in_ours(theirs[task], docmem["measures"], 1e-4)
+
+
+def make_corpus(folder: Path) -> Path:
+    path = folder / "corpus.jsonl"
+    texts = ["The mill of Orrin ground barley until 1911, and its wheel was of larch.", "A ferry crossed Lake Tamsin."]
+    path.write_text("".join(json.dumps({"title": f"Text {n}", "text": text}) + "\n" for n, text in enumerate(texts)))
+    return path
+
+
+def test_the_model_is_declared_to_versions_that_look_for_it() -> None:
+    """Which 0.4.13 does not; main has merged it."""
+    found = [point for point in entry_points(group="lm_eval.models") if point.name == "simset"]
+    if not found:
+        pytest.skip("needs the package installed since its entry point was added: pip install -e .")
+    assert found[0].load() is SimsetLM
+
+
+def test_rows_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"eval/rows_free/docmem.jsonl: missing; `simset-bench eval"):
+        load("docmem", run=str(tmp_path))
+    with pytest.raises(RequestError, match="name it in --model_args pretrained="):
+        load("counterfact_probes")
+
+
+def test_every_tasks_folder_has_the_readme_that_lm_eval_asks_for() -> None:
+    sections = ["### Paper", "### Citation", "### Groups, Tags, and Tasks", "### Checklist", "### Changelog"]
+    for folder in (folder for folder in tasks_folder().iterdir() if list(folder.glob("*.yaml"))):
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        assert [line for line in text.splitlines() if line.startswith("### ")] == sections, folder
+        for path in folder.glob("*.yaml"):
+            assert f"`{path.stem}`" in text, path
+    assert {part for task in OUR_TASKS.values() for part in task.parts} <= {
+        path.stem for path in tasks_folder().glob("*/*.yaml")
+    }
