@@ -120,7 +120,7 @@ def _config(folder: Path) -> dict[str, Any]:
     return dict(yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), loader))
 
 
-def _curve(path: Path) -> list[list[float]]:
+def _curve(path: Path) -> list[list[float | None]]:
     """Epoch and cross-entropy of at most 40 epochs, the last among them."""
     if not path.is_file():
         return []

@@ -153,7 +153,9 @@ def _follows(entry: Path, name: str, measure: str, result: dict[str, Any], recor
     stated = (result["measures"][measure], result["standard_errors"][measure], result["n"][measure])
     found = (estimate.value, estimate.standard_error, estimate.n)
     for what, told, again in zip(("value", "standard error", "n"), stated, found, strict=True):
-        near = told == again if None in (told, again) else math.isclose(told, again, rel_tol=_TOLERANCE, abs_tol=1e-12)
+        near = told == again
+        if told is not None and again is not None:
+            near = math.isclose(told, again, rel_tol=_TOLERANCE, abs_tol=1e-12)
         # lm-eval's own tasks have errors by formulas of theirs.
         if not near and (what == "value" or not result["higher_is_better"]):
             raise _refused(entry, f"tampered with: {what} of {measure} in {name} is {told}, its samples give {again}")
