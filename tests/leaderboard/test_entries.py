@@ -118,9 +118,7 @@ def test_a_changed_file_is_refused_by_its_hash(entry: Path, harm: Callable[[Path
         (no_samples, "docmem.free.json: cannot be read"),
     ],
 )
-def test_a_forger_who_writes_new_hashes_is_refused_too(
-    entry: Path, harm: Callable[[Path], None], reason: str
-) -> None:
+def test_a_forger_who_writes_new_hashes_is_refused_too(entry: Path, harm: Callable[[Path], None], reason: str) -> None:
     harm(entry)
     sign_again(entry)
     with pytest.raises(RequestError, match=f"refused: .*{reason}"):
