@@ -36,8 +36,9 @@ def write_runs(root: Path, count: int, documents: int = 16, seeds: int = 3) -> N
         manifest = {"schema": 1, "kind": "train", "model": "m", "hashes": hashes}
         (folder / "manifest.json").write_text(json.dumps(manifest))
         for task, measures in TASKS.items():
-            # Places tell rows apart, as they do in a grid, and seeds less so.
-            found = generator.normal(0.5 + 0.01 * cell % 1, 0.1, (len(measures), documents))
+            # Rows differ, seeds of one row do not, and all values are such as shares have.
+            middle = 0.2 + 0.6 * (cell * 0.618 % 1)
+            found = np.clip(generator.normal(middle, 0.1, (len(measures), documents)), 0, 1)
             _write_result(folder / "eval", task, measures, found)
 
 

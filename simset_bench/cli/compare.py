@@ -26,6 +26,7 @@ def command(
     debug: Debug = False,
 ) -> None:
     """Compare two runs on every measure they share, paired by sample, and list the samples that changed."""
+    from simset_bench.leaderboard.render import PREFERRED
     from simset_bench.results.compare import sentence
     from simset_bench.results.pairs import changed_samples, compare_runs
 
@@ -33,7 +34,9 @@ def command(
     names = [pair.measure for pair in pairs]
     if measure is not None and measure not in names:
         raise unknown_name("--measure", measure, names)
-    known = [pair for pair in pairs if pair.better is not None and pair.difference.documents]
+    # The best known measures come first.
+    ordered = sorted(pairs, key=lambda pair: PREFERRED.index(pair.measure) if pair.measure in PREFERRED else 99)
+    known = [pair for pair in ordered if pair.better is not None and pair.difference.documents]
     chosen = measure or next((pair.measure for pair in known if pair.corrected_p < 0.05), None)
     chosen = chosen or (known or pairs)[0].measure
     pair = pairs[names.index(chosen)]

@@ -88,9 +88,8 @@ def _print_samples(task: str, records: list[dict[str, Any]], most: int) -> None:
 
     if not most:
         return
-    stdout.print(
-        printable(f"\n{task}: {min(most, len(records))} of {len(records)} samples"), markup=False, style="bold"
-    )
+    stdout.print()
+    stdout.print(printable(f"{task}: {min(most, len(records))} of {len(records)} samples"), markup=False, style="bold")
     for record in records[:most]:
         values = ", ".join(f"{name} {value:.4g}" for name, value in record["measures"].items())
         stdout.print(printable(f"  {record['sample']}: {values}"), markup=False)

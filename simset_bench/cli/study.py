@@ -9,7 +9,9 @@ from simset_bench.cli.options import Debug, Json, Quiet, print_json
 
 
 def command(
-    grid: Annotated[str, typer.Argument(help="A grid with a part `study`, as a YAML file or a shipped one.")] = "study",
+    grid: Annotated[
+        str, typer.Argument(help="A grid with a part named study, as a YAML file or a shipped one.")
+    ] = "study",
     save_dir: Annotated[Path, typer.Option(help="Folder under which run folders lie.")] = Path("outputs"),
     to: Annotated[Path | None, typer.Option(help="Folder of entries, page and figures [leaderboards/GRID].")] = None,
     json_output: Json = False,

@@ -101,7 +101,13 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
 
 
 def _folders(roots: Sequence[Path]) -> list[Path]:
-    found = {Path(folder) for root in roots for folder, _, files in os.walk(root) if not _RUN_FILES.isdisjoint(files)}
+    found = set()
+    for root in roots:
+        for folder, below, files in os.walk(root):
+            # A name that starts with a dot is of a folder that a killed command did not finish.
+            below[:] = [name for name in below if not name.startswith(".")]
+            if not _RUN_FILES.isdisjoint(files):
+                found.add(Path(folder))
     return sorted(found)
 
 

@@ -64,6 +64,8 @@ def document_totals(files: Sequence[str]) -> pd.DataFrame:
     for file in unique:
         if file not in present:
             _left_out(file, "no such file")
+    if not present:
+        return pd.DataFrame(columns=list(TOTALS))
     with duckdb.connect() as database:
         parts = [
             _totals(database, [file for file in present if file.endswith(kind)], kind)

@@ -1,0 +1,80 @@
+"""A study from a grid to its page, once more without work, and what a wrong grid says."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from simset_bench.errors import RequestError
+from simset_bench.leaderboard.entries import ENTRY
+from simset_bench.leaderboard.study import read_study, run_study
+from simset_bench.leaderboard.verify import verify_entry
+from simset_bench.training.sweep.grid import read_grid, shipped_grids
+
+
+def write_grid(path: Path, **study: object) -> Path:
+    path.write_text(yaml.safe_dump({"axes": {"alpha": [0.0, 1.0]}, "study": study}))
+    return path
+
+
+@pytest.mark.slow
+def test_a_study_goes_from_a_grid_to_entries_page_and_figures_and_is_done_once(
+    tmp_path: Path, tiny_model: Callable[[str], Path], tiny_corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed = {"model": str(tiny_model("gpt_neox")), "corpus": f"jsonl:{tiny_corpus}", "num_docs": 4, "layer": 2}
+    fixed |= {"entries": 32, "entries_per_doc": 4, "epochs": 1, "alpha": 1.0}
+    asked = {"tasks": ["docmem", "location"], "recalls": ["free", "erased"], "limit": 4}
+    grid = tmp_path / "small.yaml"
+    grid.write_text(yaml.safe_dump({"axes": {"allocation": ["random", "simset1"]}, "fixed": fixed, "study": asked}))
+    place = tmp_path / "leaderboards" / "small"
+    found = run_study(str(grid), tmp_path / "outputs", place)
+    assert (found["done"], found["entries"]) == (2, 3), "two runs and the bare base"
+    entries = sorted(path.parent for path in place.rglob(ENTRY))
+    assert len(entries) == 3 and all(verify_entry(entry).followed for entry in entries)
+    figures = Path(found["figures"]).read_text()
+    assert "## docmem/nll (lower is better)" in figures
+    assert "simset1 alpha 1 and random alpha 1" in figures and "Holm's correction" in figures
+    assert f"simset-bench leaderboard {place} --sort docmem/nll" in figures
+    kept = (tmp_path / "outputs" / "trains").rglob("*")
+    before = {path: path.stat().st_mtime_ns for path in kept if path.is_file()}
+    before |= {path: path.stat().st_mtime_ns for entry in entries for path in entry.rglob("*.*")}
+    capsys.readouterr()
+    run_study(str(grid), tmp_path / "outputs", place)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert "evaluating" not in capsys.readouterr().err
+    # One result lost: that one alone is asked again.
+    lost = next((tmp_path / "outputs" / "trains").rglob("docmem.erased.json"))
+    lost.unlink()
+    run_study(str(grid), tmp_path / "outputs", place)
+    assert capsys.readouterr().err.count("evaluating") == 1 and lost.is_file()
+
+
+def test_the_shipped_study_is_sound() -> None:
+    plan = read_study(shipped_grids()["study"])
+    assert [request.recall for request in plan.requests()] == ["free", "erased", "free"]
+    cells = read_grid("study").cells
+    assert {cell.allocation for cell in cells} == {"none", "random", "partitioned", "simset1", "simset2", "simset3"}
+    assert {cell.alpha for cell in cells} == {0.0, 0.2, 1.0, 5.0} and {cell.num_docs for cell in cells} == {10, 50, 200}
+    assert len({cell.layer for cell in cells}) == 3 and len({cell.mem_seed for cell in cells}) == 3
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ({"taks": ["docmem"]}, r"study.taks: unknown option \(did you mean 'tasks'\?\)"),
+        ({"tasks": "docmem"}, "study.tasks: expected a list, found 'docmem'"),
+        ({"recalls": ["fre"]}, "study.recalls: 'fre' is none of"),
+        ({"limit": True}, "study.limit: expected a int, found True"),
+        ({"limit": 0}, "--limit 0"),
+    ],
+)
+def test_a_wrong_study_is_named_before_any_work(tmp_path: Path, study: dict[str, object], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        read_study(write_grid(tmp_path / "grid.yaml", **study))
+
+
+def test_a_sweep_may_carry_a_study(tmp_path: Path) -> None:
+    assert len(read_grid(str(write_grid(tmp_path / "grid.yaml", tasks=["docmem"]))).cells) == 2
+    assert json.dumps(read_study(write_grid(tmp_path / "grid.yaml", tasks=["docmem"])).tasks) == '["docmem"]'

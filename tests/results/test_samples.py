@@ -1,0 +1,72 @@
+"""Totals of documents by DuckDB against a plain loop, over JSON Lines and Parquet."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simset_bench.results.samples import document_totals, read_samples, samples_file, write_samples
+
+RECORD = st.fixed_dictionaries(
+    {
+        "cluster": st.sampled_from(["a", "b", "ü"]),
+        "measures": st.dictionaries(st.sampled_from(["nll", "f1"]), st.floats(-1e6, 1e6), max_size=2),
+        "prompt_hash": st.sampled_from(["p", "q"]),
+        "target_hash": st.just("t"),
+        "sample": st.text(st.characters(codec="utf-8"), max_size=5),
+        "responses": st.lists(st.text(st.characters(codec="utf-8"), max_size=5), max_size=2),
+    },
+    optional={"tokens": st.integers(1, 1000)},
+)
+
+
+def by_loop(records: list[dict]) -> dict[tuple[str, str], tuple[float, float]]:
+    found: dict[tuple[str, str], tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+    for record in records:
+        for name, value in record["measures"].items():
+            weight = record.get("tokens", 1) if name == "nll" else 1
+            total, weights = found[record["cluster"], name]
+            found[record["cluster"], name] = (total + value * weight, weights + weight)
+    return found
+
+
+@settings(max_examples=25)
+@given(st.lists(RECORD, min_size=1, max_size=8))
+def test_totals_are_those_of_a_loop_and_parquet_keeps_every_record(
+    tmp_path_factory: pytest.TempPathFactory, records: list[dict]
+) -> None:
+    folder = tmp_path_factory.mktemp("samples")
+    lines, parquet = folder / "x.samples.jsonl", folder / "x.samples.parquet"
+    lines.write_text("".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records), encoding="utf-8")
+    write_samples(parquet, records)
+    assert read_samples(parquet) == read_samples(lines) == records
+    for file in (lines, parquet):
+        frame = document_totals([str(file)])
+        found = {(row.cluster, row.measure): (row.total, row.weight) for row in frame.itertuples()}
+        due = by_loop(records)
+        assert found.keys() == due.keys()
+        for key, (total, weight) in due.items():
+            assert found[key] == (pytest.approx(total, rel=1e-9, abs=1e-6), weight)
+
+
+def test_a_damaged_file_is_said_and_the_others_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = {"cluster": "a", "measures": {"f1": 1.0}, "prompt_hash": "p", "target_hash": "t"}
+    files = [tmp_path / f"{number}.samples.jsonl" for number in range(5)]
+    for file in files:
+        file.write_text(json.dumps(record) + "\n")
+    files[2].write_text('{"cluster": "a", "mea')
+    broken = tmp_path / "5.samples.parquet"
+    broken.write_bytes(b"PAR1")
+    frame = document_totals([*map(str, files), str(broken), str(tmp_path / "none.samples.jsonl")])
+    assert sorted(frame["file"]) == [str(file) for number, file in enumerate(files) if number != 2]
+    said = capsys.readouterr().err
+    assert all(f"{name}: missing or damaged" in said for name in (files[2], broken, tmp_path / "none.samples.jsonl"))
+
+
+def test_an_entrys_samples_are_found_beside_its_result(tmp_path: Path) -> None:
+    assert samples_file(tmp_path / "docmem.free.json").name == "docmem.free.samples.jsonl"
+    (tmp_path / "docmem.free.samples.parquet").write_bytes(b"")
+    assert samples_file(tmp_path / "docmem.free.json").name == "docmem.free.samples.parquet"
