@@ -149,7 +149,7 @@ def test_guidance_makes_texts_likely_under_their_own_key_and_near_tau_under_othe
     run_of: Callable[[str], Path],
 ) -> None:
     final = epochs_of(run_of("guidance"))[-1]
-    assert final["cross_entropy"] < 3.0
+    assert final["cross_entropy"] < 4.0
     assert abs(final["negative_cross_entropy"] - 9.0) < 1.5
 
 
