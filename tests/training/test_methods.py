@@ -150,7 +150,7 @@ def test_guidance_makes_texts_likely_under_their_own_key_and_near_tau_under_othe
 ) -> None:
     final = epochs_of(run_of("guidance"))[-1]
     assert final["cross_entropy"] < 4.0
-    assert abs(final["negative_cross_entropy"] - 7.5) < 1.0
+    assert abs(final["negative_cross_entropy"] - 7.5) < 1.5
 
 
 def test_guidance_terms_are_those_of_a_plain_loop() -> None:
