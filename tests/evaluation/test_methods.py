@@ -28,7 +28,7 @@ from simset_bench.training.run import load_documents, open_run, train_run
 from simset_bench.training.segments import segment_documents
 
 OPTIONS: dict[str, object] = {
-    "epochs": 12,
+    "epochs": 20,
     "batch_size": 2,
     "lr": 2e-2,
     "entries": 64,
@@ -213,5 +213,5 @@ def test_retrieval_says_how_often_it_was_right(
 def test_a_document_in_context_is_the_ceiling_for_a_real_model(tmp_path: Path) -> None:
     folders = [train_run(make_config(None, method=method, num_docs=2), tmp_path) for method in ("none", "in-context")]
     none, in_context = evaluate_runs(folders, EvalRequest(("docmem",), limit=2))
-    assert in_context["measures"]["nll"] < 0.2 * none["measures"]["nll"]
-    assert in_context["measures"]["edit_similarity"] > 0.9
+    assert in_context["measures"]["nll"] < 0.3 * none["measures"]["nll"]
+    assert in_context["measures"]["edit_similarity"] > none["measures"]["edit_similarity"] + 0.3

@@ -34,7 +34,7 @@ OPTIONS: dict[str, object] = {
 OWN: dict[str, dict[str, object]] = {
     "lora": {"lr": 1e-2},
     "full": {"lr": 2e-3},
-    "guidance": {"alpha": 1.0, "guidance_tau": 9.0},
+    "guidance": {"alpha": 1.0, "guidance_tau": 7.5},
 }
 
 
@@ -149,8 +149,8 @@ def test_guidance_makes_texts_likely_under_their_own_key_and_near_tau_under_othe
     run_of: Callable[[str], Path],
 ) -> None:
     final = epochs_of(run_of("guidance"))[-1]
-    assert final["cross_entropy"] < 3.0
-    assert abs(final["negative_cross_entropy"] - 9.0) < 1.5
+    assert final["cross_entropy"] < 4.0
+    assert abs(final["negative_cross_entropy"] - 7.5) < 1.5
 
 
 def test_guidance_terms_are_those_of_a_plain_loop() -> None:
