@@ -108,11 +108,12 @@ def command(
 def _sources(given: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The source for every task that reads one, and those that are named for one task."""
     from simset_bench.evaluation.run import EvalRequest
-    from simset_bench.evaluation.tasks import OUR_TASKS
+    from simset_bench.evaluation.tasks import OUR_TASKS, PROBES
 
+    known = {*OUR_TASKS, *PROBES}
     parted = [(entry.partition("="), entry) for entry in given]
-    named = [(task, source) for (task, equals, source), _ in parted if equals and task in OUR_TASKS]
-    others = [entry for (task, equals, _), entry in parted if not (equals and task in OUR_TASKS)]
+    named = [(task, source) for (task, equals, source), _ in parted if equals and task in known]
+    others = [entry for (task, equals, _), entry in parted if not (equals and task in known)]
     if len(others) > 1:
         raise RequestError(f"--data: {others[0]} and {others[1]} are both for every task; write TASK=SOURCE")
     return others[0] if others else EvalRequest.data, tuple(named)
