@@ -134,7 +134,8 @@ class MemoryLM(SeededSampling):
             later: list[int] = []
             for number in left:
                 document, prompt = self._document(requests[number]), requests[number].args[0]
-                same = document is None or self._document_of.setdefault(prompt, document) == document
+                masked = document is not None and self._recall != "free"
+                same = not masked or self._document_of.setdefault(prompt, str(document)) == document
                 (now if same else later).append(number)
             yield now
             left = later

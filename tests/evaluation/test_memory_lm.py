@@ -190,7 +190,9 @@ def test_each_answer_is_generated_under_its_own_documents_mask(lm: MemoryLM, loa
         together = lm.generate_until(requests)
         assert together == [lm.generate_until([request])[0] for request in requests]
     with recalling(lm, loaded, "free"):
-        assert lm.generate_until(requests) != together
+        unmasked = lm.generate_until(requests)
+    # What the document's own entries say alone may be what all say.
+    assert recall == "oracle" or unmasked != together
 
 
 def test_oracle_of_a_sample_without_document_is_refused(lm: MemoryLM, loaded: LoadedRun) -> None:
