@@ -136,7 +136,7 @@ def _curves() -> alt.Chart:
         alt.Chart(_rows())
         .mark_line(strokeWidth=1.4, opacity=0.8)
         .encode(
-            x=alt.X("epoch:Q", title="epoch"),
+            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(format="d", tickMinStep=1)),
             y=alt.Y("value:Q", title="cross-entropy (nats a token)", scale=alt.Scale(zero=False)),
             color=_colour(),
             detail="series:N",

@@ -15,7 +15,7 @@ from simset_bench.evaluation.uncertainty import Estimate, ratio_with_error
 from simset_bench.files import sha256_of_file
 from simset_bench.leaderboard.entries import ALLOWED, ENTRY, ENTRY_SCHEMA, KIND, files_of
 from simset_bench.results.measures import WEIGHTED_BY_TOKENS
-from simset_bench.results.migrate import migrated
+from simset_bench.results.migrate import MEMORY_METHOD, migrated
 from simset_bench.results.samples import PARQUET, read_samples
 from simset_bench.results.statistics import SHARES
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read_folder_config
@@ -48,7 +48,7 @@ def verify_entry(entry: Path) -> Verified:
         raise _refused(entry, f"of schema {listed.get('schema')!r}, this version reads {ENTRY_SCHEMA}")
     _check_files(entry, listed.get("files"))
     manifest = _check_manifest(entry)
-    if manifest["kind"] != "baseline":
+    if manifest["method"] == MEMORY_METHOD:
         read_folder_config(entry)
     found = [_check_result(entry, path) for path in sorted((entry / EVALUATIONS).glob("*.json"))]
     if not found:
@@ -92,14 +92,15 @@ def _check_files(entry: Path, listed: Any) -> None:
 def _check_manifest(entry: Path) -> dict[str, Any]:
     try:
         manifest = migrated(_read(entry, MANIFEST))
-        hashes, kind = manifest["hashes"], manifest["kind"]
-        needed = ("model", "corpus", "config") if kind == "baseline" else ("model", "corpus", "config", "allocation")
+        hashes, is_memory = manifest["hashes"], manifest["method"] == MEMORY_METHOD
+        # Only a memory has an allocation, and weights that its configuration was kept with.
+        needed = ("model", "corpus", "config", *(("allocation", "memory") if is_memory else ()))
         for name in needed:
             if not isinstance(hashes[name], str):
                 raise TypeError(f"hash of {name} is no text")
     except (KeyError, TypeError, ValueError) as error:
         raise _refused(entry, f"{MANIFEST} is not a run's ({error})") from error
-    if kind != "baseline" and sha256_of_file(entry / CONFIG) != hashes["config"]:
+    if is_memory and sha256_of_file(entry / CONFIG) != hashes["config"]:
         raise _refused(entry, f"tampered with: {CONFIG} is not the one that the run's manifest was written for")
     return manifest
 

@@ -150,3 +150,31 @@ def test_no_measure_and_no_label_still_makes_a_table(write_run: Write, board_of:
     assert shown(board_of())[1].split() == ["rank", "range", "allocation", "seeds"]
     assert render.markdown(board_of()).splitlines()[2].startswith("| – | – | m | 22 |")
     assert render.comma_separated(board_of()).splitlines()[1].startswith(",,,m,22,")
+
+
+def test_lines_of_the_alpha_response_rise_and_fall_with_the_scores(write_run: Write, board_of: Callable) -> None:
+    for allocation, shift in (("random", 0.0), ("simset2", 0.5)):
+        for alpha in (0.0, 1.0, 5.0):
+            write_run(
+                {"docmem": {"nll": [value + shift + alpha for value in VALUES]}}, allocation=allocation, alpha=alpha
+            )
+    head, *lines = render.alpha_lines(board_of(), 100)
+    assert head == "docmem/nll by alpha, ▁ 0.750 to █ 6.250:"
+    assert lines == ["  random   ▁▂▇  alpha 0, 1, 5", "  simset2  ▂▃█  alpha 0, 1, 5"]
+
+
+def test_only_rows_that_tie_for_the_first_rank_have_a_colour(write_run: Write, board_of: Callable) -> None:
+    for place, allocation in enumerate(("none", "random", "simset2")):
+        far = 5.0 * (place > 1) + 0.001 * place
+        write_run(
+            {"docmem": {"nll": [value + far + 0.01 * n * place for n, value in enumerate(VALUES)]}},
+            allocation=allocation,
+        )
+    console = Console(width=100, file=io.StringIO(), force_terminal=True, color_system="standard")
+    console.print(render.terminal_table(board_of(), 100))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [("\x1b[32m" in line) for line in lines if any(name in line for name in ("none", "random", "simset2"))] == [
+        True,
+        True,
+        False,
+    ]

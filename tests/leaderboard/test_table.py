@@ -147,3 +147,18 @@ def test_limits_and_half_asked_rows_are_remarked(write_run: Write, board_of: Cal
 def test_one_seed_each_is_remarked_as_such(write_run: Write, board_of: Callable) -> None:
     write_run(nll(LOW))
     assert remarks(board_of()) == ["± is one standard error over documents"]
+
+
+def test_more_rows_ask_more_of_a_difference(write_run: Write, board_of: Callable) -> None:
+    """Two rows that a test of their own tells apart may tie in a table of many, where chance has many turns."""
+    first, second = [0.1, 0.3, 0.2, 0.5, 0.4, 0.35], [0.3, 0.33, 0.36, 0.54, 0.62, 0.4]
+    assert 0.05 / 15 < stats.ttest_rel(first, second).pvalue < 0.05
+    for name, values in (("none", first), ("random", second)):
+        write_run(nll(values), allocation=name)
+    assert [row.standings["docmem/nll"].rank for row in board_of().rows] == [1, 2]
+    for number in range(4):
+        write_run(nll(np.roll([0.0, 9.0, 0.5, 8.0, 0.2, 7.0], number).tolist()), allocation=f"simset{number}")
+    board = board_of()
+    assert [row.standings["docmem/nll"].rank for row in board.rows[:2]] == [1, 1]
+    sentence = sentences(board)[0]
+    assert sentence.startswith("none alpha 1 and random alpha 1 cannot be told apart among all rows on docmem/nll")

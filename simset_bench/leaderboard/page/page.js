@@ -252,10 +252,12 @@
   // The detail of a row: its runs, one at a time, with configuration, curve, scores and samples.
   const pairs = (object) => el("dl", {}, ...Object.entries(object).map(([name, value]) => el("div", {}, el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, label(value)))));
   function samplesTable(task) {
-    const heads = ["sample", "prompt", "target", "answer", ...task.measures];
+    // A column that no sample has a text for would only take room.
+    const texts = ["sample", "prompt", "target", "answer"], kept = texts.map((name, i) => !i || task.samples.some((sample) => data.texts[sample[i]]));
+    const heads = [...texts.filter((name, i) => kept[i]), ...task.measures];
     return el("div", { class: "scroll samples", tabindex: "0", role: "region", "aria-label": `samples of ${task.task}` }, el("table", {}, el("caption", {}, task.samples.length < task.of ? `the first ${task.samples.length} of ${task.of} samples; simset-bench show RUN lists all` : `all ${task.of} samples`),
       el("thead", {}, el("tr", {}, ...heads.map((name) => el("th", { scope: "col" }, name)))),
-      el("tbody", {}, ...task.samples.map((sample) => el("tr", {}, ...sample.map((value, i) => (i < 4 ? el("td", { class: i ? "long" : "" }, data.texts[value]) : el("td", { class: "number" }, number(value)))))))));
+      el("tbody", {}, ...task.samples.map((sample) => el("tr", {}, ...sample.map((value, i) => (i >= 4 ? el("td", { class: "number" }, number(value)) : kept[i] ? el("td", { class: i ? "long" : "" }, data.texts[value]) : null)).filter(Boolean))))));
   }
   function runDetail(run) {
     const parts = [el("h3", {}, "Configuration"), pairs({ folder: run.folder, ...run.config, ...run.facts }), el("details", {}, el("summary", {}, "Versions and hashes"), pairs({ ...run.versions, ...run.hashes }))];
