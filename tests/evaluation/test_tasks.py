@@ -82,7 +82,7 @@ def test_every_task_loads_from_its_folder_alone(tmp_path: Path) -> None:
 
 
 def test_questions_are_asked_without_the_document(squad_results: dict[str, dict]) -> None:
-    rows = load(str(squad_results["folder"]["path"] / "eval" / "rows_free"), "docqa")["test"]
+    rows = load("docqa", rows_folder=str(squad_results["folder"]["path"] / "eval" / "rows_free"))["test"]
     assert [row["prompt"] for row in rows] == [
         "Article 0\nQuestion: When did the mill of Orrin stop?\nAnswer:",
         "Article 0\nQuestion: What was the wheel made of?\nAnswer:",
@@ -110,7 +110,7 @@ def test_docqa_needs_questions_and_damage_other_documents(
 def test_a_choice_is_likelier_by_its_mean_over_tokens(squad_results: dict[str, dict]) -> None:
     """An answer of many tokens is not worse than one of few for its length."""
     folder = squad_results["folder"]["path"] / "eval"
-    rows = {row["sample"]: row for row in load(str(folder / "rows_free"), "doccloze")["test"]}
+    rows = {row["sample"]: row for row in load("doccloze", rows_folder=str(folder / "rows_free"))["test"]}
     records = [json.loads(line) for line in (folder / "doccloze.free.samples.jsonl").read_text().splitlines()]
     for record in (record for record in records if "nll_true" in record["measures"]):
         (true, _), (new, _) = record["responses"]
