@@ -56,7 +56,7 @@ def test_the_shipped_study_is_sound() -> None:
     assert [request.recall for request in plan.requests()] == ["free", "erased", "free"]
     cells = read_grid("study").cells
     assert {cell.allocation for cell in cells} == {"none", "random", "partitioned", "simset1", "simset2", "simset3"}
-    assert {cell.alpha for cell in cells} == {0.0, 0.2, 1.0, 5.0} and {cell.num_docs for cell in cells} == {10, 50, 200}
+    assert {cell.alpha for cell in cells} == {0.0, 0.2, 1.0, 5.0} and {cell.num_docs for cell in cells} == {10, 50, 199}
     assert len({cell.layer for cell in cells}) == 3 and len({cell.mem_seed for cell in cells}) == 3
 
 
