@@ -110,7 +110,8 @@ def test_every_tasks_folder_has_the_readme_that_lm_eval_asks_for() -> None:
     sections = ["### Paper", "### Citation", "### Groups, Tags, and Tasks", "### Checklist", "### Changelog"]
     for folder in (folder for folder in tasks_folder().iterdir() if list(folder.glob("*.yaml"))):
         text = (folder / "README.md").read_text(encoding="utf-8")
-        assert [line for line in text.splitlines() if line.startswith("### ")] == sections, folder
+        found = [line for line in text.splitlines() if line.startswith("### ")]
+        assert [line for line in found if line != "### Running"] == sections, folder
         for path in folder.glob("*.yaml"):
             assert f"`{path.stem}`" in text, path
     assert {part for task in OUR_TASKS.values() for part in task.parts} <= {
