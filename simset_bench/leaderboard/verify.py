@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.harness import is_ours
 from simset_bench.evaluation.schema import RESULT_SCHEMA
 from simset_bench.evaluation.uncertainty import Estimate, ratio_with_error
 from simset_bench.files import sha256_of_file
@@ -158,7 +159,7 @@ def _follows(entry: Path, name: str, measure: str, result: dict[str, Any], recor
         if told is not None and again is not None:
             near = math.isclose(told, again, rel_tol=_TOLERANCE, abs_tol=1e-12)
         # lm-eval's own tasks have errors by formulas of theirs.
-        if not near and (what == "value" or not result["higher_is_better"]):
+        if not near and (what == "value" or is_ours(result["task"])):
             raise _refused(entry, f"tampered with: {what} of {measure} in {name} is {told}, its samples give {again}")
     return True
 

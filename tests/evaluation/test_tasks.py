@@ -130,7 +130,7 @@ def test_token_ends_rise_to_the_end_of_the_text(base_with: Callable[[str], Base]
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     rows = [{"document": "a", "prompt": "line\u2028separator\n", "tokens": [1, 2]}, {"document": "b", "prompt": ""}]
     first = write_rows(tmp_path, "part", [rows[0]] * 2)
-    assert load(str(tmp_path), "part", version=1)["test"].to_list() == [rows[0]] * 2
+    assert load("part", rows_folder=str(tmp_path), version=1)["test"].to_list() == [rows[0]] * 2
     assert write_rows(tmp_path, "part", [rows[0]] * 2) == first != write_rows(tmp_path, "part", [rows[0]])
 
 

@@ -138,6 +138,8 @@ def test_a_documents_loss_is_the_same_in_any_company(problem: Callable[[str], Pr
 
 def test_only_the_memory_learns(problem: Callable[[str], Problem]) -> None:
     here = problem("llama")
+    # The base is shared with tests that train all of it.
+    here.base.model.zero_grad()
     before = {name: value.clone() for name, value in here.base.model.state_dict().items()}
     memory = new_memory()
     start = {name: parameter.detach().clone() for name, parameter in memory.named_parameters()}
