@@ -109,11 +109,9 @@ def _evaluate(folders: Sequence[Path], request: EvalRequest) -> None:
 
 def is_answered(folder: Path, task: str, request: EvalRequest) -> bool:
     """Whether a run has the results that a request would write, for the same limit."""
-    data = request.data if task == "counterfact" else None
-    label = Asked(task, request.recall, request.limit, data, "", None).label.replace(":", "-")
-    ends = [".json", *([".qa.json"] if request.qa_finetune else [])]
-    for end in ends:
-        path = folder / EVALUATIONS / f"{label}.{request.recall}{end}"
+    for pairs in [None, ()] if request.qa_finetune else [None]:
+        asked = Asked(task, request.recall, request.limit, request.source(task), "", pairs)
+        path = folder / EVALUATIONS / f"{asked.stem}.json"
         if not path.is_file() or json.loads(path.read_text(encoding="utf-8"))["limit"] != request.limit:
             return False
     return True

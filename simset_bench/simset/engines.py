@@ -6,12 +6,12 @@ from pathlib import Path
 
 from simset_bench.console import note
 from simset_bench.corpora.documents import hash_documents
-from simset_bench.corpora.load import load_corpus, stream_corpus
+from simset_bench.corpora.load import stream_corpus
 from simset_bench.corpora.quarantine import Quarantine
 from simset_bench.corpora.records import BadRecord
 from simset_bench.errors import RequestError, missing_extra, unknown_name
 from simset_bench.simset.allocation import OF_WHOLE_CORPUS, allocate
-from simset_bench.simset.out_of_core import AllocationRequest, allocate_out_of_core
+from simset_bench.simset.out_of_core import AllocationRequest, allocate_out_of_core, load_documents
 from simset_bench.simset.store import Manifest, read_manifest, write_allocation
 
 ENGINES = ("datasketch", "daft")
@@ -37,17 +37,10 @@ def allocate_to_file(
             raise missing_extra("daft", "--engine daft")
         return allocate_out_of_core(request, output)
     quarantine = Quarantine(output, request.max_bad)
-    corpus = request.corpus
-    documents = load_corpus(
-        corpus["corpus"],
-        group_by=corpus["group_by"],
-        num_docs=corpus["num_docs"],
-        match_subjects=request.subjects,
-        on_bad=quarantine.add,
-    )
+    documents = load_documents(request, quarantine)
     numbers = (request.num_entries, request.entries_per_doc, request.seed, request.num_clusters)
     made = allocate(documents, request.strategy, *numbers, partition_by)
-    write_allocation(made, output, corpus | {"sha256": hash_documents(documents)}, len(quarantine.records))
+    write_allocation(made, output, request.corpus | {"sha256": hash_documents(documents)}, len(quarantine.records))
     quarantine.close()
     return read_manifest(output)
 

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from simset_bench.console import note, progress_bar
 from simset_bench.corpora.chunks import Chunk, plan_chunks
-from simset_bench.corpora.load import split_spec
+from simset_bench.corpora.documents import Document
+from simset_bench.corpora.load import load_corpus, split_spec
 from simset_bench.corpora.quarantine import Quarantine
 from simset_bench.corpora.staging import stage
 from simset_bench.errors import RequestError
@@ -57,6 +58,18 @@ class AllocationRequest:
     num_clusters: int | None = None
     max_bad: int = 0
     ray_address: str | None = None
+
+
+def load_documents(request: AllocationRequest, quarantine: Quarantine) -> list[Document]:
+    """The documents of a request in memory; malformed records go to `quarantine`. Raises as `load_corpus` does."""
+    corpus = request.corpus
+    return load_corpus(
+        corpus["corpus"],
+        group_by=corpus["group_by"],
+        num_docs=corpus["num_docs"],
+        match_subjects=request.subjects,
+        on_bad=quarantine.add,
+    )
 
 
 def allocate_out_of_core(request: AllocationRequest, output: Path) -> Manifest:

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 
 from simset_bench.corpora.documents import Document
-from simset_bench.corpora.load import load_corpus
 from simset_bench.corpora.quarantine import Quarantine
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder
@@ -21,7 +20,7 @@ from simset_bench.simset.allocation import OF_WHOLE_CORPUS, entries_by_signature
 from simset_bench.simset.assembly import find_duplicates, read_parts, rows_of_parts, write_rows
 from simset_bench.simset.engine_daft import SignedChunk, Sketch, sign_texts
 from simset_bench.simset.lookup import Lookup, open_lookup, write_lookup
-from simset_bench.simset.out_of_core import LOCK, AllocationRequest, signed_parts, write_parts
+from simset_bench.simset.out_of_core import LOCK, AllocationRequest, load_documents, signed_parts, write_parts
 from simset_bench.simset.shingles import NORMALISATION, word_shingles
 from simset_bench.simset.signatures import DAFT_SCHEME, signatures
 from simset_bench.simset.store import Manifest, library_version, read_manifest, read_rows
@@ -101,14 +100,7 @@ def check_same_hashes(path: Path, made: Manifest) -> None:
 
 
 def _sign_in_memory(request: AllocationRequest, quarantine: Quarantine) -> Iterator[SignedChunk]:
-    corpus = request.corpus
-    documents = load_corpus(
-        corpus["corpus"],
-        group_by=corpus["group_by"],
-        num_docs=corpus["num_docs"],
-        match_subjects=request.subjects,
-        on_bad=quarantine.add,
-    )
+    documents = load_documents(request, quarantine)
     words = shingle_words_of(request.strategy)
     nothing_bad = pa.table({name: pa.array([], pa.large_string()) for name in ("origin", "reason", "text")})
     for number, start in enumerate(range(0, len(documents), _SIGNED_TOGETHER)):
