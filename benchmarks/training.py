@@ -7,6 +7,7 @@
 prints a Markdown table a model. Every way of training gets the same batches, one after the other on each, so that
 whatever else the machine does falls on all alike; with `--threads 1` processor time is little moved by other processes.
 All of them train the same memory from the same start, and that they come to the same loss is checked.
+On a CPU that multiplies bfloat16 natively the engine is measured in it too, which is what `--dtype auto` takes there.
 The first way leaves the base trainable, as the published research code does; the second is the plain loop: base frozen,
 whole forward with a hook, logits of every token in every step.
 """
@@ -33,6 +34,7 @@ from transformers import AutoConfig, PretrainedConfig
 
 from simset_bench.models.allocator import keep_freed_memory
 from simset_bench.models.blocks import resolve_layer
+from simset_bench.models.devices import cpu_has_bfloat16
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, attached
 from simset_bench.models.random_base import random_base
@@ -56,7 +58,10 @@ Losses = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained: a base, a memory on one block of it, segments; `allocations` by eight alphas are the grid."""
+    """What is trained: a base, a memory on one block of it, segments; `allocations` by eight alphas are the grid.
+
+    `low_precision` is the base again, in bfloat16, where that is to be compared.
+    """
 
     name: str
     base: Base
@@ -64,6 +69,7 @@ class Setting:
     segments: list[Segment]
     allocations: int
     fleet: int
+    low_precision: Base | None = None
 
     @property
     def sizes(self) -> ModelSizes:
@@ -83,6 +89,7 @@ class Way:
 
     name: str
     step: Step
+    dtype: torch.dtype
     runs: int = 1
     whole: bool = False
     trainable: bool = False
@@ -201,33 +208,43 @@ def engine(
     return step
 
 
-def ways_of(setting: Setting, cache: HiddenCache, pass_tokens: int) -> list[Way]:
-    """From the research code's loop to the engine, one source of speed added at a time."""
-    upper = UpperModel(setting.base, int(setting.config.layer))
-    fleet = [new_member(setting, ALPHAS[n % len(ALPHAS)], n // len(ALPHAS)) for n in range(setting.fleet)]
-    at_once = max(1, min(setting.fleet, pass_tokens // (setting.config.batch_size * setting.config.max_tokens)))
+def plain_ways(setting: Setting, cache: HiddenCache) -> list[Way]:
+    """From the research code's loop to one with all but the engine's batches, one source of speed added at a time."""
+    upper, dtype = UpperModel(setting.base, int(setting.config.layer)), setting.base.dtype
 
     def one() -> Member:
         return new_member(setting, 1.0, 0)
 
     return [
-        Way("research code: base trainable", whole_model(setting, one(), frozen=False), whole=True, trainable=True),
-        Way("plain loop: base frozen", whole_model(setting, one(), frozen=True), whole=True),
-        Way("+ prefix cache", above_only(setting, one(), upper, cache, tiled_head=False)),
-        Way("+ loss head: targets only, in tiles", above_only(setting, one(), upper, cache, tiled_head=True)),
-        Way("+ packing, freed memory kept: one run", engine(setting, [one()], upper, cache, 1), keeps_memory=True),
         Way(
-            f"+ fleet of {setting.fleet}, {at_once} a pass",
-            engine(setting, fleet, upper, cache, at_once),
-            runs=setting.fleet,
-            keeps_memory=True,
+            "research code: base trainable",
+            whole_model(setting, one(), frozen=False),
+            dtype,
+            whole=True,
+            trainable=True,
         ),
+        Way("plain loop: base frozen", whole_model(setting, one(), frozen=True), dtype, whole=True),
+        Way("+ prefix cache", above_only(setting, one(), upper, cache, tiled_head=False), dtype),
+        Way("+ loss head: targets only, in tiles", above_only(setting, one(), upper, cache, tiled_head=True), dtype),
     ]
 
 
-def measure(setting: Setting, ways: list[Way], batches: Sequence[Sequence[int]]) -> float:
-    """Time every way on every batch; returns the matrix products' best rate, measured between the batches."""
-    peak = 0.0
+def engine_ways(setting: Setting, cache: HiddenCache, at_once: int, note: str = "") -> list[Way]:
+    """The engine with one run, and with a fleet of which `at_once` go through the upper blocks together."""
+    upper, dtype = UpperModel(setting.base, int(setting.config.layer)), setting.base.dtype
+    fleet = [new_member(setting, ALPHAS[n % len(ALPHAS)], n // len(ALPHAS)) for n in range(setting.fleet)]
+    alone = engine(setting, [new_member(setting, 1.0, 0)], upper, cache, 1)
+    together = engine(setting, fleet, upper, cache, at_once)
+    title = f"+ fleet of {setting.fleet}, {at_once} a pass{note}"
+    return [
+        Way(f"+ packing, freed memory kept: one run{note}", alone, dtype, keeps_memory=True),
+        Way(title, together, dtype, runs=setting.fleet, keeps_memory=True),
+    ]
+
+
+def measure(setting: Setting, ways: list[Way], batches: Sequence[Sequence[int]]) -> dict[torch.dtype, float]:
+    """Time every way on every batch; returns the matrix products' best rate in each dtype, measured in between."""
+    peaks = {way.dtype: 0.0 for way in ways}
     for number, rows in enumerate([batches[0], *batches]):
         for way in ways:
             if setting.base.device.type == "cpu":
@@ -238,8 +255,8 @@ def measure(setting: Setting, ways: list[Way], batches: Sequence[Sequence[int]])
             if number:
                 way.seconds.append(seconds)
                 way.processor.append(time.process_time() - began)
-        peak = max(peak, matmul_rate(setting.base.device, setting.base.dtype))
-    return peak
+        peaks = {dtype: max(peak, matmul_rate(setting.base.device, dtype)) for dtype, peak in peaks.items()}
+    return peaks
 
 
 def timed(work: Callable[[], float], device: torch.device) -> tuple[float, float]:
@@ -262,11 +279,15 @@ def flops_of(way: Way, setting: Setting, tokens: float) -> float:
     return above + below * way.whole + (2 * below + above / 2) * way.trainable
 
 
-def report(setting: Setting, ways: list[Way], tokens: int, peak: float, prefix_seconds: float) -> dict[str, Any]:
+def report(
+    setting: Setting, ways: list[Way], tokens: int, peaks: dict[torch.dtype, float], prefix_seconds: float
+) -> dict[str, Any]:
     """Print the table of a setting, and return its figures."""
     plain = next(way for way in ways if way.whole and not way.trainable)
     steps = len(plain.seconds)
-    print(f"\n{setting.name}: {tokens} tokens in {steps} steps, matrix products reach {peak / 1e9:.0f} GFLOP/s\n")
+    rates = {str(dtype).removeprefix("torch."): peak for dtype, peak in peaks.items()}
+    reached = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {dtype}" for dtype, rate in rates.items())
+    print(f"\n{setting.name}: {tokens} tokens in {steps} steps, matrix products reach {reached}\n")
     columns = ["way", "s a step and run", "lowest to highest", "gain", "processor s", "gain by it", "TFLOP"]
     columns += ["share of matrix products' rate", "last cross-entropy"]
     print("| " + " | ".join(columns) + " |")
@@ -282,7 +303,7 @@ def report(setting: Setting, ways: list[Way], tokens: int, peak: float, prefix_s
             "processor_seconds_a_step": way.processor_a_step,
             "gain_by_processor": plain.processor_a_step / way.processor_a_step,
             "flops_a_step": flops,
-            "share": flops / way.seconds_a_step / peak,
+            "share": flops / way.seconds_a_step / peaks[way.dtype],
             "cross_entropy": way.cross_entropy,
         }
         found[way.name] = figures
@@ -292,11 +313,13 @@ def report(setting: Setting, ways: list[Way], tokens: int, peak: float, prefix_s
             f"{figures['gain_by_processor']:.2f}x | {flops / 1e12:.3f} | {figures['share']:.0%} | "
             f"{way.cross_entropy:.4f} |"
         )
-    tolerance = SAME_LOSS[setting.base.dtype] * plain.cross_entropy
-    same_loss = all(abs(way.cross_entropy - plain.cross_entropy) <= tolerance for way in ways)
+    same_loss = all(
+        abs(way.cross_entropy - plain.cross_entropy) <= SAME_LOSS[way.dtype] * plain.cross_entropy for way in ways
+    )
     print(f"\nEvery way comes to the same loss: {'yes' if same_loss else 'NO'}")
-    return {"setting": setting.name, "peak_flops_a_second": peak, "ways": found, "same_loss": same_loss} | {
-        "grid": report_grid(setting, plain, ways[-1], prefix_seconds)
+    grids = {way.name: report_grid(setting, plain, way, prefix_seconds) for way in ways if way.runs > 1}
+    return {"setting": setting.name, "matmul_flops_a_second": rates, "ways": found, "same_loss": same_loss} | {
+        "grids": grids
     }
 
 
@@ -311,7 +334,7 @@ def report_grid(setting: Setting, plain: Way, fleet: Way, prefix_seconds: float)
     ours = distinct * steps * fleet.seconds_a_step + prefix_seconds
     by_processor = cells * plain.processor_a_step / (distinct * fleet.processor_a_step)
     print(
-        f"Grid of {cells} runs ({distinct} trainings) of {steps} steps, from these steps: plain loop "
+        f"Grid of {cells} runs ({distinct} trainings) of {steps} steps by {fleet.name.lstrip('+ ')}: plain loop "
         f"{loop / 3600:.2f} h, engine {ours / 3600:.2f} h ({prefix_seconds:.0f} s for the prefix), {loop / ours:.1f}x; "
         f"by processor time, the prefix left out, {by_processor:.1f}x"
     )
@@ -325,10 +348,15 @@ def run_setting(setting: Setting, steps: int, pass_tokens: int) -> dict[str, Any
     began = time.perf_counter()
     cache = fill_cache(setting.base, int(setting.config.layer), setting.segments)
     prefix_seconds = time.perf_counter() - began
-    ways = ways_of(setting, cache, pass_tokens)
-    peak = measure(setting, ways, batches)
+    at_once = max(1, min(setting.fleet, pass_tokens // (setting.config.batch_size * setting.config.max_tokens)))
+    ways = plain_ways(setting, cache) + engine_ways(setting, cache, at_once)
+    if setting.low_precision is not None:
+        lower = dataclasses.replace(setting, base=setting.low_precision)
+        rounded = fill_cache(lower.base, int(setting.config.layer), setting.segments)
+        ways += engine_ways(lower, rounded, at_once, ", bfloat16")
+    peaks = measure(setting, ways, batches)
     tokens = sum(len(setting.segments[row].token_ids) for rows in batches for row in rows)
-    found = report(setting, ways, tokens, peak, prefix_seconds)
+    found = report(setting, ways, tokens, peaks, prefix_seconds)
     if setting.base.device.type == "cuda":
         found["peak_device_bytes"] = torch.cuda.max_memory_allocated(setting.base.device)
         print(f"peak of device memory, all ways: {found['peak_device_bytes'] / 1e9:.1f} GB")
@@ -345,7 +373,8 @@ def cpu_setting(model: str, corpus: str, layer: str, max_tokens: int) -> Setting
     config = TrainConfig(layer=block, batch_size=4, max_tokens=max_tokens, num_docs=len(documents), epochs=10)
     segments = segment_documents(documents, base.tokenizer, max_tokens)
     name = f"{base.name}, block {block} of {len(base.blocks)}, batch 4 x {max_tokens}, CPU float32"
-    return Setting(name, base, config, segments, 3, 8)
+    lower = load_base(model, "bfloat16", "cpu") if cpu_has_bfloat16() else None
+    return Setting(name, base, config, segments, 3, 8, lower)
 
 
 def gpu_settings(dtype: str) -> list[Callable[[], Setting]]:

@@ -226,5 +226,7 @@ class UpperModel:
             found = self.packed_final(packed, packing, torch.ones_like(packing.slots, dtype=torch.bool))
         except (CannotPack, TypeError, KeyError, IndexError, RuntimeError, ValueError):
             return False
-        tolerance = 1e-3 if self.base.dtype == torch.float32 else 5e-2
-        return torch.allclose(found.float(), expected.float(), rtol=tolerance, atol=tolerance)
+        # As a whole: in bfloat16 single values differ by the kernel that attends, and a segment that sees another
+        # changes its states by half their size or more.
+        tolerance = 1e-3 if self.base.dtype == torch.float32 else 0.15
+        return bool((found.float() - expected.float()).norm() <= tolerance * expected.float().norm())

@@ -8,7 +8,7 @@ from torch import Tensor
 from simset_bench.models.split import UpperModel
 
 # Logits held at a time, rows by words of the vocabulary: on a CPU few enough to stay in its last cache.
-TILE = 8192
+TILE = 4096
 CPU_ROWS = 512
 GPU_ROWS = 16384
 
