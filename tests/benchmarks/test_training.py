@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from simset_bench.models.devices import cpu_has_bfloat16
+
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "training.py"
 
 
@@ -20,9 +22,11 @@ def test_every_way_of_training_comes_to_the_same_loss_and_its_time_is_told(tiny_
     (found,) = json.loads(done.stdout)
     assert found["same_loss"]
     plain = found["ways"]["plain loop: base frozen"]
-    assert len(found["ways"]) == 6
-    for way in found["ways"].values():
+    # The engine, alone and as a fleet, is measured in bfloat16 too where that is of use.
+    assert len(found["ways"]) == (8 if cpu_has_bfloat16() else 6)
+    for name, way in found["ways"].items():
         assert 0 < way["seconds_lowest"] <= way["seconds_a_step"] <= way["seconds_highest"]
         assert way["gain"] == pytest.approx(plain["seconds_a_step"] / way["seconds_a_step"])
-        assert way["cross_entropy"] == pytest.approx(plain["cross_entropy"], rel=1e-3)
-    assert found["grid"]["gain"] == pytest.approx(found["grid"]["plain_seconds"] / found["grid"]["engine_seconds"])
+        assert way["cross_entropy"] == pytest.approx(plain["cross_entropy"], rel=3e-2 if "bfloat16" in name else 1e-3)
+    for grid in found["grids"].values():
+        assert grid["gain"] == pytest.approx(grid["plain_seconds"] / grid["engine_seconds"])
