@@ -7,21 +7,25 @@ import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 
+# One question each: `docs/study.md`.
+GRIDS = ("study_alphas", "study_layers", "study_methods", "study_documents")
+
 
 def command(
-    grid: Annotated[
-        str, typer.Argument(help="A grid with a part named study, as a YAML file or a shipped one.")
-    ] = "study",
+    grids: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Grids with a part named study, YAML files or shipped ones [{' '.join(GRIDS)}]."),
+    ] = None,
     save_dir: Annotated[Path, typer.Option(help="Folder under which run folders lie.")] = Path("outputs"),
-    to: Annotated[Path | None, typer.Option(help="Folder of entries, page and figures [leaderboards/GRID].")] = None,
+    to: Annotated[Path, typer.Option(help="Folder of entries, page and figures.")] = Path("leaderboards/study"),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train a grid, ask every run, pack their entries, and write the page and the figures. Killed, it goes on."""
+    """Train grids, ask every run, pack their entries, and write the page and the figures. Killed, it goes on."""
     from simset_bench.leaderboard.study import run_study
 
-    found = run_study(grid, save_dir, to or Path("leaderboards") / Path(grid).stem)
+    found = run_study(grids or GRIDS, save_dir, to)
     if json_output:
         print_json(found)
         return

@@ -15,7 +15,7 @@ from simset_bench.evaluation.memory_lm import RECALLS
 from simset_bench.evaluation.result_files import Asked
 from simset_bench.evaluation.run import EvalRequest, check_request, evaluate_runs
 from simset_bench.evaluation.tasks import LOCATION
-from simset_bench.files import sha256_of_file, write_text
+from simset_bench.files import sha256_of_file, sha256_of_texts, write_text
 from simset_bench.leaderboard.entries import ENTRY, entry_name, pack_entry
 from simset_bench.leaderboard.figures import figures
 from simset_bench.leaderboard.page import render_page
@@ -24,7 +24,7 @@ from simset_bench.leaderboard.render import PREFERRED
 from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.results.read import read_runs
 from simset_bench.training.run_folder import EVALUATIONS, MANIFEST
-from simset_bench.training.sweep.grid import read_grid
+from simset_bench.training.sweep.grid import Grid, read_grid
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
 
 PAGE, FIGURES = "index.html", "figures.md"
@@ -75,13 +75,23 @@ def read_study(path: Path) -> StudyPlan:
     return plan
 
 
-def run_study(grid_name: str, root: Path, place: Path) -> dict[str, Any]:
-    """Train, evaluate and publish a grid: entries, page and figures below `place`. What is done already is kept.
+def run_study(grid_names: Sequence[str], root: Path, place: Path) -> dict[str, Any]:
+    """Train, evaluate and publish grids: entries, page and figures below `place`. What is done already is kept.
 
-    Returns the sweep's summary with the counts of what was made. Raises RuntimeError where a training failed.
+    Returns counts of `cells`, `done` runs and `entries`, and where page and figures are. Raises RequestError for a grid
+    that cannot be run, before any is, and RuntimeError where a training failed.
     """
-    grid = read_grid(grid_name)
-    plan = read_study(grid.path)
+    grids = [read_grid(name) for name in grid_names]
+    plans = [read_study(grid.path) for grid in grids]
+    counts = {"cells": 0, "done": 0, "entries": 0}
+    for grid, plan in zip(grids, plans, strict=True):
+        for name, count in _run_grid(grid, plan, root, place).items():
+            counts[name] += count
+    publish(place)
+    return counts | {"page": str(place / PAGE), "figures": str(place / FIGURES)}
+
+
+def _run_grid(grid: Grid, plan: StudyPlan, root: Path, place: Path) -> dict[str, int]:
     sweep = plan_sweep(grid, root, SweepOptions())
     found = run_sweep(sweep)
     if found["failed"]:
@@ -91,8 +101,7 @@ def run_study(grid_name: str, root: Path, place: Path) -> dict[str, Any]:
         _evaluate(folders, request)
     asked = [*folders, *(_baselines(folders, plan, root, place) if plan.baselines else [])]
     entries = [entry_of(folder, place) for folder in track(asked, "packing entries")]
-    publish(place)
-    return found | {"entries": len(entries), "page": str(place / PAGE), "figures": str(place / FIGURES)}
+    return {"cells": found["cells"], "done": found["done"], "entries": len(entries)}
 
 
 def _evaluate(folders: Sequence[Path], request: EvalRequest) -> None:
@@ -119,8 +128,8 @@ def is_answered(folder: Path, task: str, request: EvalRequest) -> bool:
 
 def _baselines(folders: Sequence[Path], plan: StudyPlan, root: Path, place: Path) -> list[Path]:
     """Folders of the bare bases asked the same; what is known of them is asked again only where an entry lacks it."""
-    marker = root / "baselines" / f".asked-{place.name}.json"
     wanted = sorted(str(folder) for folder in folders)
+    marker = root / "baselines" / f".asked-{place.name}-{sha256_of_texts(wanted)[:10]}.json"
     if marker.is_file():
         kept = json.loads(marker.read_text(encoding="utf-8"))
         found = [Path(folder) for folder in kept["folders"]]

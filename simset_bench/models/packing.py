@@ -78,9 +78,11 @@ def _packed_attention(
     if is_short or options.get("softcap") is not None or options.get("s_aux") is not None:
         raise CannotPack("soft caps, sinks and windows shorter than a segment")
     dtype = _attention_dtype(query, packing)
-    parts = [packing.padded(part[0].transpose(0, 1).to(dtype)).transpose(1, 2) for part in (query, key, value)]
+    queries, keys, values = [
+        packing.padded(part[0].transpose(0, 1).to(dtype)).transpose(1, 2) for part in (query, key, value)
+    ]
     options["is_causal"] = packing.mask is None
-    found, _ = sdpa_attention_forward(module, *parts, packing.mask, **options)
+    found, _ = sdpa_attention_forward(module, queries, keys, values, packing.mask, **options)
     return packing.packed(found).to(query.dtype)[None], None
 
 

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from simset_bench.cli.study import GRIDS
 from simset_bench.errors import RequestError
 from simset_bench.leaderboard.entries import ENTRY
 from simset_bench.leaderboard.study import read_study, run_study
 from simset_bench.leaderboard.verify import verify_entry
 from simset_bench.training.sweep.grid import read_grid, shipped_grids
+
+AXES = {"layer": "layers", "num_docs": "documents"}
 
 
 def write_grid(path: Path, **study: object) -> Path:
@@ -29,7 +32,7 @@ def test_a_study_goes_from_a_grid_to_entries_page_and_figures_and_is_done_once(
     grid = tmp_path / "small.yaml"
     grid.write_text(yaml.safe_dump({"axes": {"allocation": ["random", "simset1"]}, "fixed": fixed, "study": asked}))
     place = tmp_path / "leaderboards" / "small"
-    found = run_study(str(grid), tmp_path / "outputs", place)
+    found = run_study([str(grid)], tmp_path / "outputs", place)
     assert (found["done"], found["entries"]) == (2, 3), "two runs and the bare base"
     entries = sorted(path.parent for path in place.rglob(ENTRY))
     assert len(entries) == 3 and all(verify_entry(entry).followed for entry in entries)
@@ -41,23 +44,26 @@ def test_a_study_goes_from_a_grid_to_entries_page_and_figures_and_is_done_once(
     before = {path: path.stat().st_mtime_ns for path in kept if path.is_file()}
     before |= {path: path.stat().st_mtime_ns for entry in entries for path in entry.rglob("*.*")}
     capsys.readouterr()
-    run_study(str(grid), tmp_path / "outputs", place)
+    run_study([str(grid)], tmp_path / "outputs", place)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert "evaluating" not in capsys.readouterr().err
     # One result lost: that one alone is asked again.
     lost = next((tmp_path / "outputs" / "trains").rglob("docmem.erased.json"))
     lost.unlink()
-    run_study(str(grid), tmp_path / "outputs", place)
+    run_study([str(grid)], tmp_path / "outputs", place)
     assert capsys.readouterr().err.count("evaluating") == 1 and lost.is_file()
 
 
-def test_the_shipped_study_is_sound() -> None:
-    plan = read_study(shipped_grids()["study"])
-    assert [request.recall for request in plan.requests()] == ["free", "erased", "free"]
-    cells = read_grid("study").cells
-    assert {cell.allocation for cell in cells} == {"none", "random", "partitioned", "simset1", "simset2", "simset3"}
-    assert {cell.alpha for cell in cells} == {0.0, 0.2, 1.0, 5.0} and {cell.num_docs for cell in cells} == {10, 50, 199}
-    assert len({cell.layer for cell in cells}) == 3 and len({cell.mem_seed for cell in cells}) == 3
+def test_the_shipped_studies_are_sound_and_ask_every_axis_beside_one_setting() -> None:
+    for name in GRIDS:
+        read_study(shipped_grids()[name])
+    cells = {name: read_grid(name).cells for name in GRIDS}
+    setting = cells["study_alphas"]
+    assert {cell.allocation for cell in setting} == {"none", "random", "partitioned", "simset1", "simset2", "simset3"}
+    assert {cell.alpha for cell in setting} == {0.0, 0.2, 1.0, 5.0} and {cell.mem_seed for cell in setting} == {0, 1, 2}
+    layers, documents = ({getattr(cell, axis) for cell in cells[f"study_{name}"]} for axis, name in AXES.items())
+    assert len(layers | {setting[0].layer}) == 3 and documents | {setting[0].num_docs} == {10, 50, 199}
+    assert len({cell.method for cell in cells["study_methods"]}) == 6
 
 
 @pytest.mark.parametrize(
