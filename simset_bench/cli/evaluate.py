@@ -12,7 +12,7 @@ from simset_bench.errors import RequestError, unknown_name
 GROUPS = ("relation", "position", "popularity", "label")
 
 if TYPE_CHECKING:
-    from simset_bench.evaluation.run import EvalRequest
+    from simset_bench.evaluation.request import EvalRequest
 
 
 def command(
@@ -79,7 +79,8 @@ def command(
         raise RequestError("--qa-finetune needs --task, such as --task counterfact")
 
     from simset_bench.evaluation.baseline import evaluate_baseline, evaluate_baselines_of
-    from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+    from simset_bench.evaluation.request import EvalRequest
+    from simset_bench.evaluation.run import evaluate_runs
 
     tasks = tuple(dict.fromkeys(name.strip() for given in task or () for name in given.split(",")))
     if by is not None and by not in GROUPS:
@@ -107,7 +108,7 @@ def command(
 
 def _sources(given: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The source for every task that reads one, and those that are named for one task."""
-    from simset_bench.evaluation.run import EvalRequest
+    from simset_bench.evaluation.request import EvalRequest
     from simset_bench.evaluation.tasks import OUR_TASKS, PROBES
 
     known = {*OUR_TASKS, *PROBES}

@@ -239,7 +239,6 @@ OUR_TASKS: dict[str, OurTask] = {
         default=SAME_CORPUS,
     ),
 }
-LOCATION = "location"
 
 
 @dataclass(frozen=True)
@@ -253,7 +252,9 @@ class Probe:
     default: str | None = None
 
 
+LOCATION = "location"
 PROBES: dict[str, Probe] = {
+    LOCATION: Probe("where a document's activations lie, and what erasing its entries does", 1, True),
     "memorisation": Probe("what of the documents can be extracted, by prefix length and position", 1, False),
     "teacher_forcing": Probe("token accuracy with the answer given (CounterFact)", 1, False, COUNTERFACT, BUILTIN),
     "capacity": Probe("bits memorised a memory parameter", 1, True),

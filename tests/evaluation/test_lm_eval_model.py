@@ -12,8 +12,9 @@ import pytest
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import evaluate_baseline
 from simset_bench.evaluation.lm_eval_model import SimsetLM
+from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.rows import load
-from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.evaluation.tasks import OUR_TASKS, tasks_folder
 
 BIN = Path(sys.executable).parent

@@ -20,7 +20,8 @@ from simset_bench.evaluation.membership import area_under_curve, membership, min
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.probed import Probed
 from simset_bench.evaluation.probes import MEASURE
-from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.evaluation.sharing import sharing
 from simset_bench.evaluation.tasks import PROBES
 from simset_bench.evaluation.teacher_forcing import teacher_forcing
