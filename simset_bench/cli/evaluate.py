@@ -21,8 +21,9 @@ def command(
         list[str] | None,
         typer.Option(
             help="docmem, doccloze, docqa, counterfact, counterfact_attributes, counterfact_generation, "
-            "teacher_forcing, zsre, popqa, relations, fever, damage, memorisation, location, sharing, "
-            "unlearning, membership, capacity, or a task of lm-eval; repeatable, or several with commas."
+            "teacher_forcing, zsre, popqa, relations, relations_fewshot, fever, damage, memorisation, location, "
+            "sharing, unlearning, membership, capacity; docqa_samples, zsre_samples, popqa_samples (five sampled "
+            "answers); or a task of lm-eval; repeatable, or several with commas."
         ),
     ] = None,
     recall: Annotated[str, typer.Option(help="free, oracle or erased.")] = "free",

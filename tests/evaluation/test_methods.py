@@ -152,6 +152,19 @@ def test_retrieval_finds_the_document_that_a_passage_is_from(documents: list[Doc
     assert index.best("xylophone") is None
 
 
+def test_retrieval_looks_up_what_is_asked_and_not_the_examples_before_it(
+    lm: MemoryLM, documents: list[Document]
+) -> None:
+    asked = " ".join(documents[1].text.split()[:5])
+    row = {"document": documents[1].id, "sample": "0", "target": " A"}
+    row |= {"prompt": f"Claim: {documents[0].text}\nAnswer: A\n\nClaim: {asked}\nAnswer:"}
+    (whole,) = with_contexts(lm, "retrieval", documents, {"part": [row]})["part"]
+    (found,) = with_contexts(lm, "retrieval", documents, {"part": [row | {"query": asked}]})["part"]
+    assert whole["context"] == documents[0].id, "or this tests nothing"
+    assert found["context"] == documents[1].id
+    assert found["prompt"].startswith(asked) and found["prompt"].endswith(f"\n\n{row['prompt']}")
+
+
 def test_retrieval_scores_are_lucenes_bm25(documents: list[Document]) -> None:
     texts = [document.text.casefold().replace(".", "").replace(",", "").split() for document in documents]
     mean = sum(map(len, texts)) / len(texts)
