@@ -129,8 +129,8 @@ def _segments(asked: Evaluated, documents: Sequence[Document]) -> list[Segment]:
 
 
 def _text_row(asked: Evaluated, segment: Segment) -> Row:
-    first = token_ends(segment.text, asked.lm.base.tokenizer)[0]
-    prompt, target = segment.text[:first], segment.text[first:]
+    ends = token_ends(segment.text, asked.lm.base.tokenizer)
+    prompt, target = _cut(segment.text, next((end for end in ends if segment.text[:end].strip()), ends[-1]))
     document = asked.documents[segment.document].id
     tokens = asked.lm.continuation_tokens(prompt, target) if target else 0
     return {"document": document, "sample": f"{document}#{segment.number}", "prompt": prompt, "target": target} | {
@@ -144,9 +144,15 @@ def _continuation_row(asked: Evaluated, segment: Segment) -> Row | None:
     if not shown:
         return None
     last = min(len(ends), shown + CONTINUATION_TOKENS) - 1
-    prompt, target = segment.text[: ends[shown - 1]], segment.text[ends[shown - 1] : ends[last]]
+    prompt, target = _cut(segment.text[: ends[last]], ends[shown - 1])
     document = asked.documents[segment.document].id
     return {"document": document, "sample": f"{document}#{segment.number}", "prompt": prompt, "target": target}
+
+
+def _cut(text: str, end: int) -> tuple[str, str]:
+    """What stands before `end`, without the white space at its end, and the rest, which begins with that."""
+    shown = text[:end].rstrip()
+    return shown, text[len(shown) :]
 
 
 def token_ends(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -179,7 +185,7 @@ RELATIONS = "a relation's .json file, or a folder of them"
 OUR_TASKS: dict[str, OurTask] = {
     "docmem": OurTask(
         "NLL of the memorised documents, and verbatim continuation of a prefix",
-        2,
+        3,
         {"simset_docmem": "docmem", "simset_docmem_continuation": "docmem_continuation"},
         docmem_rows,
     ),

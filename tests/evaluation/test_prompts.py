@@ -49,8 +49,6 @@ def test_no_prompt_ends_in_a_space_and_the_target_brings_its_own(
 ) -> None:
     for part, rows in rows_of(kind).items():
         assert rows, part
-        if part.startswith("docmem"):
-            continue
         for row in rows:
             assert row["prompt"] == row["prompt"].rstrip(), (part, row["sample"])
             assert all(choice.startswith(" ") for choice in row.get("choices", [])), (part, row["sample"])
