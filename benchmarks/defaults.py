@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.run import summary, train_run
 

@@ -17,6 +17,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from simset_bench.models.loading import Base, load_base
+from simset_bench.training.config import TrainConfig, make_config
+from simset_bench.training.methods import METHODS
+from simset_bench.training.run import train_run
 
 # The same examples on every machine, however slow: a failure can be seen again, and a busy machine is none.
 settings.register_profile("suite", deadline=None, derandomize=True)
@@ -103,6 +106,49 @@ def tiny_neox(tiny_model: Callable[[str], Path]) -> Path:
 def tiny_gpt2(tiny_model: Callable[[str], Path]) -> Path:
     """Folder of a GPT-2 with 4 blocks of width 64."""
     return tiny_model("gpt2")
+
+
+# Seconds of training after which each method that learns has learned four documents.
+_METHOD_OPTIONS: dict[str, object] = {
+    "epochs": 20,
+    "batch_size": 2,
+    "lr": 2e-2,
+    "entries": 64,
+    "entries_per_doc": 8,
+    "layer": 2,
+}
+_OWN_OPTIONS: dict[str, dict[str, object]] = {
+    "lora": {"lr": 1e-2},
+    "full": {"lr": 2e-3},
+    "guidance": {"alpha": 1.0, "guidance_tau": 7.5},
+}
+
+
+@pytest.fixture(scope="session")
+def config_of_method(tiny_llama: Path, tiny_corpus: Path) -> Callable[..., TrainConfig]:
+    """The configuration of a method on four documents and a tiny Llama, with other options where some are given."""
+
+    def made(method: str, **options: object) -> TrainConfig:
+        chosen = _METHOD_OPTIONS | _OWN_OPTIONS.get(method, {}) | options
+        kept = {name: value for name, value in chosen.items() if name in METHODS[method].options}
+        about = {"model": str(tiny_llama), "corpus": f"jsonl:{tiny_corpus}", "num_docs": 4}
+        return make_config(None, method=method, **about, dtype="float32", device="cpu", **kept)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def method_outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder below which `run_of_method` trains."""
+    return tmp_path_factory.mktemp("methods")
+
+
+@pytest.fixture(scope="session")
+def run_of_method(
+    config_of_method: Callable[..., TrainConfig], tiny_base: Callable[[str], Base], method_outputs: Path
+) -> Callable[[str], Path]:
+    """Folder of a method's finished run, trained once a session."""
+    return cache(lambda method: train_run(config_of_method(method), method_outputs, base=tiny_base("llama")))
 
 
 @pytest.fixture

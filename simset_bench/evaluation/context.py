@@ -25,7 +25,7 @@ def _own(documents: Sequence[Document]) -> Choose:
 
 def _found(documents: Sequence[Document]) -> Choose:
     index = DocumentIndex(documents)
-    return lambda row: index.best(row["prompt"])
+    return lambda row: index.best(row.get("query") or row["prompt"])
 
 
 CONTEXTS: dict[str, Callable[[Sequence[Document]], Choose]] = {"in-context": _own, "retrieval": _found}
@@ -36,9 +36,10 @@ def with_contexts(
 ) -> dict[str, list[Row]]:
     """Rows as a method asks them: under `in-context` and `retrieval` with a document's text before the prompt.
 
+    Retrieval looks up a row's `query`, or its whole prompt where it has none: worked examples are about other things.
     Such rows tell the prompt without it (`bare_prompt`) and the document (`context`, None where there is none: a sample
-    about no memorised document, or a prompt without a word of any). A document that does not fit into the model's
-    context beside the prompt is cut at its end, which is noted.
+    about no memorised document, a prompt without a word of any, or no room at all). A document that does not fit into
+    the model's context beside the prompt is cut at its end, which is noted.
     """
     if method not in CONTEXTS:
         return rows
@@ -66,7 +67,11 @@ def _fitting(lm: MemoryLM, row: Row, text: str) -> str:
 
 def _with_context(lm: MemoryLM, row: Row, document: Document | None, context: str) -> Row:
     prompt = f"{context}{_BORDER}{row['prompt']}" if context else row["prompt"]
-    changed = row | {"prompt": prompt, "bare_prompt": row["prompt"], "context": document.id if document else None}
+    changed = row | {
+        "prompt": prompt,
+        "bare_prompt": row["prompt"],
+        "context": document.id if document and context else None,
+    }
     if "tokens" in row:
         counted = [lm.continuation_tokens(prompt, each) for each in row.get("choices", [row.get("target")])]
         changed["tokens"] = counted if "choices" in row else counted[0]

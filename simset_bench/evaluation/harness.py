@@ -21,7 +21,7 @@ from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.evaluation.aggregates import COMBINED, jackknife
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.sampling import SAMPLING_SEED
-from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, PROBES, tasks_folder
+from simset_bench.evaluation.tasks import OUR_TASKS, PROBES, tasks_folder
 from simset_bench.evaluation.uncertainty import Estimate, mean_with_error, ratio_with_error
 
 # For the errors of lm-eval's own tasks that have no formula, such as a perplexity's; it draws 100,000 where not told.
@@ -62,7 +62,7 @@ def check_tasks(names: Sequence[str]) -> None:
     known = set(_their_tasks().task_index)
     for name in foreign:
         if name not in known:
-            ours = [*OUR_TASKS, LOCATION, *PROBES]
+            ours = [*OUR_TASKS, *PROBES]
             near = did_you_mean(name, ours) or did_you_mean(name, known)
             raise RequestError(
                 f"unknown task {name!r}{near}: ours are {', '.join(ours)}; lm-eval has {len(known)} more"
@@ -71,7 +71,7 @@ def check_tasks(names: Sequence[str]) -> None:
 
 def is_ours(name: str) -> bool:
     """Whether a task is one of ours, and not one of lm-eval's."""
-    return name in OUR_TASKS or name in PROBES or name == LOCATION
+    return name in OUR_TASKS or name in PROBES
 
 
 def run_ours(lm: MemoryLM, name: str, rows_folder: Path) -> Scored:

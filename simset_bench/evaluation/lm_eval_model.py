@@ -7,24 +7,31 @@ from typing import Any
 import torch
 from lm_eval.api.registry import register_model
 
+from simset_bench.errors import RequestError
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.run import BATCH_SIZE, memory_at_work, subject_of
 from simset_bench.models.loading import load_base
-from simset_bench.training.run import load_run
+from simset_bench.training.run import LoadedRun, open_run
+from simset_bench.training.weights import learned_weights
 
 
 @register_model("simset")
 class SimsetLM(MemoryLM):
-    """A run with its memory at work: `--model simset --model_args run=outputs/...,recall=oracle`.
+    """A run with its memory at work, or the weights that its method learned: `--model simset --model_args run=RUN`.
+
+    `recall=oracle` is for runs whose documents have entries. Documents in context stand in the rows of the run.
 
     Batches are as large as in `simset-bench eval`, whatever `--batch_size` says, so that all that it computes is the
-    same. Raises RequestError for a missing or damaged run, and where its base is no longer that of the training.
+    same. Raises RequestError for a missing or damaged run, where its base is no longer that of the training, and for a
+    recall mode other than free of a method without entries.
     """
 
     def __init__(
         self, run: str, recall: str = "free", dtype: str | None = None, device: str = "auto", **_: Any
     ) -> None:
-        loaded = load_run(Path(run))
+        loaded = open_run(Path(run))
+        if recall != "free" and not isinstance(loaded, LoadedRun):
+            raise RequestError(f"recall={recall} is about entries, of which method {loaded.config.method} has none")
         # lm-eval's default is cuda:0, by which it means the processor where there is none.
         where = device if torch.cuda.is_available() or not device.startswith("cuda") else "cpu"
         base = load_base(loaded.config.model, dtype or loaded.config.dtype, where)
@@ -32,6 +39,7 @@ class SimsetLM(MemoryLM):
         super().__init__(base, BATCH_SIZE)
         # For as long as this process asks.
         self._at_work = ExitStack()
+        self._at_work.enter_context(learned_weights(base, loaded.config.method, loaded.folder))
         self._at_work.enter_context(memory_at_work(self, subject, recall))
         self.run, self.recall = run, recall
 

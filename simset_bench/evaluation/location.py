@@ -1,23 +1,32 @@
 """Location measures: whether a document's activations lie on its entries, and what erasing these does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from simset_bench.console import track
+from simset_bench.corpora.documents import Document
+from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.probed import Probed, estimates_of, record
+from simset_bench.evaluation.uncertainty import Estimate, ratio_with_error
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import RECALLS, AttachedMemory, Memory, attached, recall_multipliers
 from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training.head import next_token_nll
 from simset_bench.training.hidden_cache import HiddenCache
+from simset_bench.training.prefix_cache import cached_states
 from simset_bench.training.segments import NO_TARGET, Segment, collate
 
 # Erasing one document's entries is measured on at most this many others.
 OTHERS = 8
+DOCUMENTS = 64
+# The mean rise of others' NLL counts as at least this much, so that a specificity stays finite.
+SMALLEST_RISE = 1e-3
 BATCH = 8
 _SUMMED_TOGETHER = 1 << 16
 
@@ -169,3 +178,38 @@ def locate(
                 )
             )
     return found
+
+
+def location(probed: Probed) -> Scored:
+    """Location measures of the first documents, at most `--limit` and at most 64, and their `specificity`."""
+    run = probed.run
+    assert run is not None
+    base, layer = probed.lm.base, int(run.config.layer)
+    documents = probed.documents[: min(probed.limit or DOCUMENTS, DOCUMENTS)]
+    segments = probed.segments(documents)
+    cache = cached_states(base, [layer], segments, layer)
+    memory = run.memory.to(base.device)
+    known = run.known_multipliers(range(len(documents)))
+    found = locate(base, memory, layer, run.allocation, segments, cache, probed.recall, known)
+    records = [_location_record(place, document) for place, document in zip(found, documents, strict=True)]
+    estimates = estimates_of(records)
+    if "erasure_others" in estimates:
+        estimates["specificity"] = specificity(found)
+    return Scored(estimates, records)
+
+
+def specificity(found: Sequence[DocumentLocation]) -> Estimate:
+    """Mean own rise over mean rise of others, the latter taken as at least 0.001 nats; error by linearisation."""
+    others = [place.erasure_others or 0.0 for place in found]
+    if np.mean(others) < SMALLEST_RISE:
+        others = [SMALLEST_RISE] * len(found)
+    return ratio_with_error([place.erasure_own for place in found], others, [place.document for place in found])
+
+
+def _location_record(place: DocumentLocation, document: Document) -> dict[str, Any]:
+    """A record of all that was measured; what is asked about is the whole text."""
+    values = asdict(place)
+    del values["document"]
+    tokens = values.pop("tokens")
+    measures = {name: value for name, value in values.items() if value is not None}
+    return record(document, document.id, document.text, measures, tokens=tokens)

@@ -43,8 +43,7 @@ def membership(probed: Probed) -> Scored:
     assert run is not None
     if probed.recall != "free":
         raise RequestError("task membership: who is asked may not be told whose document it is, so use --recall free")
-    members = list(probed.documents[: min(probed.limit or DOCUMENTS, DOCUMENTS)])
-    others = other_documents(probed, len(members))
+    members, others = members_and_others(probed)
     documents = members + others
     memory = run.memory.to(probed.lm.base.device).requires_grad_(False)
     free = MemoryAtWork(memory, int(run.config.layer), lambda _document: torch.ones(memory.shape.entries))
@@ -69,6 +68,12 @@ def area_under_curve(pairs: Sequence[MemberAndScore]) -> float:
     if len({is_member for is_member, _ in pairs}) < 2:
         raise ValueError("needs members and others")
     return float(roc_auc_score([is_member for is_member, _ in pairs], [score for _, score in pairs]))
+
+
+def members_and_others(probed: Probed) -> tuple[list[Document], list[Document]]:
+    """The documents that are to be told apart: memorised ones, and as many others where the corpus has them."""
+    members = list(probed.documents[: min(probed.limit or DOCUMENTS, DOCUMENTS)])
+    return members, other_documents(probed, len(members))
 
 
 def other_documents(probed: Probed, count: int) -> list[Document]:

@@ -1,6 +1,7 @@
 """Rows of the tasks that bring questions or claims of their own: zsRE, PopQA, relations, FEVER."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -17,6 +18,8 @@ LETTERS = ("A", "B", "C")
 # Worked examples before a claim, as many of each verdict.
 SHOTS_A_LABEL = 2
 SHOTS_SEED = 0
+# As many as the relations' authors show by default.
+RELATION_SHOTS = 5
 
 
 def rows_of_questions(name: str, read: Questions, prompt: Callable[[str], str]) -> RowsOf:
@@ -32,23 +35,29 @@ def rows_of_questions(name: str, read: Questions, prompt: Callable[[str], str]) 
 
 def _row(question: FactQuestion, find: Callable, prompt: Callable[[str], str]) -> Row:
     document = find(question.subject)
-    return {
+    asked = prompt(question.text)
+    row: Row = {
         "document": document.id if document else None,
         "memorised": document is not None,
         "sample": question.id,
         "kind": question.kind,
         "subject": question.subject,
-        "prompt": prompt(question.text),
+        "prompt": "\n".join([*question.examples, asked]),
         "answers": list(question.answers),
         "target": question.answers[0],
         "relation": question.relation,
         "popularity": question.popularity,
     }
+    # What is to be looked up is the prompt and not the examples before it.
+    return row | ({"query": asked} if question.examples else {})
 
 
 zsre_rows = rows_of_questions("zsre", zsre_questions, question_prompt)
+zsre_samples_rows = rows_of_questions("zsre_samples", zsre_questions, question_prompt)
 popqa_rows = rows_of_questions("popqa", popqa_questions, question_prompt)
+popqa_samples_rows = rows_of_questions("popqa_samples", popqa_questions, question_prompt)
 relations_rows = rows_of_questions("relations", relation_prompts, str)
+relations_fewshot_rows = rows_of_questions("relations_fewshot", partial(relation_prompts, shots=RELATION_SHOTS), str)
 
 
 def fever_rows(asked: Evaluated) -> dict[str, list[Row]]:
@@ -78,6 +87,7 @@ def fever_rows(asked: Evaluated) -> dict[str, list[Row]]:
             "sample": claim.id,
             "subject": claim.pages[0] if claim.pages else claim.text,
             "prompt": f"{shown}\n\n{_claim_text(claim, answered=False)}",
+            "query": claim.text,
             "target": LETTERS[LABELS.index(claim.label)],
             "labels": dict(zip(LETTERS, LABELS, strict=True)),
             "label": claim.label,

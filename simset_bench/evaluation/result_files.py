@@ -26,16 +26,18 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Asked:
-    """How one task was asked; `pairs` are those of the Q-A fine-tuning before it, None without one.
+    """How one task was asked: all that its result stands for, beside the run.
 
-    `data` is the source that the task reads beside the documents, None where it reads none. With `control` the
-    untouched base was asked the same.
+    `data` is the source that the task reads beside the documents, None where it reads none, `data_sha256` of what was
+    read. `pairs` are those of the Q-A fine-tuning before it, None without one. With `control` the untouched base was
+    asked the same.
     """
 
     task: str
     recall: str
     limit: int | None
     data: str | None
+    data_sha256: str
     dtype: str
     pairs: Sequence[QuestionPair] | None
     control: bool = False
@@ -66,7 +68,7 @@ def write_result(
     for name, estimate in scored.estimates.items():
         if not math.isfinite(estimate.value):
             raise RuntimeError(f"task {asked.task}: {name} is {estimate.value}, so the model computes no numbers")
-    result = _result(asked, scored, {name: part for name, part in rows.items() if name in _parts(asked.task)}, seconds)
+    result = _result(asked, scored, seconds)
     stem = asked.stem
     lines = (json.dumps(record, ensure_ascii=False, sort_keys=True) for record in scored.samples)
     with _alone_in(folder):
@@ -80,7 +82,12 @@ def write_result(
     return result
 
 
-def find_result(folder: Path, asked: Asked, rows: dict[str, list[Row]]) -> Result | None:
+def hash_of_rows(task: str, rows: dict[str, list[Row]]) -> str:
+    """SHA-256 of the rows of a task among `rows`; that of nothing for a task of lm-eval's, which has none."""
+    return sha256_of_texts([json.dumps(rows[part], sort_keys=True) for part in dict.fromkeys(_parts(task))])
+
+
+def find_result(folder: Path, asked: Asked) -> Result | None:
     """The result of having asked just this before: same task and version, data, options and lm-eval; else None.
 
     Of the Q-A fine-tuning it is only asked whether there was one: its pairs follow from the rows.
@@ -89,8 +96,7 @@ def find_result(folder: Path, asked: Asked, rows: dict[str, list[Row]]) -> Resul
         found = json.loads((folder / f"{asked.stem}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    wanted = _key(asked, {name: rows[name] for name in _parts(asked.task)})
-    same = isinstance(found, dict) and all(found.get(name) == value for name, value in wanted.items())
+    same = isinstance(found, dict) and all(found.get(name) == value for name, value in _key(asked).items())
     return dict(found) if same else None
 
 
@@ -110,32 +116,34 @@ def _parts(task: str) -> list[str]:
     return list(OUR_TASKS[task].parts.values()) if task in OUR_TASKS else []
 
 
-def _probe_version(task: str) -> int:
-    return PROBES[task].version if task in PROBES else 1
+def _version(task: str) -> int:
+    """That of a task of ours; lm-eval's own go by lm-eval's version."""
+    ours = OUR_TASKS.get(task) or PROBES.get(task)
+    return ours.version if ours else 1
 
 
-def _key(asked: Asked, rows: dict[str, list[Row]]) -> dict[str, Any]:
+def _key(asked: Asked) -> dict[str, Any]:
     """What a result stands for, beside the folder that it lies in."""
     return {
         "schema": RESULT_SCHEMA,
         "task": asked.task,
         "label": asked.label,
-        "task_version": OUR_TASKS[asked.task].version if asked.task in OUR_TASKS else _probe_version(asked.task),
+        "task_version": _version(asked.task),
         "recall": asked.recall,
         "qa_finetuned": asked.pairs is not None,
         "limit": asked.limit,
         "control": asked.control,
         "data": asked.data,
-        "data_sha256": sha256_of_texts([json.dumps(part, sort_keys=True) for part in rows.values()]),
+        "data_sha256": asked.data_sha256,
         "lm_eval": lm_eval.__version__,
         "dtype": asked.dtype,
     }
 
 
-def _result(asked: Asked, scored: Scored, rows: dict[str, list[Row]], seconds: float) -> Result:
+def _result(asked: Asked, scored: Scored, seconds: float) -> Result:
     pairs = asked.pairs
     return {
-        **_key(asked, rows),
+        **_key(asked),
         "qa_pairs": None if pairs is None else len(pairs),
         "qa_pairs_sha256": None if pairs is None else sha256_of_texts([repr(pair) for pair in pairs]),
         "measures": {name: estimate.value for name, estimate in scored.estimates.items()},

@@ -4,77 +4,37 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from simset_bench.console import note
-from simset_bench.corpora.counterfact import BUILTIN
 from simset_bench.corpora.documents import Document
-from simset_bench.errors import RequestError, unknown_name
+from simset_bench.errors import RequestError
 from simset_bench.evaluation.askable import askable_tasks
 from simset_bench.evaluation.context import retrieval_at_1, with_contexts
 from simset_bench.evaluation.control import with_gain
-from simset_bench.evaluation.harness import Scored, check_tasks, is_ours, run_foreign, run_ours
-from simset_bench.evaluation.location import DocumentLocation, locate
+from simset_bench.evaluation.harness import Scored, is_ours, run_foreign, run_ours
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.probed import Probed
-from simset_bench.evaluation.probes import MEASURE
-from simset_bench.evaluation.result_files import Asked, Result, write_result
+from simset_bench.evaluation.probes import MEASURE, texts_read
+from simset_bench.evaluation.request import EvalRequest, check_request
+from simset_bench.evaluation.result_files import Asked, Result, hash_of_rows, write_result
 from simset_bench.evaluation.rows import Row, write_rows
-from simset_bench.evaluation.tasks import LOCATION, OUR_TASKS, PROBES, Evaluated
-from simset_bench.evaluation.uncertainty import Estimate, mean_with_error, ratio_with_error
+from simset_bench.evaluation.tasks import OUR_TASKS, PROBES, Evaluated
+from simset_bench.evaluation.uncertainty import ratio_with_error
 from simset_bench.files import sha256_of_texts
 from simset_bench.models.loading import Base, load_base
-from simset_bench.models.memory import RECALLS
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.prefix_cache import cached_states
 from simset_bench.training.qa_finetune import QuestionPair, qa_finetuned, question_pairs
 from simset_bench.training.run import LoadedRun, OpenedRun, open_run
 from simset_bench.training.run_folder import EVALUATIONS
-from simset_bench.training.segments import segment_documents
 from simset_bench.training.weights import LearnedWeights, learned_weights
 
 BATCH_SIZE = 16
-LOCATION_DOCUMENTS = 64
-# The mean rise of others' NLL counts as at least this much, so that a specificity stays finite.
-SMALLEST_RISE = 1e-3
 QA_SEED = 0
 _BARE = "bare"
-
-
-@dataclass(frozen=True)
-class EvalRequest:
-    """What is asked of each run. `limit` cuts each task's records or documents.
-
-    `data` is read by the tasks that must be told a source and by those on CounterFact; `task_data` has pairs of a task
-    and its own source, which come first. With `control` the untouched base is asked the same.
-    """
-
-    tasks: tuple[str, ...]
-    recall: str = "free"
-    limit: int | None = None
-    data: str = BUILTIN
-    qa_finetune: bool = False
-    dtype: str | None = None
-    device: str = "auto"
-    task_data: tuple[tuple[str, str], ...] = ()
-    control: bool = False
-
-    def source(self, name: str) -> str | None:
-        """What task `name` reads beside the documents, None where it reads nothing or has not been told.
-
-        A task with a default other than the built-in records reads another source only where it is named for it.
-        """
-        task = OUR_TASKS.get(name) or PROBES.get(name)
-        if task is None or task.data is None:
-            return None
-        given = dict(self.task_data).get(name)
-        if given is None and (task.default == BUILTIN or (task.default is None and self.data != BUILTIN)):
-            given = self.data
-        return given or task.default
 
 
 @dataclass(frozen=True)
@@ -85,35 +45,6 @@ class Subject:
     config: TrainConfig
     documents: list[Document]
     run: OpenedRun | None
-
-
-def check_request(request: EvalRequest, *, baseline: bool) -> None:
-    """Raise RequestError for what cannot be asked, before anything is loaded."""
-    if not request.tasks:
-        raise RequestError(f"--task: name at least one, such as {', '.join(OUR_TASKS)} or {LOCATION}")
-    if request.limit is not None and request.limit < 1:
-        raise RequestError(f"--limit {request.limit}: must be at least 1")
-    if request.recall not in RECALLS:
-        raise unknown_name("--recall", request.recall, RECALLS)
-    for name in request.tasks if baseline else ():
-        if name == LOCATION or (name in PROBES and PROBES[name].needs_memory):
-            raise RequestError(f"task {name} measures a memory, of which a bare base has none")
-    if baseline and request.control:
-        raise RequestError("--control compares with the untouched base, which --baseline asks already")
-    if baseline and request.recall != "free":
-        raise RequestError(f"--recall {request.recall} is about a memory, of which a bare base has none")
-    if request.qa_finetune and all(name == LOCATION or name in PROBES for name in request.tasks):
-        raise RequestError(f"--qa-finetune: task {request.tasks[0]} asks no questions, so name another task too")
-    check_tasks(request.tasks)
-    for name in (name for name in request.tasks if name in OUR_TASKS):
-        if OUR_TASKS[name].data is not None and request.source(name) is None:
-            raise RequestError(f"task {name} reads data of its own: name it with --data, {OUR_TASKS[name].data}")
-    foreign = [name for name in request.tasks if not is_ours(name)]
-    if foreign and request.recall != "free":
-        raise RequestError(
-            f"--recall {request.recall}: samples of lm-eval's {foreign[0]} are about no memorised document; "
-            f"ask it with --recall free"
-        )
 
 
 def evaluate_runs(folders: Sequence[Path], request: EvalRequest) -> list[Result]:
@@ -247,7 +178,7 @@ def _bare_scores(asking: _Asking, *, finetuned: bool = False) -> dict[str, Score
         found = {name: run_ours(asking.lm, name, asking.rows_folder / _BARE) for name in names}
         for name in (name for name in asking.request.tasks if name in PROBES and not finetuned):
             if not PROBES[name].needs_memory:
-                found[name] = MEASURE[name](_probed(asking, name).bare)
+                found[name] = MEASURE[name](_probed(asking.lm, asking.subject, asking.request, name).bare)
     return found
 
 
@@ -258,8 +189,7 @@ def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None, bare: 
     for name, found in _answers(asking, finetuned=pairs is not None):
         scored = with_gain(found, bare[name]) if name in bare else found
         seconds = round(time.monotonic() - started, 3)
-        request = asking.request
-        asked = how_asked(name, request, asking.lm.base, pairs)
+        asked = how_asked(asking.lm, asking.subject, asking.request, name, asking.rows, pairs)
         folder = asking.subject.folder
         written = write_result(folder / EVALUATIONS, asked, scored, asking.rows, seconds)
         results.append({"run": str(folder)} | written)
@@ -267,10 +197,23 @@ def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None, bare: 
     return results
 
 
-def how_asked(name: str, request: EvalRequest, base: Base, pairs: Sequence[QuestionPair] | None) -> Asked:
-    """How a task is asked of a base, after Q-A fine-tuning on `pairs` or before any."""
-    dtype = str(base.dtype).removeprefix("torch.")
-    return Asked(name, request.recall, request.limit, request.source(name), dtype, pairs, request.control)
+def how_asked(
+    lm: MemoryLM,
+    subject: Subject,
+    request: EvalRequest,
+    name: str,
+    rows: dict[str, list[Row]],
+    pairs: Sequence[QuestionPair] | None,
+) -> Asked:
+    """How a task is asked of a subject, with the hash of what it reads: after Q-A fine-tuning on `pairs` or before any.
+
+    A probe reads the run's own documents, which are the run's for good, and what `texts_read` gives beside them.
+    """
+    texts = texts_read(name, _probed(lm, subject, request, name)) if name in PROBES else []
+    data_sha256 = sha256_of_texts(texts) if name in PROBES else hash_of_rows(name, rows)
+    dtype = str(lm.base.dtype).removeprefix("torch.")
+    source = request.source(name)
+    return Asked(name, request.recall, request.limit, source, data_sha256, dtype, pairs, request.control)
 
 
 def _answers(asking: _Asking, *, finetuned: bool) -> Iterator[tuple[str, Scored]]:
@@ -283,10 +226,8 @@ def _answers(asking: _Asking, *, finetuned: bool) -> Iterator[tuple[str, Scored]
             with asking.without_weights():
                 scored = _with_base(scored, run_ours(lm, name, asking.rows_folder / _BARE))
         yield name, _with_retrieval(asking, name, scored)
-    if LOCATION in request.tasks and not finetuned:
-        yield LOCATION, _location(lm.base, subject, request)
     for name in (name for name in request.tasks if name in PROBES and not finetuned):
-        yield name, MEASURE[name](_probed(asking, name))
+        yield name, MEASURE[name](_probed(lm, subject, request, name))
     for name in (name for name in request.tasks if not is_ours(name)):
         with memory_at_work(lm, subject, request.recall):
             scored = run_foreign(lm, name, request.limit)
@@ -301,11 +242,9 @@ def _with_retrieval(asking: _Asking, name: str, scored: Scored) -> Scored:
     return replace(scored, estimates=scored.estimates | ({"retrieval_at_1": found} if found else {}))
 
 
-def _probed(asking: _Asking, name: str) -> Probed:
-    subject, request = asking.subject, asking.request
+def _probed(lm: MemoryLM, subject: Subject, request: EvalRequest, name: str) -> Probed:
     run = subject.run if isinstance(subject.run, LoadedRun) else None
-    source = request.source(name)
-    return Probed(asking.lm, subject.config, subject.documents, run, request.recall, request.limit, source)
+    return Probed(lm, subject.config, subject.documents, run, request.recall, request.limit, request.source(name))
 
 
 def _with_base(scored: Scored, bare: Scored) -> Scored:
@@ -324,49 +263,3 @@ def _with_base(scored: Scored, bare: Scored) -> Scored:
         for record, rise in zip(scored.samples, rises, strict=True)
     ]
     return replace(scored, estimates=estimates, samples=samples)
-
-
-def _location(base: Base, subject: Subject, request: EvalRequest) -> Scored:
-    """Location measures of the first documents, at most `--limit` and at most 64."""
-    run = subject.run
-    assert isinstance(run, LoadedRun)
-    layer = int(run.config.layer)
-    documents = run.documents[: min(request.limit or LOCATION_DOCUMENTS, LOCATION_DOCUMENTS)]
-    segments = segment_documents(documents, base.tokenizer, run.config.max_tokens)
-    cache = cached_states(base, [layer], segments, layer)
-    memory = run.memory.to(base.device)
-    known = run.known_multipliers(range(len(documents)))
-    found = locate(base, memory, layer, run.allocation, segments, cache, request.recall, known)
-    records = [_location_record(place, document) for place, document in zip(found, documents, strict=True)]
-    estimates = {}
-    for name in dict.fromkeys(name for record in records for name in record["measures"]):
-        having = [record for record in records if name in record["measures"]]
-        values = [record["measures"][name] for record in having]
-        estimates[name] = mean_with_error(values, [record["document"] for record in having])
-    if "erasure_others" in estimates:
-        estimates["specificity"] = specificity(found)
-    return Scored(estimates, records)
-
-
-def specificity(found: Sequence[DocumentLocation]) -> Estimate:
-    """Mean own rise over mean rise of others, the latter taken as at least 0.001 nats; error by linearisation."""
-    others = [place.erasure_others or 0.0 for place in found]
-    if np.mean(others) < SMALLEST_RISE:
-        others = [SMALLEST_RISE] * len(found)
-    return ratio_with_error([place.erasure_own for place in found], others, [place.document for place in found])
-
-
-def _location_record(place: DocumentLocation, document: Document) -> dict[str, Any]:
-    """A record like those of the other tasks; what is asked about is the whole text."""
-    values = asdict(place)
-    tokens = values.pop("tokens")
-    del values["document"]
-    return {
-        "document": document.id,
-        "sample": document.id,
-        "cluster": document.id,
-        "tokens": tokens,
-        "measures": {name: value for name, value in values.items() if value is not None},
-        "prompt_hash": sha256_of_texts([document.text]),
-        "target_hash": "",
-    }

@@ -34,6 +34,7 @@ __all__ = [
     "score_generation",
     "score_probe",
     "score_question",
+    "score_question_samples",
     "score_samples",
     "score_text",
     "token_mean",
@@ -127,9 +128,7 @@ def score_question(row: Row, results: list[str]) -> dict[str, float]:
     The kind `question` has no suffix; `rephrase` and `locality` (a question on something else) are zsRE's.
     """
     answer = _first_line(results[0])
-    scores = score_answer(row, results) | {"contains_answer": contains_answer(answer, row["answers"])}
-    kind = row.get("kind", "question")
-    return scores if kind == "question" else {f"{name}_{kind}": value for name, value in scores.items()}
+    return _by_kind(row, score_answer(row, results) | {"contains_answer": contains_answer(answer, row["answers"])})
 
 
 def score_completion(row: Row, results: list[str]) -> dict[str, float]:
@@ -161,6 +160,11 @@ def score_samples(row: Row, results: list[list[str]]) -> dict[str, float]:
     )
 
 
+def score_question_samples(row: Row, results: list[list[str]]) -> dict[str, float]:
+    """`score_samples` by kind of question, as in `score_question`."""
+    return _by_kind(row, score_samples(row, results))
+
+
 def score_claim(row: Row, results: list[str]) -> dict[str, Any]:
     """A verdict on a claim, read from the letter that the answer begins with; without one it is `unparsable`."""
     found = _LETTER.match(results[0])
@@ -178,6 +182,11 @@ def score_generation(row: Row, results: list[str]) -> dict[str, Any]:
 
 def _first_line(text: str) -> str:
     return text.strip().split("\n")[0]
+
+
+def _by_kind(row: Row, scores: dict[str, float]) -> dict[str, float]:
+    kind = row.get("kind", "question")
+    return scores if kind == "question" else {f"{name}_{kind}": value for name, value in scores.items()}
 
 
 def _with_memorised(row: Row, scores: dict[str, Any]) -> dict[str, Any]:

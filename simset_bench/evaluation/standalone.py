@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from simset_bench.corpora.counterfact import BUILTIN
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.rows import Row
@@ -20,12 +19,15 @@ from simset_bench.training.run import load_documents
 _ABOUT = ("corpus", "num_docs", "group_by", "match_subjects", "max_tokens")
 
 
-def build_rows(name: str, pretrained: str | None = None, data: str = BUILTIN, **options: Any) -> list[Row]:
+def build_rows(
+    name: str, pretrained: str | None = None, data: str | dict[str, str] | None = None, **options: Any
+) -> list[Row]:
     """The rows `name` of one of our tasks, asked of the model `pretrained` as of an untouched base.
 
-    `data` is a CounterFact source; `corpus`, `num_docs`, `group_by`, `match_subjects` and `max_tokens` are as in
-    `simset-bench eval --baseline`.
-    Raises RequestError where no model is named.
+    `data` is what the task reads beside the documents, or such a source for each of several tasks, by their names in
+    `simset-bench eval`; where it says nothing the task reads its default. `corpus`, `num_docs`, `group_by`,
+    `match_subjects` and `max_tokens` are as in `simset-bench eval --baseline`.
+    Raises RequestError where no model is named, and for a task that must be told what to read.
     """
     if pretrained is None:
         raise RequestError(
@@ -34,7 +36,13 @@ def build_rows(name: str, pretrained: str | None = None, data: str = BUILTIN, **
         )
     about = tuple((key, options[key]) for key in _ABOUT if key in options)
     task = next(task for task, found in OUR_TASKS.items() if name in found.parts.values())
-    return _rows_of(task, str(pretrained), str(data), about)[name]
+    wanted = data.get(task) if isinstance(data, dict) else data
+    source = wanted or OUR_TASKS[task].default
+    if source is None and OUR_TASKS[task].data is not None:
+        raise RequestError(
+            f'task {task} reads data of its own: name it with --metadata \'{{"data": "..."}}\', {OUR_TASKS[task].data}'
+        )
+    return _rows_of(task, str(pretrained), source or "", about)[name]
 
 
 @cache

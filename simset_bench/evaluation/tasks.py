@@ -15,7 +15,15 @@ from simset_bench.errors import RequestError
 from simset_bench.evaluation.cloze import clozes
 from simset_bench.evaluation.counterfact_rows import counterfact_attribute_rows, counterfact_rows, generation_rows
 from simset_bench.evaluation.evaluated import Evaluated, RowsOf, choice_fields
-from simset_bench.evaluation.question_rows import fever_rows, popqa_rows, relations_rows, zsre_rows
+from simset_bench.evaluation.question_rows import (
+    fever_rows,
+    popqa_rows,
+    popqa_samples_rows,
+    relations_fewshot_rows,
+    relations_rows,
+    zsre_rows,
+    zsre_samples_rows,
+)
 from simset_bench.evaluation.rows import Row
 from simset_bench.training.qa_finetune import question_prompt
 from simset_bench.training.segments import Segment, segment_documents
@@ -111,13 +119,18 @@ def docqa_rows(asked: Evaluated) -> dict[str, list[Row]]:
     return {"docqa": rows[: asked.limit]}
 
 
+def docqa_samples_rows(asked: Evaluated) -> dict[str, list[Row]]:
+    """The same questions, for sampled answers."""
+    return {"docqa_samples": docqa_rows(asked)["docqa"]}
+
+
 def _segments(asked: Evaluated, documents: Sequence[Document]) -> list[Segment]:
     return segment_documents(documents, asked.lm.base.tokenizer, asked.config.max_tokens)
 
 
 def _text_row(asked: Evaluated, segment: Segment) -> Row:
-    first = token_ends(segment.text, asked.lm.base.tokenizer)[0]
-    prompt, target = segment.text[:first], segment.text[first:]
+    ends = token_ends(segment.text, asked.lm.base.tokenizer)
+    prompt, target = _cut(segment.text, next((end for end in ends if segment.text[:end].strip()), ends[-1]))
     document = asked.documents[segment.document].id
     tokens = asked.lm.continuation_tokens(prompt, target) if target else 0
     return {"document": document, "sample": f"{document}#{segment.number}", "prompt": prompt, "target": target} | {
@@ -131,9 +144,15 @@ def _continuation_row(asked: Evaluated, segment: Segment) -> Row | None:
     if not shown:
         return None
     last = min(len(ends), shown + CONTINUATION_TOKENS) - 1
-    prompt, target = segment.text[: ends[shown - 1]], segment.text[ends[shown - 1] : ends[last]]
+    prompt, target = _cut(segment.text[: ends[last]], ends[shown - 1])
     document = asked.documents[segment.document].id
     return {"document": document, "sample": f"{document}#{segment.number}", "prompt": prompt, "target": target}
+
+
+def _cut(text: str, end: int) -> tuple[str, str]:
+    """What stands before `end`, without the white space at its end, and the rest, which begins with that."""
+    shown = text[:end].rstrip()
+    return shown, text[len(shown) :]
 
 
 def token_ends(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -160,10 +179,13 @@ class OurTask:
 
 SAME_CORPUS = "corpus"
 COUNTERFACT = "builtin, a file in ROME's or EasyEdit's format, or hub:azhx/counterfact"
+ZSRE = "a file of records with subject, src and answers, or hub:NAME of one"
+POPQA = "popQA.tsv or hub:akariasai/PopQA"
+RELATIONS = "a relation's .json file, or a folder of them"
 OUR_TASKS: dict[str, OurTask] = {
     "docmem": OurTask(
         "NLL of the memorised documents, and verbatim continuation of a prefix",
-        2,
+        3,
         {"simset_docmem": "docmem", "simset_docmem_continuation": "docmem_continuation"},
         docmem_rows,
     ),
@@ -174,6 +196,12 @@ OUR_TASKS: dict[str, OurTask] = {
         doccloze_rows,
     ),
     "docqa": OurTask("people's questions on the documents (squad corpora)", 1, {"simset_docqa": "docqa"}, docqa_rows),
+    "docqa_samples": OurTask(
+        "the same questions, five sampled answers each",
+        1,
+        {"simset_docqa_samples": "docqa_samples"},
+        docqa_samples_rows,
+    ),
     "counterfact": OurTask(
         "CounterFact probes, and the same facts as questions",
         2,
@@ -207,25 +235,46 @@ OUR_TASKS: dict[str, OurTask] = {
         1,
         {"simset_zsre": "zsre"},
         zsre_rows,
-        data="a file of records with subject, src and answers, or hub:NAME of one",
+        data=ZSRE,
+    ),
+    "zsre_samples": OurTask(
+        "zsRE: the same questions, five sampled answers each",
+        1,
+        {"simset_zsre_samples": "zsre_samples"},
+        zsre_samples_rows,
+        data=ZSRE,
     ),
     "popqa": OurTask(
         "PopQA: questions on entities more and less known",
         1,
         {"simset_popqa": "popqa"},
         popqa_rows,
-        data="popQA.tsv or hub:akariasai/PopQA",
+        data=POPQA,
+    ),
+    "popqa_samples": OurTask(
+        "PopQA: the same questions, five sampled answers each",
+        1,
+        {"simset_popqa_samples": "popqa_samples"},
+        popqa_samples_rows,
+        data=POPQA,
     ),
     "relations": OurTask(
         "prompts on the factual relations of the LRE data",
         1,
         {"simset_relations": "relations"},
         relations_rows,
-        data="a relation's .json file, or a folder of them",
+        data=RELATIONS,
+    ),
+    "relations_fewshot": OurTask(
+        "the same relations, after five examples with other subjects",
+        1,
+        {"simset_relations_fewshot": "relations_fewshot"},
+        relations_fewshot_rows,
+        data=RELATIONS,
     ),
     "fever": OurTask(
         "FEVER claims, by lettered answers after worked examples",
-        1,
+        2,
         {"simset_fever": "fever"},
         fever_rows,
         data="a file of FEVER claims, or hub:fever/fever:v1.0:labelled_dev",
@@ -239,7 +288,6 @@ OUR_TASKS: dict[str, OurTask] = {
         default=SAME_CORPUS,
     ),
 }
-LOCATION = "location"
 
 
 @dataclass(frozen=True)
@@ -253,7 +301,9 @@ class Probe:
     default: str | None = None
 
 
+LOCATION = "location"
 PROBES: dict[str, Probe] = {
+    LOCATION: Probe("where a document's activations lie, and what erasing its entries does", 1, True),
     "memorisation": Probe("what of the documents can be extracted, by prefix length and position", 1, False),
     "teacher_forcing": Probe("token accuracy with the answer given (CounterFact)", 1, False, COUNTERFACT, BUILTIN),
     "capacity": Probe("bits memorised a memory parameter", 1, True),

@@ -20,13 +20,7 @@ def teacher_forcing(probed: Probed) -> Scored:
     no other one here works so. To be read beside `exact_match` of the task `counterfact`. Records about memorised
     documents come first. Raises RequestError where recall depends on the document and no record is about one.
     """
-    find = document_of_title(probed.documents)
-    facts = sorted(read_facts(probed.data or ""), key=lambda fact: find(fact.subject) is None)[: probed.limit]
-    about = [(fact, find(fact.subject)) for fact in facts]
-    if probed.recall != "free":
-        about = [(fact, document) for fact, document in about if document is not None]
-    if not about:
-        raise RequestError(f"task teacher_forcing: --recall {probed.recall} needs records about memorised documents")
+    about = asked_facts(probed)
     asked = [(fact, document, kind, prompt) for fact, document in about for kind, prompt in _prompts(fact)]
     requests = [
         pair_request(probed.lm, prompt, f" {fact.target_true}", document.id if document else None)
@@ -40,6 +34,18 @@ def teacher_forcing(probed: Probed) -> Scored:
         made = record(shown, f"{fact.case_id}/{kind}/{len(records)}", prompt, measures)
         records.append(made | {"document": document.id if document else None})
     return scored(records)
+
+
+def asked_facts(probed: Probed) -> list[tuple[Fact, Document | None]]:
+    """The records that are asked, each with the document about its subject, as `teacher_forcing` orders them."""
+    find = document_of_title(probed.documents)
+    facts = sorted(read_facts(probed.data or ""), key=lambda fact: find(fact.subject) is None)[: probed.limit]
+    about = [(fact, find(fact.subject)) for fact in facts]
+    if probed.recall != "free":
+        about = [(fact, document) for fact, document in about if document is not None]
+    if not about:
+        raise RequestError(f"task teacher_forcing: --recall {probed.recall} needs records about memorised documents")
+    return about
 
 
 def _prompts(fact: Fact) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy import stats
 
+from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.cloze import Cloze, clozes
 from simset_bench.evaluation.harness import Scored
@@ -42,13 +43,9 @@ def unlearning(probed: Probed) -> Scored:
     """
     run = probed.run
     assert run is not None
-    documents = probed.documents[: min(probed.limit or DOCUMENTS, DOCUMENTS)]
-    if len(documents) < 2:
-        raise RequestError("task unlearning needs two documents, one to erase and one to keep")
-    count = max(1, round(FORGET_SHARE * len(documents)))
-    forgotten = set(np.random.default_rng(SEED).permutation(len(documents))[:count].tolist())
-    union = torch.from_numpy(run.allocation.mask(sorted(forgotten))).any(dim=0)
-    asked = replace(probed, documents=documents)
+    numbers, others = erased_and_others(probed)
+    union = torch.from_numpy(run.allocation.mask(numbers)).any(dim=0)
+    asked, forgotten = replace(probed, documents=_asked_about(probed)), set(numbers)
     erased = asked.memory_at_work(union)
     records = _nll_records(asked, erased, forgotten) + _truth_records(asked, erased, forgotten)
     lower = frozenset({"retain_rise"})
@@ -60,11 +57,24 @@ def unlearning(probed: Probed) -> Scored:
     if len(ratios) > 1:
         test = stats.ks_2samp([made["truth_ratio"] for made in ratios], [made["truth_ratio_base"] for made in ratios])
         estimates["forget_quality"] = Estimate(float(test.pvalue), None, len(ratios))
-    leakage = _privacy_leakage(asked, erased, forgotten)
+    leakage = _privacy_leakage(asked, erased, [asked.documents[number] for number in numbers], others)
     if leakage is not None:
         estimates["privacy_leakage"] = leakage
     directions: dict[str, bool | None] = {name: name not in lower for name in estimates}
     return Scored(estimates, records, directions | {"privacy_leakage": None})
+
+
+def _asked_about(probed: Probed) -> Sequence[Document]:
+    return probed.documents[: min(probed.limit or DOCUMENTS, DOCUMENTS)]
+
+
+def erased_and_others(probed: Probed) -> tuple[list[int], list[Document]]:
+    """Numbers of the documents that are erased, increasing, and as many documents that were never memorised."""
+    count = len(_asked_about(probed))
+    if count < 2:
+        raise RequestError("task unlearning needs two documents, one to erase and one to keep")
+    erased = np.random.default_rng(SEED).permutation(count)[: max(1, round(FORGET_SHARE * count))]
+    return sorted(erased.tolist()), other_documents(probed, len(erased))
 
 
 def _share_lost(records: Sequence[dict[str, Any]], kind: str) -> Estimate:
@@ -126,10 +136,9 @@ def truth_ratios(probed: Probed, asked: Sequence[Cloze], at_work: MemoryAtWork |
     return [float(np.exp(np.clip(own - other, -50, 50))) for own, other in zip(nll[::2], nll[1::2], strict=True)]
 
 
-def _privacy_leakage(probed: Probed, erased: MemoryAtWork | None, forgotten: set[int]) -> Estimate | None:
-    members = [probed.documents[number] for number in sorted(forgotten)]
-    assert probed.run is not None
-    others = other_documents(replace(probed, documents=probed.run.documents), len(members))
+def _privacy_leakage(
+    probed: Probed, erased: MemoryAtWork | None, members: list[Document], others: list[Document]
+) -> Estimate | None:
     pairs = {}
     for name, at_work in (("now", erased), ("base", None)):
         scores = output_scores(probed, members + others, at_work)["min_k"]

@@ -11,7 +11,8 @@ from typing import Any
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import KEPT, evaluate_baseline
 from simset_bench.evaluation.memory_lm import MemoryLM
-from simset_bench.evaluation.run import BATCH_SIZE, EvalRequest, Subject, evaluate_runs, evaluate_subject
+from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.run import BATCH_SIZE, Subject, evaluate_runs, evaluate_subject
 from simset_bench.models.loading import load_base
 from simset_bench.results.compare import gather_evidence, mean_over_seeds, uncertain
 from simset_bench.results.migrate import migrated

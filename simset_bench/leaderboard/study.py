@@ -8,12 +8,12 @@ from typing import Any
 
 import yaml
 
-from simset_bench.console import note, track
+from simset_bench.console import track
 from simset_bench.errors import RequestError, did_you_mean
+from simset_bench.evaluation.all_runs import evaluate_all
 from simset_bench.evaluation.baseline import evaluate_baselines_of
 from simset_bench.evaluation.memory_lm import RECALLS
-from simset_bench.evaluation.result_files import Asked
-from simset_bench.evaluation.run import EvalRequest, check_request, evaluate_runs
+from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.evaluation.tasks import LOCATION
 from simset_bench.files import sha256_of_file, sha256_of_texts, write_text
 from simset_bench.leaderboard.entries import ENTRY, entry_name, pack_entry
@@ -79,7 +79,7 @@ def run_study(grid_names: Sequence[str], root: Path, place: Path) -> dict[str, A
     """Train, evaluate and publish grids: entries, page and figures below `place`. What is done already is kept.
 
     Returns counts of `cells`, `done` runs and `entries`, and where page and figures are. Raises RequestError for a grid
-    that cannot be run, before any is, and RuntimeError where a training failed.
+    that cannot be run, before any is, and RuntimeError where a training or an evaluation failed.
     """
     grids = [read_grid(name) for name in grid_names]
     plans = [read_study(grid.path) for grid in grids]
@@ -105,25 +105,10 @@ def _run_grid(grid: Grid, plan: StudyPlan, root: Path, place: Path) -> dict[str,
 
 
 def _evaluate(folders: Sequence[Path], request: EvalRequest) -> None:
-    """Ask those of the runs that lack a result, each the tasks that it lacks."""
-    lacking: dict[tuple[str, ...], list[Path]] = {}
-    for folder in folders:
-        tasks = tuple(task for task in request.tasks if not is_answered(folder, task, request))
-        if tasks:
-            lacking.setdefault(tasks, []).append(folder)
-    for tasks, runs in lacking.items():
-        note(f"asking {len(runs)} runs {', '.join(tasks)}, recall {request.recall}")
-        evaluate_runs(runs, replace(request, tasks=tasks))
-
-
-def is_answered(folder: Path, task: str, request: EvalRequest) -> bool:
-    """Whether a run has the results that a request would write, for the same limit."""
-    for pairs in [None, ()] if request.qa_finetune else [None]:
-        asked = Asked(task, request.recall, request.limit, request.source(task), "", pairs)
-        path = folder / EVALUATIONS / f"{asked.stem}.json"
-        if not path.is_file() or json.loads(path.read_text(encoding="utf-8"))["limit"] != request.limit:
-            return False
-    return True
+    """Ask the runs what they have no result of."""
+    left_out = evaluate_all(folders, request).left_out
+    if left_out:
+        raise RuntimeError(f"{len(left_out)} runs were not evaluated, first {'; '.join(next(iter(left_out.items())))}")
 
 
 def _baselines(folders: Sequence[Path], plan: StudyPlan, root: Path, place: Path) -> list[Path]:

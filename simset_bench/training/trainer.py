@@ -135,21 +135,6 @@ def total_steps(config: TrainConfig, num_segments: int) -> int:
     return math.ceil(num_segments / config.batch_size) * config.epochs
 
 
-def train_memory(
-    base: Base,
-    memory: Memory,
-    data: Data,
-    config: TrainConfig,
-    optimizer: torch.optim.AdamW,
-    progress: Progress,
-    save: Callable[[Progress], None],
-    after_epoch: Callable[[Progress], None],
-) -> None:
-    """Train `memory` in place from `progress` on; `config.layer` is a block number. See `train_alone`."""
-    member = Member(memory, optimizer, [progress], config=config, masks=[data.mask_rows])
-    train_alone(base, member, data, save, after_epoch)
-
-
 def train_alone(
     base: Base,
     member: Member,

@@ -68,6 +68,23 @@ def test_relations_fill_every_template_and_count_every_object(tmp_path: Path) ->
     assert kafka[0].relation == "born in" and len({question.id for question in kafka + mann}) == 4
 
 
+def test_examples_of_a_relation_are_answered_prompts_about_other_subjects(shared_data: Path) -> None:
+    file = shared_data / "relations" / "country_capital_city.json"
+    relation = json.loads(file.read_text())
+    right = {sample["subject"]: sample["object"] for sample in relation["samples"]}
+    records = list(relation_prompts(str(file), shots=5))
+    assert len(records) == len(right) == 24
+    for questions in records:
+        assert len(questions) == len(relation["prompt_templates"])
+        for question, template in zip(questions, relation["prompt_templates"], strict=True):
+            assert question.text == template.replace("{}", question.subject)
+            others = {f"{template.replace('{}', other)} {right[other]}" for other in right if other != question.subject}
+            assert len(set(question.examples)) == 5 and set(question.examples) <= others
+    # The same for all but those who are among them, so that a model reads them once.
+    assert len({questions[0].examples for questions in records}) == 6
+    assert not any(question.examples for record in relation_prompts(str(file)) for question in record)
+
+
 def test_real_relations_and_claims_are_read_whole(shared_data: Path) -> None:
     prompts = [question for record in relation_prompts(str(shared_data / "relations")) for question in record]
     assert len({question.relation for question in prompts}) == 26

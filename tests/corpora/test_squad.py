@@ -35,6 +35,24 @@ def test_every_paragraph_and_question_of_a_real_file_is_read(shared_data: Path) 
     assert sum(len(article.questions) for article in articles) == 10_020
 
 
+def test_rows_of_the_hub_are_the_documents_of_the_file(shared_data: Path, write: Write, tmp_path: Path) -> None:
+    """A local folder stands for the hub's name; there a row is a question, and its answers are lists side by side."""
+    found = json.loads((shared_data / "squad" / "squad_v1.1_30_articles.json").read_text())["data"][:3]
+    rows = [
+        {"id": asked["id"], "title": article["title"], "context": paragraph["context"], "question": asked["question"]}
+        | {"answers": {key: [answer[key] for answer in asked["answers"]] for key in ("text", "answer_start")}}
+        for article in found
+        for paragraph in article["paragraphs"]
+        for asked in paragraph["qas"]
+    ]
+    write("rows/validation.jsonl", "\n".join(map(json.dumps, rows)))
+    file = write("three.json", json.dumps({"data": found}))
+    wanted = load_corpus(f"squad:{file}", group_by="paragraph")
+    assert load_corpus(f"squad:hub:{tmp_path / 'rows'}::validation", group_by="paragraph") == wanted
+    with pytest.raises(RequestError, match="there is no such split, only validation"):
+        load_corpus(f"squad:hub:{tmp_path / 'rows'}:default:test")
+
+
 def test_answers_are_named_once_and_impossible_questions_left_out(write: Write) -> None:
     (article,) = squad_articles(str(write("a.json", json.dumps(squad()))))
     assert (article.id, article.title) == ("Ada_Lovelace", "Ada Lovelace")

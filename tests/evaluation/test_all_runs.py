@@ -16,7 +16,8 @@ import pytest
 from simset_bench.errors import RequestError
 from simset_bench.evaluation import tasks
 from simset_bench.evaluation.all_runs import evaluate_all
-from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.run import evaluate_runs
 
 ASKED = EvalRequest(("docmem", "location"), limit=2)
 COMMAND = str(Path(sys.executable).parent / "simset-bench")
@@ -77,6 +78,48 @@ def test_what_differs_in_anything_is_asked_again(root: Path, monkeypatch: pytest
     with_qa = EvalRequest(("counterfact",), limit=1, qa_finetune=True)
     assert [result["qa_finetuned"] for result in evaluate_all(run, with_qa).made] == [False, True]
     assert [result["qa_finetuned"] for result in evaluate_all(run, with_qa).kept] == [False, True]
+
+
+def test_a_probe_is_asked_again_where_what_it_reads_beside_the_documents_changed(
+    run_of: Callable[..., Path], tiny_corpus: Path, tmp_path: Path
+) -> None:
+    """The others that memorised documents are told from, or the records of a file: each probe for what it reads."""
+    corpus, facts = Path(shutil.copy(tiny_corpus, tmp_path)), tmp_path / "facts.json"
+    write_fact(facts, "barley")
+    run = run_of(corpus=f"jsonl:{corpus}", num_docs=4, epochs=1)
+    probes = ("membership", "unlearning", "teacher_forcing", "capacity", "location")
+    asked = EvalRequest(probes, task_data=(("teacher_forcing", str(facts)),))
+
+    def made() -> list[str]:
+        return [result["task"] for result in evaluate_all([run], asked).made]
+
+    assert made() == list(probes)
+    assert made() == []
+    lines = corpus.read_text().splitlines()
+    # Membership compares with the four documents that follow, unlearning with one, as it erases one.
+    lines[5] = json.dumps(json.loads(lines[5]) | {"text": "Another text stands here now, of quite other words."})
+    corpus.write_text("\n".join(lines) + "\n")
+    assert made() == ["membership"]
+    lines[4] = json.dumps(json.loads(lines[4]) | {"text": "And here too, since the corpus was edited again."})
+    corpus.write_text("\n".join(lines) + "\n")
+    assert made() == ["membership", "unlearning"]
+    write_fact(facts, "oats")
+    assert made() == ["teacher_forcing"]
+    assert made() == []
+
+
+def write_fact(path: Path, target: str) -> None:
+    rewrite = {"prompt": "{} ground", "subject": "The mill", "target_true": {"str": target}}
+    record = {"case_id": 0, "requested_rewrite": rewrite | {"target_new": {"str": "larch"}}}
+    path.write_text(json.dumps([record | {"paraphrase_prompts": [], "neighborhood_prompts": []}]))
+
+
+def test_a_method_that_a_task_is_not_about_is_no_failure(root: Path, run_of_method: Callable[[str], Path]) -> None:
+    untouched = run_of_method("none")
+    done = evaluate_all([root / "a", untouched], EvalRequest(("location",), limit=2))
+    assert [Path(result["run"]).name for result in done.made] == ["a"] and not done.left_out
+    with pytest.raises(RequestError, match="task location measures entries, of which method none has none"):
+        evaluate_all([untouched], EvalRequest(("location",)))
 
 
 def test_a_run_that_cannot_be_asked_does_not_stop_the_others(root: Path) -> None:

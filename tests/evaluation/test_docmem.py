@@ -12,7 +12,8 @@ from rouge_score import rouge_scorer
 
 from simset_bench.corpora.load import load_corpus
 from simset_bench.evaluation.memory_lm import MemoryLM
-from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.evaluation.tasks import CONTINUATION_TOKENS, PREFIX_TOKENS
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, attached

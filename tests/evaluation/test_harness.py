@@ -16,7 +16,8 @@ from scipy import stats
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.harness import check_tasks, run_foreign
 from simset_bench.evaluation.memory_lm import MemoryLM
-from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.models.loading import Base
 
 WORDS = ["mill", "barley", "larch", "ferry", "char", "wheel", "spring"]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import evaluate_baseline
+from simset_bench.evaluation.harness import run_ours
 from simset_bench.evaluation.lm_eval_model import SimsetLM
+from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.rows import load
-from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.evaluation.tasks import OUR_TASKS, tasks_folder
 
 BIN = Path(sys.executable).parent
@@ -51,6 +54,28 @@ def test_a_run_scores_in_lm_evals_command_as_in_ours(trained_run: Path, tmp_path
     assert set(theirs) == set(DOCMEM)
     for task in DOCMEM:
         assert theirs_in_ours(theirs[task], ours["measures"], 0.0)
+
+
+def test_a_lora_is_at_work_in_lm_evals_model_too(run_of_method: Callable[[str], Path]) -> None:
+    run = run_of_method("lora")
+    (ours,) = evaluate_runs([run], EvalRequest(("docmem",), limit=2))
+    lm = SimsetLM(run=str(run), device="cpu", dtype="float32")
+    theirs = run_ours(lm, "docmem", run / "eval" / "rows_free")
+    assert {name: found.value for name, found in theirs.estimates.items()} == ours["measures"]
+    with pytest.raises(RequestError, match="recall=oracle is about entries, of which method lora has none"):
+        SimsetLM(run=str(run), recall="oracle", device="cpu")
+
+
+def test_rows_are_built_of_what_each_task_reads(tiny_gpt2: Path, tmp_path: Path, shared_data: Path) -> None:
+    """Of one source for all, of one for each, or of a task's default; one that has none must be told."""
+    about = {"pretrained": str(tiny_gpt2), "corpus": f"jsonl:{make_corpus(tmp_path)}", "num_docs": 1}
+    relation = str(shared_data / "relations" / "country_capital_city.json")
+    by_default = load("damage", **about)["test"]
+    assert by_default["document"][0] != load("docmem", **about)["test"]["document"][0], "another text of the corpus"
+    for data in (relation, {"relations": relation, "damage": "counterfact:builtin"}):
+        assert load("relations", data=data, **about)["test"]["relation"][0] == "country capital city"
+    with pytest.raises(RequestError, match=r"task relations reads data of its own: name it with --metadata"):
+        load("relations", **about)
 
 
 @pytest.mark.slow

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.location import OTHERS, DocumentLocation, attribution_at_1, locate
+from simset_bench.evaluation.location import OTHERS, DocumentLocation, attribution_at_1, locate, specificity
 from simset_bench.evaluation.memory_lm import MemoryLM
-from simset_bench.evaluation.run import EvalRequest, evaluate_runs, specificity
+from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import attached
 from simset_bench.training.hidden_cache import fill_cache

@@ -16,10 +16,10 @@ from simset_bench.corpora.vital import vital_file
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.context import with_contexts
 from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.retrieval import DocumentIndex
-from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.leaderboard.table import make_leaderboard
-from simset_bench.models.loading import Base
 from simset_bench.models.sources import smollm2_gguf
 from simset_bench.results.read import read_runs
 from simset_bench.training.config import make_config
@@ -27,34 +27,11 @@ from simset_bench.training.methods import METHODS
 from simset_bench.training.run import load_documents, open_run, train_run
 from simset_bench.training.segments import segment_documents
 
-OPTIONS: dict[str, object] = {
-    "epochs": 20,
-    "batch_size": 2,
-    "lr": 2e-2,
-    "entries": 64,
-    "entries_per_doc": 8,
-    "layer": 2,
-}
-OWN: dict[str, dict[str, object]] = {"lora": {"lr": 1e-2}, "full": {"lr": 2e-3}}
-
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("outputs")
-
-
-@pytest.fixture(scope="module")
-def runs(outputs: Path, tiny_llama: Path, tiny_corpus: Path, tiny_base: Callable[[str], Base]) -> dict[str, Path]:
+def runs(run_of_method: Callable[[str], Path]) -> dict[str, Path]:
     """A run of every method on four documents, by method."""
-
-    def trained(method: str) -> Path:
-        chosen = OPTIONS | OWN.get(method, {})
-        kept = {name: value for name, value in chosen.items() if name in METHODS[method].options}
-        about = {"model": str(tiny_llama), "corpus": f"jsonl:{tiny_corpus}", "num_docs": 4, "dtype": "float32"}
-        config = make_config(None, method=method, **about, device="cpu", **kept)
-        return train_run(config, outputs, base=tiny_base("llama"))
-
-    return {method: trained(method) for method in METHODS}
+    return {method: run_of_method(method) for method in METHODS}
 
 
 @pytest.fixture(scope="module")
@@ -124,15 +101,15 @@ def test_a_lora_scores_as_peft_scores_its_adapter(
 
 
 def test_every_method_is_a_row_of_the_leaderboard(
-    outputs: Path, results: Callable[[str], dict[str, dict[str, float]]]
+    method_outputs: Path, results: Callable[[str], dict[str, dict[str, float]]]
 ) -> None:
     results("none")
-    board = make_leaderboard(read_runs([outputs]))
+    board = make_leaderboard(read_runs([method_outputs]))
     assert "method" in board.columns
     assert {row.labels["method"] for row in board.rows} == set(METHODS)
     lora = next(row for row in board.rows if row.labels["method"] == "lora")
     assert lora.labels["allocation"] is None and "location/on_share" not in lora.scores
-    (alone,) = make_leaderboard(read_runs([outputs]), where="method=='lora'").rows
+    (alone,) = make_leaderboard(read_runs([method_outputs]), where="method=='lora'").rows
     assert alone.scores == lora.scores
 
 
@@ -173,6 +150,19 @@ def test_retrieval_finds_the_document_that_a_passage_is_from(documents: list[Doc
         assert found is not None and found.id == document.id
     assert index.best("") is None
     assert index.best("xylophone") is None
+
+
+def test_retrieval_looks_up_what_is_asked_and_not_the_examples_before_it(
+    lm: MemoryLM, documents: list[Document]
+) -> None:
+    asked = " ".join(documents[1].text.split()[:5])
+    row = {"document": documents[1].id, "sample": "0", "target": " A"}
+    row |= {"prompt": f"Claim: {documents[0].text}\nAnswer: A\n\nClaim: {asked}\nAnswer:"}
+    (whole,) = with_contexts(lm, "retrieval", documents, {"part": [row]})["part"]
+    (found,) = with_contexts(lm, "retrieval", documents, {"part": [row | {"query": asked}]})["part"]
+    assert whole["context"] == documents[0].id, "or this tests nothing"
+    assert found["context"] == documents[1].id
+    assert found["prompt"].startswith(asked) and found["prompt"].endswith(f"\n\n{row['prompt']}")
 
 
 def test_retrieval_scores_are_lucenes_bm25(documents: list[Document]) -> None:

@@ -15,12 +15,14 @@ from scipy import stats
 from simset_bench.corpora.counterfact import read_facts
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.aggregates import jackknife
+from simset_bench.evaluation.baseline import evaluate_baselines_of
 from simset_bench.evaluation.capacity import capacity
 from simset_bench.evaluation.membership import area_under_curve, membership, min_k
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.probed import Probed
 from simset_bench.evaluation.probes import MEASURE
-from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.evaluation.sharing import sharing
 from simset_bench.evaluation.tasks import PROBES
 from simset_bench.evaluation.teacher_forcing import teacher_forcing
@@ -168,6 +170,24 @@ def test_gains_are_over_the_base_on_the_same_samples(trained_run: Path, tmp_path
     assert filled["measures"] == plain[2]["measures"], "a memory's own measures have no base"
     records = [json.loads(line) for line in (trained_run / "eval" / "docmem.free.samples.jsonl").open()]
     assert all("nll_gain" in record["measures"] for record in records if "nll" in record["measures"])
+
+
+@pytest.mark.parametrize("method", ["memory", "lora"])
+def test_after_qa_finetuning_gains_are_over_a_base_that_was_finetuned_by_itself(
+    run_of_method: Callable[[str], Path], tmp_path: Path, method: str
+) -> None:
+    """Without the memory, or the weights, that the run has learned; `--baseline` asks the same."""
+    asked = EvalRequest(("counterfact",), limit=1, qa_finetune=True, control=True, device="cpu")
+    before, after = (result["measures"] for result in evaluate_runs([run_of_method(method)], asked))
+    alone = evaluate_baselines_of([run_of_method(method)], replace(asked, control=False), tmp_path)
+    for result, bare in zip((before, after), (found["measures"] for found in alone), strict=True):
+        for name, value in bare.items():
+            if f"{name}_gain" in result:
+                assert result[f"{name}_base"] == pytest.approx(value, abs=1e-5), name
+        found = result["nll_true_rewrite"]
+        assert result["nll_true_rewrite_gain"] == pytest.approx(result["nll_true_rewrite_base"] - found)
+        assert result["nll_true_rewrite_gain"] != pytest.approx(0, abs=1e-3)
+    assert after["nll_true_rewrite_base"] != pytest.approx(before["nll_true_rewrite_base"], abs=1e-3)
 
 
 def test_the_error_of_a_jackknife_is_that_of_a_mean() -> None:

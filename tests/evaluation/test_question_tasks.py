@@ -10,7 +10,8 @@ from sklearn.metrics import f1_score
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.memory_lm import MemoryLM
-from simset_bench.evaluation.run import EvalRequest, Subject, check_request, evaluate_runs, evaluate_subject
+from simset_bench.evaluation.request import EvalRequest, check_request
+from simset_bench.evaluation.run import Subject, evaluate_runs, evaluate_subject
 from simset_bench.evaluation.scoring import f1_macro, f1_micro, score_claim, score_completion, score_question
 from simset_bench.training.config import make_config
 from simset_bench.training.run import load_documents
@@ -22,9 +23,10 @@ LABELS = {"A": "SUPPORTS", "B": "REFUTES", "C": "NOT ENOUGH INFO"}
 def ask(lm: MemoryLM, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict]:
     """What `eval` gives for one task of a bare base, with its rows under `rows`."""
 
-    def asked(task: str, source: str | Path, limit: int | None = None) -> dict:
+    def asked(task: str, source: str | Path, limit: int | None = None, corpus: str | None = None) -> dict:
         folder = tmp_path_factory.mktemp("asked")
-        config = make_config(None, model="m", corpus=f"jsonl:{tiny_corpus}", num_docs=4)
+        about = {"corpus": corpus, "num_docs": 2} if corpus else {"corpus": f"jsonl:{tiny_corpus}", "num_docs": 4}
+        config = make_config(None, model="m", **about)
         subject = Subject(folder, config, load_documents(config), None)
         (result,) = evaluate_subject(lm, subject, EvalRequest((task,), limit=limit, data=str(source)))
         (rows,) = (folder / "eval" / "rows_free").iterdir()
@@ -81,6 +83,37 @@ def test_relations_are_asked_as_prompts_and_grouped(ask: Callable[..., dict], sh
     assert found["rows"][0]["prompt"] == "The capital of United States is the city of"
     assert list(found["groups"]["relation"]) == ["country capital city"]
     assert found["label"] == "relations:country_capital_city"
+
+
+def test_relations_are_asked_after_examples_that_leave_the_subject_out(
+    ask: Callable[..., dict], shared_data: Path
+) -> None:
+    found = ask("relations_fewshot", shared_data / "relations" / "country_capital_city.json", 3)
+    assert set(found["measures"]) == {"prefix_match", "contains_answer"}
+    for row in found["rows"]:
+        *examples, prompt = row["prompt"].split("\n")
+        assert len(examples) == 5 and prompt == row["query"] and row["subject"] in prompt
+        assert not any(row["subject"] in example for example in examples)
+
+
+SAMPLED = {"exact_match_any", "exact_match_majority", "exact_match_sampled", "f1_sampled"}
+
+
+def test_questions_of_every_source_are_answered_five_times(
+    ask: Callable[..., dict], squad_file: Path, tmp_path: Path
+) -> None:
+    zsre, popqa = tmp_path / "zsre.json", tmp_path / "popQA.tsv"
+    zsre.write_text(json.dumps([{"subject": "Orrin", "src": "What?", "rephrase": "And?", "answers": ["a mill"]}]))
+    popqa.write_text('subj\tprop\tquestion\tpossible_answers\nOrrin\tis\tWhat is Orrin?\t["a mill", "mill"]\n')
+    for task, kinds in (("zsre", ("", "_rephrase")), ("popqa", ("",)), ("docqa", ("",))):
+        about = {"docqa": f"squad:{squad_file}"}.get(task)
+        found = ask(f"{task}_samples", {"zsre": zsre, "popqa": popqa}.get(task, "builtin"), corpus=about)
+        assert set(found["measures"]) == {f"{name}{kind}" for name in SAMPLED for kind in kinds}
+        how = found["generation"][f"simset_{task}_samples"]
+        assert (how["temperature"], how["top_p"], how["samples"], how["seed"]) == (0.7, 0.9, 5, 0)
+        greedy = ask(task, {"zsre": zsre, "popqa": popqa}.get(task, "builtin"), corpus=about)
+        assert greedy["rows"] == found["rows"], "the same is asked"
+        assert greedy["generation"][f"simset_{task}"]["max_gen_toks"] == how["max_gen_toks"]
 
 
 def test_zsre_measures_are_told_apart_by_kind(ask: Callable[..., dict], tmp_path: Path) -> None:

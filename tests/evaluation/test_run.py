@@ -21,7 +21,8 @@ from simset_bench.errors import RequestError
 from simset_bench.evaluation import result_files
 from simset_bench.evaluation import run as evaluation
 from simset_bench.evaluation.baseline import evaluate_baseline, evaluate_baselines_of
-from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.models.loading import load_base
 from simset_bench.results.read import read_runs
 from simset_bench.training.qa_finetune import question_pairs

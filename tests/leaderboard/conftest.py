@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.leaderboard.entries import pack_entry
 from simset_bench.training.config import make_config
 from simset_bench.training.run import train_run

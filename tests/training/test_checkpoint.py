@@ -16,7 +16,7 @@ from simset_bench.training.checkpoint import Progress, load_checkpoint, save_che
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.hidden_cache import fill_cache
 from simset_bench.training.segments import segment_documents
-from simset_bench.training.trainer import TrainingData, make_optimizer, train_memory
+from simset_bench.training.trainer import Member, TrainingData, make_optimizer, train_alone
 
 # 2 steps an epoch, 3 epochs; every option that adds parameters or state is on.
 CONFIG = TrainConfig(layer=1, entries=32, entries_per_doc=4, epochs=3, batch_size=4, weight_decay=0.1, warmup=0.3)
@@ -47,7 +47,8 @@ def train(base: Base, data: TrainingData, checkpoint: Path, stop_at: int | None)
         if now.step == stop_at:
             raise Interrupted
 
-    train_memory(base, memory, data, CONFIG, optimizer, progress, save, lambda _now: None)
+    member = Member(memory, optimizer, [progress], config=CONFIG, masks=[data.mask_rows])
+    train_alone(base, member, data, save, lambda _now: None)
     return memory, progress
 
 

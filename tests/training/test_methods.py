@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,41 +23,6 @@ from simset_bench.training.run_folder import open_finished
 from simset_bench.training.weights import match_lora, memory_parameters
 
 LEARNING = [name for name, method in METHODS.items() if method.learned]
-OPTIONS: dict[str, object] = {
-    "epochs": 20,
-    "batch_size": 2,
-    "lr": 2e-2,
-    "entries": 64,
-    "entries_per_doc": 8,
-    "layer": 2,
-}
-OWN: dict[str, dict[str, object]] = {
-    "lora": {"lr": 1e-2},
-    "full": {"lr": 2e-3},
-    "guidance": {"alpha": 1.0, "guidance_tau": 7.5},
-}
-
-
-@pytest.fixture(scope="module")
-def config_of(tiny_llama: Path, tiny_corpus: Path) -> Callable[..., TrainConfig]:
-    """The configuration of a method on four documents."""
-
-    def made(method: str, **options: object) -> TrainConfig:
-        chosen = OPTIONS | OWN.get(method, {}) | options
-        kept = {name: value for name, value in chosen.items() if name in METHODS[method].options}
-        about = {"model": str(tiny_llama), "corpus": f"jsonl:{tiny_corpus}", "num_docs": 4}
-        return make_config(None, method=method, **about, dtype="float32", device="cpu", **kept)
-
-    return made
-
-
-@pytest.fixture(scope="module")
-def run_of(
-    config_of: Callable[..., TrainConfig], tiny_base: Callable[[str], Base], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Path]:
-    """Folder of a finished run of a method, trained once."""
-    root = tmp_path_factory.mktemp("outputs")
-    return cache(lambda method: train_run(config_of(method), root, base=tiny_base("llama")))
 
 
 def epochs_of(folder: Path) -> list[dict[str, float]]:
@@ -65,17 +30,17 @@ def epochs_of(folder: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("method", LEARNING)
-def test_what_learns_makes_the_documents_likelier(run_of: Callable[[str], Path], method: str) -> None:
-    epochs = epochs_of(run_of(method))
-    assert len(epochs) == OPTIONS["epochs"]
+def test_what_learns_makes_the_documents_likelier(run_of_method: Callable[[str], Path], method: str) -> None:
+    epochs = epochs_of(run_of_method(method))
+    assert len(epochs) == 20
     assert epochs[-1]["cross_entropy"] < 0.6 * epochs[0]["cross_entropy"]
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_folder_has_what_its_method_learned_and_the_options_it_uses(
-    run_of: Callable[[str], Path], method: str
+    run_of_method: Callable[[str], Path], method: str
 ) -> None:
-    folder = run_of(method)
+    folder = run_of_method(method)
     found = open_finished(folder).config
     assert found.method == method
     for file in METHODS[method].learned.values():
@@ -90,13 +55,13 @@ def test_a_run_folder_has_what_its_method_learned_and_the_options_it_uses(
 
 @pytest.mark.parametrize("method", [name for name in LEARNING if name != "memory"])
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
-    config_of: Callable[..., TrainConfig],
+    config_of_method: Callable[..., TrainConfig],
     tiny_base: Callable[[str], Base],
-    run_of: Callable[[str], Path],
+    run_of_method: Callable[[str], Path],
     tmp_path: Path,
     method: str,
 ) -> None:
-    train = partial(train_run, config_of(method), tmp_path, base=tiny_base("llama"))
+    train = partial(train_run, config_of_method(method), tmp_path, base=tiny_base("llama"))
     with pytest.raises(Interrupted):
         train(watch=lambda progress, _segments: progress.step == 7)
     (checkpoint,) = tmp_path.rglob("checkpoint.safetensors")
@@ -105,14 +70,14 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     folder = train(resume=True)
     assert not checkpoint.exists()
     for file in [*METHODS[method].learned.values(), "metrics.jsonl"]:
-        assert (folder / file).read_bytes() == (run_of(method) / file).read_bytes(), file
+        assert (folder / file).read_bytes() == (run_of_method(method) / file).read_bytes(), file
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_the_base_is_afterwards_what_it_was(
-    run_of: Callable[[str], Path], tiny_base: Callable[[str], Base], tiny_llama: Path, method: str
+    run_of_method: Callable[[str], Path], tiny_base: Callable[[str], Base], tiny_llama: Path, method: str
 ) -> None:
-    run_of(method)
+    run_of_method(method)
     model = tiny_base("llama").model
     saved = load_file(tiny_llama / "model.safetensors")
     assert {name for name, _ in model.named_parameters()} == saved.keys()
@@ -136,8 +101,10 @@ def test_the_lora_is_the_nearest_to_the_memory_in_parameters(tiny_base: Callable
         assert abs(match.parameters - wanted) == min(abs(other - wanted) for other in others)
 
 
-def test_the_match_is_told_and_is_what_learns(run_of: Callable[[str], Path], tiny_base: Callable[[str], Base]) -> None:
-    folder = run_of("lora")
+def test_the_match_is_told_and_is_what_learns(
+    run_of_method: Callable[[str], Path], tiny_base: Callable[[str], Base]
+) -> None:
+    folder = run_of_method("lora")
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     learned = load_file(folder / "adapter" / "adapter_model.safetensors")
     assert manifest["trainable_parameters"] == sum(tensor.numel() for tensor in learned.values())
@@ -146,9 +113,9 @@ def test_the_match_is_told_and_is_what_learns(run_of: Callable[[str], Path], tin
 
 
 def test_guidance_makes_texts_likely_under_their_own_key_and_near_tau_under_others(
-    run_of: Callable[[str], Path],
+    run_of_method: Callable[[str], Path],
 ) -> None:
-    final = epochs_of(run_of("guidance"))[-1]
+    final = epochs_of(run_of_method("guidance"))[-1]
     assert final["cross_entropy"] < 4.0
     assert abs(final["negative_cross_entropy"] - 7.5) < 1.5
 
@@ -163,16 +130,20 @@ def test_guidance_terms_are_those_of_a_plain_loop() -> None:
         assert guidance_term(positive, negative, 2.5, form).tolist() == pytest.approx(expected)
 
 
-def test_entries_under_guidance_are_those_that_a_documents_key_opens_widest(run_of: Callable[[str], Path]) -> None:
-    run = load_run(run_of("guidance"))
+def test_entries_under_guidance_are_those_that_a_documents_key_opens_widest(
+    run_of_method: Callable[[str], Path],
+) -> None:
+    run = load_run(run_of_method("guidance"))
     gates = np.abs(run.known_multipliers(range(4)))
     for document, own in enumerate(run.allocation.entries):
         others = np.delete(gates[document], own)
         assert len(own) == 8 and gates[document][own].min() >= others.max()
 
 
-def test_one_document_has_no_other_to_guide_away_from(config_of: Callable[..., TrainConfig], tmp_path: Path) -> None:
-    config = config_of("guidance", epochs=1)
+def test_one_document_has_no_other_to_guide_away_from(
+    config_of_method: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    config = config_of_method("guidance", epochs=1)
     with pytest.raises(RequestError, match="--guidance-negative other: there is one document"):
         train_run(make_config(None, **{**vars(config), "num_docs": 1}), tmp_path)
 
@@ -190,12 +161,12 @@ def test_an_identity_has_the_same_entries_whatever_documents_there_are() -> None
 
 
 def test_under_sequence_id_entries_of_no_document_learn_nothing(
-    run_of: Callable[[str], Path], config_of: Callable[..., TrainConfig], tiny_base: Callable[[str], Base]
+    run_of_method: Callable[[str], Path], config_of_method: Callable[..., TrainConfig], tiny_base: Callable[[str], Base]
 ) -> None:
     from simset_bench.training.learners import new_memory
 
-    run = load_run(run_of("sequence-id"))
-    start = new_memory(config_of("sequence-id"), tiny_base("llama"))
+    run = load_run(run_of_method("sequence-id"))
+    start = new_memory(config_of_method("sequence-id"), tiny_base("llama"))
     active = run.known_multipliers(range(4)).any(axis=0)
     assert active[:32].all() and not active.all()
     learned = (run.memory.up_weight != start.up_weight).any(dim=1).numpy()

@@ -136,7 +136,8 @@ def test_documents_have_their_numbers_in_the_allocation(allocation_file: Path, t
 def test_location_is_measured_on_a_streamed_run(
     allocation_file: Path, tiny_llama: Path, tmp_path: Path, tiny_base: Callable[[str], object]
 ) -> None:
-    from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+    from simset_bench.evaluation.request import EvalRequest
+    from simset_bench.evaluation.run import evaluate_runs
 
     folder = train_run(config_for(allocation_file, tiny_llama), tmp_path / "outputs")
     found = evaluate_runs([folder], EvalRequest(("location",), limit=4))

@@ -23,7 +23,7 @@ from simset_bench.training.fleet_pass import fleet_pass
 from simset_bench.training.hidden_cache import fill_cache
 from simset_bench.training.inductive import inductive_loss
 from simset_bench.training.segments import PackedBatch, Segment, pack_batch, segment_documents
-from simset_bench.training.trainer import TrainingData, learning_rate, make_optimizer, train_memory
+from simset_bench.training.trainer import Member, TrainingData, learning_rate, make_optimizer, train_alone
 
 KINDS = ["llama", "gpt_neox", "gpt2", "qwen2", "opt", "gemma2", "bloom", "openai-gpt"]
 CONFIG = TrainConfig(layer=2, entries=96, entries_per_doc=8, max_tokens=24, epochs=2, batch_size=5, lr=5e-3)
@@ -63,9 +63,13 @@ def new_memory(config: TrainConfig = CONFIG, strength: float = 0.0) -> Memory:
 
 
 def trained(problem: Problem, config: TrainConfig, memory: Memory) -> Progress:
+    return trained_on(problem.base, problem.data, config, memory)
+
+
+def trained_on(base: Base, data: TrainingData, config: TrainConfig, memory: Memory) -> Progress:
     progress = Progress()
-    optimizer = make_optimizer(memory, config)
-    train_memory(problem.base, memory, problem.data, config, optimizer, progress, lambda _now: None, lambda _now: None)
+    member = Member(memory, make_optimizer(memory, config), [progress], config=config, masks=[data.mask_rows])
+    train_alone(base, member, data, lambda _now: None, lambda _now: None)
     return progress
 
 
@@ -211,10 +215,8 @@ def test_a_segment_with_nothing_to_predict_does_no_harm(tiny_base: Callable[[str
     base = tiny_base("gpt2")
     segments = [Segment(0, 0, "a b", (40, 50, 60), 0), Segment(0, 1, "c", (70,), 0)]
     data = TrainingData(segments, fill_cache(base, 2, segments), lambda rows: _every_entry(len(rows)))
-    progress = Progress()
     config = dataclasses.replace(CONFIG, batch_size=1, epochs=3)
-    memory = new_memory(config)
-    train_memory(base, memory, data, config, make_optimizer(memory, config), progress, lambda _n: None, lambda _n: None)
+    progress = trained_on(base, data, config, new_memory(config))
     assert progress.step == 6
     assert math.isfinite(progress.epochs[-1]["cross_entropy"])
 

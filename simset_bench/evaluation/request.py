@@ -1,0 +1,70 @@
+"""What is asked of runs or a bare base, and whether it can be asked."""
+
+from dataclasses import dataclass
+
+from simset_bench.corpora.counterfact import BUILTIN
+from simset_bench.errors import RequestError, unknown_name
+from simset_bench.evaluation.harness import check_tasks, is_ours
+from simset_bench.evaluation.tasks import OUR_TASKS, PROBES
+from simset_bench.models.memory import RECALLS
+
+
+@dataclass(frozen=True)
+class EvalRequest:
+    """What is asked of each run. `limit` cuts each task's records or documents.
+
+    `data` is read by the tasks that must be told a source and by those on CounterFact; `task_data` has pairs of a task
+    and its own source, which come first. With `control` the untouched base is asked the same.
+    """
+
+    tasks: tuple[str, ...]
+    recall: str = "free"
+    limit: int | None = None
+    data: str = BUILTIN
+    qa_finetune: bool = False
+    dtype: str | None = None
+    device: str = "auto"
+    task_data: tuple[tuple[str, str], ...] = ()
+    control: bool = False
+
+    def source(self, name: str) -> str | None:
+        """What task `name` reads beside the documents, None where it reads nothing or has not been told.
+
+        A task with a default other than the built-in records reads another source only where it is named for it.
+        """
+        task = OUR_TASKS.get(name) or PROBES.get(name)
+        if task is None or task.data is None:
+            return None
+        given = dict(self.task_data).get(name)
+        if given is None and (task.default == BUILTIN or (task.default is None and self.data != BUILTIN)):
+            given = self.data
+        return given or task.default
+
+
+def check_request(request: EvalRequest, *, baseline: bool) -> None:
+    """Raise RequestError for what cannot be asked, before anything is loaded."""
+    if not request.tasks:
+        raise RequestError(f"--task: name at least one, such as {', '.join([*OUR_TASKS, *PROBES])}")
+    if request.limit is not None and request.limit < 1:
+        raise RequestError(f"--limit {request.limit}: must be at least 1")
+    if request.recall not in RECALLS:
+        raise unknown_name("--recall", request.recall, RECALLS)
+    for name in request.tasks if baseline else ():
+        if name in PROBES and PROBES[name].needs_memory:
+            raise RequestError(f"task {name} measures a memory, of which a bare base has none")
+    if baseline and request.control:
+        raise RequestError("--control compares with the untouched base, which --baseline asks already")
+    if baseline and request.recall != "free":
+        raise RequestError(f"--recall {request.recall} is about a memory, of which a bare base has none")
+    if request.qa_finetune and all(name in PROBES for name in request.tasks):
+        raise RequestError(f"--qa-finetune: task {request.tasks[0]} asks no questions, so name another task too")
+    check_tasks(request.tasks)
+    for name in (name for name in request.tasks if name in OUR_TASKS):
+        if OUR_TASKS[name].data is not None and request.source(name) is None:
+            raise RequestError(f"task {name} reads data of its own: name it with --data, {OUR_TASKS[name].data}")
+    foreign = [name for name in request.tasks if not is_ours(name)]
+    if foreign and request.recall != "free":
+        raise RequestError(
+            f"--recall {request.recall}: samples of lm-eval's {foreign[0]} are about no memorised document; "
+            f"ask it with --recall free"
+        )
