@@ -73,7 +73,9 @@ def root(
 
 
 for name, command in COMMANDS.items():
-    app.command(name, context_settings=lm_eval.CONTEXT if name == "lm-eval" else None)(one_line_errors(command))
+    app.command(name, context_settings=lm_eval.CONTEXT if name == "lm-eval" else None)(
+        one_line_errors(command, in_several_processes=name == "train")
+    )
 
 
 def main() -> None:

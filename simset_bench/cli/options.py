@@ -5,8 +5,10 @@ import functools
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -14,25 +16,38 @@ from typer.core import TyperGroup
 
 from simset_bench.console import be_quiet
 from simset_bench.errors import RequestError
+from simset_bench.training.processes import launched
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress bars.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 WRONG_REQUEST, FAILED_WORK, INTERRUPTED = 2, 1, 130
+_SECONDS_FOR_THE_FIRST = 30.0
 
 
 def _fail(error: BaseException, message: str, code: int, debug: bool) -> typer.Exit:
     if debug:
         traceback.print_exception(error)
-    print(f"error: {message}", file=sys.stderr)
+    _say(message)
     return typer.Exit(code)
 
 
-def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+def _say(message: str) -> None:
+    processes = launched()
+    if processes.is_first:
+        print(f"error: {message}", file=sys.stderr)
+        return
+    # What is wrong in all processes is told by the first, with which torchrun ends this one, too.
+    with suppress(KeyboardInterrupt):
+        time.sleep(_SECONDS_FOR_THE_FIRST)
+        print(f"error: process {processes.rank} of {processes.count}: {message}", file=sys.stderr)
+
+
+def one_line_errors(command: Callable[..., None], in_several_processes: bool = False) -> Callable[..., None]:
     """Turn errors of a command into one line on standard error: exit code 2 for a wrong request, 1 for a failure.
 
-    The command takes `quiet` and `debug`.
+    The command takes `quiet` and `debug`. Started by torchrun it is refused, unless it works `in_several_processes`.
     """
 
     @functools.wraps(command)
@@ -40,6 +55,8 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
         debug = bool(options.get("debug"))
         be_quiet(bool(options.get("quiet")))
         try:
+            if (processes := launched()).count > 1 and not in_several_processes:
+                raise RequestError(f"torchrun started {processes.count} processes: only `train` works in several")
             command(*args, **options)
         except RequestError as error:
             raise _fail(error, str(error), WRONG_REQUEST, debug) from error
@@ -87,7 +104,7 @@ class OneLineGroup(TyperGroup):
             result = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except typer.TyperException as error:
             line = " ".join(error.format_message().split())
-            print(f"error: {line} (--help shows what there is)", file=sys.stderr)
+            _say(f"{line} (--help shows what there is)")
             result = error.exit_code
         except typer.Abort:
             result = INTERRUPTED

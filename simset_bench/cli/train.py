@@ -95,9 +95,12 @@ def command(
     from simset_bench.training.config import make_config
 
     chosen = make_config(config, **options)
+    from simset_bench.training.processes import launched
     from simset_bench.training.run import summary, train_run
 
     folder = train_run(chosen, save_dir, resume=resume, overwrite=overwrite)
+    if not launched().is_first:
+        return
     found = summary(folder)
     if json_output:
         print_json(found)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
@@ -72,6 +73,9 @@ def _block_output(base: Base, layer: int, input_ids: Tensor, **options: Any) -> 
     try:
         base.model(input_ids=input_ids, use_cache=False, **options)
     except _Reached as reached:
+        if isinstance(base.model, FSDPModule):
+            # Where weights are gathered from several processes, a pass that ends early must be told of.
+            base.model.reset_iter_state()
         return reached.output
     finally:
         hook.remove()

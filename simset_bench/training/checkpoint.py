@@ -20,7 +20,7 @@ class Progress:
     """How far a training is: `step` counts finished steps; `sums` belong to the epoch under way.
 
     `epochs` are the finished epochs' metrics; `seconds` is the training time so far, over all sessions; `made_of` are
-    the hashes of what is trained on, which must be the same when training goes on.
+    the hashes of what is trained on, which must be the same when training goes on, as must the number of `processes`.
     """
 
     step: int = 0
@@ -28,6 +28,7 @@ class Progress:
     epochs: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     made_of: dict[str, str] = field(default_factory=dict)
+    processes: int = 1
 
 
 @dataclass

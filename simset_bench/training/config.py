@@ -185,6 +185,12 @@ def check(config: TrainConfig) -> None:
             raise unknown_name(_flag(name), value, choices)
 
 
+def presses(config: TrainConfig) -> bool:
+    """Whether the inductive loss enters the training. It need not where every entry is every document's: the share of
+    the activation on them is 1 whatever is learned (0 of a token without any), and has no gradient."""
+    return config.alpha != 0 and config.allocation != "none"
+
+
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from simset_bench.console import note
@@ -54,7 +55,7 @@ class Learner:
 
     `config` is what the trainer is given. `store` writes what was learned into the run's folder. `masks`, `active` and
     `run_pass` are those of `trainer.Member` and `trainer.train_on`; `counts` says at the end how much was memorised,
-    and what else the manifest is to record.
+    and what else the manifest is to record. So many `processes` train it together, each in its own memory.
     """
 
     module: nn.Module
@@ -65,6 +66,7 @@ class Learner:
     masks: Callable[[Batches], list[MaskRows]] = lambda _batches: []
     active: MaskRows | None = None
     run_pass: Pass | None = None
+    processes: int = 1
 
 
 def never(_progress: Progress, _segments: int) -> bool:
@@ -87,11 +89,7 @@ def memorise(
     """
     module, optimizer = learner.module, make_optimizer(learner.module, learner.config)
     checkpoint = folder / folders.CHECKPOINT
-    progress = Progress(made_of=made_of)
-    if checkpoint.is_file():
-        progress = load_checkpoint(checkpoint, module, optimizer)
-        check_same(folder, progress.made_of, made_of)
-        note(f"resuming at step {progress.step}")
+    progress = taken_up(folder, made_of, learner, optimizer)
     started = written = shown = time.monotonic()
     pause = checkpoint_seconds
 
@@ -124,6 +122,26 @@ def memorise(
     learner.store(folder)
     write_manifest(folder, config, base, learner.counts(), progress)
     checkpoint.unlink(missing_ok=True)
+
+
+def taken_up(folder: Path, made_of: dict[str, str], learner: Learner, optimizer: torch.optim.Optimizer) -> Progress:
+    """Put the checkpoint of a run folder into a learner and its optimiser, where there is one; its progress.
+
+    Raises RequestError where it is of other data, or of another number of processes.
+    """
+    checkpoint = folder / folders.CHECKPOINT
+    if not checkpoint.is_file():
+        return Progress(made_of=made_of, processes=learner.processes)
+    progress = load_checkpoint(checkpoint, learner.module, optimizer)
+    check_same(folder, progress.made_of, made_of)
+    if progress.processes != learner.processes:
+        # Sums over other shares of the batches would end with other bytes than the run gone straight through.
+        raise RequestError(
+            f"{folder} was begun by {progress.processes} processes, here are {learner.processes}: go on with as many "
+            "(torchrun --nproc-per-node), or --overwrite begins anew"
+        )
+    note(f"resuming at step {progress.step}")
+    return progress
 
 
 def check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) -> None:

@@ -3,13 +3,15 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from simset_bench.console import note, track
 from simset_bench.errors import RequestError
@@ -18,6 +20,7 @@ from simset_bench.models.loading import Base
 from simset_bench.models.sources import cache_folder
 from simset_bench.models.split import hidden_states_at
 from simset_bench.training.hidden_cache import HiddenCache, fill_batches, fill_cache, segment_starts
+from simset_bench.training.processes import ALONE, Processes
 from simset_bench.training.segments import Segment, collate
 
 LIMIT_VARIABLE = "SIMSET_BENCH_PREFIX_CACHE_GB"
@@ -47,10 +50,13 @@ def size_limit() -> int:
     return int(limit * 1e9)
 
 
-def cached_states(base: Base, layers: Sequence[int], segments: Sequence[Segment], layer: int) -> HiddenCache:
+def cached_states(
+    base: Base, layers: Sequence[int], segments: Sequence[Segment], layer: int, processes: Processes = ALONE
+) -> HiddenCache:
     """Hidden states at block `layer`, from the cache; what is missing of `layers` is filled in one forward pass.
 
     A damaged or foreign file is told of and made anew. States that the limit leaves no room for are kept in memory.
+    Several processes that share a base run it together: where one lacks the states all fill them.
     """
     wanted = sorted({*layers, layer})
     size = sum(len(segment.token_ids) for segment in segments) * base.width * base.dtype.itemsize
@@ -59,13 +65,14 @@ def cached_states(base: Base, layers: Sequence[int], segments: Sequence[Segment]
         prefix_folder().mkdir(parents=True, exist_ok=True)
         return fill_cache(base, layer, segments, prefix_folder() / f".beyond-limit-{os.getpid()}")
     missing = [each for each in wanted if _open(base, each, segments, verify=each == layer) is None]
-    # As many layers at a time as the limit has room for; the one asked for is among the first.
-    missing.sort(key=lambda each: each != layer)
-    if layer in missing:
-        _fill(base, missing[: max(1, limit // size)], segments, limit)
+    if not processes.all_agree(layer not in missing):
+        # As many layers at a time as the limit has room for; the one asked for is among the first.
+        filled = sorted({*missing, layer}, key=lambda each: each != layer)[: max(1, limit // size)]
+        _fill(base, filled, segments, limit, processes)
     found = _open(base, layer, segments, verify=False)
-    # A file that another process has evicted in between.
-    return found or fill_cache(base, layer, segments)
+    is_there = processes.all_agree(found is not None)
+    # Not there is a file that another process has evicted in between.
+    return found if found is not None and is_there else fill_cache(base, layer, segments)
 
 
 def _identity(base: Base, layer: int, segments: Sequence[Segment]) -> dict[str, Any]:
@@ -132,8 +139,34 @@ def _sha256(data: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _fill(base: Base, layers: Sequence[int], segments: Sequence[Segment], limit: int) -> None:
-    """Run every segment once up to the highest of `layers`, and write each layer's file, whole or not at all."""
+def _fill(base: Base, layers: Sequence[int], segments: Sequence[Segment], limit: int, processes: Processes) -> None:
+    """Run every segment once up to the highest of `layers`, and write each layer's file, whole or not at all.
+
+    Of several processes each runs all segments, since weights are gathered from all; ends when the files are written.
+    """
+    passes = _passes(base, layers, segments)
+    if processes.is_first_here:
+        _write(base, layers, segments, limit, passes)
+    else:
+        deque(passes, maxlen=0)
+    processes.all_agree(True)
+
+
+def _passes(base: Base, layers: Sequence[int], segments: Sequence[Segment]) -> Iterator[tuple[list[int], list[Tensor]]]:
+    """Segments' numbers, and their hidden states at each layer, on the CPU, one padded batch after the other."""
+    for rows in track(fill_batches(segments), f"hidden states below the memory, {len(layers)} layers"):
+        batch = collate(segments, rows, base.tokenizer.pad_token_id)
+        found = hidden_states_at(base, layers, batch.input_ids.to(base.device))
+        yield rows, [hidden.cpu() for hidden in found]
+
+
+def _write(
+    base: Base,
+    layers: Sequence[int],
+    segments: Sequence[Segment],
+    limit: int,
+    passes: Iterator[tuple[list[int], list[Tensor]]],
+) -> None:
     starts = segment_starts(segments)
     shape = (int(starts[-1]), base.width)
     identities = [_identity(base, layer, segments) for layer in layers]
@@ -143,15 +176,12 @@ def _fill(base: Base, layers: Sequence[int], segments: Sequence[Segment], limit:
         files = [stack.enter_context(whole_file(path)) for path in paths]
         pairs = zip(files, identities, strict=True)
         rooms = [_make_room(file, identity, shape, base.dtype) for file, identity in pairs]
-        for rows in track(fill_batches(segments), f"hidden states below the memory, {len(layers)} layers"):
-            batch = collate(segments, rows, base.tokenizer.pad_token_id)
-            found = hidden_states_at(base, layers, batch.input_ids.to(base.device))
+        for rows, found in passes:
             for room, hidden in zip(rooms, found, strict=True):
-                on_cpu = hidden.cpu()
                 states = torch.from_numpy(room).view(base.dtype).view(shape)
                 for place, row in enumerate(rows):
                     length = int(starts[row + 1] - starts[row])
-                    states[starts[row] : starts[row + 1]] = on_cpu[place, :length]
+                    states[starts[row] : starts[row + 1]] = hidden[place, :length]
         for file, identity, room in zip(files, identities, rooms, strict=True):
             room.flush()
             with file.open("r+b") as handle:

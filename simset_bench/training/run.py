@@ -28,6 +28,7 @@ from simset_bench.training.learner import Memorised, Watch, check_same, memorise
 from simset_bench.training.learners import LEARNERS
 from simset_bench.training.manifest import write_manifest
 from simset_bench.training.methods import find_method
+from simset_bench.training.processes import launched
 from simset_bench.training.segments import Segment, check_lengths, segment_documents
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -58,17 +59,23 @@ def train_run(
 ) -> Path:
     """Train one memory, or what its method has instead, and return its run folder under `root`.
 
-    `base` is the configuration's, where it is loaded. A checkpoint is written at the first step after every
-    `checkpoint_seconds`, 0 for every step. `watch` is called after each step, except where documents are streamed, and
-    stops the training with `learner.Interrupted` when it is True.
+    `base` is the configuration's, where it is loaded; None in several processes (torchrun), which spread
+    it. A checkpoint is written at the first step after every `checkpoint_seconds`, 0 for every step. `watch` is called
+    after each step, except where documents are streamed and in several processes, and stops the training with
+    `learner.Interrupted` when it is True.
     A finished run of the same configuration is kept as it is. Raises RequestError for a configuration that cannot be
     run, and for a folder that holds another run, or an unfinished one without `resume`, unless `overwrite`.
     """
     # What can be wrong with a request is found before the model is loaded, which may take minutes.
     check(config)
     find_model(config.model)
+    processes = launched()
+    if processes.count > 1:
+        # It uses this module's functions, as the streamed run below does.
+        from simset_bench.training.distributed import train_together
+
+        return train_together(config, root, processes, resume, overwrite, checkpoint_seconds)
     if config.allocation_file is not None:
-        # It uses this module's functions.
         from simset_bench.training.stream_run import train_streamed
 
         return train_streamed(config, root, resume, overwrite, base, checkpoint_seconds)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -142,6 +143,25 @@ def pack_batch(
         tokens[predicting + 1].to(device),
         tokens.to(device),
     )
+
+
+def part_of(batch: PackedBatch, first: int, last: int) -> tuple[PackedBatch, slice]:
+    """The batch of segments `first` to `last - 1` of a batch, and where their tokens lie in it."""
+    bounds = [0, *batch.packing.ends.tolist()]
+    tokens = slice(bounds[first], bounds[last])
+    lengths = [end - start for start, end in pairwise(bounds[first : last + 1])]
+    predicts = (batch.predicting >= tokens.start) & (batch.predicting < tokens.stop)
+    part = PackedBatch(
+        batch.rows[first:last],
+        batch.documents[first:last],
+        pack(lengths, batch.real.device),
+        batch.segment_of[tokens] - first,
+        batch.real[tokens],
+        batch.predicting[predicts] - tokens.start,
+        batch.wanted[predicts],
+        batch.input_ids[tokens],
+    )
+    return part, tokens
 
 
 def epoch_batches(num_segments: int, batch_size: int, seed: int, epoch: int) -> list[list[int]]:

@@ -20,7 +20,7 @@ from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory
 from simset_bench.models.split import UpperModel
 from simset_bench.training.checkpoint import Progress, TrainState
-from simset_bench.training.config import TrainConfig
+from simset_bench.training.config import TrainConfig, presses
 from simset_bench.training.fleet_pass import PassResult, fleet_pass
 from simset_bench.training.hidden_cache import HiddenCache
 from simset_bench.training.inductive import inductive_loss, token_on_share
@@ -195,7 +195,7 @@ def train_on(
     memory, fewer members go through the upper blocks at once. Raises MemoryError where even one does not fit.
     """
     config = fleet.members[0].config
-    run_pass = run_pass or partial(_pass, upper or UpperModel(base, int(config.layer)))
+    run_pass = run_pass or partial(memory_pass, upper or UpperModel(base, int(config.layer)))
     if base.device.type == "cpu":
         keep_freed_memory()
     elif base.dtype != torch.float32:
@@ -278,24 +278,32 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
 
 
-def _pass(
-    upper: UpperModel, members: Sequence[Member], batch: PackedBatch, hidden: Tensor
+def memory_pass(
+    upper: UpperModel,
+    members: Sequence[Member],
+    batch: PackedBatch,
+    hidden: Tensor,
+    whole: PackedBatch | None = None,
 ) -> list[list[dict[str, float]]]:
-    """L = L_CE + alpha * L_ind of every member, its gradients and its sums."""
+    """L = L_CE + alpha * L_ind of every member, its gradients and its sums.
+
+    Where `batch` is a part of a `whole` one, losses are its tokens' terms of the whole's means.
+    """
+    whole = whole or batch
     masks = np.stack([(member.active or member.masks[0])(batch.documents) for member in members])
     hard = [member.active is not None or member.config.location == "hard" for member in members]
     memories = [cast(Memory, member.memory) for member in members]
     result = fleet_pass(upper, memories, masks, hard, batch, hidden)
-    real = batch.real[None]
+    real, share_of_real = batch.real[None], batch.real.sum() / whole.real.sum()
     induced = [
-        inductive_loss(shares[None], real, member.config.inductive_form)
+        inductive_loss(shares[None], real, member.config.inductive_form) * share_of_real
         for shares, member in zip(result.shares, members, strict=True)
     ]
     # A batch of segments of one token each has nothing to predict, and a mean of nothing would not be a number.
-    means = result.nll.sum(1) / max(1, result.nll.shape[1])
-    # alpha 0 must be the unstructured loss to the bit, which adding 0 times a gradient need not be.
+    means = result.nll.sum(1) / max(1, len(whole.wanted))
+    # Without pressure it must be the unstructured loss to the bit, which adding 0 times a gradient need not be.
     losses = [
-        mean + member.config.alpha * term if member.config.alpha else mean
+        mean + member.config.alpha * term if presses(member.config) else mean
         for mean, term, member in zip(means, induced, members, strict=True)
     ]
     torch.stack(losses).sum().backward()

@@ -225,6 +225,29 @@ def _every_entry(rows: int) -> np.ndarray:
     return np.ones((rows, CONFIG.entries), dtype=bool)
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+def test_none_at_any_alpha_form_and_location_is_the_training_of_alpha_0(
+    problem: Callable[[str], Problem], kind: str
+) -> None:
+    data = TrainingData(problem(kind).segments, problem(kind).data.cache, lambda rows: _every_entry(len(rows)))
+    here = dataclasses.replace(problem(kind), data=data)
+
+    def learned(**options: object) -> list[torch.Tensor]:
+        memory = new_memory()
+        trained(here, dataclasses.replace(CONFIG, **options), memory)
+        return [parameter.detach() for parameter in memory.parameters()]
+
+    unpressed = learned(allocation="random", alpha=0.0)
+    for form in ("log", "ratio"):
+        for alpha, location in ((0.0, "hard"), (1.0, "soft"), (5.0, "hard")):
+            found = learned(allocation="none", alpha=alpha, inductive_form=form, location=location)
+            assert all(map(torch.equal, found, unpressed))
+        # The loss as it is written down, with every entry: what it adds to the gradient is rounding.
+        found = learned(allocation="random", alpha=5.0, inductive_form=form)
+        for one, other in zip(found, unpressed, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
+
+
 def test_gradients_are_clipped_by_their_norm_just_where_asked(problem: Callable[[str], Problem]) -> None:
     here = problem("llama")
     one_step = dataclasses.replace(CONFIG, epochs=1, batch_size=100, lr=1e-30)

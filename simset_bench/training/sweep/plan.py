@@ -13,7 +13,7 @@ from simset_bench.errors import RequestError
 from simset_bench.files import write_json
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.sizes import ModelSizes
-from simset_bench.training.config import TrainConfig
+from simset_bench.training.config import TrainConfig, presses
 from simset_bench.training.methods import MEMORY, uses
 
 SCHEMA = 1
@@ -37,8 +37,8 @@ _SHARED = (
     "dtype",
     "device",
 )
-# What only the allocation or the inductive loss looks at.
-_OF_STRUCTURE = ("num_clusters", "allocation", "partition_by", "inductive_form", "entries_per_doc")
+# What only the allocation or the inductive loss looks at; its form is in the metrics of runs without one, too.
+_OF_STRUCTURE = ("num_clusters", "allocation", "partition_by", "entries_per_doc", "alpha", "location")
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,14 @@ def with_block_number(config: TrainConfig, sizes: ModelSizes) -> TrainConfig:
 def distinct_trainings(cells: Iterable[TrainConfig]) -> list[Training]:
     """Cells grouped by what decides their training; each cell occurs once.
 
-    With alpha 0 and soft location nothing of the allocation enters the training. `cells` have block numbers.
+    With alpha 0 and soft location nothing of the allocation enters the training, and nothing of alpha and location
+    where the allocation is `none`. `cells` have block numbers.
     """
     groups: dict[str, list[TrainConfig]] = {}
     for config in dict.fromkeys(cells):
         deciding = dataclasses.asdict(config)
-        if config.method == MEMORY and config.alpha == 0 and config.location == "soft":
+        is_masked = config.location == "hard" and config.allocation != "none"
+        if config.method == MEMORY and not presses(config) and not is_masked:
             for name in _OF_STRUCTURE:
                 del deciding[name]
         groups.setdefault(json.dumps(deciding, sort_keys=True), []).append(config)

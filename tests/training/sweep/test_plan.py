@@ -25,6 +25,17 @@ def test_alpha_0_is_trained_once_for_all_allocations() -> None:
     assert max(len(training.configs) for training in trainings) == 3
 
 
+def test_every_alpha_and_location_of_none_is_the_training_of_alpha_0() -> None:
+    none = [replace(CELL, alpha=a, allocation="none", location=place) for a in ALPHAS for place in ("soft", "hard")]
+    trainings = distinct_trainings([*CELLS, *none])
+    assert len(trainings) == 22
+    assert max(len(training.configs) for training in trainings) == 3 + 16
+
+
+def test_another_form_of_the_loss_is_another_training_since_its_metrics_are_others() -> None:
+    assert len(distinct_trainings([replace(CELL, alpha=0.0, inductive_form=form) for form in ("log", "ratio")])) == 2
+
+
 def test_with_a_hard_location_alpha_0_depends_on_the_allocation() -> None:
     assert len(distinct_trainings([replace(cell, location="hard") for cell in CELLS])) == 24
 

@@ -1,0 +1,193 @@
+"""One training in several processes: the frozen base is spread over them, and each takes its share of every batch.
+
+`torchrun --nproc-per-node N -m simset_bench train ...`. Weights of the blocks lie in N parts and are gathered block by
+block where a pass needs them (FSDP2, `torch.distributed.fsdp.fully_shard`); the memory is whole in every process, which
+all take the same step after their gradients are summed.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, distributed
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+
+from simset_bench.console import be_quiet, note
+from simset_bench.errors import RequestError
+from simset_bench.models.devices import find_dtype
+from simset_bench.models.loading import Base, load_base
+from simset_bench.models.split import UpperModel
+from simset_bench.simset.allocation import Allocation
+from simset_bench.training import run_folder as folders
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.entries import entries_before_training, store_allocation
+from simset_bench.training.learner import Learner, Memorised, memorise, taken_up
+from simset_bench.training.learners import memory_learner_on
+from simset_bench.training.methods import MEMORY
+from simset_bench.training.prefix_cache import cached_states
+from simset_bench.training.processes import Processes
+from simset_bench.training.run import begin, cut_documents, load_documents, made_of_hashes, resolved
+from simset_bench.training.segments import PackedBatch, part_of
+from simset_bench.training.trainer import Member, TrainingData, make_optimizer, memory_pass, train_alone
+
+
+def train_together(
+    config: TrainConfig, root: Path, processes: Processes, resume: bool, overwrite: bool, checkpoint_seconds: float
+) -> Path:
+    """As `train_run`, in each of `processes`; the first alone speaks, and writes the run folder, which all must see.
+
+    Raises RequestError, in all of them, also for what several processes cannot do: other methods than the memory, and
+    documents streamed by an allocation file.
+    """
+    _check_together(config, processes)
+    if not processes.is_first:
+        be_quiet()
+    device = _device(config.device, processes)
+    documents = load_documents(config)
+    allocation = entries_before_training(config, documents)
+    assert allocation is not None
+    with _joined(device):
+        base = spread_base(config, device, processes)
+        config = resolved(config, base, len(documents))
+        folder = folders.run_folder(root, base.name, config)
+        memorised = Memorised(documents, allocation, cut_documents(documents, base, config))
+        with ExitStack() as stack:
+
+            def made_ready() -> dict[str, str] | None:
+                stack.enter_context(folders.held(folder))
+                made_of = made_of_hashes(base, documents)
+                if not begin(folder, config, made_of, resume=resume, overwrite=overwrite):
+                    return None
+                return made_of | {"allocation": store_allocation(folder, config, allocation, documents)}
+
+            made_of = processes.first_decides(made_ready)
+            if made_of is None:
+                note(f"already trained: {folder} (--overwrite trains it anew)")
+                return folder
+            learner = _learner(config, base, memorised, allocation, processes)
+            if processes.is_first:
+                memorise(folder, config, base, made_of, learner, checkpoint_seconds)
+            else:
+                _follow(folder, base, made_of, learner)
+    return folder
+
+
+def _check_together(config: TrainConfig, processes: Processes) -> None:
+    over = f"{processes.count} processes (torchrun)"
+    if config.method != MEMORY:
+        raise RequestError(f"--method {config.method}: cannot be trained in {over}, only {MEMORY} can")
+    if config.allocation_file is not None:
+        raise RequestError(f"--allocation {config.allocation_file}: cannot be streamed in {over}, only in one")
+
+
+def _device(name: str, processes: Processes) -> torch.device:
+    """The device of this process: a CUDA device of its own, or the CPU."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise RequestError(f"--device {name}: each of {processes.count} processes has its own, use auto, cpu or cuda")
+    there = torch.cuda.device_count()
+    if name == "cpu" or (name == "auto" and not there):
+        return torch.device("cpu")
+    if processes.local_rank >= there:
+        raise RequestError(
+            f"--device {name}: this machine has {there} CUDA devices, fewer than torchrun's processes on it: "
+            f"--nproc-per-node {max(1, there)}, or --device cpu"
+        )
+    return torch.device("cuda", processes.local_rank)
+
+
+@contextmanager
+def _joined(device: torch.device) -> Iterator[None]:
+    """Connect the processes, unless the caller has. They part in good order but where one failed, which the others
+    could wait for without end."""
+    if distributed.is_initialized():
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    except RequestError:
+        # Found by all of them alike.
+        distributed.destroy_process_group()
+        raise
+    distributed.destroy_process_group()
+
+
+def spread_base(config: TrainConfig, device: torch.device, processes: Processes) -> Base:
+    """The configuration's base with the weights of its blocks in as many parts as there are processes.
+
+    Embeddings, last norm and head are whole everywhere: the loss head uses its weight outside of the model's forward.
+    The parts of a block are grouped, not the block itself, so that a block left out of a pass is not gathered for it.
+    """
+    dtype = str(find_dtype(config.dtype, device)).removeprefix("torch.")
+    base = load_base(config.model, dtype, "cpu")
+    # No block of transformers changes the output of its parts in place, which is what FSDP2 warns of.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module", category=UserWarning)
+    mesh = init_device_mesh(device.type, (processes.count,))
+    groups = [[part for part in block.children() if next(part.parameters(), None) is not None] for block in base.blocks]
+    spread = {parameter for parts in groups for part in parts for parameter in part.parameters()}
+    whole = set(base.model.parameters()) - spread
+    for parts in groups:
+        fully_shard(parts, mesh=mesh)
+    for parameter in whole:
+        parameter.data = parameter.data.to(device)
+    fully_shard(base.model, mesh=mesh, ignored_params=whole)
+    return dataclasses.replace(base, device=device)
+
+
+def _learner(
+    config: TrainConfig, base: Base, memorised: Memorised, allocation: Allocation, processes: Processes
+) -> Learner:
+    layer, segments = int(config.layer), memorised.segments
+
+    def make_data() -> TrainingData:
+        return TrainingData(segments, cached_states(base, [layer], segments, layer, processes), allocation.mask)
+
+    learner = memory_learner_on(config, base, make_data, lambda: memorised.counts() | {"processes": processes.count})
+    run_pass = partial(shared_pass, UpperModel(base, layer), processes)
+    return dataclasses.replace(learner, run_pass=run_pass, processes=processes.count)
+
+
+def _follow(folder: Path, base: Base, made_of: dict[str, str], learner: Learner) -> None:
+    """Train along with the first process, and write nothing."""
+    optimizer = make_optimizer(learner.module, learner.config)
+    progress = taken_up(folder, made_of, learner, optimizer)
+    batches = learner.make_batches()
+    member = Member(learner.module, optimizer, [progress], config=learner.config, masks=learner.masks(batches))
+    train_alone(base, member, batches, lambda _now: None, lambda _now: None, learner.run_pass)
+
+
+def shared_pass(
+    upper: UpperModel, processes: Processes, members: Sequence[Member], batch: PackedBatch, hidden: Tensor
+) -> list[list[dict[str, float]]]:
+    """`trainer.memory_pass` with the batch's segments shared out: gradients and sums are those of the whole batch.
+
+    Each process's losses are its tokens' terms of the batch's means, so their sum is the loss of one process. One
+    without a segment in a small batch still goes through the blocks, since their weights are gathered from all.
+    """
+    count = len(batch.rows)
+    first, last = count * processes.rank // processes.count, count * (processes.rank + 1) // processes.count
+    is_idle = first == last
+    part, tokens = part_of(batch, *((0, 1) if is_idle else (first, last)))
+    found = memory_pass(upper, members, part, hidden[tokens], batch)
+    gradients = [parameter.grad for member in members for parameter in member.memory.parameters()]
+    flat = torch.cat([gradient.flatten() for gradient in gradients if gradient is not None])
+    measured = [total for of_masks in found for each in of_masks for total in each.values()]
+    sums = torch.tensor(measured, dtype=torch.float64)
+    if is_idle:
+        flat, sums = torch.zeros_like(flat), torch.zeros_like(sums)
+    distributed.all_reduce(flat)
+    distributed.all_reduce(sums)
+    start = 0
+    for gradient in gradients:
+        if gradient is not None:
+            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
+    totals = iter(sums.tolist())
+    return [[{name: next(totals) for name in each} for each in of_masks] for of_masks in found]
