@@ -96,7 +96,9 @@ def _table(board: Leaderboard, measures: list[str]) -> Table:
     for name in columns:
         is_text = name in ("model", "method", "allocation", "corpus", "location", "inductive_form")
         heading = column_heading(board, name).replace(" or ", "\nor ")
-        table.add_column(heading, justify="left" if is_text else "right", overflow="fold", min_width=_longest(board, name))
+        table.add_column(
+            heading, justify="left" if is_text else "right", overflow="fold", min_width=_longest(board, name)
+        )
     table.add_column(board.averaged, justify="right")
     spread = _spread_measure(board)
     for measure in measures:

@@ -256,7 +256,7 @@ def standings(scores: Sequence[Uncertain], higher_is_better: bool) -> list[Stand
 
     The interval of a row's rank counts the rows that are told apart from it, better and worse (Mogstad, Romano, Shaikh
     and Wilhelm 2024, Review of Economic Studies 91, section 3). Its rank is one more than the number of rows told apart
-    as better, and never before that of a row whose score is better: rows that tie share it, and it lies in its interval.
+    as better, and never before that of a row whose score is better: rows that tie share it, and its interval holds it.
     """
     return standings_of(compare_all(scores), [score.value for score in scores], higher_is_better)
 
