@@ -4,8 +4,9 @@ from typing import Any
 
 import altair as alt
 
-# Colours that are told apart with any colour vision (after Okabe and Ito), on light and dark ground alike.
-ALLOCATION_COLOURS = {
+# Allocations have colours that are told apart with any colour vision (after Okabe and Ito), on light and dark ground
+# alike; methods, of which a plot shows few, are told by their shapes and names too.
+COLOURS = {
     "base": "#8c8c8c",
     "none": "#b0803a",
     "random": "#e69f00",
@@ -13,6 +14,12 @@ ALLOCATION_COLOURS = {
     "simset1": "#56b4e9",
     "simset2": "#3a80d2",
     "simset3": "#cc79a7",
+    "lora": "#8f6bd1",
+    "full": "#d55e5e",
+    "in-context": "#7f9a2e",
+    "retrieval": "#4f9d9d",
+    "guidance": "#b5729f",
+    "sequence-id": "#9a8a7a",
 }
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 _SIZE: dict[str, Any] = {"width": "container", "height": 280}
@@ -23,7 +30,7 @@ def page_charts() -> dict[str, dict[str, Any]]:
     charts = {
         "heat": _heat_map(),
         "depth": _against("@x", alt.Scale(domain=[0, 1]), ".0%"),
-        "documents": _against("documents (log scale)", alt.Scale(type="log"), "~s"),
+        "documents": _against("documents (log scale)", alt.Scale(type="log", nice=False, padding=24), "~s"),
         "tradeoff": _trade_off(),
         "overlap": _overlap(),
         "curves": _curves(),
@@ -36,18 +43,19 @@ def _rows() -> alt.NamedData:
 
 
 def _colour(title: str | None = None) -> alt.Color:
-    scale = alt.Scale(domain=list(ALLOCATION_COLOURS), range=list(ALLOCATION_COLOURS.values()))
-    return alt.Color("allocation:N", scale=scale, title=title, legend=None)
+    scale = alt.Scale(domain=list(COLOURS), range=list(COLOURS.values()))
+    return alt.Color("kind:N", scale=scale, title=title, legend=None)
 
 
 def _shape() -> alt.Shape:
-    return alt.Shape("allocation:N", scale=alt.Scale(domain=list(ALLOCATION_COLOURS), range=list(_SHAPES)), legend=None)
+    shapes = [_SHAPES[number % len(_SHAPES)] for number in range(len(COLOURS))]
+    return alt.Shape("kind:N", scale=alt.Scale(domain=list(COLOURS), range=shapes), legend=None)
 
 
 def _heat_map() -> alt.LayerChart:
     cells = alt.Chart(_rows()).encode(
         x=alt.X("alpha:O", title="alpha (weight of the inductive loss)", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("allocation:N", title=None, sort=list(ALLOCATION_COLOURS)),
+        y=alt.Y("allocation:N", title=None, sort=list(COLOURS)),
         tooltip=[
             alt.Tooltip("allocation:N"),
             alt.Tooltip("alpha:O"),
@@ -111,10 +119,15 @@ def _trade_off() -> alt.LayerChart:
 
 def _overlap() -> alt.LayerChart:
     base = alt.Chart(_rows()).encode(
-        x=alt.X("jaccard:Q", title="Jaccard similarity of two documents' shingles", scale=alt.Scale(domain=[0, 1])),
+        x=alt.X(
+            "jaccard:Q",
+            title="Jaccard similarity of two documents' shingles",
+            scale=alt.Scale(zero=True),
+            axis=alt.Axis(tickCount=6),
+        ),
         color=_colour(),
     )
-    share = alt.Y("overlap:Q", title="share of entries in common", scale=alt.Scale(domain=[0, 1]))
+    share = alt.Y("overlap:Q", title="share of entries in common", scale=alt.Scale(zero=True))
     due = base.mark_line(strokeDash=[4, 3], opacity=0.6).encode(y=alt.Y("due:Q", title=None), detail="series:N")
     points = base.mark_point(filled=True, opacity=0.85).encode(
         y=share,

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from simset_bench import __version__
 from simset_bench.console import note
 from simset_bench.errors import RequestError
-from simset_bench.leaderboard.charts import ALLOCATION_COLOURS, page_charts
+from simset_bench.leaderboard.charts import COLOURS, page_charts
 from simset_bench.leaderboard.page_data import SAMPLE_STEPS, add_samples
 
 LARGEST_PAGE = 5_000_000
@@ -42,8 +42,8 @@ def render_page(data: dict[str, Any], most_bytes: int = LARGEST_PAGE) -> str:
 def _render(data: dict[str, Any]) -> str:
     # Data is never part of a script: it is read as JSON from a base64 text, in which no character means anything.
     packed = base64.b64encode(gzip.compress(_compact(data), compresslevel=9, mtime=0)).decode()
-    scripts = {"library": _library(), "script": _asset("page.js")}
-    specification = _compact({"charts": page_charts(), "colours": ALLOCATION_COLOURS})
+    scripts = {"library": _library(), "script": _asset("ranks.js") + _asset("page.js")}
+    specification = _compact({"charts": page_charts(), "colours": COLOURS})
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_asset("page.html.jinja"))
     return template.render(
         policy=" ".join(f"'sha256-{_sha256(text)}'" for text in scripts.values()),

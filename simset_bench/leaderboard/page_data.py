@@ -1,22 +1,29 @@
 """What the page shows, as one JSON value: rows with their scores, ranks and runs, curves, overlaps and samples."""
 
+import base64
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from simset_bench.console import note, track
 from simset_bench.leaderboard.overlap import overlap_of
-from simset_bench.leaderboard.render import headline, short_name
+from simset_bench.leaderboard.render import column_heading, headline, short_name
 from simset_bench.leaderboard.table import Leaderboard, Row, named, remarks, sentences
 from simset_bench.results.measures import bare_name
 from simset_bench.results.pairs import answer_of, prompt_of, target_of
 from simset_bench.results.read import RunTable
 from simset_bench.results.samples import read_samples, samples_file
+from simset_bench.results.statistics import LEVEL
 
-GROUPS = ("memorisation", "recall", "location", "damage")
+_AFTER = " after Q-A"
+GROUPS = ("memorisation", "recall", f"recall{_AFTER}", "location", "damage")
+# What the page's filters are about, where rows differ in it.
+_FILTERS = ("model", "method", "layer", "documents", "allocation", "alpha")
 _TASK_GROUPS = {"docmem": "memorisation", "location": "location", "damage": "damage"}
 _UNITS = {"nll": "nats a token", "erasure": "nats a token", "perplexity": "perplexity"}
 _SHARES = ("exact_match", "f1", "edit_similarity", "rouge_l", "truth_preference", "on_share", "attribution_at_1")
@@ -28,8 +35,9 @@ _MOST_SENTENCES = 12
 
 
 def measure_group(measure: str) -> str:
-    """The group of columns that a measure stands in."""
-    return _TASK_GROUPS.get(measure.split("/", 1)[0].split(":", 1)[0], "recall")
+    """The group of columns that a measure stands in; answers after Q-A fine-tuning have one of their own."""
+    group = _TASK_GROUPS.get(measure.split("/", 1)[0].split(":", 1)[0], "recall")
+    return f"{group}{_AFTER}" if group == "recall" and measure.endswith("+qa") else group
 
 
 def unit(measure: str) -> str:
@@ -41,7 +49,10 @@ def unit(measure: str) -> str:
 
 
 def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
-    """Everything but samples, as plain JSON; runs are numbered in the order of the rows."""
+    """Everything but samples, as plain JSON; runs are numbered in the order of the rows.
+
+    `pairs` are by measure the codes of `pair_codes`, from which the page ranks what its filters leave.
+    """
     names = list(board.measures)
     numbers = {name: number for number, name in enumerate(names)}
     runs: list[dict[str, Any]] = []
@@ -66,7 +77,10 @@ def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
     ]
     ties = sentences(board)
     return {
-        "columns": list(board.columns),
+        "columns": {name: column_heading(board, name) for name in board.shown_columns},
+        "filters": [name for name in _FILTERS if name in board.columns],
+        "level": LEVEL,
+        "pairs": {numbers[name]: pair_codes(found) for name, found in board.p_values.items()},
         "sort": numbers.get(board.sort or ""),
         "averaged": board.averaged,
         "groups": list(GROUPS),
@@ -88,7 +102,23 @@ def _row(board: Leaderboard, row: Row, numbers: dict[str, int]) -> dict[str, Any
         scores[numbers[name]] = [_round(score.value), _round(low), _round(high), _round(score.spread), score.seeds]
     ranks = {numbers[name]: [each.rank, each.lowest, each.highest] for name, each in row.standings.items()}
     labels = {name: _plain(value) for name, value in row.labels.items()}
-    return {"name": named(board, row), "labels": labels, "scores": scores, "ranks": ranks}
+    return {"name": named(board, row), "kind": row.kind, "labels": labels, "scores": scores, "ranks": ranks}
+
+
+def pair_codes(p_values: np.ndarray) -> dict[str, Any]:
+    """p values of all pairs of rows, (rows, rows), in as many bits as Holm's correction of any part of them asks for.
+
+    `codes` are base64 of little-endian uint16, in the order of `numpy.triu_indices`: 0 where not tested, 1 from 0.05
+    on, which no correction makes significant, 65535 below 0.05 / `tests`, which every one leaves so; between them
+    0.05 * tests ** -((code - 2) / 65532) is the p value, rounded up by less than a thousandth.
+    """
+    found = p_values[np.triu_indices(len(p_values), 1)]
+    tests = max(2, int(np.count_nonzero(~np.isnan(found))))
+    limit, depth = 1 - LEVEL, math.log(tests)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        place = np.log(limit / found) / depth
+        codes = np.select([np.isnan(found), found >= limit, place > 1], [0, 1, 65535], 2 + np.floor(place * 65532))
+    return {"tests": tests, "codes": base64.b64encode(codes.astype("<u2").tobytes()).decode()}
 
 
 def _run(folder: Path, table: RunTable) -> dict[str, Any]:
@@ -136,9 +166,9 @@ def _curve(path: Path) -> list[list[float | None]]:
 
 def _add_overlap(overlaps: dict[str, dict[str, Any]], row: Row) -> None:
     """One overlap for each kind of allocation and number of documents: alpha and training do not enter it."""
-    allocation = str(row.labels.get("allocation"))
-    # Their overlap is the same whatever the documents: everything, nothing.
-    if allocation in ("base", "none", "partitioned", "<NA>", "None"):
+    # Of these the overlap is the same whatever the documents: everything, nothing.
+    allocation = str(row.kind)
+    if row.labels.get("allocation") in (None, "base", "none", "partitioned"):
         return
     documents = _plain(row.labels.get("documents"))
     key = f"{allocation}, {documents} documents" if documents is not None else allocation

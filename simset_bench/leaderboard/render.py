@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from dataclasses import asdict
+from itertools import compress
 from typing import Any
 
 from rich.console import Console, Group
@@ -18,6 +19,7 @@ from simset_bench.results.statistics import Standing
 PREFERRED = (
     "docmem/nll",
     "counterfact/truth_preference_rewrite",
+    "counterfact/truth_preference_rewrite+qa",
     "docqa/f1",
     "location/attribution_at_1",
     "location/specificity",
@@ -25,6 +27,7 @@ PREFERRED = (
     "location/on_share",
     "doccloze/truth_preference",
     "counterfact/f1",
+    "counterfact/f1+qa",
     "damage/nll_rise",
 )
 _SHORT = {
@@ -50,8 +53,11 @@ def headline(board: Leaderboard) -> list[str]:
 
 
 def short_name(measure: str) -> str:
-    """What a column of a measure is headed with."""
-    return _SHORT.get(measure, measure)
+    """What a column of a measure is headed with; a mode of recall and Q-A fine-tuning follow the name."""
+    plain, _, recall = measure.removesuffix("+qa").partition("@")
+    if plain not in _SHORT:
+        return measure
+    return " ".join([_SHORT[plain], *([recall] if recall else []), *(["+QA"] if measure.endswith("+qa") else [])])
 
 
 def shown_measures(board: Leaderboard) -> list[str]:
@@ -83,13 +89,16 @@ def terminal_table(board: Leaderboard, width: int = 100) -> Group:
 
 def _table(board: Leaderboard, measures: list[str]) -> Table:
     agreed = _agreed(board)
-    columns = [name for name in board.columns if name not in agreed]
+    columns = [name for name in board.shown_columns if name not in agreed]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("rank", justify="right")
     table.add_column("range", justify="right", no_wrap=True)
     for name in columns:
         is_text = name in ("model", "method", "allocation", "corpus", "location", "inductive_form")
-        table.add_column(name, justify="left" if is_text else "right", overflow="fold")
+        heading = column_heading(board, name).replace(" or ", "\nor ")
+        table.add_column(
+            heading, justify="left" if is_text else "right", overflow="fold", min_width=_longest(board, name)
+        )
     table.add_column(board.averaged, justify="right")
     spread = _spread_measure(board)
     for measure in measures:
@@ -97,7 +106,7 @@ def _table(board: Leaderboard, measures: list[str]) -> Table:
         if measure == spread:
             table.add_column(_spread_heading(board), justify="right", no_wrap=True)
     for row in board.rows:
-        cells = [_rank(board, row), _range(board, row), *[_text(row.labels[name]) for name in columns], str(row.runs)]
+        cells = [_rank(board, row), _range(board, row), *[_label(row, name) for name in columns], str(row.runs)]
         for measure in measures:
             score = row.scores.get(measure)
             cells.append(_score(score))
@@ -178,6 +187,21 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
+def column_heading(board: Leaderboard, column: str) -> str:
+    """What a column of labels is headed with: in the allocation's stands the method of rows that have none."""
+    is_shared = column == "allocation" and any(row.kind != row.labels[column] for row in board.rows)
+    return "allocation or method" if is_shared else column
+
+
+def _label(row: Row, column: str) -> str:
+    return _text(row.kind if column == "allocation" else row.labels[column])
+
+
+def _longest(board: Leaderboard, column: str) -> int:
+    """The width in which a column's values stand whole, unless they are longer than any allocation's name."""
+    return min(16, max(len(_label(row, column)) for row in board.rows))
+
+
 def _spread_measure(board: Leaderboard) -> str | None:
     """The measure whose spread is shown: the sorted one, where any row has several runs."""
     return board.sort if any(row.runs > 1 for row in board.rows) else None
@@ -219,33 +243,40 @@ def _range(board: Leaderboard, row: Row) -> str:
 
 
 def alpha_lines(board: Leaderboard, width: int) -> list[str]:
-    """How the sorted measure answers to alpha: a bar for each alpha of rows that differ in nothing else shown."""
+    """How the sorted measure answers to alpha: a bar for each alpha of rows that differ in nothing else shown.
+
+    A line is named by what lines differ in; what they have in common stands in the first.
+    """
     if board.sort is None or "alpha" not in board.columns:
         return []
-    agreed = _agreed(board)
-    groups: dict[str, list[tuple[float, float]]] = {}
+    others = [name for name in board.shown_columns if name != "alpha" and name not in _agreed(board)]
+    groups: dict[tuple[str, ...], list[tuple[float, float]]] = {}
     for row in board.rows:
         alpha = row.labels["alpha"]
         if isinstance(alpha, float) and board.sort in row.scores:
-            others = [name for name in board.columns if name != "alpha" and name not in agreed]
-            name = ", ".join(_text(row.labels[column]) for column in others) or "all"
-            groups.setdefault(name, []).append((alpha, row.scores[board.sort].value))
-    several = {name: sorted(points) for name, points in groups.items() if len(points) > 1}
+            points = groups.setdefault(tuple(_label(row, name) for name in others), [])
+            points.append((alpha, row.scores[board.sort].value))
+    several = {labels: sorted(points) for labels, points in groups.items() if len(points) > 1}
     if not several:
         return []
+    varied = [len(set(column)) > 1 for column in zip(*several, strict=True)]
+    common = [f"{name} {next(iter(several))[n]}" for n, name in enumerate(others) if not varied[n]]
+    named = {labels: ", ".join(compress(labels, varied)) or "all" for labels in several}
     values = [value for points in several.values() for _, value in points]
     low, span = min(values), (max(values) - min(values)) or 1.0
     bars = "▁▂▃▄▅▆▇█"
-    longest = max(map(len, several))
-    lines = [f"{printable(board.sort)} by alpha, ▁ {_digits(low)} to █ {_digits(max(values))}:"]
-    for name, points in several.items():
+    longest = max(map(len, named.values()))
+    scale = f"▁ {_digits(low)} to █ {_digits(max(values))}"
+    lines = [f"{printable(board.sort)} by alpha, {', '.join([scale, *common])}:"[:width]]
+    for labels, points in several.items():
         bar = "".join(bars[round((value - low) / span * (len(bars) - 1))] for _, value in points)
-        lines.append(f"  {name:<{longest}}  {bar}  alpha {', '.join(f'{alpha:g}' for alpha, _ in points)}"[:width])
+        alphas = ", ".join(f"{alpha:g}" for alpha, _ in points)
+        lines.append(f"  {named[labels]:<{longest}}  {bar}  alpha {alphas}"[:width])
     return lines
 
 
 def _heading(board: Leaderboard, measure: str) -> str:
-    return printable(f"{_SHORT.get(measure, measure)} {_ARROWS[board.directions[measure]]}".rstrip())
+    return printable(f"{short_name(measure)} {_ARROWS[board.directions[measure]]}".rstrip())
 
 
 def _score(score: Score | None) -> str:

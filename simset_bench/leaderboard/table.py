@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from simset_bench.errors import RequestError, did_you_mean
@@ -17,8 +18,9 @@ from simset_bench.results.compare import (
     uncertain,
 )
 from simset_bench.results.measures import Direction, bare_name
+from simset_bench.results.migrate import MEMORY_METHOD
 from simset_bench.results.read import RunTable
-from simset_bench.results.statistics import Interval, Standing, Uncertain, intervals, standings
+from simset_bench.results.statistics import Interval, Standing, Uncertain, compare_all, intervals, standings_of
 
 _NAMES = {"num_docs": "documents", "num_clusters": "clusters"}
 _SHOWN = ("model", "layer", "documents", "clusters", "allocation", "alpha")
@@ -50,13 +52,21 @@ class Row:
         """The number of runs averaged."""
         return len(self.folders)
 
+    @property
+    def kind(self) -> str | None:
+        """What the row is, in a word: the allocation of its memory, `base`, or else its method."""
+        method = self.labels.get("method")
+        found = self.labels.get("allocation") if method in (None, MEMORY_METHOD) else method
+        return None if found is None else str(found)
+
 
 @dataclass(frozen=True)
 class Leaderboard:
     """Rows from the best down on measure `sort`; `columns` are those of their labels.
 
     `directions` has every measure there is with its better side. `averaged` says over what a row's runs are averaged:
-    seeds, or with `--group-by` runs of all sorts.
+    seeds, or with `--group-by` runs of all sorts. `p_values` are those of all pairs of rows, before any correction, for
+    the measures that were to be ranked: (rows, rows) float64, not-a-number where not tested.
     """
 
     rows: tuple[Row, ...]
@@ -64,6 +74,18 @@ class Leaderboard:
     directions: dict[str, Direction | None]
     sort: str | None
     averaged: str
+    p_values: dict[str, np.ndarray]
+
+    @property
+    def shown_columns(self) -> tuple[str, ...]:
+        """`columns` without those that say nothing beside the others.
+
+        A method stands in the allocation's column where there is none, and clusters that are the documents are no news.
+        """
+        dropped = {"method"} if "allocation" in self.columns else set()
+        if all(row.labels.get("clusters") in (None, row.labels.get("documents")) for row in self.rows):
+            dropped.add("clusters")
+        return tuple(name for name in self.columns if name not in dropped)
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -89,7 +111,7 @@ def make_leaderboard(
         runs = runs[matching(visible, where)]
         if runs.empty:
             raise RequestError(f"--where {where!r}: none of {len(visible)} runs is left")
-    different = [name for name in _IF_DIFFERENT if runs[name].nunique() > 1]
+    different = [name for name in _IF_DIFFERENT if runs[name].nunique() > 1 or _is_other_method(name, runs[name])]
     columns = tuple(group_by) or (*_SHOWN, *different)
     for name in columns:
         if name not in visible:
@@ -107,8 +129,13 @@ def make_leaderboard(
     sign = -1 if directions.get(chosen or "") == "higher" else 1
     groups.sort(key=lambda group: _place(group.scores.get(chosen or ""), sign))
     to_rank = [chosen, *ranked] if chosen else []
-    rows = _rows(groups, columns, chosen, {name: directions[name] for name in to_rank if name in directions})
-    return Leaderboard(rows, columns, directions, chosen, "runs" if group_by else "seeds")
+    known = {name: directions[name] for name in to_rank if name in directions}
+    rows, p_values = _rows(groups, columns, chosen, known)
+    return Leaderboard(rows, columns, directions, chosen, "runs" if group_by else "seeds", p_values)
+
+
+def _is_other_method(name: str, found: pd.Series) -> bool:
+    return name == "method" and bool((found.dropna() != MEMORY_METHOD).any())
 
 
 @dataclass(frozen=True)
@@ -126,11 +153,11 @@ def _place(score: Score | None, sign: int) -> tuple[bool, float]:
 
 def _rows(
     groups: Sequence[_Group], columns: Sequence[str], sort: str | None, ranked: dict[str, Direction | None]
-) -> tuple[Row, ...]:
+) -> tuple[tuple[Row, ...], dict[str, np.ndarray]]:
     found = _uncertain(groups)
     limits = {name: _intervals(by_row, name) for name, by_row in found.items()}
     # A measure that is better neither way is ranked as one of which less is better, as it is sorted.
-    places = {name: _standings(found[name], ranked[name] == "higher") for name in ranked}
+    places = {name: _standings(found[name], ranked[name] == "higher", len(groups)) for name in ranked}
     rows: list[Row] = []
     for number, group in enumerate(groups):
         above = None
@@ -138,9 +165,9 @@ def _rows(
             above = difference_of(found[sort][number - 1], found[sort][number])
         labels = {name: None if pd.isna(group.first[name]) else group.first[name] for name in columns}
         between = {name: limits[name][number] for name in group.scores}
-        stands = {name: by_row[number] for name, by_row in places.items() if number in by_row}
+        stands = {name: by_row[number] for name, (by_row, _) in places.items() if number in by_row}
         rows.append(Row(labels, group.folders, group.scores, between, stands, group.limits, above))
-    return tuple(rows)
+    return tuple(rows), {name: p_values for name, (_, p_values) in places.items()}
 
 
 def _uncertain(groups: Sequence[_Group]) -> dict[str, dict[int, Uncertain]]:
@@ -157,13 +184,20 @@ def _intervals(by_row: dict[int, Uncertain], measure: str) -> dict[int, Interval
     return dict(zip(by_row, intervals(list(by_row.values()), bare_name(measure)), strict=True))
 
 
-def _standings(by_row: dict[int, Uncertain], higher_is_better: bool) -> dict[int, Standing]:
-    numbers = list(by_row)
-    found = standings(list(by_row.values()), higher_is_better)
-    return {
+def _standings(
+    by_row: dict[int, Uncertain], higher_is_better: bool, rows: int
+) -> tuple[dict[int, Standing], np.ndarray]:
+    """Standings by number of row, and the p values of all `rows` in pairs."""
+    numbers, scores = list(by_row), list(by_row.values())
+    pairs = compare_all(scores)
+    p_values = np.full((rows, rows), np.nan)
+    p_values[np.ix_(numbers, numbers)] = pairs.p_values
+    found = standings_of(pairs, [score.value for score in scores], higher_is_better)
+    stands = {
         number: replace(each, tied=tuple(numbers[place] for place in each.tied))
         for number, each in zip(numbers, found, strict=True)
     }
+    return stands, p_values
 
 
 def _scores(runs: Sequence[pd.DataFrame]) -> dict[str, Score]:
@@ -237,18 +271,17 @@ def remarks(board: Leaderboard) -> list[str]:
 
 
 def named(board: Leaderboard, row: Row) -> str:
-    """A row by its allocation and alpha, and by whatever else rows of this board differ in."""
-    varied = {name for name in board.columns if len({other.labels[name] for other in board.rows} - {None}) > 1}
-    if all(other.labels.get("clusters") in (None, other.labels.get("documents")) for other in board.rows):
-        varied.discard("clusters")
-    said = [name for name in board.columns if name in ("allocation", "alpha") or name in varied]
-    values = {name: row.labels[name] for name in sorted(said, key=("allocation", "alpha").__contains__, reverse=True)}
-    found = [_named(name, value) for name, value in values.items() if value is not None]
-    return " ".join(found) or "no value"
+    """A row by its kind and alpha, and by whatever else rows of this board differ in."""
+    varied = {name for name in board.shown_columns if len({other.labels[name] for other in board.rows} - {None}) > 1}
+    said = [name for name in board.shown_columns if name in varied - {"allocation", "alpha"}]
+    alpha = row.labels.get("alpha")
+    first = " ".join([*([row.kind] if row.kind else []), *([_named("alpha", alpha)] if alpha is not None else [])])
+    rest = [_named(name, value) for name in said if (value := row.labels[name]) is not None]
+    return ", ".join([*([first] if first else []), *rest]) or "no value"
 
 
 def _named(name: str, value: object) -> str:
-    if name in ("model", "allocation", "corpus", "method"):
+    if name in ("model", "corpus", "method"):
         return str(value)
     return f"{_short(value)} documents" if name == "documents" else f"{name} {_short(value)}"
 

@@ -256,10 +256,14 @@ def standings(scores: Sequence[Uncertain], higher_is_better: bool) -> list[Stand
 
     The interval of a row's rank counts the rows that are told apart from it, better and worse (Mogstad, Romano, Shaikh
     and Wilhelm 2024, Review of Economic Studies 91, section 3). Its rank is one more than the number of rows told apart
-    as better, and never behind that of a row whose score is worse: rows that tie share it.
+    as better, and never before that of a row whose score is better: rows that tie share it, and its interval holds it.
     """
-    pairs = compare_all(scores)
-    count = len(scores)
+    return standings_of(compare_all(scores), [score.value for score in scores], higher_is_better)
+
+
+def standings_of(pairs: Pairs, values: Sequence[float], higher_is_better: bool) -> list[Standing]:
+    """`standings` of scores whose pairs are tested already; `values` are the scores."""
+    count = len(values)
     upper = np.triu_indices(count, 1)
     corrected = np.ones((count, count))
     corrected[upper] = holm(pairs.p_values[upper])
@@ -269,9 +273,9 @@ def standings(scores: Sequence[Uncertain], higher_is_better: bool) -> list[Stand
     lowest = 1 + above.sum(1)
     highest = count - (apart & better).sum(1)
     sign = -1 if higher_is_better else 1
-    order = np.argsort([sign * score.value for score in scores], kind="stable")
+    order = np.argsort([sign * value for value in values], kind="stable")
     ranks = np.empty(count, dtype=int)
-    ranks[order] = np.minimum.accumulate(lowest[order][::-1])[::-1]
+    ranks[order] = np.maximum.accumulate(lowest[order])
     return [
         Standing(
             int(ranks[n]),
