@@ -8,7 +8,7 @@ import typer
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 
 # One question each: `docs/study.md`.
-GRIDS = ("study_alphas", "study_layers", "study_methods", "study_documents")
+GRIDS = ("study_alphas", "study_layers", "study_methods", "study_documents", "study_finetune")
 
 
 def command(
