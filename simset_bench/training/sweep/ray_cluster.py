@@ -10,7 +10,7 @@ from simset_bench.console import note
 from simset_bench.errors import RequestError
 from simset_bench.training.learner import Interrupted
 from simset_bench.training.sweep.plan import FleetPlan
-from simset_bench.training.sweep.run import BaseInHand, Executor, Sweep, work_on
+from simset_bench.training.sweep.run import BaseInHand, Executor, Sweep, stopping_gently, work_on
 
 # A worker that dies (a node lost, killed for memory) is replaced this often for each fleet.
 _RETRIES = 8
@@ -77,18 +77,20 @@ def _spread(ray: Any, sweep: Sweep, stop: threading.Event, gpus_per_worker: floa
         if stop.is_set():
             for reference in pending:
                 ray.cancel(reference, force=False)
-            ray.wait(list(pending), num_returns=len(pending), timeout=60)
+            # Until the workers have written their checkpoints, however long that takes; asked again, we leave at once.
+            ray.wait(list(pending), num_returns=len(pending), timeout=None)
             raise Interrupted
 
 
 def _work(sweep: Sweep, fleet: FleetPlan, folder: str) -> bool:
-    """In a worker: train a fleet; whether it is over. A cancelled task writes a checkpoint first."""
+    """In a worker: train a fleet; whether it is over. A cancelled task ends once its checkpoint is written."""
     if Path(folder).is_dir():
         # Corpora and models may be named relative to where the command was given.
         os.chdir(folder)
     stop = threading.Event()
     try:
-        return work_on(sweep, fleet, _bases, stop)
-    except KeyboardInterrupt:
-        # Ray's way to cancel: what was done since the last checkpoint is done again.
+        # Ray cancels a task by an interrupt of the worker's main thread, where it runs.
+        with stopping_gently(stop):
+            return work_on(sweep, fleet, _bases, stop)
+    except (Interrupted, KeyboardInterrupt):
         return False
