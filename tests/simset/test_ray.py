@@ -55,8 +55,18 @@ def cluster() -> Iterator[tuple[str, list[int]]]:
 
 
 def _allocate(path: Path, output: Path, *options: str) -> list[str]:
-    command = str(Path(sys.executable).with_name("simset-bench"))
-    return [command, "allocate", "--corpus", f"jsonl:{path}", "--output", str(output), "--json", *options]
+    return [
+        sys.executable,
+        "-m",
+        "simset_bench",
+        "allocate",
+        "--corpus",
+        f"jsonl:{path}",
+        "--output",
+        str(output),
+        "--json",
+        *options,
+    ]
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
