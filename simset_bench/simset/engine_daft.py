@@ -1,6 +1,5 @@
 """MinHash signatures of a corpus by Daft: out of core, on all cores of a machine or of a Ray cluster."""
 
-import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 
 from simset_bench.corpora.chunks import Chunk, read_chunk
 from simset_bench.errors import RequestError, missing_extra
+from simset_bench.ray_connection import connect
 from simset_bench.simset.signatures import DAFT_SCHEME
 from simset_bench.simset.words import spaced_words
 
@@ -66,15 +66,7 @@ def use_runner(ray_address: str | None) -> None:
     if ray_address is None:
         daft.set_runner_native()
         return
-    try:
-        import ray
-    except ImportError as error:
-        raise missing_extra("ray", "--ray") from error
-    try:
-        ray.init(address=ray_address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise RequestError(f"--ray {ray_address}: no Ray cluster answers there ({reason})") from error
+    connect(ray_address)
     daft.set_runner_ray(address=ray_address)
 
 

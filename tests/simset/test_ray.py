@@ -38,7 +38,8 @@ def cluster() -> Iterator[tuple[str, list[int]]]:
     """Address of a cluster with a head that runs nothing and two workers, and the process ids of the workers."""
     process = subprocess.Popen(
         [sys.executable, "-c", _CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, env=os.environ | {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"},
+        # By default workers give way to every other process, and stand still on a busy machine.
+        text=True, env=os.environ | {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_worker_niceness": "0"},
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None
@@ -54,8 +55,18 @@ def cluster() -> Iterator[tuple[str, list[int]]]:
 
 
 def _allocate(path: Path, output: Path, *options: str) -> list[str]:
-    command = str(Path(sys.executable).with_name("simset-bench"))
-    return [command, "allocate", "--corpus", f"jsonl:{path}", "--output", str(output), "--json", *options]
+    return [
+        sys.executable,
+        "-m",
+        "simset_bench",
+        "allocate",
+        "--corpus",
+        f"jsonl:{path}",
+        "--output",
+        str(output),
+        "--json",
+        *options,
+    ]
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

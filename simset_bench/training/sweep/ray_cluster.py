@@ -1,16 +1,16 @@
 """Spreading a sweep's fleets over the workers of a Ray cluster that share the folder of the sweep."""
 
 import os
-import socket
 import threading
 from pathlib import Path
 from typing import Any
 
 from simset_bench.console import note
-from simset_bench.errors import RequestError
+from simset_bench.errors import missing_extra
+from simset_bench.ray_connection import connect
 from simset_bench.training.learner import Interrupted
 from simset_bench.training.sweep.plan import FleetPlan
-from simset_bench.training.sweep.run import BaseInHand, Executor, Sweep, work_on
+from simset_bench.training.sweep.run import BaseInHand, Executor, Sweep, stopping_gently, work_on
 
 # A worker that dies (a node lost, killed for memory) is replaced this often for each fleet.
 _RETRIES = 8
@@ -28,12 +28,12 @@ def on_ray(address: str, gpus_per_worker: float | None) -> Executor:
     try:
         import ray
     except ImportError as error:
-        raise RequestError("--ray needs Ray, which is not installed: pip install 'simset-bench[scale]'") from error
+        raise missing_extra("ray", "--ray") from error
 
     def execute(sweep: Sweep, stop: threading.Event) -> None:
         began_here = not ray.is_initialized()
         if began_here:
-            _connect(ray, address)
+            connect(address)
         try:
             _spread(ray, sweep, stop, gpus_per_worker)
         finally:
@@ -41,22 +41,6 @@ def on_ray(address: str, gpus_per_worker: float | None) -> Executor:
                 ray.shutdown()
 
     return execute
-
-
-def _connect(ray: Any, address: str) -> None:
-    options = {"log_to_driver": False, "configure_logging": False, "include_dashboard": False}
-    host, colon, port = address.rpartition(":")
-    try:
-        if colon and port.isdecimal() and "/" not in host:
-            # Ray itself tries for minutes, and then leaves the process.
-            socket.create_connection((host, int(port)), timeout=5).close()
-        if address == "local":
-            ray.init(**options)
-        else:
-            ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise RequestError(f"--ray {address}: no Ray cluster answers there ({reason})") from error
 
 
 def _spread(ray: Any, sweep: Sweep, stop: threading.Event, gpus_per_worker: float | None) -> None:
@@ -77,18 +61,20 @@ def _spread(ray: Any, sweep: Sweep, stop: threading.Event, gpus_per_worker: floa
         if stop.is_set():
             for reference in pending:
                 ray.cancel(reference, force=False)
-            ray.wait(list(pending), num_returns=len(pending), timeout=60)
+            # Until the workers have written their checkpoints, however long that takes; asked again, we leave at once.
+            ray.wait(list(pending), num_returns=len(pending), timeout=None)
             raise Interrupted
 
 
 def _work(sweep: Sweep, fleet: FleetPlan, folder: str) -> bool:
-    """In a worker: train a fleet; whether it is over. A cancelled task writes a checkpoint first."""
+    """In a worker: train a fleet; whether it is over. A cancelled task ends once its checkpoint is written."""
     if Path(folder).is_dir():
         # Corpora and models may be named relative to where the command was given.
         os.chdir(folder)
     stop = threading.Event()
     try:
-        return work_on(sweep, fleet, _bases, stop)
-    except KeyboardInterrupt:
-        # Ray's way to cancel: what was done since the last checkpoint is done again.
+        # Ray cancels a task by an interrupt of the worker's main thread, where it runs.
+        with stopping_gently(stop):
+            return work_on(sweep, fleet, _bases, stop)
+    except (Interrupted, KeyboardInterrupt):
         return False

@@ -1,5 +1,6 @@
 """Sweeps on a Ray cluster: the same runs, also when a worker dies."""
 
+import json
 import os
 import signal
 import threading
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from simset_bench.errors import RequestError
 from simset_bench.training.sweep.claims import holders
@@ -14,9 +16,15 @@ from simset_bench.training.sweep.grid import read_grid
 from simset_bench.training.sweep.ray_cluster import on_ray
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
 
-from .conftest import memories, wait_for
+from .conftest import kill, memories, start_sweep, wait_for
 
 AXES = {"alpha": [0.5, 1.0, 2.0, 3.0]}
+
+
+@pytest.fixture(autouse=True)
+def as_urgent_as_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default workers give way to every other process, and stand still on a busy machine."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")
 
 
 @pytest.mark.slow
@@ -49,6 +57,34 @@ def test_a_cluster_of_two_workers_finishes_a_sweep_though_one_is_killed(
     assert (found["done"], found["failed"]) == (4, [])
     run_sweep(plan_sweep(grid, tmp_path / "local", options))
     assert memories(tmp_path / "ray") == memories(tmp_path / "local")
+
+
+@pytest.mark.slow
+def test_interrupted_the_workers_keep_their_steps(write_grid: Callable[..., Path], tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs Ray: pip install 'simset-bench[scale]'")
+    process = start_sweep(
+        write_grid({"alpha": [0.5, 1.0]}, epochs=20_000), tmp_path, "--ray", "local", "--fleet-size", "1"
+    )
+    folder = tmp_path / "sweeps" / "grid"
+
+    def steps_at_work() -> dict[str, int]:
+        return {fleet: claim["progress"].get("step", 0) for fleet, claim in holders(folder / "claims").items()}
+
+    wait_for(lambda: bool(steps_at_work()) and all(step > 0 for step in steps_at_work().values()))
+    reached = steps_at_work()
+    _, errors = kill(process, signal.SIGINT)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in errors
+    for fleet, step in reached.items():
+        assert steps_in(folder / "fleets" / f"{fleet}.safetensors") >= step
+    assert not holders(folder / "claims")
+
+
+def steps_in(checkpoint: Path) -> int:
+    """Finished steps of the runs in a fleet's checkpoint."""
+    with safe_open(checkpoint, framework="pt") as handle:
+        (run,) = json.loads(handle.metadata()["runs"])
+    return int(run["progress"][0]["step"])
 
 
 def test_an_address_without_a_cluster_is_refused(write_grid: Callable[..., Path], tmp_path: Path) -> None:
