@@ -152,19 +152,29 @@ def run_of_method(
 
 
 @pytest.fixture
-def write_run(tmp_path: Path) -> Callable[..., Path]:
-    """Write a run folder as training and evaluation leave it, without its memory.
+def write_run(tmp_path: Path, write_runs_below: Callable[[Path], Callable[..., Path]]) -> Callable[..., Path]:
+    """`write_runs_below` of the test's own folder."""
+    return write_runs_below(tmp_path)
 
-    `measures` maps `task` or `task@recall` to measures, each a list with a value a document; the run's value is their
-    mean. Other options are the configuration's, over those of a plain run.
+
+@pytest.fixture(scope="session")
+def write_runs_below() -> Callable[[Path], Callable[..., Path]]:
+    """Write run folders as training and evaluation leave them, without their memories, into `outputs` below a folder.
+
+    `measures` maps `task`, `task@recall` or `task+qa` to measures, each a list with a value a document; the run's value
+    is their mean. Other options are the configuration's, over those of a plain run; None leaves one out.
     """
+    return _run_writer
+
+
+def _run_writer(root: Path) -> Callable[..., Path]:
     numbers = count()
 
     def written(
         measures: dict[str, dict[str, list[float]]] | None = None, *, limit: int | None = None, **options: object
     ) -> Path:
         number = next(numbers)
-        folder = tmp_path / "outputs" / f"run_{number}"
+        folder = root / "outputs" / f"run_{number}"
         folder.mkdir(parents=True)
         config = {
             "model": "m",
@@ -176,6 +186,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
         }
         config |= {"alpha": 1.0, "location": "soft", "inductive_form": "log", "entries": 64, "entries_per_doc": 8}
         config |= {"mem_seed": 0, "seed": 0} | options
+        config = {name: value for name, value in config.items() if value is not None}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         hashes = {"model": "h", "corpus": "h", "memory": f"{number}", "config": f"{number}"}
         manifest = {"schema": 1, "kind": "train", "model": config["model"], "hashes": hashes}
@@ -188,20 +199,20 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
 
 
 def _write_evaluation(folder: Path, name: str, measures: dict[str, list[float]], limit: int | None) -> None:
-    task, _, recall = name.partition("@")
+    task, _, recall = name.removesuffix("+qa").partition("@")
     result = {
         "schema": 1,
         "task": task,
         "label": task,
         "recall": recall or "free",
-        "qa_finetuned": False,
+        "qa_finetuned": name.endswith("+qa"),
         "limit": limit,
     }
     result |= {"measures": {measure: float(np.mean(values)) for measure, values in measures.items()}}
     result |= {"standard_errors": {measure: float(stats.sem(values)) for measure, values in measures.items()}}
     result |= {"n": {measure: len(values) for measure, values in measures.items()}, "higher_is_better": {}}
     folder.mkdir(exist_ok=True)
-    stem = f"{task}.{recall or 'free'}"
+    stem = f"{task}.{recall or 'free'}{'.qa' if name.endswith('+qa') else ''}"
     (folder / f"{stem}.json").write_text(json.dumps(result))
     records = []
     for document in range(len(next(iter(measures.values())))):

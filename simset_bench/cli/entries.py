@@ -36,16 +36,18 @@ def submit(
 def verify(
     entry: Entry,
     recompute: Annotated[
-        int | None, typer.Option(help="Also evaluate this many documents or records of each task again; needs --run.")
+        int | None, typer.Option(help="Also evaluate this many documents or records of each task again.")
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="With --recompute: the run that the entry was made from.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="With --recompute: the run that the entry was made from, if it learned.")
+    ] = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Check an entry: schema, hashes, ranges, and that its figures follow from its samples."""
-    if (recompute is None) != (run is None):
-        raise RequestError("--recompute N and --run RUN go together: an entry holds no weights to ask again")
+    if recompute is None and run is not None:
+        raise RequestError(f"--run {run}: goes with --recompute N, which asks that many samples of it again")
     if recompute is not None and recompute < 1:
         raise RequestError(f"--recompute {recompute}: must be at least 1")
     if not entry.is_dir():
@@ -54,7 +56,7 @@ def verify(
 
     found = verify_entry(entry)
     again = None
-    if recompute is not None and run is not None:
+    if recompute is not None:
         from simset_bench.leaderboard.reproduce import recompute_samples
 
         again = recompute_samples(entry, run, recompute)

@@ -93,7 +93,9 @@ def evaluate_subject(lm: MemoryLM, subject: Subject, request: EvalRequest) -> li
     # Not in the run's folder: a second command may be asking the same run something else meanwhile.
     with (
         tempfile.TemporaryDirectory(prefix="simset-bench-") as rows_folder,
-        learned_weights(lm.base, subject.config.method, subject.folder) as weights,
+        learned_weights(
+            lm.base, subject.config.method, subject.run.folder if subject.run else subject.folder
+        ) as weights,
     ):
         for name in rows:
             write_rows(Path(rows_folder), name, rows[name])

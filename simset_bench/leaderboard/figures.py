@@ -1,4 +1,4 @@
-"""The figures of a study as Markdown: every score with its interval, and every allocation against random."""
+"""The figures of a study as Markdown: every score with its interval, and the comparisons that a study is about."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,9 @@ import numpy as np
 
 from simset_bench.leaderboard.render import escaped, headline, row_of_cells
 from simset_bench.leaderboard.table import Leaderboard, Row, named
-from simset_bench.results.compare import difference_of, gather_evidence, sentence, uncertain
+from simset_bench.results.compare import Score, difference_of, gather_evidence, uncertain
 from simset_bench.results.measures import bare_name
 from simset_bench.results.statistics import LEVEL, holm
-
-REFERENCE = "random"
 
 
 def figures(board: Leaderboard, command: str) -> str:
@@ -20,12 +18,15 @@ def figures(board: Leaderboard, command: str) -> str:
         better = board.directions[measure]
         parts += [f"## {escaped(measure)}{f' ({better} is better)' if better else ''}", ""]
         parts += [f"    {command} --sort {measure}", ""]
-        parts += [
-            *_table(board, measure),
-            "",
-            *[f"- {escaped(said)}" for said in against_reference(board, measure)],
-            "",
-        ]
+        parts += [*_table(board, measure), ""]
+        for heading, lines in (
+            ("Each allocation against random entries", against_random(board, measure)),
+            ("Each structure against none", against_none(board, measure)),
+            ("Before and after question-answer fine-tuning", after_questions(board, measure)),
+        ):
+            parts += (
+                [f"{heading}; p after Holm's correction over all {len(lines) - 2}:", "", *lines, ""] if lines else []
+            )
     return "\n".join(parts)
 
 
@@ -43,33 +44,85 @@ def _table(board: Leaderboard, measure: str) -> list[str]:
     return lines
 
 
-def against_reference(board: Leaderboard, measure: str) -> list[str]:
-    """A sentence for each row that has its like in all but the allocation, which is random; Holm over all of them."""
+def against_random(board: Leaderboard, measure: str) -> list[str]:
+    """A table of each row that has its like in all but the allocation, which is random."""
     pairs = [
         (row, other)
         for row in board.rows
         for other in board.rows
-        if measure in row.scores and measure in other.scores and _is_like(row, other)
+        if _allocation(other) == "random" != _allocation(row) and _is_like(row, other, {"allocation"})
     ]
-    if not pairs:
-        return []
+    return _compared(board, measure, pairs)
+
+
+def against_none(board: Leaderboard, measure: str) -> list[str]:
+    """A table of each row with structure and an alpha, against its like of neither.
+
+    At alpha 0 the allocation does not enter training, so that `none` is every allocation's row there.
+    """
+    pairs = [
+        (row, other)
+        for row in board.rows
+        for other in board.rows
+        if (_allocation(other), other.labels.get("alpha")) == ("none", 0.0)
+        and row.labels.get("alpha")
+        and _allocation(row) != "none"
+        and _is_like(row, other, {"allocation", "alpha"})
+    ]
+    return _compared(board, measure, pairs)
+
+
+def after_questions(board: Leaderboard, measure: str) -> list[str]:
+    """A table of each row that was asked after question-answer fine-tuning too."""
+    after = f"{measure}+qa"
+    rows = [row for row in board.rows if measure in row.scores and after in row.scores]
+    scores = [(row.scores[name], bare_name(name)) for row in rows for name in (after, measure)]
+    return _table_of_pairs(scores, [(f"{named(board, row)}, after", "the same, before") for row in rows])
+
+
+def _allocation(row: Row) -> object:
+    """Of a memory; None of what has none."""
+    return row.labels.get("allocation") if row.kind == row.labels.get("allocation") else None
+
+
+def _is_like(row: Row, other: Row, but: set[str]) -> bool:
+    return _allocation(row) is not None and all(
+        row.labels[name] == other.labels[name] for name in row.labels if name not in but
+    )
+
+
+def _compared(board: Leaderboard, measure: str, pairs: Sequence[tuple[Row, Row]]) -> list[str]:
+    pairs = [pair for pair in pairs if all(measure in row.scores for row in pair)]
     scores = [(row.scores[measure], bare_name(measure)) for pair in pairs for row in pair]
+    names = [(named(board, row), named(board, other)) for row, other in pairs]
+    return _table_of_pairs(scores, names)
+
+
+def _table_of_pairs(scores: Sequence[tuple[Score, str]], names: Sequence[tuple[str, str]]) -> list[str]:
+    """Markdown on the differences of scores 0 and 1, 2 and 3, and so on; empty where there are none."""
+    if not scores:
+        return []
     evidence = gather_evidence(scores)
     each = [uncertain(score, found) for (score, _), found in zip(scores, evidence, strict=True)]
     differences = [difference_of(each[n], each[n + 1]) for n in range(0, len(each), 2)]
     corrected = holm(np.array([np.nan if d.p_value is None else d.p_value for d in differences], dtype=float))
-    said = []
-    for (row, other), found, p in zip(pairs, differences, corrected, strict=True):
-        counts = f"{row.runs} and {other.runs} {board.averaged}, p {p:.2g} after Holm's correction over {len(pairs)}"
-        told = sentence(named(board, row), named(board, other), measure, found, counts)
-        said.append(told if p < 1 - LEVEL else told.replace(" differ on ", " cannot be told apart among all on "))
-    return said
-
-
-def _is_like(row: Row, other: Row) -> bool:
-    names: Sequence[str] = [name for name in row.labels if name != "allocation"]
-    return (
-        other.labels.get("allocation") == REFERENCE
-        and row.labels.get("allocation") != REFERENCE
-        and all(row.labels[name] == other.labels[name] for name in names)
-    )
+    heads = [
+        "row",
+        "and",
+        "at 95%",
+        "difference",
+        "95% interval",
+        "seen 8 times in 10",
+        "documents",
+        "effect size",
+        "p",
+    ]
+    lines = [row_of_cells(heads), row_of_cells(["---"] * len(heads), escape=False)]
+    for (first, second), found, p in zip(names, differences, corrected, strict=True):
+        verdict = "differ" if p < 1 - LEVEL else "cannot be told apart"
+        interval = "–" if found.low is None or found.high is None else f"{found.low:.3g} to {found.high:.3g}"
+        paired = "not paired" if found.documents is None else str(found.documents)
+        rest = ["–" if value is None else f"{value:.2g}" for value in (found.detectable, found.effect, p)]
+        cells = [first, second, verdict, f"{found.value:.3g}", interval, rest[0], paired, *rest[1:]]
+        lines.append(row_of_cells(cells))
+    return lines

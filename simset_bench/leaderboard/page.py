@@ -16,32 +16,44 @@ from simset_bench import __version__
 from simset_bench.console import note
 from simset_bench.errors import RequestError
 from simset_bench.leaderboard.charts import COLOURS, page_charts
-from simset_bench.leaderboard.page_data import SAMPLE_STEPS, add_samples
+from simset_bench.leaderboard.page_data import MOST_SAMPLES, add_samples, read_tasks
 
 LARGEST_PAGE = 5_000_000
+# What a page holds, the most first: samples of each task of a run, and the measures whose ranks it can find anew.
+_STEPS = (
+    *[(most, "all") for most in (MOST_SAMPLES, 64, 24, 12, 6)],
+    *[(most, "sorted") for most in (12, 6, 3, 1)],
+    *[(most, "") for most in (3, 1, 0)],
+)
 # Altair's own choice of Vega-Lite; vl-convert carries the library itself, so that the page needs no network.
 _VEGA_LITE = "6.4"
 
 
 def render_page(data: dict[str, Any], most_bytes: int = LARGEST_PAGE) -> str:
-    """The page of `page_data`, with as many samples a task as leave it below `most_bytes`.
+    """The page of `page_data`, with as many samples a task as leave it below `most_bytes`, and p values of pairs.
 
-    Raises RequestError where even without samples it would be larger.
+    Raises RequestError where even without any it would be larger.
     """
-    for most in SAMPLE_STEPS:
-        page = _render(add_samples(data, most))
-        if len(page.encode()) < most_bytes:
-            if most != SAMPLE_STEPS[0]:
+    tasks = read_tasks(data)
+    room = most_bytes - len(_filled(data, "").encode())
+    for most, ranked in _STEPS:
+        pairs = {name: found for name, found in data["pairs"].items() if ranked == "all" or name == data["sort"]}
+        packed = _packed(add_samples(data | {"pairs": pairs if ranked else {}}, tasks, most))
+        if len(packed) < room:
+            if most < MOST_SAMPLES:
                 note(f"the page holds at most {most} samples of each task of a run, to stay below {most_bytes:,} bytes")
-            return page
+            return _filled(data, packed)
     raise RequestError(
         f"{len(data['runs'])} runs make a page of more than {most_bytes:,} bytes: choose some of them with --where"
     )
 
 
-def _render(data: dict[str, Any]) -> str:
+def _packed(data: dict[str, Any]) -> str:
     # Data is never part of a script: it is read as JSON from a base64 text, in which no character means anything.
-    packed = base64.b64encode(gzip.compress(_compact(data), compresslevel=9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(_compact(data), compresslevel=6, mtime=0)).decode()
+
+
+def _filled(data: dict[str, Any], packed: str) -> str:
     scripts = {"library": _library(), "script": _asset("ranks.js") + _asset("page.js")}
     specification = _compact({"charts": page_charts(), "colours": COLOURS})
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_asset("page.html.jinja"))

@@ -4,6 +4,7 @@ import base64
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,7 @@ _UNITS = {"nll": "nats a token", "erasure": "nats a token", "perplexity": "perpl
 _SHARES = ("exact_match", "f1", "edit_similarity", "rouge_l", "truth_preference", "on_share", "attribution_at_1")
 _CURVE_POINTS = 40
 _MOST_TEXT = 160
-# Rows of samples for each task of a run: all, or fewer where the page would become too large.
-SAMPLE_STEPS = (1000, 64, 24, 12, 6, 3, 1, 0)
+MOST_SAMPLES = 1000
 _MOST_SENTENCES = 12
 
 
@@ -176,35 +176,55 @@ def _add_overlap(overlaps: dict[str, dict[str, Any]], row: Row) -> None:
         overlaps[key] = {"series": key, "allocation": allocation, "documents": documents, "bands": found}
 
 
-def add_samples(data: dict[str, Any], most: int) -> dict[str, Any]:
-    """`data` with at most `most` samples of each task of each run; texts that recur are kept once."""
-    texts: dict[str, int] = {}
-    runs = [run | {"tasks": list(_tasks(Path(run["folder"]), most, texts))} for run in data["runs"]]
-    return data | {"runs": runs, "texts": list(texts), "samples_of_a_task": most}
+@dataclass(frozen=True)
+class TaskSamples:
+    """Samples of one task of a run: `of` how many, of each its texts (sample, prompt, target, answer) and values."""
+
+    task: str
+    measures: list[str]
+    of: int
+    texts: list[list[str]]
+    values: list[list[float | None]]
 
 
-def _tasks(folder: Path, most: int, texts: dict[str, int]) -> Iterator[dict[str, Any]]:
-    def text(value: object) -> int:
-        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        cut = shown if len(shown) <= _MOST_TEXT else shown[: _MOST_TEXT - 1] + "…"
-        return texts.setdefault(cut, len(texts))
+def read_tasks(data: dict[str, Any]) -> list[list[TaskSamples]]:
+    """The samples of each run of `page_data`, at most a thousand a task; damaged files are left out with a note."""
+    return [list(_tasks(Path(run["folder"]))) for run in track(data["runs"], "reading samples")]
 
+
+def _tasks(folder: Path) -> Iterator[TaskSamples]:
     for path in sorted((folder / "eval").glob("[!.]*.json")):
         try:
             records = read_samples(samples_file(path))
             names = list(dict.fromkeys(name for record in records for name in record["measures"]))
-            samples = [
-                [
-                    text(record["sample"]),
-                    *[text(part(record)) for part in (prompt_of, target_of, answer_of)],
-                    *[_round(record["measures"].get(name)) for name in names],
-                ]
-                for record in records[:most]
-            ]
+            kept = records[:MOST_SAMPLES]
+            texts = [[_cut(record["sample"]), *[_cut(part(record)) for part in _PARTS]] for record in kept]
+            values = [[_round(record["measures"].get(name)) for name in names] for record in kept]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             note(f"{path}: no samples on the page ({type(error).__name__}: {error})")
             continue
-        yield {"task": path.stem, "measures": names, "of": len(records), "samples": samples}
+        yield TaskSamples(path.stem, names, len(records), texts, values)
+
+
+_PARTS = (prompt_of, target_of, answer_of)
+
+
+def _cut(value: object) -> str:
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return shown if len(shown) <= _MOST_TEXT else shown[: _MOST_TEXT - 1] + "…"
+
+
+def add_samples(data: dict[str, Any], tasks: list[list[TaskSamples]], most: int) -> dict[str, Any]:
+    """`data` with at most `most` samples of each task of each run; texts that recur are kept once."""
+    texts: dict[str, int] = {}
+
+    def shown(task: TaskSamples) -> dict[str, Any]:
+        rows = zip(task.texts[:most], task.values[:most], strict=True)
+        samples = [[*[texts.setdefault(text, len(texts)) for text in said], *values] for said, values in rows]
+        return {"task": task.task, "measures": task.measures, "of": task.of, "samples": samples}
+
+    runs = [run | {"tasks": [shown(task) for task in found]} for run, found in zip(data["runs"], tasks, strict=True)]
+    return data | {"runs": runs, "texts": list(texts), "samples_of_a_task": most}
 
 
 def _round(value: float | None) -> float | None:

@@ -8,19 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simset_bench.corpora.counterfact import BUILTIN
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import KEPT, evaluate_baseline
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
-from simset_bench.evaluation.run import BATCH_SIZE, Subject, evaluate_runs, evaluate_subject
-from simset_bench.models.loading import load_base
+from simset_bench.evaluation.run import BATCH_SIZE, Subject, evaluate_runs, evaluate_subject, subject_of
+from simset_bench.leaderboard.verify import BASELINE
+from simset_bench.models.loading import Base, load_base
 from simset_bench.results.compare import gather_evidence, mean_over_seeds, uncertain
 from simset_bench.results.migrate import migrated
 from simset_bench.results.samples import PARQUET, read_samples, samples_file
 from simset_bench.results.statistics import intervals
-from simset_bench.training.config import read_config
-from simset_bench.training.run import load_run, train_run
-from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read_folder_config, read_manifest
+from simset_bench.training.config import TrainConfig, make_config, read_config
+from simset_bench.training.methods import find_method
+from simset_bench.training.run import OpenedRun, hash_documents, load_documents, open_run, train_run
+from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read_folder_config
 
 # Another machine, or another batch beside it, moves a float32 log-probability by about this much.
 _SAME_SAMPLE = 1e-3
@@ -43,25 +46,67 @@ class Again:
         return self.interval is not None and self.interval[0] <= self.again <= self.interval[1]
 
 
-def recompute_samples(entry: Path, run: Path, count: int) -> int:
-    """Evaluate samples of an entry again from its run, those about the first `count` documents or records of each
-    task; returns how many were compared. Raises RequestError where a figure is another, or the run is."""
-    theirs, ours = _manifest(entry), read_manifest(run)
-    if theirs["hashes"] != ours["hashes"]:
+def recompute_samples(entry: Path, run: Path | None, count: int) -> int:
+    """Evaluate samples of an entry again, those about the first `count` documents or records of each task; returns how
+    many were compared.
+
+    `run` is the run that the entry came from; what learned nothing (a bare base, and the methods none, in-context and
+    retrieval) needs none. Raises RequestError where a figure is another, or the run, the corpus or the model is.
+    """
+    theirs = _manifest(entry)
+    if run is not None and theirs["hashes"] != _run_hashes(run):
         raise RequestError(f"{run}: is not the run that {entry} came from (their hashes differ)")
-    loaded = load_run(run)
-    lm = MemoryLM(load_base(loaded.config.model, loaded.config.dtype, loaded.config.device), BATCH_SIZE)
+    opened = _opened(entry, run, theirs)
     compared = 0
-    with tempfile.TemporaryDirectory(prefix="simset-bench-") as folder:
-        for result in _results(entry):
-            request = _request(result, min(count, result["limit"] or count))
-            subject = Subject(Path(folder), loaded.config, loaded.documents, loaded)
-            evaluate_subject(lm, subject, request)
-            stem = result["stem"]
-            kept = {_key(r): r for r in read_samples(entry / EVALUATIONS / f"{stem}{PARQUET}")}
-            for record in read_samples(Path(folder) / EVALUATIONS / f"{stem}.samples.jsonl"):
-                compared += _compare_sample(entry, stem, kept.get(_key(record)), record)
+    results = _results(entry)
+    for dtype in dict.fromkeys(result["dtype"] for result in results):
+        lm = MemoryLM(load_base(opened.config.model, dtype, opened.config.device), BATCH_SIZE)
+        run_again = _subject_in(opened, lm.base, is_base=theirs["kind"] == BASELINE)
+        for result in (result for result in results if result["dtype"] == dtype):
+            with tempfile.TemporaryDirectory(prefix="simset-bench-") as folder:
+                request = _request(result, min(count, result["limit"] or count))
+                evaluate_subject(lm, dataclasses.replace(run_again, folder=Path(folder)), request)
+                compared += _compare_result(entry, result["stem"], Path(folder))
     return compared
+
+
+def _run_hashes(run: Path) -> dict[str, str]:
+    try:
+        return dict(_manifest(run)["hashes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RequestError(f"--run {run / MANIFEST}: missing or damaged ({error})") from error
+
+
+def _opened(entry: Path, run: Path | None, manifest: dict[str, Any]) -> OpenedRun:
+    """The run behind an entry; where nothing was learned, as the entry itself tells it."""
+    method = manifest["method"]
+    is_base = manifest["kind"] == BASELINE
+    if not is_base and find_method(method).learned:
+        if run is None:
+            raise RequestError(f"--recompute needs --run RUN: method {method} learns, and an entry holds no weights")
+        return open_run(run)
+    config = _base_config(entry) if is_base else read_folder_config(entry)
+    documents = load_documents(config)
+    if hash_documents(documents) != manifest["hashes"]["corpus"]:
+        raise RequestError(f"{entry}: corpus {config.corpus} is no longer what the entry was made with")
+    revision = manifest["hashes"]["model"]
+    return OpenedRun(folder=entry, config=config, documents=documents, base_revision=revision)
+
+
+def _base_config(entry: Path) -> TrainConfig:
+    kept = {name: value for name, value in read_config(entry / CONFIG).items() if name in KEPT}
+    return make_config(None, **kept)
+
+
+def _subject_in(opened: OpenedRun, base: Base, *, is_base: bool) -> Subject:
+    found = subject_of(opened, base)
+    return dataclasses.replace(found, run=None) if is_base else found
+
+
+def _compare_result(entry: Path, stem: str, again: Path) -> int:
+    kept = {_key(r): r for r in read_samples(entry / EVALUATIONS / f"{stem}{PARQUET}")}
+    records = read_samples(again / EVALUATIONS / f"{stem}.samples.jsonl")
+    return sum(_compare_sample(entry, stem, kept.get(_key(record)), record) for record in records)
 
 
 def _key(record: dict[str, Any]) -> tuple[str, ...]:
@@ -90,7 +135,7 @@ def reproduce(entry: Path, root: Path) -> list[Again]:
     """
     manifest = _manifest(entry)
     requests = [_request(result, result["limit"]) for result in _results(entry)]
-    if manifest["kind"] == "baseline":
+    if manifest["kind"] == BASELINE:
         about = {name: value for name, value in read_config(entry / CONFIG).items() if name in KEPT}
         device, dtype = about.pop("device"), about.pop("dtype")
         for request in requests:
@@ -134,5 +179,14 @@ def _results(entry: Path) -> list[dict[str, Any]]:
 
 
 def _request(result: dict[str, Any], limit: int | None) -> EvalRequest:
-    data = result["data"] or "builtin"
-    return EvalRequest((result["task"],), result["recall"], limit, data, bool(result["qa_finetuned"]), result["dtype"])
+    task, data = result["task"], result["data"]
+    return EvalRequest(
+        (task,),
+        result["recall"],
+        limit,
+        data or BUILTIN,
+        bool(result["qa_finetuned"]),
+        result["dtype"],
+        task_data=((task, data),) if data else (),
+        control=bool(result.get("control")),
+    )

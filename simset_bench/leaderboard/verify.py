@@ -16,12 +16,14 @@ from simset_bench.evaluation.uncertainty import Estimate, ratio_with_error
 from simset_bench.files import sha256_of_file
 from simset_bench.leaderboard.entries import ALLOWED, ENTRY, ENTRY_SCHEMA, KIND, files_of
 from simset_bench.results.measures import WEIGHTED_BY_TOKENS
-from simset_bench.results.migrate import MEMORY_METHOD, migrated
+from simset_bench.results.migrate import migrated
 from simset_bench.results.samples import PARQUET, read_samples
 from simset_bench.results.statistics import SHARES
+from simset_bench.training.methods import find_method
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read_folder_config
 
 Record = dict[str, Any]
+BASELINE = "baseline"
 # Sums in another order differ by this much at most; figures are not rounded before they are written.
 _TOLERANCE = 1e-9
 # The mean rise of others' NLL counts as at least this much in a specificity.
@@ -49,7 +51,7 @@ def verify_entry(entry: Path) -> Verified:
         raise _refused(entry, f"of schema {listed.get('schema')!r}, this version reads {ENTRY_SCHEMA}")
     _check_files(entry, listed.get("files"))
     manifest = _check_manifest(entry)
-    if manifest["method"] == MEMORY_METHOD:
+    if manifest["kind"] != BASELINE:
         read_folder_config(entry)
     found = [_check_result(entry, path) for path in sorted((entry / EVALUATIONS).glob("*.json"))]
     if not found:
@@ -93,15 +95,15 @@ def _check_files(entry: Path, listed: Any) -> None:
 def _check_manifest(entry: Path) -> dict[str, Any]:
     try:
         manifest = migrated(_read(entry, MANIFEST))
-        hashes, is_memory = manifest["hashes"], manifest["method"] == MEMORY_METHOD
-        # Only a memory has an allocation, and weights that its configuration was kept with.
-        needed = ("model", "corpus", "config", *(("allocation", "memory") if is_memory else ()))
+        hashes, is_run = manifest["hashes"], manifest["kind"] != BASELINE
+        # A bare base has learned nothing, and its configuration is hashed otherwise.
+        needed = ("model", "corpus", "config", *(find_method(manifest["method"]).learned if is_run else ()))
         for name in needed:
             if not isinstance(hashes[name], str):
                 raise TypeError(f"hash of {name} is no text")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RequestError) as error:
         raise _refused(entry, f"{MANIFEST} is not a run's ({error})") from error
-    if is_memory and sha256_of_file(entry / CONFIG) != hashes["config"]:
+    if is_run and sha256_of_file(entry / CONFIG) != hashes["config"]:
         raise _refused(entry, f"tampered with: {CONFIG} is not the one that the run's manifest was written for")
     return manifest
 

@@ -10,6 +10,7 @@ from simset_bench.models.split import UpperModel
 # Logits held at a time, rows by words of the vocabulary: on a CPU few enough to stay in its last cache.
 TILE = 4096
 CPU_ROWS = 512
+_BLOCK = 64
 GPU_ROWS = 16384
 
 
@@ -80,8 +81,20 @@ def _tiled_nll(
         exponentials = logits.sub_(higher).exp_()
         total.mul_(shrink).add_(exponentials.sum(1, keepdim=True))
         if weighted is not None:
-            weighted.mul_(shrink).add_(exponentials.to(weight.dtype) @ tile)
+            weighted.mul_(shrink).add_(_product(exponentials.to(weight.dtype), tile))
         highest = higher
     nll = (total.log() + highest - at_target).squeeze(1)
     gradient = None if weighted is None else (weighted.div_(total) - weight[targets].float()).to(final.dtype)
     return nll, gradient
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """`left @ right`, where a row that is not a number stays alone.
+
+    On a CPU some bfloat16 products read into the next row where the inner size is no multiple of `_BLOCK`; zeros stand
+    there then, but a zero times not-a-number is none, and one diverging run would take its neighbour along.
+    """
+    lacking = -left.shape[1] % _BLOCK
+    if lacking and left.device.type == "cpu" and left.dtype != torch.float32:
+        left, right = torch.nn.functional.pad(left, (0, lacking)), torch.nn.functional.pad(right, (0, 0, 0, lacking))
+    return left @ right

@@ -14,12 +14,15 @@ from simset_bench.training.run import train_run
 
 
 @pytest.fixture(scope="module")
-def evaluated_run(
-    tmp_path_factory: pytest.TempPathFactory, tiny_model: Callable[[str], Path], tiny_corpus: Path
-) -> Path:
+def options(tiny_model: Callable[[str], Path], tiny_corpus: Path) -> dict[str, object]:
+    """A configuration of two epochs on four documents."""
+    chosen = {"model": str(tiny_model("gpt_neox")), "corpus": f"jsonl:{tiny_corpus}", "num_docs": 4, "layer": 2}
+    return chosen | {"entries": 64, "entries_per_doc": 8, "epochs": 2, "dtype": "float32", "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def evaluated_run(tmp_path_factory: pytest.TempPathFactory, options: dict[str, object]) -> Path:
     """A run of four documents, asked docmem, location and damage."""
-    options = {"model": str(tiny_model("gpt_neox")), "corpus": f"jsonl:{tiny_corpus}", "num_docs": 4, "layer": 2}
-    options |= {"entries": 64, "entries_per_doc": 8, "epochs": 2, "dtype": "float32", "device": "cpu"}
     run = train_run(make_config(None, **options), tmp_path_factory.mktemp("outputs"))
     evaluate_runs([run], EvalRequest(("docmem", "location", "damage"), limit=4, device="cpu"))
     return run

@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from simset_bench.cli.app import app
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.baseline import evaluate_baselines_of
+from simset_bench.evaluation.run import EvalRequest, evaluate_runs
 from simset_bench.files import sha256_of_file
 from simset_bench.leaderboard.entries import files_of, pack_entry
 from simset_bench.leaderboard.reproduce import recompute_samples, reproduce
@@ -16,6 +18,9 @@ from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.leaderboard.verify import verify_entry
 from simset_bench.results.read import read_runs
 from simset_bench.results.samples import read_samples, write_samples
+from simset_bench.training.config import make_config
+from simset_bench.training.methods import METHODS
+from simset_bench.training.run import train_run
 
 
 def edit(path: Path, **changes: object) -> None:
@@ -77,6 +82,13 @@ def shrink_error(entry: Path) -> None:
 def drop_sample(entry: Path) -> None:
     path = entry / "eval" / "docmem.free.samples.parquet"
     write_samples(path, read_samples(path)[1:])
+
+
+def halve_first_nll(entry: Path) -> None:
+    path = entry / "eval" / "docmem.free.samples.parquet"
+    records = read_samples(path)
+    records[0]["measures"]["nll"] /= 2
+    write_samples(path, records)
 
 
 def share_above_1(entry: Path) -> None:
@@ -142,15 +154,41 @@ def test_foreign_folders_are_refused(entry: Path, evaluated_run: Path, tmp_path:
 
 def test_recomputing_finds_what_hashes_cannot(entry: Path, evaluated_run: Path) -> None:
     assert recompute_samples(entry, evaluated_run, 2) >= 3 * 2
-    path = entry / "eval" / "docmem.free.samples.parquet"
-    records = read_samples(path)
-    records[0]["measures"]["nll"] /= 2
-    write_samples(path, records)
+    halve_first_nll(entry)
     with pytest.raises(RequestError, match=r"refused: nll of sample .* in docmem.free is .*, the run gives"):
         recompute_samples(entry, evaluated_run, 2)
     edit(entry / "manifest.json", hashes={"model": "another"})
     with pytest.raises(RequestError, match="is not the run that"):
         recompute_samples(entry, evaluated_run, 2)
+
+
+@pytest.mark.parametrize("method", ["sequence-id", "lora", "in-context"])
+def test_other_methods_are_asked_again_too(method: str, options: dict[str, object], tmp_path: Path) -> None:
+    """Of a run where something was learned, of the entry alone where nothing was."""
+    chosen = {name: value for name, value in options.items() if name in METHODS[method].options}
+    run = train_run(make_config(None, method=method, **chosen), tmp_path / "outputs")
+    evaluate_runs([run], EvalRequest(("docmem",), limit=4, device="cpu"))
+    entry = pack_entry(run, tmp_path / "entries")
+    assert recompute_samples(entry, run, 2) >= 2
+    if METHODS[method].learned:
+        with pytest.raises(RequestError, match=f"--recompute needs --run RUN: method {method} learns"):
+            recompute_samples(entry, None, 2)
+    else:
+        assert recompute_samples(entry, None, 2) >= 2
+    halve_first_nll(entry)
+    with pytest.raises(RequestError, match="refused: nll of sample"):
+        recompute_samples(entry, run, 2)
+
+
+def test_a_bare_base_is_asked_again_without_a_run(evaluated_run: Path, tmp_path: Path) -> None:
+    evaluate_baselines_of([evaluated_run], EvalRequest(("docmem",), limit=4, device="cpu"), tmp_path)
+    (base,) = (path.parent for path in (tmp_path / "baselines").rglob("manifest.json"))
+    entry = pack_entry(base, tmp_path / "entries")
+    verify_entry(entry)
+    assert recompute_samples(entry, None, 2) >= 2
+    halve_first_nll(entry)
+    with pytest.raises(RequestError, match="refused: nll of sample"):
+        recompute_samples(entry, None, 2)
 
 
 def test_reproducing_gives_the_figures_again(entry: Path, tmp_path: Path) -> None:
@@ -172,7 +210,8 @@ def test_the_commands(evaluated_run: Path, tmp_path: Path) -> None:
     (Path(entry) / "metrics.jsonl").write_text("")
     code, out, err = ran("verify", entry)
     assert (code, out) == (2, "") and "tampered with: the hash of metrics.jsonl" in err
-    assert ran("verify", entry, "--recompute", 2)[0] == 2
+    code, out, err = ran("verify", entry, "--run", evaluated_run)
+    assert (code, out) == (2, "") and "goes with --recompute N" in err
     code, out, _ = ran("compare", evaluated_run, evaluated_run, "--json")
     assert code == 0 and {pair["difference"]["value"] for pair in json.loads(out)["measures"]} == {0.0}
     code, out, _ = ran("show", evaluated_run, "--json")

@@ -125,3 +125,15 @@ def test_an_unwanted_position_is_left_out_and_the_rest_keep_their_order(tiny_bas
         hidden = hidden_states(base, 1, ids)
         every, some = (next_token_nll(upper, hidden, ids, wanted) for wanted in (targets, fewer))
     torch.testing.assert_close(some, every[[1, 2, 3, 5]], rtol=1e-5, atol=1e-5)
+
+
+def test_in_bfloat16_a_row_that_is_not_a_number_takes_no_other_along() -> None:
+    final, weight, _, targets, _ = problem(12, TILE + 63, False, 1.0, 0)
+    final[5] = torch.nan
+    final = final.bfloat16().requires_grad_()
+    nll = FrozenHeadNLL.apply(final, weight.bfloat16(), None, targets)
+    nll.sum().backward()
+    assert final.grad is not None
+    others = torch.arange(12) != 5
+    assert nll[others].isfinite().all() and final.grad[others].isfinite().all()
+    assert nll[5].isnan() and final.grad[5].isnan().all()

@@ -213,7 +213,19 @@
     const ink = dark.matches ? "#dbe3ea" : "#2a3642", line = dark.matches ? "#3a4550" : "#dde3e9";
     return { background: null, font: "system-ui, sans-serif", view: { stroke: null }, axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line, labelFlush: false, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500, labelLimit: 140, titleLimit: 400 }, legend: { labelColor: ink, titleColor: ink }, title: { color: ink, subtitleColor: ink, anchor: "start", fontSize: 14 } };
   };
-  const save = (name, type, text) => { const link = el("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name }); link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 1000); };
+  const save = (name, type, text) => { const link = el("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name }); link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 60_000); };
+  /** A plot that stands alone: below its title and what it is of, on a ground of its own. Made at once, since a browser
+      lets a page save a file only within seconds of a click. */
+  function wholeSvg(shown, title, said) {
+    const made = (name, props, text = "") => { const node = document.createElementNS("http://www.w3.org/2000/svg", name); Object.entries(props).forEach(([key, value]) => node.setAttribute(key, value)); node.textContent = text; return node; };
+    const svg = shown.cloneNode(true), width = shown.width.baseVal.value, height = shown.height.baseVal.value, lines = said.split("; "), top = 34 + 15 * lines.length;
+    const ink = { x: 8, fill: dark.matches ? "#dbe3ea" : "#2a3642", "font-family": "system-ui, sans-serif" };
+    svg.setAttribute("height", height + top);
+    svg.setAttribute("viewBox", `0 ${-top} ${width} ${height + top}`);
+    svg.prepend(made("rect", { x: 0, y: -top, width, height: height + top, fill: dark.matches ? "#1a2129" : "#ffffff" }), made("text", { ...ink, y: 20 - top, "font-size": 14, "font-weight": 600 }, title),
+      ...lines.map((text, i) => made("text", { ...ink, y: 38 - top + 15 * i, "font-size": 11 }, text)));
+    return new XMLSerializer().serializeToString(svg);
+  }
   const csv = (rows) => {
     const names = Object.keys(rows[0] ?? {}).filter((name) => name !== "line" && name !== "dark" && name !== "shown");
     // A text that begins as a formula does would be run by a spreadsheet.
@@ -233,7 +245,7 @@
   async function drawPlot(plot, rows) {
     const part = drawn[plot.id], found = Object.values(part.chosen).includes(undefined) ? [] : plot.rows(rows, part.chosen);
     part.rows = found;
-    part.buttons.forEach((button) => { button.disabled = !found.length; });
+    part.buttons.forEach((button) => { button.disabled = true; });
     const said = found.length ? plot.note?.(found, part.chosen) : "";
     part.foot.textContent = `n = ${found.length} ${plot.id === "curves" ? "points" : plot.id === "heat" ? "cells" : plot.id === "overlap" ? "bands" : "rows"}${said ? `; ${said}` : ""}`;
     const ticket = (part.ticket = (part.ticket ?? 0) + 1);
@@ -245,10 +257,10 @@
     const box = el("div");
     box.style.width = "100%";
     part.view.replaceChildren(box);
-    part.spec = spec;
     const result = await vegaEmbed(box, spec, { actions: false, renderer: "svg", config: theme(), tooltip: { theme: dark.matches ? "dark" : "light" } });
     if (part.ticket !== ticket) { result.finalize(); return; }
     part.vega?.finalize(); part.vega = result;
+    part.buttons.forEach((button) => { button.disabled = false; });
     const svg = box.querySelector("svg");
     if (svg) { svg.setAttribute("role", "img"); svg.setAttribute("aria-label", spec.description); [...svg.querySelectorAll("[role],[aria-label],[aria-roledescription]")].forEach((node) => ["role", "aria-label", "aria-roledescription"].forEach((name) => node.removeAttribute(name))); }
   }
@@ -261,14 +273,7 @@
         return el("label", {}, name === "x" ? "across" : name === "y" ? "up" : name, select);
       }));
       const svg = el("button", { type: "button", "aria-label": `Download ${plot.title} as SVG` }, "SVG"), table = el("button", { type: "button", "aria-label": `Download ${plot.title} as CSV` }, "CSV");
-      svg.addEventListener("click", async () => { 
-        if (!part.vega) return;
-        // Alone, the plot must say what it is: a title, what it is of, and a size of its own.
-        const title = { text: plot.title, subtitle: part.foot.textContent };
-        const whole = await vegaEmbed(el("div"), { ...part.spec, title, width: 560, background: dark.matches ? "#1a2129" : "#ffffff" }, { actions: false, renderer: "none", config: { ...theme(), background: undefined } });
-        save(`${plot.id}.svg`, "image/svg+xml", await whole.view.toSVG());
-        whole.finalize();
-      });
+      svg.addEventListener("click", () => save(`${plot.id}.svg`, "image/svg+xml", wholeSvg(part.view.querySelector("svg"), plot.title, part.foot.textContent)));
       table.addEventListener("click", () => save(`${plot.id}.csv`, "text/csv", csv(part.rows)));
       part.buttons.push(svg, table);
       $("plots").append(el("section", { class: "plot", id: `plot-${plot.id}`, "aria-labelledby": `title-${plot.id}` }, el("h3", { id: `title-${plot.id}` }, plot.title), choose, part.view, el("div", { class: "foot" }, part.foot, svg, table)));
