@@ -56,23 +56,44 @@ def _print_measures(pairs: "list[MeasurePair]") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    from simset_bench.results.measures import bare_name
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in ("measure", "A", "B", "A - B", "95% interval", "p (Holm)", "d", "n"):
         table.add_column(name, justify="left" if name == "measure" else "right", overflow="fold")
-    for pair in pairs:
+    told_twice = _told_twice(pairs)
+    task = ""
+    for pair in (pair for pair in pairs if pair.measure not in told_twice):
+        name = bare_name(pair.measure)
+        if pair.measure.replace(f"/{name}", "", 1) != task:
+            task = pair.measure.replace(f"/{name}", "", 1)
+            table.add_row(Text(task, style="bold"))
         found = pair.difference
         interval = "–" if found.low is None else f"[{found.low:.3g}, {found.high:.3g}]"
         p_value = "–" if found.p_value is None else f"{pair.corrected_p:.2g}"
         effect = "–" if found.effect is None else f"{found.effect:.2f}"
         values = [f"{pair.first:.4g}", f"{pair.second:.4g}", f"{found.value:.3g}"]
-        cells = [pair.measure, *values, interval, p_value, effect]
+        cells = [f"  {name}", *values, interval, p_value, effect]
         told = found.p_value is not None and pair.corrected_p < 0.05
         a_wins = (found.value > 0) == (pair.better == "higher")
         # Colour where the two can be told apart and one is better: green for A, red for B.
         style = None if not told or pair.better is None else "green" if a_wins else "red"
         table.add_row(*map(Text, [*cells, str(found.documents or "–")]), style=style)
     stdout.print(table)
+    if told_twice:
+        stdout.print(f"{len(told_twice)} measures on memorised subjects alone are the same, since all subjects are")
     stdout.print("green: A is better, red: B is; n documents asked of both, d Cohen's effect size over them")
+
+
+def _told_twice(pairs: "list[MeasurePair]") -> set[str]:
+    """Measures on memorised subjects that say what the measure on all says."""
+    by_name = {pair.measure: pair for pair in pairs}
+    found = set()
+    for name, pair in by_name.items():
+        every = by_name.get(name.replace("_memorised", ""))
+        if every is not None and every is not pair and (every.first, every.second) == (pair.first, pair.second):
+            found.add(name)
+    return found
 
 
 def _print_changes(changes: "list[Change]", measure: str, most: int) -> None:

@@ -33,7 +33,7 @@ def by_loop(records: list[dict]) -> dict[tuple[str, str], tuple[float, float]]:
     return found
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(st.lists(RECORD, min_size=1, max_size=8))
 def test_totals_are_those_of_a_loop_and_parquet_keeps_every_record(
     tmp_path_factory: pytest.TempPathFactory, records: list[dict]

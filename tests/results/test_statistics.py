@@ -142,4 +142,13 @@ def test_ranks_never_contradict_scores(means: list[float], seed: int, higher: bo
     ordered = sorted(zip(rows, found, strict=True), key=lambda pair: -pair[0].value if higher else pair[0].value)
     ranks = [each.rank for _, each in ordered]
     assert ranks == sorted(ranks) and ranks[0] == 1
-    assert all(1 <= each.lowest <= each.highest <= len(rows) for each in found)
+    assert all(1 <= each.lowest <= each.rank <= each.highest <= len(rows) for each in found)
+
+
+def test_an_uncertain_row_lifts_none_above_it() -> None:
+    """A row of wide scatter ties with the first; those between, which do not, keep ranks of their own."""
+    generator = np.random.default_rng(5)
+    sure = [mean + generator.normal(0, 0.05, 12) for mean in (1.0, 2.0, 3.0)]
+    wide = generator.normal(0, 6, 12)
+    found = standings([scored(values) for values in (*sure, 3.1 + wide - wide.mean())], higher_is_better=False)
+    assert [(each.rank, each.lowest) for each in found] == [(1, 1), (2, 2), (3, 3), (3, 1)]
