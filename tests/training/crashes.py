@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from simset_bench.models.loading import Base, load_base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.run import train_run
 
@@ -60,7 +61,7 @@ def die_before_call(number: int) -> None:
         setattr(os, name, counted(getattr(os, name)))
 
 
-def at_every_write(config: TrainConfig, root: Path) -> int:
+def at_every_write(config: TrainConfig, root: Path, base: Base) -> int:
     """Kill a run before each of its writes in turn, then resume it; the number of writes."""
     number = 0
     while True:
@@ -68,35 +69,37 @@ def at_every_write(config: TrainConfig, root: Path) -> int:
 
         def until_killed(folder: Path = folder, number: int = number) -> None:
             die_before_call(number)
-            train_run(config, folder, checkpoint_seconds=0.0)
+            train_run(config, folder, base=base, checkpoint_seconds=0.0)
 
         if in_child(until_killed) == 0:
             return number
-        assert in_child(lambda folder=folder: train_run(config, folder, resume=True)) == 0, folder
+        assert in_child(lambda folder=folder: train_run(config, folder, resume=True, base=base)) == 0, folder
         number += 1
 
 
-def at_random_moments(config: TrainConfig, root: Path, kills: int) -> int:
+def at_random_moments(config: TrainConfig, root: Path, base: Base, kills: int) -> int:
     """Kill and resume a run `kills` times, each a moment later; how often it had been killed in mid-run."""
     chance = random.Random(0)
     interrupted = 0
     for _ in range(kills):
         moment = chance.uniform(0.05, 0.6)
-        status = in_child(lambda: train_run(config, root, resume=True, checkpoint_seconds=0.0), moment)
+        status = in_child(lambda: train_run(config, root, resume=True, base=base, checkpoint_seconds=0.0), moment)
         interrupted += status == -signal.SIGKILL
-    assert in_child(lambda: train_run(config, root, resume=True)) == 0
+    assert in_child(lambda: train_run(config, root, resume=True, base=base)) == 0
     return interrupted
 
 
 def main() -> None:
     model, corpus, root = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     torch.set_num_threads(1)
+    # Loaded here, once: transformers loads in threads, which a child of a process that has computed may not start well.
     few = TrainConfig(model=model, corpus=f"jsonl:{corpus}", num_docs=4, batch_size=4, epochs=2, entries=64)
+    base = load_base(few.model, few.dtype, few.device)
     many = dataclasses.replace(few, num_docs=8, batch_size=2, epochs=40)
-    train_run(few, root / "few")
-    train_run(many, root / "many")
-    print("writes", at_every_write(few, root / "killed_at_writes"))
-    print("interrupted", at_random_moments(many, root / "killed_at_random", 6))
+    train_run(few, root / "few", base=base)
+    train_run(many, root / "many", base=base)
+    print("writes", at_every_write(few, root / "killed_at_writes", base))
+    print("interrupted", at_random_moments(many, root / "killed_at_random", base, 6))
 
 
 if __name__ == "__main__":
