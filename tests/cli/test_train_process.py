@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,9 @@ def start_training(command: list[str], root: Path) -> subprocess.Popen[str]:
         return [path.stat().st_mtime_ns for path in root.rglob("allocation.parquet")]
 
     before = written()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell's background jobs ignore SIGINT, and so would the children of a test run that is one.
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeding)
     while written() == before and process.poll() is None:
         time.sleep(0.01)
     return process
