@@ -68,12 +68,21 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
         raise RequestError(f"model {name}: its tokenizer does not tell where in a text a token is (no tokenizer.json)")
     model.requires_grad_(False)
     model.eval().to(where)
+    _lay_out_for_the_head(model)
     if tokenizer.pad_token_id is None:
         # Any token will do, since padding is never looked at.
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     width = model.config.get_text_config().hidden_size
     revision = commit or _hash_of_weights(Path(location))
     return Base(source.name, model, tokenizer, find_blocks(model), width, where, base_dtype, revision)
+
+
+def _lay_out_for_the_head(model: PreTrainedModel) -> None:
+    # For the last states of a batch of prompts, a slice, PyTorch would copy the head's weight for each of them:
+    # two thirds of the time of answers of 16 tokens in bfloat16 on a CPU.
+    head = model.get_output_embeddings()
+    if isinstance(head, nn.Linear):
+        head.register_forward_pre_hook(lambda _head, inputs: (inputs[0].contiguous(), *inputs[1:]))
 
 
 def _silence_transformers() -> None:
