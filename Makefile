@@ -11,7 +11,7 @@ READY = $(VENV)/.installed
 .PHONY: help setup quickstart test lint clean
 
 help:
-	@echo "make quickstart   the main job on real input: train, ask, rank (about 6 minutes on 2 cores)"
+	@echo "make quickstart   the main job on real input: train, ask, rank (3 to 8 minutes on 2 cores)"
 	@echo "make test         the tests"
 	@echo "make lint         ruff and mypy"
 	@echo "make setup        only the virtual environment, in $(VENV)"
