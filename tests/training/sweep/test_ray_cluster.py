@@ -32,7 +32,8 @@ def test_a_cluster_of_two_workers_finishes_a_sweep_though_one_is_killed(
     write_grid: Callable[..., Path], tmp_path: Path
 ) -> None:
     ray = pytest.importorskip("ray", reason="needs Ray: pip install 'simset-bench[scale]'")
-    grid = read_grid(str(write_grid(AXES, epochs=12)))
+    # Long enough for a worker to be seen at work, on a fast machine too.
+    grid = read_grid(str(write_grid(AXES, epochs=400)))
     options = SweepOptions(fleet_size=1, checkpoint_seconds=0.2)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
     killed: list[int] = []
