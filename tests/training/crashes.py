@@ -95,7 +95,7 @@ def main() -> None:
     # Loaded here, once: transformers loads in threads, which a child of a process that has computed may not start well.
     few = TrainConfig(model=model, corpus=f"jsonl:{corpus}", num_docs=4, batch_size=4, epochs=2, entries=64)
     base = load_base(few.model, few.dtype, few.device)
-    many = dataclasses.replace(few, num_docs=8, batch_size=2, epochs=40)
+    many = dataclasses.replace(few, num_docs=8, batch_size=2, epochs=300)
     train_run(few, root / "few", base=base)
     train_run(many, root / "many", base=base)
     print("writes", at_every_write(few, root / "killed_at_writes", base))
