@@ -7,12 +7,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simset_bench.errors import RequestError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @contextmanager
@@ -107,6 +110,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented UTF-8 JSON; not-a-number is refused, since JSON has no such value."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: dict[str, str]) -> None:
+    """Write tensors from any device as safetensors, whole or not at all.
+
+    With one entry of metadata equal tensors make equal bytes; several are in an order that changes with the process.
+    """
+    from safetensors.torch import save
+
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+    with whole_file(path) as temporary:
+        # Not `save_file`: it writes under a temporary name of its own, which a killed process leaves behind.
+        temporary.write_bytes(content)
 
 
 def sha256_of_file(path: Path) -> str:

@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from simset_bench.errors import RequestError, unknown_name
-from simset_bench.files import whole_file
+from simset_bench.files import write_tensors
 
 ACTIVATIONS = {"relu": torch.relu, "gelu": nn.functional.gelu}
 RECALLS = ("free", "oracle", "erased")
@@ -162,12 +161,7 @@ def attached(model: nn.Module, block: nn.Module, memory: Memory) -> Iterator[Att
 
 def save_memory(memory: Memory, path: Path) -> None:
     """Write a memory's parameters as float32 safetensors, its shape in the header; equal memories, equal bytes."""
-    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in memory.named_parameters()}
-    # One metadata key: safetensors writes several in an order that changes from process to process.
-    content = save(tensors, metadata={"memory": json.dumps(asdict(memory.shape), sort_keys=True)})
-    with whole_file(path) as temporary:
-        # Not `save_file`: it writes under a temporary name of its own, which a killed process leaves behind.
-        temporary.write_bytes(content)
+    write_tensors(path, dict(memory.named_parameters()), {"memory": json.dumps(asdict(memory.shape), sort_keys=True)})
 
 
 def load_memory(path: Path) -> Memory:

@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from simset_bench.errors import RequestError
-from simset_bench.files import whole_file
+from simset_bench.files import write_tensors
 
 
 @dataclass
@@ -63,13 +62,7 @@ def save_states(path: Path, states: Sequence[TrainState], members_per_pass: int)
             for key, value in state.optimizer.state[parameter].items():
                 tensors[f"{number}.optimizer.{key}.{name}"] = value
     runs = [{"progress": [asdict(each) for each in state.progress], "failure": state.failure} for state in states]
-    content = save(
-        {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
-        metadata={"runs": json.dumps(runs), "members_per_pass": str(members_per_pass)},
-    )
-    with whole_file(path) as temporary:
-        # Not `save_file`: it writes under a temporary name of its own, which a killed process leaves behind.
-        temporary.write_bytes(content)
+    write_tensors(path, tensors, {"runs": json.dumps(runs), "members_per_pass": str(members_per_pass)})
 
 
 def load_states(path: Path, states: Sequence[TrainState]) -> int:
