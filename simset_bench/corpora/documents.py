@@ -1,5 +1,6 @@
 """The document: what is allocated entries, memorised, asked about and erased."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,3 +30,39 @@ class Document:
 def hash_documents(documents: Sequence[Document]) -> str:
     """SHA-256 of ids and texts in their order."""
     return sha256_of_texts([part for document in documents for part in (document.id, document.text)])
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """One paragraph of an article, never empty, with people's questions on it, and its section's heading."""
+
+    text: str
+    questions: tuple[Question, ...] = ()
+    section: str = ""
+
+
+@dataclass(frozen=True)
+class Article:
+    """One article: `id` is unique within the corpus, `origin` says where it stands, for messages."""
+
+    id: str
+    title: str
+    paragraphs: tuple[Paragraph, ...]
+    topic: str | None = None
+    origin: str = ""
+
+
+def split_paragraphs(text: str) -> tuple[Paragraph, ...]:
+    """Paragraphs of a text, which blank lines separate."""
+    blocks: list[list[str]] = [[]]
+    for line in text.split("\n"):
+        if line.strip():
+            blocks[-1].append(line)
+        elif blocks[-1]:
+            blocks.append([])
+    return tuple(Paragraph("\n".join(block).strip()) for block in blocks if block)
+
+
+def same_title_key(title: str) -> str:
+    """A key equal for titles that differ only in case, white space or Unicode form (NFKC)."""
+    return " ".join(unicodedata.normalize("NFKC", title).casefold().split())

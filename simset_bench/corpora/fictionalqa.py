@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from simset_bench.corpora.articles import Article, Paragraph
-from simset_bench.corpora.documents import Question
+from simset_bench.corpora.documents import Article, Paragraph, Question
 from simset_bench.corpora.fields import text_field
 from simset_bench.corpora.record_files import objects_of
 

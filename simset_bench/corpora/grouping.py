@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
-from simset_bench.corpora.articles import Article, Paragraph
-from simset_bench.corpora.documents import Document
+from simset_bench.corpora.documents import Article, Document, Paragraph
 from simset_bench.errors import RequestError, unknown_name
 
 Group = Callable[[Iterable[Article]], Iterator[Document]]

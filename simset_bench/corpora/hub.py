@@ -8,7 +8,7 @@ from huggingface_hub import get_hf_file_metadata, hf_hub_url
 from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 
-from simset_bench.corpora.articles import Article, split_paragraphs
+from simset_bench.corpora.documents import Article, split_paragraphs
 from simset_bench.errors import RequestError
 
 

@@ -4,17 +4,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from simset_bench.corpora.articles import Article
-from simset_bench.corpora.documents import Document
+from simset_bench.corpora.bad_records import BadRecord, Record, flaw, good_articles, refuse
+from simset_bench.corpora.documents import Article, Document, same_title_key
 from simset_bench.corpora.fictionalqa import fictionalqa_articles
 from simset_bench.corpora.grouping import find_grouping
 from simset_bench.corpora.hub import hub_articles
 from simset_bench.corpora.jsonl import jsonl_records
 from simset_bench.corpora.mediawiki import mediawiki_records
-from simset_bench.corpora.records import BadRecord, Record, flaw, good_articles, refuse
 from simset_bench.corpora.squad import squad_articles
 from simset_bench.corpora.text_folder import text_articles
-from simset_bench.corpora.titles import same_title_key
 from simset_bench.corpora.vital import vital_articles
 from simset_bench.corpora.wikitext import wikitext_articles
 from simset_bench.errors import RequestError, did_you_mean

@@ -5,7 +5,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
-from simset_bench.corpora.articles import Paragraph
+from simset_bench.corpora.documents import Paragraph
 from simset_bench.errors import missing_extra
 
 # Links into these namespaces stand for a picture or a category, in the wiki's language or in English.

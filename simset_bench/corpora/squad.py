@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from simset_bench.corpora.articles import Article, Paragraph
-from simset_bench.corpora.documents import Question
+from simset_bench.corpora.documents import Article, Paragraph, Question
 from simset_bench.corpora.fields import text_field, texts_field
 from simset_bench.corpora.reading import read_json
 from simset_bench.corpora.record_files import HUB, objects_of

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from simset_bench.corpora.articles import Article, split_paragraphs
+from simset_bench.corpora.documents import Article, split_paragraphs
 from simset_bench.corpora.reading import read_text
 from simset_bench.errors import RequestError
 

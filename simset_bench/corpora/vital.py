@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from simset_bench.corpora.articles import Article, split_paragraphs
+from simset_bench.corpora.documents import Article, split_paragraphs
 from simset_bench.corpora.reading import read_json
 from simset_bench.errors import RequestError
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from simset_bench.corpora.articles import Article, Paragraph
+from simset_bench.corpora.documents import Article, Paragraph
 from simset_bench.corpora.reading import read_text
 from simset_bench.errors import RequestError
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simset_bench.corpora.quarantine import Quarantine
+from simset_bench.corpora.bad_records import Quarantine
 from simset_bench.errors import RequestError
 from simset_bench.files import whole_file
 from simset_bench.simset.allocation import entries_by_signature, random_draw

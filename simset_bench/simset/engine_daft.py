@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from simset_bench.corpora.chunks import Chunk, read_chunk
 from simset_bench.errors import RequestError, missing_extra
-from simset_bench.ray_connection import connect
+from simset_bench.ray import connect
 from simset_bench.simset.signatures import DAFT_SCHEME
 from simset_bench.simset.words import spaced_words
 

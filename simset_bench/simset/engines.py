@@ -5,10 +5,9 @@ from itertools import islice
 from pathlib import Path
 
 from simset_bench.console import note
+from simset_bench.corpora.bad_records import BadRecord, Quarantine
 from simset_bench.corpora.documents import hash_documents
 from simset_bench.corpora.load import stream_corpus
-from simset_bench.corpora.quarantine import Quarantine
-from simset_bench.corpora.records import BadRecord
 from simset_bench.errors import RequestError, missing_extra, unknown_name
 from simset_bench.simset.allocation import OF_WHOLE_CORPUS, allocate
 from simset_bench.simset.out_of_core import AllocationRequest, allocate_out_of_core, load_documents

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from simset_bench.corpora.bad_records import Quarantine
 from simset_bench.corpora.documents import Document
-from simset_bench.corpora.quarantine import Quarantine
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder
 from simset_bench.simset.allocation import OF_WHOLE_CORPUS, entries_by_signature, shingle_words_of

@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from simset_bench.corpora.articles import Article
+from simset_bench.corpora.documents import Article
 from simset_bench.corpora.load import load_corpus
 from simset_bench.corpora.vital import VITAL_WHEEL, vital_file
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simset_bench.corpora.articles import split_paragraphs
+from simset_bench.corpora.documents import split_paragraphs
 
 
 @given(st.text(alphabet="ab \n\t"))

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simset_bench.corpora.articles import Article, Paragraph
-from simset_bench.corpora.documents import Question
+from simset_bench.corpora.documents import Article, Paragraph, Question
 from simset_bench.corpora.grouping import find_grouping
 from simset_bench.errors import RequestError
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from simset_bench.corpora.bad_records import BadRecord
 from simset_bench.corpora.load import load_corpus, read_records
-from simset_bench.corpora.records import BadRecord
 from simset_bench.errors import RequestError
 
 pytest.importorskip("mwparserfromhell", reason="needs the extra `scale`")

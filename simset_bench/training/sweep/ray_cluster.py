@@ -7,7 +7,7 @@ from typing import Any
 
 from simset_bench.console import note
 from simset_bench.errors import missing_extra
-from simset_bench.ray_connection import connect
+from simset_bench.ray import connect
 from simset_bench.training.learner import Interrupted
 from simset_bench.training.sweep.plan import FleetPlan
 from simset_bench.training.sweep.run import BaseInHand, Executor, Sweep, stopping_gently, work_on

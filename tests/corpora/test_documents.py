@@ -1,6 +1,6 @@
 import pytest
 
-from simset_bench.corpora.titles import same_title_key
+from simset_bench.corpora.documents import same_title_key
 
 
 @pytest.mark.parametrize(
