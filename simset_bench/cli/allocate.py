@@ -106,7 +106,7 @@ def _allocate(
 
 
 def _subjects(options: dict[str, Any]) -> frozenset[str] | None:
-    from simset_bench.corpora.counterfact import read_facts
+    from simset_bench.corpora.facts.counterfact import read_facts
 
     source = options["match_subjects"]
     return frozenset(fact.subject for fact in read_facts(source)) if source else None

@@ -30,7 +30,7 @@ def command(
     if name is None:
         _list_kinds(json_output)
         return
-    from simset_bench.corpora.counterfact import read_facts
+    from simset_bench.corpora.facts.counterfact import read_facts
     from simset_bench.corpora.load import load_corpus
     from simset_bench.corpora.preview import preview
     from simset_bench.simset.shingles import word_shingles

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from simset_bench.corpora import parquet
 from simset_bench.corpora.bad_records import MOST_RAW, BadRecord, Record, flaw, good_articles, is_encodable
 from simset_bench.corpora.documents import Article
+from simset_bench.corpora.files.paths import files_at, is_compressed
 from simset_bench.corpora.grouping import find_grouping
 from simset_bench.corpora.jsonl import SUFFIXES, line_records, parse_line
-from simset_bench.corpora.locations import files_at, is_compressed
 from simset_bench.corpora.mediawiki import Page, page_article
 from simset_bench.errors import RequestError
 

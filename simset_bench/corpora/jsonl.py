@@ -7,7 +7,7 @@ from typing import Any
 
 from simset_bench.corpora.bad_records import MOST_RAW, BadRecord, Record
 from simset_bench.corpora.documents import Article, split_paragraphs
-from simset_bench.corpora.locations import files_at, open_bytes
+from simset_bench.corpora.files.paths import files_at, open_bytes
 from simset_bench.errors import RequestError, did_you_mean
 
 SUFFIXES = tuple(

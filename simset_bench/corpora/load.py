@@ -7,8 +7,8 @@ from itertools import islice
 from simset_bench.corpora.bad_records import BadRecord, Record, flaw, good_articles, refuse
 from simset_bench.corpora.documents import Article, Document, same_title_key
 from simset_bench.corpora.fictionalqa import fictionalqa_articles
+from simset_bench.corpora.files.hub import hub_articles
 from simset_bench.corpora.grouping import find_grouping
-from simset_bench.corpora.hub import hub_articles
 from simset_bench.corpora.jsonl import jsonl_records
 from simset_bench.corpora.mediawiki import mediawiki_records
 from simset_bench.corpora.squad import squad_articles

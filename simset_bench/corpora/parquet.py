@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from simset_bench.corpora.bad_records import BadRecord, Record
 from simset_bench.corpora.documents import Article, split_paragraphs
-from simset_bench.corpora.locations import files_at
+from simset_bench.corpora.files.paths import files_at
 from simset_bench.errors import RequestError, did_you_mean
 
 FIELDS = ("id", "title", "topic", "text")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from simset_bench.corpora.documents import Article, Paragraph, Question
-from simset_bench.corpora.fields import text_field, texts_field
-from simset_bench.corpora.reading import read_json
-from simset_bench.corpora.record_files import HUB, objects_of
+from simset_bench.corpora.files.fields import text_field, texts_field
+from simset_bench.corpora.files.records import HUB, objects_of
+from simset_bench.corpora.files.text import read_json
 from simset_bench.errors import RequestError, did_you_mean
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from simset_bench.corpora.documents import Article, split_paragraphs
-from simset_bench.corpora.reading import read_text
+from simset_bench.corpora.files.text import read_text
 from simset_bench.errors import RequestError
 
 

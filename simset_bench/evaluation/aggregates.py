@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from simset_bench.corpora.claims import LABELS
+from simset_bench.corpora.facts.fever import LABELS
 from simset_bench.evaluation.uncertainty import Estimate
 
 # Clusters are left out one by one where there are no more than these, else in as many groups of neighbors.

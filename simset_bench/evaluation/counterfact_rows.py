@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from simset_bench.corpora.counterfact import Fact, read_facts
+from simset_bench.corpora.facts.counterfact import read_facts
+from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.evaluated import Evaluated, choice_fields, document_of_title
 from simset_bench.evaluation.rows import Row

@@ -6,8 +6,8 @@ from itertools import islice
 
 import numpy as np
 
-from simset_bench.corpora.claims import LABELS, Claim, read_claims
-from simset_bench.corpora.questions import FactQuestion, popqa_questions, relation_prompts, zsre_questions
+from simset_bench.corpora.facts.fever import LABELS, Claim, read_claims
+from simset_bench.corpora.facts.questions import FactQuestion, popqa_questions, relation_prompts, zsre_questions
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.evaluated import Evaluated, RowsOf, document_of_title
 from simset_bench.evaluation.rows import Row

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from simset_bench.corpora.counterfact import BUILTIN
+from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.errors import RequestError, unknown_name
 from simset_bench.evaluation.harness import check_tasks, is_ours
 from simset_bench.evaluation.tasks import OUR_TASKS, PROBES

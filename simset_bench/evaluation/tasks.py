@@ -8,8 +8,9 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 import simset_bench
-from simset_bench.corpora.counterfact import BUILTIN, read_facts
 from simset_bench.corpora.documents import Document
+from simset_bench.corpora.facts.counterfact import read_facts
+from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.cloze import clozes

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from simset_bench.corpora.counterfact import Fact, read_facts
 from simset_bench.corpora.documents import Document
+from simset_bench.corpora.facts.counterfact import read_facts
+from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.evaluated import document_of_title
 from simset_bench.evaluation.harness import Scored

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simset_bench.corpora.counterfact import BUILTIN
+from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import KEPT, evaluate_baseline
 from simset_bench.evaluation.memory_lm import MemoryLM

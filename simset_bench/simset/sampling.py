@@ -6,8 +6,8 @@ from typing import Any
 
 from simset_bench.console import track
 from simset_bench.corpora.bad_records import BadRecord, refuse
-from simset_bench.corpora.counterfact import read_facts
 from simset_bench.corpora.documents import Document, hash_documents
+from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.load import load_corpus, stream_corpus
 from simset_bench.errors import RequestError
 from simset_bench.simset.lookup import Lookup

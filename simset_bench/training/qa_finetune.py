@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from simset_bench.console import track
-from simset_bench.corpora.builtin_facts import builtin_facts
 from simset_bench.corpora.documents import same_title_key
+from simset_bench.corpora.facts.builtin import builtin_facts
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
 

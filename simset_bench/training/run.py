@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from simset_bench.console import note
-from simset_bench.corpora.counterfact import read_facts
 from simset_bench.corpora.documents import Document, hash_documents
+from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 from simset_bench.files import write_text

@@ -13,8 +13,8 @@ from transformers import PreTrainedTokenizerBase
 
 from simset_bench.console import note, track
 from simset_bench.corpora.bad_records import BadRecord, refuse
-from simset_bench.corpora.counterfact import read_facts
 from simset_bench.corpora.documents import Document
+from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
 from simset_bench.files import whole_file

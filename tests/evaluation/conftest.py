@@ -11,7 +11,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from simset_bench.corpora.builtin_facts import builtin_facts
+from simset_bench.corpora.facts.builtin import builtin_facts
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training.config import TrainConfig, make_config

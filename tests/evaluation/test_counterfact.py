@@ -11,7 +11,8 @@ import pytest
 import torch
 from scipy import stats
 
-from simset_bench.corpora.counterfact import Fact, read_facts
+from simset_bench.corpora.facts.counterfact import read_facts
+from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.metrics import exact_match, normalize_answer, token_f1

@@ -9,7 +9,7 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from simset_bench.corpora.builtin_facts import builtin_facts
+from simset_bench.corpora.facts.builtin import builtin_facts
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.models.loading import Base

@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy import stats
 
-from simset_bench.corpora.counterfact import read_facts
+from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.aggregates import jackknife
 from simset_bench.evaluation.baseline import evaluate_baselines_of

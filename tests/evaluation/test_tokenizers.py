@@ -7,7 +7,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
 
-from simset_bench.corpora.builtin_facts import builtin_facts
+from simset_bench.corpora.facts.builtin import builtin_facts
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.models.loading import Base
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from simset_bench.corpora.builtin_facts import builtin_facts
-from simset_bench.corpora.counterfact import Fact, read_facts
+from simset_bench.corpora.facts.builtin import builtin_facts
+from simset_bench.corpora.facts.counterfact import read_facts
+from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, attached

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from simset_bench.corpora.hub import load_from_hub
-from simset_bench.corpora.reading import read_json, read_json_lines, read_text
+from simset_bench.corpora.files.hub import load_from_hub
+from simset_bench.corpora.files.text import read_json, read_json_lines, read_text
 from simset_bench.errors import RequestError
 
 HUB = "hub:"

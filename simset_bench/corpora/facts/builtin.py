@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from simset_bench.corpora.counterfact import BUILTIN, Fact
-from simset_bench.corpora.facts_countries import Answers, country_answers, country_in_sentence
-from simset_bench.corpora.facts_elements import element_answers, element_in_sentence
+from simset_bench.corpora.facts.builtin_countries import Answers, country_answers, country_in_sentence
+from simset_bench.corpora.facts.builtin_elements import element_answers, element_in_sentence
+from simset_bench.corpora.facts.fact import BUILTIN, Fact
 
 Split = Literal["probe", "train"]
 FEWEST_NEIGHBORS = 2

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from simset_bench.corpora import hub
-from simset_bench.corpora.counterfact import read_facts
+from simset_bench.corpora.facts.counterfact import read_facts
+from simset_bench.corpora.files import hub
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 

@@ -3,7 +3,7 @@
 Left out is what the package has wrong, and what chemists or historians answer in two ways.
 """
 
-from simset_bench.corpora.facts_countries import Answers, names
+from simset_bench.corpora.facts.builtin_countries import Answers, names
 
 # Heavier elements are known from a few atoms each, and little is written about them.
 _HEAVIEST = 98

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from simset_bench.corpora.counterfact import QUESTIONS, Fact, question_pairs, read_facts
+from simset_bench.corpora.facts.counterfact import QUESTIONS, question_pairs, read_facts
+from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
 
 Write = Callable[[str, str | bytes], Path]

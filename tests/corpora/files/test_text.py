@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simset_bench.corpora.reading import read_json, read_json_lines, read_text
+from simset_bench.corpora.files.text import read_json, read_json_lines, read_text
 from simset_bench.errors import RequestError
 
 Write = Callable[[str, str | bytes], Path]

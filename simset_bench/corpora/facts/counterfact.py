@@ -1,15 +1,14 @@
 """CounterFact records: from a file in ROME's or EasyEdit's format, from the hub, or built in."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simset_bench.corpora.fields import kind_of, text_field, texts_field
-from simset_bench.corpora.record_files import HUB, records_of
+from simset_bench.corpora.facts.fact import BUILTIN, Fact
+from simset_bench.corpora.files.fields import kind_of, text_field, texts_field
+from simset_bench.corpora.files.records import HUB, records_of
 from simset_bench.errors import RequestError, did_you_mean
 
-BUILTIN = "builtin"
 _SOURCES = f"use {BUILTIN}, a file in ROME's or EasyEdit's format, or {HUB}azhx/counterfact"
 
 # Each wording fits all prompts that CounterFact has for the property, which are often wider than the property's name:
@@ -52,38 +51,6 @@ QUESTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Fact:
-    """One CounterFact record (arXiv 2202.05262, section 3.3 and appendix D).
-
-    Prompts have the subject filled in and no white space at their end; targets have none on either side. Neighborhood
-    prompts are about other subjects with the same true target. `relation` is a Wikidata property, a name of our own,
-    or None where the record names none. `question` asks for `target_true`; `question_source` is `given` (by the
-    record), `relation` (worded here for the relation) or `prompt` (taken from the prompt, or asking to complete it).
-    `aliases` are other names of the true target, `attribute_prompts` are about subjects of which the new target is
-    true, `generation_prompts` open texts about the subject; all three may be none.
-    """
-
-    case_id: str
-    subject: str
-    relation: str | None
-    prompt: str
-    target_true: str
-    target_new: str
-    paraphrase_prompts: tuple[str, ...]
-    neighborhood_prompts: tuple[str, ...]
-    question: str
-    question_source: str
-    aliases: tuple[str, ...] = ()
-    attribute_prompts: tuple[str, ...] = ()
-    generation_prompts: tuple[str, ...] = ()
-
-    @property
-    def answers(self) -> tuple[str, ...]:
-        """Every answer to `question` that counts as right, the true target first."""
-        return tuple(dict.fromkeys([self.target_true, *self.aliases]))
-
-
 def read_facts(source: str) -> list[Fact]:
     """Records of `builtin`, of `hub:NAME` (all its splits) or of a file, in their order.
 
@@ -94,7 +61,7 @@ def read_facts(source: str) -> list[Fact]:
     wrong field (file, record and field named), equal targets and a case id that comes twice.
     """
     if source == BUILTIN:
-        from simset_bench.corpora.builtin_facts import builtin_facts
+        from simset_bench.corpora.facts.builtin import builtin_facts
 
         return builtin_facts("probe")
     if not source.startswith(HUB) and not Path(source).is_file():

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from simset_bench.corpora.claims import read_claims
+from simset_bench.corpora.facts.fever import read_claims
+from simset_bench.corpora.facts.questions import FactQuestion, popqa_questions, relation_prompts, zsre_questions
 from simset_bench.corpora.load import load_corpus
-from simset_bench.corpora.questions import FactQuestion, popqa_questions, relation_prompts, zsre_questions
 from simset_bench.errors import RequestError
 
 ZSRE = {

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from simset_bench.corpora.fields import text_field, texts_field, value_field
-from simset_bench.corpora.reading import read_json
-from simset_bench.corpora.record_files import objects_of
+from simset_bench.corpora.files.fields import text_field, texts_field, value_field
+from simset_bench.corpora.files.records import objects_of
+from simset_bench.corpora.files.text import read_json
 from simset_bench.errors import RequestError
 
 # Opens zsRE's questions on something else, which come from Natural Questions.

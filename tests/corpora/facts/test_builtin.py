@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from simset_bench.corpora.builtin_facts import (
+from simset_bench.corpora.documents import Document
+from simset_bench.corpora.facts.builtin import (
     COUNTRY_RELATIONS,
     ELEMENT_RELATIONS,
     FEWEST_NEIGHBORS,
@@ -15,8 +16,8 @@ from simset_bench.corpora.builtin_facts import (
     builtin_facts,
     split_of,
 )
-from simset_bench.corpora.counterfact import Fact, read_facts
-from simset_bench.corpora.documents import Document
+from simset_bench.corpora.facts.counterfact import read_facts
+from simset_bench.corpora.facts.fact import Fact
 
 DIGEST = """
 import hashlib

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from simset_bench.corpora.fields import text_field
-from simset_bench.corpora.record_files import objects_of
+from simset_bench.corpora.files.fields import text_field
+from simset_bench.corpora.files.records import objects_of
 from simset_bench.errors import RequestError
 
 LABELS = ("SUPPORTS", "REFUTES", "NOT ENOUGH INFO")
