@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from simset_bench.corpora.chunks import Chunk, read_chunk
+from simset_bench.corpora.in_parts.chunks import Chunk, read_chunk
 from simset_bench.errors import RequestError, missing_extra
 from simset_bench.ray import connect
 from simset_bench.simset.signatures import DAFT_SCHEME

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from simset_bench.console import note, progress_bar
 from simset_bench.corpora.bad_records import Quarantine
-from simset_bench.corpora.chunks import Chunk, plan_chunks
 from simset_bench.corpora.documents import Document
+from simset_bench.corpora.in_parts.chunks import Chunk, plan_chunks
+from simset_bench.corpora.in_parts.staging import stage
 from simset_bench.corpora.load import load_corpus, split_spec
-from simset_bench.corpora.staging import stage
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder, sha256_of_texts, whole_file, write_json
 from simset_bench.simset.allocation import (

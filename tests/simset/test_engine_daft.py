@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simset_bench.corpora.chunks import plan_chunks
+from simset_bench.corpora.in_parts.chunks import plan_chunks
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocation import entries_by_signature
 from simset_bench.simset.engine_daft import SignedChunk, Sketch, sign_chunks, sign_texts

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simset_bench.corpora.bad_records import BadRecord
-from simset_bench.corpora.chunks import plan_chunks, read_chunk
 from simset_bench.corpora.documents import Document
+from simset_bench.corpora.in_parts.chunks import plan_chunks, read_chunk
+from simset_bench.corpora.in_parts.staging import stage
 from simset_bench.corpora.load import load_corpus, stream_corpus
-from simset_bench.corpora.staging import stage
 from simset_bench.errors import RequestError
 
 _LINES = st.lists(
