@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from allocation import SEED, sentences_of_vital
 
-from simset_bench.corpora.mediawiki import mediawiki_pages
+from simset_bench.corpora.readers.mediawiki import mediawiki_pages
 from simset_bench.simset.engines import allocate_to_file
 from simset_bench.simset.out_of_core import AllocationRequest
 

@@ -69,7 +69,7 @@ def _list_kinds(json_output: bool) -> None:
     from rich.table import Table
 
     from simset_bench.corpora.load import CORPORA
-    from simset_bench.corpora.vital import vital_file
+    from simset_bench.corpora.readers.vital import vital_file
 
     kinds = [{"form": kind.form, "what": kind.what} for kind in CORPORA.values()]
     if json_output:

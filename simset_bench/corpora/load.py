@@ -6,15 +6,15 @@ from itertools import islice
 
 from simset_bench.corpora.bad_records import BadRecord, Record, flaw, good_articles, refuse
 from simset_bench.corpora.documents import Article, Document, same_title_key
-from simset_bench.corpora.fictionalqa import fictionalqa_articles
-from simset_bench.corpora.files.hub import hub_articles
 from simset_bench.corpora.grouping import find_grouping
-from simset_bench.corpora.jsonl import jsonl_records
-from simset_bench.corpora.mediawiki import mediawiki_records
-from simset_bench.corpora.squad import squad_articles
-from simset_bench.corpora.text_folder import text_articles
-from simset_bench.corpora.vital import vital_articles
-from simset_bench.corpora.wikitext import wikitext_articles
+from simset_bench.corpora.readers.fictionalqa import fictionalqa_articles
+from simset_bench.corpora.readers.hub import hub_articles
+from simset_bench.corpora.readers.jsonl import jsonl_records
+from simset_bench.corpora.readers.mediawiki import mediawiki_records
+from simset_bench.corpora.readers.squad import squad_articles
+from simset_bench.corpora.readers.text_folder import text_articles
+from simset_bench.corpora.readers.vital import vital_articles
+from simset_bench.corpora.readers.wikitext import wikitext_articles
 from simset_bench.errors import RequestError, did_you_mean
 
 
@@ -29,7 +29,7 @@ class CorpusKind:
 
 def _parquet_records(location: str) -> Iterator[Record]:
     # Only here: what trains on other corpora does without pyarrow.
-    from simset_bench.corpora.parquet import parquet_records
+    from simset_bench.corpora.readers.parquet import parquet_records
 
     return parquet_records(location)
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from simset_bench.corpora.documents import Article
 from simset_bench.corpora.load import load_corpus
-from simset_bench.corpora.vital import VITAL_WHEEL, vital_file
+from simset_bench.corpora.readers.vital import VITAL_WHEEL, vital_file
 
 _LEARNED_FROM = [
     "The lighthouse keeper's daughter wrote twenty-seven letters about herring, fog and brass in 1889.",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simset_bench.corpora.vital import vital_file
+from simset_bench.corpora.readers.vital import vital_file
 from simset_bench.models.sources import smollm2_gguf
 
 pytestmark = [

@@ -12,7 +12,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from simset_bench.corpora.documents import Document
-from simset_bench.corpora.vital import vital_file
+from simset_bench.corpora.readers.vital import vital_file
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.context import with_contexts
 from simset_bench.evaluation.memory_lm import MemoryLM

@@ -1,6 +1,5 @@
 """`hub:NAME[:CONFIG[:SPLIT]]`: a data set of the Hugging Face hub, streamed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,36 +7,7 @@ from huggingface_hub import get_hf_file_metadata, hf_hub_url
 from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 
-from simset_bench.corpora.documents import Article, split_paragraphs
 from simset_bench.errors import RequestError
-
-
-def hub_articles(location: str) -> Iterator[Article]:
-    """Articles of a hub data set with a column `text`; columns `id`, `title` and `topic` are used where present.
-
-    The split is `train` unless named; rows are streamed, so that the first few cost no whole download. A local folder
-    that `datasets` can load may stand for the name. Rows without text are passed over.
-    Raises RequestError where the hub cannot be reached or has no such data set, and where that has no such column or
-    cannot be read.
-    """
-    name, _, rest = location.partition(":")
-    configuration, _, split = rest.partition(":")
-    found = load_from_hub(
-        name,
-        "vital, squad:FILE, wikitext:FILE, jsonl:FILE or text:FOLDER",
-        configuration=configuration or None,
-        split=split or "train",
-        streaming=True,
-    )
-    for number, row in _rows(found, location):
-        origin = f"hub:{location}, row {number}"
-        if not isinstance(row.get("text"), str):
-            raise RequestError(f"{origin}: no column `text` with strings, columns are {', '.join(row)}")
-        if not row["text"].strip():
-            continue
-        title, topic = _text(row, "title"), _text(row, "topic")
-        identity = _text(row, "id") or title or str(number)
-        yield Article(identity, title or identity, split_paragraphs(row["text"]), topic, origin)
 
 
 def load_from_hub(
@@ -66,13 +36,6 @@ def load_from_hub(
         datasets.config.HF_HUB_OFFLINE = was_offline
 
 
-def _rows(found: Any, location: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        yield from enumerate(found, start=1)
-    except _failures() as error:
-        raise RequestError(f"hub:{location} cannot be read to its end ({_reason(error)})") from error
-
-
 def _failures() -> tuple[type[Exception], ...]:
     from datasets.exceptions import DatasetsError
 
@@ -93,8 +56,3 @@ def _hub_answers(name: str) -> bool:
     except (OfflineModeIsEnabled, HTTPError, OSError):
         return False
     return True
-
-
-def _text(row: dict[str, Any], column: str) -> str | None:
-    value = row.get(column)
-    return None if value is None or value == "" else str(value)

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from simset_bench.corpora import parquet
 from simset_bench.corpora.bad_records import MOST_RAW, BadRecord, Record, flaw, good_articles, is_encodable
 from simset_bench.corpora.documents import Article
 from simset_bench.corpora.files.paths import files_at, is_compressed
 from simset_bench.corpora.grouping import find_grouping
-from simset_bench.corpora.jsonl import SUFFIXES, line_records, parse_line
-from simset_bench.corpora.mediawiki import Page, page_article
+from simset_bench.corpora.readers import parquet
+from simset_bench.corpora.readers.jsonl import SUFFIXES, line_records, parse_line
+from simset_bench.corpora.readers.mediawiki import Page, page_article
 from simset_bench.errors import RequestError
 
 # Bytes of text in a chunk: what one task holds in memory, several times over.

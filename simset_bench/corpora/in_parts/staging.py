@@ -13,7 +13,7 @@ from simset_bench.corpora.bad_records import BadRecord
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.in_parts.chunks import CHUNK_BYTES, DOCUMENT_SCHEMA, PAGE_SCHEMA, Chunk
 from simset_bench.corpora.load import stream_corpus
-from simset_bench.corpora.mediawiki import Page, mediawiki_pages
+from simset_bench.corpora.readers.mediawiki import Page, mediawiki_pages
 from simset_bench.files import whole_file, write_text
 
 _WHOLE = "staged"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from simset_bench.corpora.load import load_corpus
-from simset_bench.corpora.squad import squad_articles
+from simset_bench.corpora.readers.squad import squad_articles
 from simset_bench.errors import RequestError
 
 Write = Callable[[str, str | bytes], Path]

@@ -10,7 +10,7 @@ from simset_bench.console import note
 from simset_bench.corpora.bad_records import BadRecord, Record
 from simset_bench.corpora.documents import Article
 from simset_bench.corpora.files.paths import open_bytes
-from simset_bench.corpora.markup import strip_markup
+from simset_bench.corpora.readers.mediawiki_markup import strip_markup
 from simset_bench.errors import RequestError
 
 
