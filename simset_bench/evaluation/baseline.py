@@ -11,7 +11,8 @@ from simset_bench.corpora.documents import Document
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.evaluation.result_files import Result
-from simset_bench.evaluation.run import Subject, evaluate_subject, on_shared_bases
+from simset_bench.evaluation.run import evaluate_subject, on_shared_bases
+from simset_bench.evaluation.subject import Subject
 from simset_bench.files import write_json, write_text
 from simset_bench.models.loading import Base
 from simset_bench.models.sources import find_model

@@ -2,7 +2,7 @@
 
 import math
 
-from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.probed import Probed, record, scored
 from simset_bench.evaluation.token_scores import TokenRequest, token_scores
 

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,61 +16,32 @@ from lm_eval import evaluator
 from lm_eval.tasks import TaskManager
 from lm_eval.utils import hash_string
 
-from simset_bench.errors import RequestError, did_you_mean
-from simset_bench.evaluation.aggregates import COMBINED, jackknife
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.estimates import (
+    COMBINED,
+    Estimate,
+    Groups,
+    Scored,
+    jackknife,
+    mean_with_error,
+    ratio_with_error,
+)
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.sampling import SAMPLING_SEED
-from simset_bench.evaluation.tasks import OUR_TASKS, PROBES, tasks_folder
-from simset_bench.evaluation.uncertainty import Estimate, mean_with_error, ratio_with_error
+from simset_bench.evaluation.tasks import OUR_TASKS, tasks_folder
 
 # For the errors of lm-eval's own tasks that have no formula, such as a perplexity's; it draws 100,000 where not told.
 BOOTSTRAP_DRAWS = 1000
 # Fields of a row that its samples are told apart by.
 GROUPED_BY = ("relation", "popularity", "label")
-Groups = dict[str, dict[str, dict[str, Estimate]]]
 # It would fork this process, with its model and its threads, for a second's work.
 os.environ.setdefault("DISABLE_MULTIPROC", "1")
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Estimates by measure and a record a sample of one task; for lm-eval's own, which way each measure is better.
-
-    `groups` has the same estimates by what samples are told apart by: `groups["relation"]["P17"]["nll_true_rewrite"]`.
-    `generation` says how each lm-eval task that generates was decoded: budget, temperature, top-p, samples and seed.
-    """
-
-    estimates: dict[str, Estimate]
-    samples: list[dict[str, Any]]
-    higher_is_better: dict[str, bool | None] = field(default_factory=dict)
-    groups: Groups = field(default_factory=dict)
-    generation: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @cache
 def _their_tasks() -> TaskManager:
     """Every task that lm-eval ships; reading them takes seconds."""
     return TaskManager()
-
-
-def check_tasks(names: Sequence[str]) -> None:
-    """Raise RequestError for a name that is neither one of our tasks nor one of lm-eval's."""
-    foreign = [name for name in names if not is_ours(name)]
-    if not foreign:
-        return
-    known = set(_their_tasks().task_index)
-    for name in foreign:
-        if name not in known:
-            ours = [*OUR_TASKS, *PROBES]
-            near = did_you_mean(name, ours) or did_you_mean(name, known)
-            raise RequestError(
-                f"unknown task {name!r}{near}: ours are {', '.join(ours)}; lm-eval has {len(known)} more"
-            )
-
-
-def is_ours(name: str) -> bool:
-    """Whether a task is one of ours, and not one of lm-eval's."""
-    return name in OUR_TASKS or name in PROBES
 
 
 def run_ours(lm: MemoryLM, name: str, rows_folder: Path) -> Scored:

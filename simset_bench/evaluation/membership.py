@@ -11,8 +11,7 @@ import torch
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.aggregates import jackknife
-from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.estimates import Scored, jackknife
 from simset_bench.evaluation.location import LocationProbe
 from simset_bench.evaluation.probed import Probed, record
 from simset_bench.evaluation.token_scores import MemoryAtWork, TokenRequest, token_scores

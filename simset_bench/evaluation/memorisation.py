@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.probed import Probed, record, scored
 from simset_bench.evaluation.token_scores import TokenRequest, TokenScores, token_scores
 from simset_bench.training.segments import Segment

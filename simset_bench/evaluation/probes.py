@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from simset_bench.corpora.documents import Document
 from simset_bench.evaluation.capacity import capacity
-from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.location import location
 from simset_bench.evaluation.membership import members_and_others, membership
 from simset_bench.evaluation.memorisation import memorisation

@@ -1,12 +1,18 @@
 """What is asked of runs or a bare base, and whether it can be asked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from simset_bench.console import note
 from simset_bench.corpora.facts.fact import BUILTIN
-from simset_bench.errors import RequestError, unknown_name
-from simset_bench.evaluation.harness import check_tasks, is_ours
+from simset_bench.errors import RequestError, did_you_mean, unknown_name
+from simset_bench.evaluation.context import CONTEXTS
+from simset_bench.evaluation.harness import _their_tasks
 from simset_bench.evaluation.tasks import OUR_TASKS, PROBES
 from simset_bench.models.memory import RECALLS
+from simset_bench.training.methods import find_method
+from simset_bench.training.run import OpenedRun
+from simset_bench.training.run_folder import FinishedRun
 
 
 @dataclass(frozen=True)
@@ -68,3 +74,49 @@ def check_request(request: EvalRequest, *, baseline: bool) -> None:
             f"--recall {request.recall}: samples of lm-eval's {foreign[0]} are about no memorised document; "
             f"ask it with --recall free"
         )
+
+
+def _refusal(method: str, task: str, recall: str) -> str | None:
+    """Why a task cannot be asked of a method's run, None where it can."""
+    if not find_method(method).has_entries:
+        if task in PROBES and PROBES[task].needs_memory:
+            return f"task {task} measures entries, of which method {method} has none"
+        if recall != "free":
+            return f"--recall {recall} is about entries, of which method {method} has none"
+    if method in CONTEXTS and task not in OUR_TASKS:
+        return f"task {task}: method {method} puts documents before the prompts of our own tasks only"
+    return None
+
+
+def askable_tasks(runs: Sequence[OpenedRun | FinishedRun], tasks: Sequence[str], recall: str) -> list[tuple[str, ...]]:
+    """The tasks that can be asked of each run. What is left out is noted: its measures are absent, not zero.
+
+    Raises RequestError where nothing can be asked of any run.
+    """
+    refused = [{task: _refusal(run.config.method, task, recall) for task in tasks} for run in runs]
+    if runs and all(all(reasons.values()) for reasons in refused):
+        raise RequestError(f"{runs[0].folder}: {refused[0][tasks[0]]}")
+    for run, reasons in zip(runs, refused, strict=True):
+        for reason in dict.fromkeys(reason for reason in reasons.values() if reason):
+            note(f"{run.folder}: left out: {reason}")
+    return [tuple(task for task, reason in reasons.items() if reason is None) for reasons in refused]
+
+
+def check_tasks(names: Sequence[str]) -> None:
+    """Raise RequestError for a name that is neither one of our tasks nor one of lm-eval's."""
+    foreign = [name for name in names if not is_ours(name)]
+    if not foreign:
+        return
+    known = set(_their_tasks().task_index)
+    for name in foreign:
+        if name not in known:
+            ours = [*OUR_TASKS, *PROBES]
+            near = did_you_mean(name, ours) or did_you_mean(name, known)
+            raise RequestError(
+                f"unknown task {name!r}{near}: ours are {', '.join(ours)}; lm-eval has {len(known)} more"
+            )
+
+
+def is_ours(name: str) -> bool:
+    """Whether a task is one of ours, and not one of lm-eval's."""
+    return name in OUR_TASKS or name in PROBES

@@ -14,7 +14,7 @@ from typing import Any
 import lm_eval
 
 from simset_bench.corpora.facts.fact import BUILTIN
-from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.rows import Row, write_rows
 from simset_bench.evaluation.schema import RESULT_SCHEMA
 from simset_bench.evaluation.tasks import OUR_TASKS, PROBES, SAME_CORPUS

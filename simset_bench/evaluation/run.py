@@ -3,48 +3,36 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from simset_bench.console import note
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.askable import askable_tasks
 from simset_bench.evaluation.context import retrieval_at_1, with_contexts
-from simset_bench.evaluation.control import with_gain
-from simset_bench.evaluation.harness import Scored, is_ours, run_foreign, run_ours
+from simset_bench.evaluation.estimates import Scored, ratio_with_error
+from simset_bench.evaluation.gain import with_gain
+from simset_bench.evaluation.harness import run_foreign, run_ours
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.probed import Probed
 from simset_bench.evaluation.probes import MEASURE, texts_read
-from simset_bench.evaluation.request import EvalRequest, check_request
+from simset_bench.evaluation.request import EvalRequest, askable_tasks, check_request, is_ours
 from simset_bench.evaluation.result_files import Asked, Result, hash_of_rows, write_result
 from simset_bench.evaluation.rows import Row, write_rows
+from simset_bench.evaluation.subject import Subject, memory_at_work, subject_of
 from simset_bench.evaluation.tasks import OUR_TASKS, PROBES, Evaluated
-from simset_bench.evaluation.uncertainty import ratio_with_error
 from simset_bench.files import sha256_of_texts
-from simset_bench.models.loading import Base, load_base
+from simset_bench.models.loading import load_base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.qa_finetune import QuestionPair, qa_finetuned, question_pairs
-from simset_bench.training.run import LoadedRun, OpenedRun, open_run
+from simset_bench.training.run import LoadedRun, open_run
 from simset_bench.training.run_folder import EVALUATIONS
 from simset_bench.training.weights import LearnedWeights, learned_weights
 
 BATCH_SIZE = 16
 QA_SEED = 0
 _BARE = "bare"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Who is asked: a run, or a bare base (`run` None), about `documents`; results go to `folder`."""
-
-    folder: Path
-    config: TrainConfig
-    documents: list[Document]
-    run: OpenedRun | None
 
 
 def evaluate_runs(folders: Sequence[Path], request: EvalRequest) -> list[Result]:
@@ -61,13 +49,6 @@ def evaluate_runs(folders: Sequence[Path], request: EvalRequest) -> list[Result]
         return evaluate_subject(lm, subject, replace(request, tasks=askable[number])) if askable[number] else []
 
     return on_shared_bases([run.config for run in runs], request, evaluate)
-
-
-def subject_of(run: OpenedRun, base: Base) -> Subject:
-    """A run as someone to ask. Raises RequestError where `base` is not the one that its memory was trained on."""
-    if "unknown" not in (run.base_revision, base.revision) and run.base_revision != base.revision:
-        raise RequestError(f"{run.folder}: model {run.config.model} is no longer the one this run was trained on")
-    return Subject(run.folder, run.config, run.documents, run)
 
 
 def on_shared_bases(
@@ -136,24 +117,6 @@ def _probed_texts(documents: Sequence[Document], rows: dict[str, list[Row]]) -> 
         for row in part:
             yield row["prompt"]
             yield row.get("subject") or ""
-
-
-@contextmanager
-def memory_at_work(lm: MemoryLM, subject: Subject, recall: str) -> Iterator[None]:
-    """Attach the subject's memory, if it has one, to answer in a recall mode."""
-    run = subject.run
-    if not isinstance(run, LoadedRun):
-        yield
-        return
-    number_of = {document: number for number, document in enumerate(run.allocation.document_ids)}
-    mask = run.known_multipliers if recall == "oracle" else run.allocation.mask
-
-    def entries_of(document: str) -> np.ndarray:
-        return mask([number_of[document]])[0]
-
-    memory = run.memory.to(lm.base.device).requires_grad_(False)
-    with lm.recalling(memory, int(subject.config.layer), recall, entries_of):
-        yield
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from simset_bench.evaluation.aggregates import consistency, f1_macro, f1_micro, harmonic_mean
+from simset_bench.evaluation.estimates import consistency, f1_macro, f1_micro, harmonic_mean
 from simset_bench.evaluation.metrics import (
     contains_answer,
     edit_similarity,

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.location import LocationProbe
 from simset_bench.evaluation.probed import Probed, record, scored
 from simset_bench.models.memory import attached, recall_multipliers

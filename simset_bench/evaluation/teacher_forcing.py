@@ -6,8 +6,8 @@ from simset_bench.corpora.documents import Document
 from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.evaluated import document_of_title
-from simset_bench.evaluation.harness import Scored
 from simset_bench.evaluation.probed import Probed, record, scored
 from simset_bench.evaluation.token_scores import pair_request, token_scores
 from simset_bench.training.qa_finetune import question_prompt

@@ -13,7 +13,8 @@ from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import KEPT, evaluate_baseline
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
-from simset_bench.evaluation.run import BATCH_SIZE, Subject, evaluate_runs, evaluate_subject, subject_of
+from simset_bench.evaluation.run import BATCH_SIZE, evaluate_runs, evaluate_subject
+from simset_bench.evaluation.subject import Subject, subject_of
 from simset_bench.leaderboard.verify import BASELINE
 from simset_bench.models.loading import Base, load_base
 from simset_bench.results.compare import gather_evidence, mean_over_seeds, uncertain

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.harness import is_ours
+from simset_bench.evaluation.estimates import Estimate, ratio_with_error
+from simset_bench.evaluation.request import is_ours
 from simset_bench.evaluation.schema import RESULT_SCHEMA
-from simset_bench.evaluation.uncertainty import Estimate, ratio_with_error
 from simset_bench.files import sha256_of_file
 from simset_bench.leaderboard.entries import ALLOWED, ENTRY, ENTRY_SCHEMA, KIND, files_of
 from simset_bench.results.measures import WEIGHTED_BY_TOKENS

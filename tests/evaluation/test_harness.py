@@ -14,9 +14,9 @@ from lm_eval.tasks import TaskManager
 from scipy import stats
 
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.harness import check_tasks, run_foreign
+from simset_bench.evaluation.harness import run_foreign
 from simset_bench.evaluation.memory_lm import MemoryLM
-from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.request import EvalRequest, check_tasks
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.models.loading import Base
 

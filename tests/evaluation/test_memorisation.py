@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simset_bench.evaluation.harness import Scored
+from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.memorisation import PREFIXES, SUFFIX, extraction_strength, memorisation
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.probed import Probed

@@ -14,9 +14,9 @@ from scipy import stats
 
 from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.aggregates import jackknife
 from simset_bench.evaluation.baseline import evaluate_baselines_of
 from simset_bench.evaluation.capacity import capacity
+from simset_bench.evaluation.estimates import jackknife
 from simset_bench.evaluation.membership import area_under_curve, membership, min_k
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.probed import Probed

@@ -15,7 +15,8 @@ from simset_bench.errors import RequestError
 from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.rows import load, write_rows
-from simset_bench.evaluation.run import Subject, evaluate_runs, evaluate_subject
+from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
+from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.tasks import OUR_TASKS, Evaluated, tasks_folder, token_ends
 from simset_bench.models.loading import Base
 from simset_bench.training.config import TrainConfig, make_config

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from simset_bench.evaluation.uncertainty import mean_with_error, ratio_with_error
+from simset_bench.evaluation.estimates import mean_with_error, ratio_with_error
 
 values = st.lists(st.floats(-100, 100), min_size=2, max_size=30)
 

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from simset_bench.evaluation.harness import Scored
-from simset_bench.evaluation.uncertainty import ratio_with_error
+from simset_bench.evaluation.estimates import Scored, ratio_with_error
 
 _BY_TOKENS = ("nll",)
 

@@ -1,18 +1,59 @@
-"""Measures that are no mean over samples, and the standard errors of such."""
+"""Means and ratios with standard errors that know that samples of one document are not independent."""
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from simset_bench.corpora.facts.fever import LABELS
-from simset_bench.evaluation.uncertainty import Estimate
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, its standard error (None from fewer than two clusters) and the number of samples."""
+
+    value: float
+    standard_error: float | None
+    n: int
+
+
+def mean_with_error(values: Sequence[float], clusters: Sequence[object]) -> Estimate:
+    """Mean of `values` with the standard error clustered by `clusters` (one label a value).
+
+    Source: arXiv 2411.00640, equation 4, with the factor G / (G - 1) for G clusters, which makes it the usual
+    standard error of a mean where every cluster has one sample.
+    """
+    return ratio_with_error(values, [1.0] * len(values), clusters)
+
+
+def ratio_with_error(
+    numerators: Sequence[float], denominators: Sequence[float], clusters: Sequence[object]
+) -> Estimate:
+    """Sum of `numerators` over sum of `denominators`, such as NLL over tokens, with a clustered standard error.
+
+    By linearisation (Cochran, Sampling Techniques, 1977, section 2.11): with residuals e_i = x_i - R t_i summed
+    within each of G clusters, sqrt(G / (G - 1) * sum_c e_c^2) / sum t.
+    """
+    x, t = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
+    ratio = float(x.sum() / t.sum())
+    labels = {label: number for number, label in enumerate(dict.fromkeys(clusters))}
+    residuals = np.bincount([labels[label] for label in clusters], weights=x - ratio * t)
+    groups = len(labels)
+    if groups < 2:
+        return Estimate(ratio, None, len(x))
+    error = np.sqrt(groups / (groups - 1) * (residuals**2).sum()) / abs(t.sum())
+    return Estimate(ratio, float(error), len(x))
+
 
 # Clusters are left out one by one where there are no more than these, else in as many groups of neighbors.
 JACKKNIFE_GROUPS = 100
 
+
 KindAndScore = tuple[str, float]
+
+
 GoldAndFound = tuple[str, str | None]
 
 
@@ -94,3 +135,21 @@ def jackknife(statistic: Callable[[list[Any]], float], values: Sequence[Any], cl
     spread = np.asarray(parts, dtype=np.float64)
     error = float(np.sqrt((groups - 1) / groups * ((spread - spread.mean()) ** 2).sum()))
     return Estimate(whole, error if math.isfinite(error) else None, len(values))
+
+
+Groups = dict[str, dict[str, dict[str, Estimate]]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Estimates by measure and a record a sample of one task; for lm-eval's own, which way each measure is better.
+
+    `groups` has the same estimates by what samples are told apart by: `groups["relation"]["P17"]["nll_true_rewrite"]`.
+    `generation` says how each lm-eval task that generates was decoded: budget, temperature, top-p, samples and seed.
+    """
+
+    estimates: dict[str, Estimate]
+    samples: list[dict[str, Any]]
+    higher_is_better: dict[str, bool | None] = field(default_factory=dict)
+    groups: Groups = field(default_factory=dict)
+    generation: dict[str, dict[str, Any]] = field(default_factory=dict)
