@@ -7,7 +7,7 @@ from pathlib import Path
 from simset_bench.console import note
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.context import with_contexts
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest, askable_tasks, check_request
 from simset_bench.evaluation.result_files import Result, find_result
 from simset_bench.evaluation.run import BATCH_SIZE, build_rows, evaluate_subject, how_asked

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simset_bench.corpora.documents import Document
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.evaluation.result_files import Result
 from simset_bench.evaluation.run import evaluate_subject, on_shared_bases

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from simset_bench.console import note
 from simset_bench.corpora.documents import Document
 from simset_bench.evaluation.estimates import Estimate, mean_with_error
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.retrieval import DocumentIndex
 from simset_bench.evaluation.rows import Row
 from simset_bench.evaluation.tasks import token_ends

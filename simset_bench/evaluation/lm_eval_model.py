@@ -8,7 +8,7 @@ import torch
 from lm_eval.api.registry import register_model
 
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.run import BATCH_SIZE
 from simset_bench.evaluation.subject import memory_at_work, subject_of
 from simset_bench.models.loading import load_base

@@ -14,7 +14,7 @@ from simset_bench.evaluation.context import retrieval_at_1, with_contexts
 from simset_bench.evaluation.estimates import Scored, ratio_with_error
 from simset_bench.evaluation.gain import with_gain
 from simset_bench.evaluation.harness import run_foreign, run_ours
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probed import Probed
 from simset_bench.evaluation.probes import MEASURE, texts_read
 from simset_bench.evaluation.request import EvalRequest, askable_tasks, check_request, is_ours

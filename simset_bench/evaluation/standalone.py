@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.rows import Row
 from simset_bench.evaluation.tasks import OUR_TASKS, Evaluated
 from simset_bench.models.blocks import find_blocks

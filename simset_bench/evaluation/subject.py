@@ -9,7 +9,7 @@ import numpy as np
 
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.loading import Base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.run import LoadedRun, OpenedRun

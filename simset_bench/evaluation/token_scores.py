@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from simset_bench.console import track
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, attached
 

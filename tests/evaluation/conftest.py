@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from simset_bench.corpora.facts.builtin import builtin_facts
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training.config import TrainConfig, make_config
 from simset_bench.training.run import LoadedRun, load_run, train_run

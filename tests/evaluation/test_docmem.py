@@ -11,7 +11,7 @@ import torch
 from rouge_score import rouge_scorer
 
 from simset_bench.corpora.load import load_corpus
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.evaluation.tasks import CONTINUATION_TOKENS, PREFIX_TOKENS

@@ -15,7 +15,7 @@ from scipy import stats
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.harness import run_foreign
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest, check_tasks
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.models.loading import Base

@@ -15,7 +15,7 @@ from simset_bench.corpora.documents import Document
 from simset_bench.corpora.readers.vital import vital_file
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.context import with_contexts
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.retrieval import DocumentIndex
 from simset_bench.evaluation.run import evaluate_runs

@@ -17,8 +17,8 @@ from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import evaluate_baselines_of
 from simset_bench.evaluation.capacity import capacity
 from simset_bench.evaluation.estimates import jackknife
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.membership import area_under_curve, membership, min_k
-from simset_bench.evaluation.memory_lm import MemoryLM
 from simset_bench.evaluation.probed import Probed
 from simset_bench.evaluation.probes import MEASURE
 from simset_bench.evaluation.request import EvalRequest

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lm_eval.tasks import TaskManager
 
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.rows import Row, write_rows
 from simset_bench.evaluation.tasks import OUR_TASKS, Evaluated, tasks_folder
 from simset_bench.models.loading import Base

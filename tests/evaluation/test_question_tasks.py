@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
 from simset_bench.evaluation.scoring import f1_macro, f1_micro, score_claim, score_completion, score_question

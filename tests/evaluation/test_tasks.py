@@ -12,7 +12,7 @@ from lm_eval.tasks import TaskManager
 
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.rows import load, write_rows
 from simset_bench.evaluation.run import evaluate_runs, evaluate_subject

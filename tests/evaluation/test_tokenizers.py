@@ -8,7 +8,7 @@ from lm_eval.api.instance import Instance
 from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
 
 from simset_bench.corpora.facts.builtin import builtin_facts
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.loading import Base
 
 

@@ -12,8 +12,8 @@ from lm_eval.api.instance import Instance
 
 from simset_bench.console import stderr, track
 from simset_bench.errors import RequestError, unknown_name
-from simset_bench.evaluation.request_scores import RequestScorer, TokenRequest
-from simset_bench.evaluation.sampling import SeededSampling
+from simset_bench.evaluation.lm.request_scores import RequestScorer, TokenRequest
+from simset_bench.evaluation.lm.sampling import SeededSampling
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import RECALLS, AttachedMemory, Memory, attached, recall_multipliers
 

@@ -11,7 +11,7 @@ from lm_eval.models.huggingface import HFLM
 
 from simset_bench.corpora.facts.builtin import builtin_facts
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, MemoryShape, recall_multipliers
 from simset_bench.training.run import LoadedRun

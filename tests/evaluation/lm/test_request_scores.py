@@ -7,8 +7,8 @@ import pytest
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from simset_bench.evaluation.memory_lm import MemoryLM
-from simset_bench.evaluation.request_scores import RequestScorer, TokenRequest
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.request_scores import RequestScorer, TokenRequest
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, MemoryShape, attached, recall_multipliers
 from simset_bench.training.qa_finetune import QuestionPair, qa_finetuned

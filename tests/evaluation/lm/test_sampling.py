@@ -8,7 +8,7 @@ import torch
 from lm_eval.api.instance import Instance
 from scipy import stats
 
-from simset_bench.evaluation.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.loading import Base
 
 PROMPTS = ["The mill", "A ferry has crossed", "Its wheel was made of larch by", "Copper"]
