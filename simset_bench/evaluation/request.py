@@ -8,7 +8,8 @@ from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
 from simset_bench.evaluation.context import CONTEXTS
 from simset_bench.evaluation.harness import _their_tasks
-from simset_bench.evaluation.tasks import OUR_TASKS, PROBES
+from simset_bench.evaluation.probes.table import PROBES
+from simset_bench.evaluation.tasks import OUR_TASKS
 from simset_bench.models.memory import RECALLS
 from simset_bench.training.methods import find_method
 from simset_bench.training.run import OpenedRun

@@ -13,8 +13,8 @@ from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.evaluation.all_runs import evaluate_all
 from simset_bench.evaluation.baseline import evaluate_baselines_of
 from simset_bench.evaluation.lm.memory_lm import RECALLS
+from simset_bench.evaluation.probes.table import LOCATION
 from simset_bench.evaluation.request import EvalRequest, check_request
-from simset_bench.evaluation.tasks import LOCATION
 from simset_bench.files import sha256_of_file, sha256_of_texts, write_text
 from simset_bench.leaderboard.entries import ENTRY, entry_name, pack_entry
 from simset_bench.leaderboard.figures import figures

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from simset_bench.evaluation.estimates import Scored
-from simset_bench.evaluation.probed import Probed, record, scored
-from simset_bench.evaluation.token_scores import TokenRequest, TokenScores, token_scores
+from simset_bench.evaluation.probes.records import Probed, record, scored
+from simset_bench.evaluation.probes.token_scores import TokenRequest, TokenScores, token_scores
 from simset_bench.training.segments import Segment
 
 PREFIXES = (8, 16, 32, 64)

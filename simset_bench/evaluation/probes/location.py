@@ -11,7 +11,7 @@ from torch import Tensor
 from simset_bench.console import track
 from simset_bench.corpora.documents import Document
 from simset_bench.evaluation.estimates import Estimate, Scored, ratio_with_error
-from simset_bench.evaluation.probed import Probed, estimates_of, record
+from simset_bench.evaluation.probes.records import Probed, estimates_of, record
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import RECALLS, AttachedMemory, Memory, attached, recall_multipliers
 from simset_bench.models.split import UpperModel

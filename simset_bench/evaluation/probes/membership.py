@@ -12,9 +12,9 @@ from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Scored, jackknife
-from simset_bench.evaluation.location import LocationProbe
-from simset_bench.evaluation.probed import Probed, record
-from simset_bench.evaluation.token_scores import MemoryAtWork, TokenRequest, token_scores
+from simset_bench.evaluation.probes.location import LocationProbe
+from simset_bench.evaluation.probes.records import Probed, record
+from simset_bench.evaluation.probes.token_scores import MemoryAtWork, TokenRequest, token_scores
 from simset_bench.training.prefix_cache import cached_states
 
 DOCUMENTS = 64

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from simset_bench.evaluation.estimates import Scored
-from simset_bench.evaluation.location import LocationProbe
-from simset_bench.evaluation.probed import Probed, record, scored
+from simset_bench.evaluation.probes.location import LocationProbe
+from simset_bench.evaluation.probes.records import Probed, record, scored
 from simset_bench.models.memory import attached, recall_multipliers
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.training.prefix_cache import cached_states

@@ -10,7 +10,7 @@ from torch import Tensor
 from simset_bench.corpora.documents import Document
 from simset_bench.evaluation.estimates import Estimate, Scored, ratio_with_error
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.token_scores import MemoryAtWork
+from simset_bench.evaluation.probes.token_scores import MemoryAtWork
 from simset_bench.files import sha256_of_texts
 from simset_bench.models.memory import recall_multipliers
 from simset_bench.training.config import TrainConfig

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.location import OTHERS, DocumentLocation, attribution_at_1, locate, specificity
+from simset_bench.evaluation.probes.location import OTHERS, DocumentLocation, attribution_at_1, locate, specificity
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.models.loading import Base

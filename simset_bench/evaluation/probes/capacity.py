@@ -3,8 +3,8 @@
 import math
 
 from simset_bench.evaluation.estimates import Scored
-from simset_bench.evaluation.probed import Probed, record, scored
-from simset_bench.evaluation.token_scores import TokenRequest, token_scores
+from simset_bench.evaluation.probes.records import Probed, record, scored
+from simset_bench.evaluation.probes.token_scores import TokenRequest, token_scores
 
 # What a parameter of a language model was found to hold at most (arXiv 2404.05405).
 BITS_A_PARAMETER = 2.0

@@ -15,18 +15,17 @@ from scipy import stats
 from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import evaluate_baselines_of
-from simset_bench.evaluation.capacity import capacity
 from simset_bench.evaluation.estimates import jackknife
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.membership import area_under_curve, membership, min_k
-from simset_bench.evaluation.probed import Probed
-from simset_bench.evaluation.probes import MEASURE
+from simset_bench.evaluation.probes.capacity import capacity
+from simset_bench.evaluation.probes.membership import area_under_curve, membership, min_k
+from simset_bench.evaluation.probes.records import Probed
+from simset_bench.evaluation.probes.sharing import sharing
+from simset_bench.evaluation.probes.table import MEASURE, PROBES
+from simset_bench.evaluation.probes.teacher_forcing import teacher_forcing
+from simset_bench.evaluation.probes.unlearning import unlearning
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
-from simset_bench.evaluation.sharing import sharing
-from simset_bench.evaluation.tasks import PROBES
-from simset_bench.evaluation.teacher_forcing import teacher_forcing
-from simset_bench.evaluation.unlearning import unlearning
 from simset_bench.models.memory import attached
 from simset_bench.training.run import LoadedRun, load_run
 

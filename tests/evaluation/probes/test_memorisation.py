@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.memorisation import PREFIXES, SUFFIX, extraction_strength, memorisation
-from simset_bench.evaluation.probed import Probed
+from simset_bench.evaluation.probes.memorisation import PREFIXES, SUFFIX, extraction_strength, memorisation
+from simset_bench.evaluation.probes.records import Probed
 from simset_bench.models.memory import attached
 from simset_bench.training.run import LoadedRun, load_run
 
