@@ -111,7 +111,7 @@ def _sources(given: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The source for every task that reads one, and those that are named for one task."""
     from simset_bench.evaluation.probes.table import PROBES
     from simset_bench.evaluation.request import EvalRequest
-    from simset_bench.evaluation.tasks import OUR_TASKS
+    from simset_bench.evaluation.tasks.table import OUR_TASKS
 
     known = {*OUR_TASKS, *PROBES}
     parted = [(entry.partition("="), entry) for entry in given]

@@ -18,7 +18,7 @@ def command(context: typer.Context) -> None:
     from lm_eval.__main__ import cli_evaluate
 
     import simset_bench.evaluation.lm_eval_model  # noqa: F401 - registers the model
-    from simset_bench.evaluation.tasks import tasks_folder
+    from simset_bench.evaluation.tasks.table import tasks_folder
 
     given = context.args
     runs = given[:1] not in (["ls"], ["validate"]) and not {"-h", "--help"} & set(given)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from simset_bench.console import note
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.context import with_contexts
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.request import EvalRequest, askable_tasks, check_request
 from simset_bench.evaluation.result_files import Result, find_result
 from simset_bench.evaluation.run import BATCH_SIZE, build_rows, evaluate_subject, how_asked
 from simset_bench.evaluation.subject import Subject, subject_of
+from simset_bench.evaluation.tasks.documents_in_prompts import with_contexts
 from simset_bench.models.loading import load_base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.run import open_run

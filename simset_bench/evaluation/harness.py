@@ -28,7 +28,7 @@ from simset_bench.evaluation.estimates import (
 )
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.lm.sampling import SAMPLING_SEED
-from simset_bench.evaluation.tasks import OUR_TASKS, tasks_folder
+from simset_bench.evaluation.tasks.table import OUR_TASKS, tasks_folder
 
 # For the errors of lm-eval's own tasks that have no formula, such as a perplexity's; it draws 100,000 where not told.
 BOOTSTRAP_DRAWS = 1000

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from simset_bench.console import note
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
-from simset_bench.evaluation.context import CONTEXTS
 from simset_bench.evaluation.harness import _their_tasks
 from simset_bench.evaluation.probes.table import PROBES
-from simset_bench.evaluation.tasks import OUR_TASKS
+from simset_bench.evaluation.tasks.documents_in_prompts import CONTEXTS
+from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.models.memory import RECALLS
 from simset_bench.training.methods import find_method
 from simset_bench.training.run import OpenedRun

@@ -16,9 +16,10 @@ import lm_eval
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.probes.table import PROBES
-from simset_bench.evaluation.rows import Row, write_rows
 from simset_bench.evaluation.schema import RESULT_SCHEMA
-from simset_bench.evaluation.tasks import OUR_TASKS, SAME_CORPUS
+from simset_bench.evaluation.tasks.documents import SAME_CORPUS
+from simset_bench.evaluation.tasks.rows import Row, write_rows
+from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.files import sha256_of_texts, write_json, write_text
 from simset_bench.training.qa_finetune import QuestionPair
 

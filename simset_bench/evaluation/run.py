@@ -10,7 +10,6 @@ from pathlib import Path
 from simset_bench.console import note
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.context import retrieval_at_1, with_contexts
 from simset_bench.evaluation.estimates import Scored, ratio_with_error
 from simset_bench.evaluation.gain import with_gain
 from simset_bench.evaluation.harness import run_foreign, run_ours
@@ -19,9 +18,10 @@ from simset_bench.evaluation.probes.records import Probed
 from simset_bench.evaluation.probes.table import MEASURE, PROBES, texts_read
 from simset_bench.evaluation.request import EvalRequest, askable_tasks, check_request, is_ours
 from simset_bench.evaluation.result_files import Asked, Result, hash_of_rows, write_result
-from simset_bench.evaluation.rows import Row, write_rows
 from simset_bench.evaluation.subject import Subject, memory_at_work, subject_of
-from simset_bench.evaluation.tasks import OUR_TASKS, Evaluated
+from simset_bench.evaluation.tasks.documents_in_prompts import retrieval_at_1, with_contexts
+from simset_bench.evaluation.tasks.rows import Evaluated, Row, write_rows
+from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.files import sha256_of_texts
 from simset_bench.models.loading import load_base
 from simset_bench.training.config import TrainConfig

@@ -1,3 +1,3 @@
 """Functions that the tasks of this folder name: those of the installed package."""
 
-from simset_bench.evaluation.scoring import *  # noqa: F403
+from simset_bench.evaluation.tasks.scoring import *  # noqa: F403

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from simset_bench.errors import RequestError
-from simset_bench.evaluation import tasks
 from simset_bench.evaluation.all_runs import evaluate_all
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
+from simset_bench.evaluation.tasks import table as tasks
 
 ASKED = EvalRequest(("docmem", "location"), limit=2)
 COMMAND = str(Path(sys.executable).parent / "simset-bench")

@@ -15,11 +15,11 @@ from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.metrics import exact_match, normalize_answer, token_f1
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
-from simset_bench.evaluation.scoring import score_answer, score_probe, score_samples
 from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.tasks.answer_scores import exact_match, normalize_answer, token_f1
+from simset_bench.evaluation.tasks.scoring import score_answer, score_probe, score_samples
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training.config import make_config
 from simset_bench.training.run import load_documents

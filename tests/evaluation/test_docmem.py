@@ -14,7 +14,7 @@ from simset_bench.corpora.load import load_corpus
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
-from simset_bench.evaluation.tasks import CONTINUATION_TOKENS, PREFIX_TOKENS
+from simset_bench.evaluation.tasks.documents import CONTINUATION_TOKENS, PREFIX_TOKENS
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, attached
 from simset_bench.training.run import LoadedRun, load_run

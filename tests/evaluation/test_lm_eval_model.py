@@ -15,9 +15,9 @@ from simset_bench.evaluation.baseline import evaluate_baseline
 from simset_bench.evaluation.harness import run_ours
 from simset_bench.evaluation.lm_eval_model import SimsetLM
 from simset_bench.evaluation.request import EvalRequest
-from simset_bench.evaluation.rows import load
 from simset_bench.evaluation.run import evaluate_runs
-from simset_bench.evaluation.tasks import OUR_TASKS, tasks_folder
+from simset_bench.evaluation.tasks.lm_eval_dataset import load
+from simset_bench.evaluation.tasks.table import OUR_TASKS, tasks_folder
 
 BIN = Path(sys.executable).parent
 PROBES = "simset_counterfact_probes"

@@ -14,11 +14,10 @@ from transformers import AutoModelForCausalLM
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.readers.vital import vital_file
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.context import with_contexts
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
-from simset_bench.evaluation.retrieval import DocumentIndex
 from simset_bench.evaluation.run import evaluate_runs
+from simset_bench.evaluation.tasks.documents_in_prompts import DocumentIndex, with_contexts
 from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.models.sources import smollm2_gguf
 from simset_bench.results.read import read_runs

@@ -12,8 +12,8 @@ from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
-from simset_bench.evaluation.scoring import f1_macro, f1_micro, score_claim, score_completion, score_question
 from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.tasks.scoring import f1_macro, f1_micro, score_claim, score_completion, score_question
 from simset_bench.training.config import make_config
 from simset_bench.training.run import load_documents
 

@@ -14,7 +14,7 @@ from simset_bench.evaluation.probes.records import Probed
 from simset_bench.evaluation.probes.sharing import sharing
 from simset_bench.evaluation.probes.teacher_forcing import asked_facts, teacher_forcing
 from simset_bench.evaluation.probes.unlearning import erased_and_others, unlearning
-from simset_bench.evaluation.tasks import COUNTERFACT
+from simset_bench.evaluation.tasks.table import COUNTERFACT
 
 MEASURE: dict[str, Callable[[Probed], Scored]] = {
     "location": location,

@@ -7,9 +7,9 @@ from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Scored
-from simset_bench.evaluation.evaluated import document_of_title
 from simset_bench.evaluation.probes.records import Probed, record, scored
 from simset_bench.evaluation.probes.token_scores import pair_request, token_scores
+from simset_bench.evaluation.tasks.rows import document_of_title
 from simset_bench.training.qa_finetune import question_prompt
 
 

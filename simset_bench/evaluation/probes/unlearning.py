@@ -10,11 +10,11 @@ from scipy import stats
 
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.cloze import Cloze, clozes
 from simset_bench.evaluation.estimates import Estimate, Scored, ratio_with_error
 from simset_bench.evaluation.probes.membership import area_under_curve, other_documents, output_scores
 from simset_bench.evaluation.probes.records import Probed, record, scored
 from simset_bench.evaluation.probes.token_scores import MemoryAtWork, TokenRequest, pair_request, token_scores
+from simset_bench.evaluation.tasks.cloze import Cloze, clozes
 
 DOCUMENTS = 64
 FORGET_SHARE = 0.25

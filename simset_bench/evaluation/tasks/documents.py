@@ -1,47 +1,35 @@
-"""Our tasks: what each asks, the lm-eval tasks it is made of, and how its rows are built."""
+"""TODO docstring."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-import simset_bench
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.cloze import clozes
-from simset_bench.evaluation.counterfact_rows import counterfact_attribute_rows, counterfact_rows, generation_rows
-from simset_bench.evaluation.evaluated import Evaluated, RowsOf, choice_fields
-from simset_bench.evaluation.question_rows import (
-    fever_rows,
-    popqa_rows,
-    popqa_samples_rows,
-    relations_fewshot_rows,
-    relations_rows,
-    zsre_rows,
-    zsre_samples_rows,
-)
-from simset_bench.evaluation.rows import Row
+from simset_bench.evaluation.tasks.cloze import clozes
+from simset_bench.evaluation.tasks.rows import Evaluated, Row, choice_fields
 from simset_bench.training.qa_finetune import question_prompt
 from simset_bench.training.segments import Segment, segment_documents
 
 # Tokens of a document shown, and of its continuation compared; the generation budget leaves room to spare.
 PREFIX_TOKENS = 32
+
+
 CONTINUATION_TOKENS = 32
+
+
 CLOZES_PER_DOCUMENT = 3
+
+
 DAMAGE_DOCUMENTS = 16
+
+
 CLOZE_SEED = 0
-
-
-def tasks_folder() -> Path:
-    """Folder of our lm-eval tasks: inside the installed package, or beside it in a checkout."""
-    package = Path(simset_bench.__file__).parent
-    installed = package / "tasks"
-    return installed if installed.is_dir() else package.parent / "tasks"
 
 
 def docmem_rows(asked: Evaluated) -> dict[str, list[Row]]:
@@ -162,130 +150,4 @@ def token_ends(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return sorted({end for _, end in offsets if end})
 
 
-@dataclass(frozen=True)
-class OurTask:
-    """One of our tasks: `parts` maps its lm-eval tasks to the rows that each reads.
-
-    `data` says what it reads beside the documents, as `--data` is to name it; None for nothing. `default` is what it
-    reads where none is named, None where it must be.
-    """
-
-    question: str
-    version: int
-    parts: dict[str, str]
-    rows: RowsOf
-    data: str | None = None
-    default: str | None = None
-
-
 SAME_CORPUS = "corpus"
-COUNTERFACT = "builtin, a file in ROME's or EasyEdit's format, or hub:azhx/counterfact"
-ZSRE = "a file of records with subject, src and answers, or hub:NAME of one"
-POPQA = "popQA.tsv or hub:akariasai/PopQA"
-RELATIONS = "a relation's .json file, or a folder of them"
-OUR_TASKS: dict[str, OurTask] = {
-    "docmem": OurTask(
-        "NLL of the memorised documents, and verbatim continuation of a prefix",
-        3,
-        {"simset_docmem": "docmem", "simset_docmem_continuation": "docmem_continuation"},
-        docmem_rows,
-    ),
-    "doccloze": OurTask(
-        "sentences cut before a name, number or date",
-        2,
-        {"simset_doccloze": "doccloze", "simset_doccloze_answer": "doccloze_answer"},
-        doccloze_rows,
-    ),
-    "docqa": OurTask("people's questions on the documents (squad corpora)", 1, {"simset_docqa": "docqa"}, docqa_rows),
-    "docqa_samples": OurTask(
-        "the same questions, five sampled answers each",
-        1,
-        {"simset_docqa_samples": "docqa_samples"},
-        docqa_samples_rows,
-    ),
-    "counterfact": OurTask(
-        "CounterFact probes, and the same facts as questions",
-        2,
-        {
-            "simset_counterfact_probes": "counterfact_probes",
-            "simset_counterfact_answer": "counterfact_questions",
-            "simset_counterfact_questions": "counterfact_questions",
-        },
-        counterfact_rows,
-        data=COUNTERFACT,
-        default=BUILTIN,
-    ),
-    "counterfact_attributes": OurTask(
-        "CounterFact prompts about other subjects, of which the new target is true (ROME's format)",
-        1,
-        {"simset_counterfact_attributes": "counterfact_attributes"},
-        counterfact_attribute_rows,
-        data=COUNTERFACT,
-        default=BUILTIN,
-    ),
-    "counterfact_generation": OurTask(
-        "fluency of generated text, and its consistency with memorised documents (ROME's format)",
-        1,
-        {"simset_counterfact_generation": "counterfact_generation"},
-        generation_rows,
-        data=COUNTERFACT,
-        default=BUILTIN,
-    ),
-    "zsre": OurTask(
-        "zsRE: questions, rephrasings, and questions on something else",
-        1,
-        {"simset_zsre": "zsre"},
-        zsre_rows,
-        data=ZSRE,
-    ),
-    "zsre_samples": OurTask(
-        "zsRE: the same questions, five sampled answers each",
-        1,
-        {"simset_zsre_samples": "zsre_samples"},
-        zsre_samples_rows,
-        data=ZSRE,
-    ),
-    "popqa": OurTask(
-        "PopQA: questions on entities more and less known",
-        1,
-        {"simset_popqa": "popqa"},
-        popqa_rows,
-        data=POPQA,
-    ),
-    "popqa_samples": OurTask(
-        "PopQA: the same questions, five sampled answers each",
-        1,
-        {"simset_popqa_samples": "popqa_samples"},
-        popqa_samples_rows,
-        data=POPQA,
-    ),
-    "relations": OurTask(
-        "prompts on the factual relations of the LRE data",
-        1,
-        {"simset_relations": "relations"},
-        relations_rows,
-        data=RELATIONS,
-    ),
-    "relations_fewshot": OurTask(
-        "the same relations, after five examples with other subjects",
-        1,
-        {"simset_relations_fewshot": "relations_fewshot"},
-        relations_fewshot_rows,
-        data=RELATIONS,
-    ),
-    "fever": OurTask(
-        "FEVER claims, by lettered answers after worked examples",
-        2,
-        {"simset_fever": "fever"},
-        fever_rows,
-        data="a file of FEVER claims, or hub:fever/fever:v1.0:labelled_dev",
-    ),
-    "damage": OurTask(
-        "NLL of text that was not memorised",
-        1,
-        {"simset_damage": "damage"},
-        damage_rows,
-        data="a corpus such as wikitext:FILE, or counterfact:SOURCE for its neighborhood prompts",
-        default=SAME_CORPUS,
-    ),
-}

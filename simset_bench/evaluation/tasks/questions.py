@@ -9,8 +9,7 @@ import numpy as np
 from simset_bench.corpora.facts.fever import LABELS, Claim, read_claims
 from simset_bench.corpora.facts.questions import FactQuestion, popqa_questions, relation_prompts, zsre_questions
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.evaluated import Evaluated, RowsOf, document_of_title
-from simset_bench.evaluation.rows import Row
+from simset_bench.evaluation.tasks.rows import Evaluated, Row, RowsOf, document_of_title
 from simset_bench.training.qa_finetune import question_prompt
 
 Questions = Callable[[str], Iterator[list[FactQuestion]]]

@@ -1,6 +1,8 @@
 """Rows for lm-eval's own command, where no run was evaluated before: what `simset-bench eval --baseline` would ask."""
 
+import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,8 +10,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.rows import Row
-from simset_bench.evaluation.tasks import OUR_TASKS, Evaluated
+from simset_bench.evaluation.tasks.rows import Evaluated, Row
+from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.models.blocks import find_blocks
 from simset_bench.models.loading import Base
 from simset_bench.training.config import make_config
@@ -62,3 +64,25 @@ def _only_tokens(pretrained: str) -> MemoryLM:
     cpu = torch.device("cpu")
     base = Base(pretrained, model, tokenizer, find_blocks(model), width, cpu, torch.float32, "unknown")
     return MemoryLM(base, 1)
+
+
+def load(
+    name: str, rows_folder: str | None = None, run: str | None = None, recall: str = "free", **about: Any
+) -> dict[str, Any]:
+    """What a task's `custom_dataset` names: the rows `name` as the split `test`.
+
+    They are those in `rows_folder`, or those that `simset-bench eval` left in the folder of a `run`; where neither is
+    given they are built for the model that lm-eval was given (see `standalone.build_rows`). All but `name`, which is
+    of the task's `dataset_kwargs`, comes from `--metadata` and `--model_args`, of which others are unused.
+    Raises RequestError where rows are not there.
+    """
+    from datasets import Dataset
+
+    if rows_folder is None and run is None:
+        return {"test": Dataset.from_list(build_rows(name, **about))}
+    path = (Path(rows_folder) if rows_folder else Path(str(run)) / "eval" / f"rows_{recall}") / f"{name}.jsonl"
+    if not path.is_file():
+        raise RequestError(f"{path}: missing; `simset-bench eval RUN --task ...` makes the rows of a run")
+    # Split at line feeds alone: str.splitlines would also split at U+2028 inside a document.
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return {"test": Dataset.from_list([json.loads(line) for line in lines if line])}

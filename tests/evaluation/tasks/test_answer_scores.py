@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simset_bench.evaluation.metrics import edit_similarity, exact_match, normalize_answer, rouge_l, token_f1
+from simset_bench.evaluation.tasks.answer_scores import (
+    edit_similarity,
+    exact_match,
+    normalize_answer,
+    rouge_l,
+    token_f1,
+)
 
 texts = st.text(max_size=40)
 

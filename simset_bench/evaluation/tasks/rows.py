@@ -1,12 +1,24 @@
-"""What the rows of a task are made for, and what rows of several tasks have in common."""
+"""Rows of our lm-eval tasks: made for a run, written as JSON Lines, read back by the tasks."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from simset_bench.corpora.documents import Document, same_title_key
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.rows import Row
+from simset_bench.files import sha256_of_texts, write_text
 from simset_bench.training.config import TrainConfig
+
+Row = dict[str, Any]
+
+
+def write_rows(folder: Path, name: str, rows: Sequence[Row]) -> str:
+    """Write `rows` to `folder/name.jsonl` and return the SHA-256 of their lines."""
+    lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) for row in rows]
+    write_text(folder / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
+    return sha256_of_texts(lines)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from itertools import islice
 from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.evaluated import Evaluated, choice_fields, document_of_title
-from simset_bench.evaluation.rows import Row
+from simset_bench.evaluation.tasks.rows import Evaluated, Row, choice_fields, document_of_title
 from simset_bench.training.qa_finetune import question_prompt
 
 

@@ -14,10 +14,12 @@ from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
-from simset_bench.evaluation.rows import load, write_rows
 from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
 from simset_bench.evaluation.subject import Subject
-from simset_bench.evaluation.tasks import OUR_TASKS, Evaluated, tasks_folder, token_ends
+from simset_bench.evaluation.tasks.documents import token_ends
+from simset_bench.evaluation.tasks.lm_eval_dataset import load
+from simset_bench.evaluation.tasks.rows import write_rows
+from simset_bench.evaluation.tasks.table import OUR_TASKS, Evaluated, tasks_folder
 from simset_bench.models.loading import Base
 from simset_bench.training.config import TrainConfig, make_config
 from simset_bench.training.run import load_documents

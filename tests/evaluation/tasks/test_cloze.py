@@ -6,7 +6,7 @@ import pytest
 
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import load_corpus
-from simset_bench.evaluation.cloze import CONTEXT_WORDS, Cloze, clozes
+from simset_bench.evaluation.tasks.cloze import CONTEXT_WORDS, Cloze, clozes
 
 
 def found_in(*texts: str, per_document: int = 3) -> list[Cloze]:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 from simset_bench.console import note
 from simset_bench.corpora.documents import Document
+from simset_bench.errors import missing_extra
 from simset_bench.evaluation.estimates import Estimate, mean_with_error
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.retrieval import DocumentIndex
-from simset_bench.evaluation.rows import Row
-from simset_bench.evaluation.tasks import token_ends
+from simset_bench.evaluation.tasks.documents import token_ends
+from simset_bench.evaluation.tasks.rows import Row
+from simset_bench.simset.shingles import words_of
 
 # Between document and prompt.
 _BORDER = "\n\n"
@@ -86,3 +87,26 @@ def retrieval_at_1(rows: Sequence[Row], documents: Sequence[Document]) -> Estima
         return None
     right = [float(row["context"] == row["document"]) for row in about]
     return mean_with_error(right, [row["document"] for row in about])
+
+
+class DocumentIndex:
+    """The documents that memorised text is looked up in, by BM25 as Lucene computes it (bm25s, arXiv 2407.03618).
+
+    Words are those of `words_of`. Raises RequestError where bm25s is not installed.
+    """
+
+    def __init__(self, documents: Sequence[Document]) -> None:
+        try:
+            import bm25s
+        except ImportError as error:
+            raise missing_extra("bm25s", "--method retrieval", "baselines") from error
+        self._documents = documents
+        self._index = bm25s.BM25(method="lucene")
+        self._index.index([words_of(document.text) or [""] for document in documents], show_progress=False)
+
+    def best(self, text: str) -> Document | None:
+        """The document that fits `text` best, the first of equal ones; None where no word is in any."""
+        words = words_of(text)
+        scores = self._index.get_scores(words) if words else []
+        best = max(range(len(scores)), key=scores.__getitem__, default=None)
+        return None if best is None or not scores[best] > 0 else self._documents[best]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from simset_bench.evaluation.estimates import consistency, f1_macro, f1_micro, harmonic_mean
-from simset_bench.evaluation.metrics import (
+from simset_bench.evaluation.tasks.answer_scores import (
     contains_answer,
     edit_similarity,
     exact_match,
@@ -17,7 +17,8 @@ from simset_bench.evaluation.metrics import (
     rouge_l,
     token_f1,
 )
-from simset_bench.evaluation.rows import Row, load
+from simset_bench.evaluation.tasks.lm_eval_dataset import load
+from simset_bench.evaluation.tasks.rows import Row
 
 __all__ = [
     "consistency",
