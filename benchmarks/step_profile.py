@@ -15,8 +15,8 @@ import typer
 from torch.profiler import ProfilerActivity, profile
 from training import ALPHAS, cpu_setting, engine, new_member
 
-from simset_bench.models.allocator import keep_freed_memory
 from simset_bench.models.loading import load_base
+from simset_bench.models.malloc import keep_freed_memory
 from simset_bench.models.split import UpperModel
 from simset_bench.training.hidden_cache import fill_cache
 from simset_bench.training.segments import epoch_batches

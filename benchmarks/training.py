@@ -32,10 +32,10 @@ import typer
 from torch import Tensor
 from transformers import AutoConfig, PretrainedConfig
 
-from simset_bench.models.allocator import keep_freed_memory
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.devices import cpu_has_bfloat16
 from simset_bench.models.loading import Base, load_base
+from simset_bench.models.malloc import keep_freed_memory
 from simset_bench.models.memory import Memory, MemoryShape, attached
 from simset_bench.models.random_base import random_base
 from simset_bench.models.sizes import ModelSizes

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from simset_bench.errors import RequestError
-from simset_bench.models.guided import GuidedMemory
+from simset_bench.models.guided_memory import GuidedMemory
 from simset_bench.models.split import UpperModel
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.fleet_pass import next_token_nll_of_runs

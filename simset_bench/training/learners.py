@@ -10,9 +10,10 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from simset_bench.models.guided import GuidedMemory, GuidedShape
+from simset_bench.models.guided_memory import GuidedMemory, GuidedShape
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import Memory, MemoryShape, save_memory
+from simset_bench.models.memory import Memory, MemoryShape
+from simset_bench.models.memory_file import save_memory
 from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training import run_folder as folders

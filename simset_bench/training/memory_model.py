@@ -14,7 +14,8 @@ from transformers.utils import PushToHubMixin
 from simset_bench.errors import RequestError
 from simset_bench.files import sha256_of_file, write_json
 from simset_bench.models.loading import Base, load_base
-from simset_bench.models.memory import Memory, attached, load_memory, recall_multipliers, save_memory
+from simset_bench.models.memory import Memory, attached, recall_multipliers
+from simset_bench.models.memory_file import load_memory, save_memory
 from simset_bench.training import run_folder as folders
 
 # What makes a folder a run that can be loaded, and evaluated where its corpus is in reach.

@@ -15,9 +15,10 @@ from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 from simset_bench.files import write_text
 from simset_bench.models.blocks import resolve_layer
-from simset_bench.models.guided import GuidedMemory
+from simset_bench.models.guided_memory import GuidedMemory
 from simset_bench.models.loading import Base, load_base
-from simset_bench.models.memory import Memory, load_memory
+from simset_bench.models.memory import Memory
+from simset_bench.models.memory_file import load_memory
 from simset_bench.models.sources import find_model
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training import run_folder as folders

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from simset_bench.console import note, progress_bar
-from simset_bench.models.allocator import keep_freed_memory
 from simset_bench.models.loading import Base
+from simset_bench.models.malloc import keep_freed_memory
 from simset_bench.models.memory import Memory
 from simset_bench.models.split import UpperModel
 from simset_bench.training.checkpoint import Progress, TrainState

@@ -13,15 +13,8 @@ from safetensors.torch import save_file
 
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import (
-    ACTIVATIONS,
-    Memory,
-    MemoryShape,
-    attached,
-    hidden_of,
-    load_memory,
-    save_memory,
-)
+from simset_bench.models.memory import ACTIVATIONS, Memory, MemoryShape, attached, hidden_of
+from simset_bench.models.memory_file import load_memory, save_memory
 from simset_bench.training import config
 
 KINDS = ["llama", "gpt_neox", "gpt2", "qwen2", "opt", "gemma2", "bloom", "openai-gpt"]

@@ -17,7 +17,7 @@ from simset_bench.cli.app import app
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import load_memory
+from simset_bench.models.memory_file import load_memory
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.run import train_run
 from simset_bench.training.segments import pack_batch, part_of, segment_documents

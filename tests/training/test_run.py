@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from simset_bench.errors import RequestError
 from simset_bench.files import sha256_of_file
-from simset_bench.models.memory import load_memory
+from simset_bench.models.memory_file import load_memory
 from simset_bench.simset.store import read_allocation
 from simset_bench.training import learners
 from simset_bench.training.config import TrainConfig, read_config

@@ -12,7 +12,8 @@ from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.files import write_text
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import Memory, save_memory
+from simset_bench.models.memory import Memory
+from simset_bench.models.memory_file import save_memory
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress, load_states, save_states

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from simset_bench.cli.app import app
 from simset_bench.errors import RequestError
-from simset_bench.models.memory import load_memory
+from simset_bench.models.memory_file import load_memory
 from simset_bench.results.read import read_runs
 from simset_bench.training.run import load_run, train_run
 from simset_bench.training.run_folder import open_finished
