@@ -11,7 +11,7 @@ from simset_bench.console import stdout
 from simset_bench.errors import unknown_name
 
 if TYPE_CHECKING:
-    from simset_bench.results.pairs import Change, MeasurePair
+    from simset_bench.results.compare_runs import Change, MeasurePair
 
 
 def command(
@@ -27,8 +27,8 @@ def command(
 ) -> None:
     """Compare two runs on every measure they share, paired by sample, and list the samples that changed."""
     from simset_bench.leaderboard.render import PREFERRED
-    from simset_bench.results.compare import sentence
-    from simset_bench.results.pairs import changed_samples, compare_runs
+    from simset_bench.results.compare_runs import changed_samples, compare_runs
+    from simset_bench.results.scores import sentence
 
     pairs = compare_runs(first, second)
     names = [pair.measure for pair in pairs]

@@ -22,7 +22,7 @@ def command(
 ) -> None:
     """Show a run: its configuration, training curves, scores with intervals, and samples."""
     from simset_bench.leaderboard.table import make_leaderboard
-    from simset_bench.results.pairs import one_run
+    from simset_bench.results.compare_runs import one_run
     from simset_bench.results.samples import read_samples
     from simset_bench.training.config import read_config
 
@@ -84,7 +84,7 @@ def _print_scores(row: Any) -> None:
 
 def _print_samples(task: str, records: list[dict[str, Any]], most: int) -> None:
     from simset_bench.leaderboard.render import printable
-    from simset_bench.results.pairs import answer_of, prompt_of, target_of
+    from simset_bench.results.compare_runs import answer_of, prompt_of, target_of
 
     if not most:
         return

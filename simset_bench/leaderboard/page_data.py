@@ -15,8 +15,8 @@ from simset_bench.console import note, track
 from simset_bench.leaderboard.overlap import overlap_of
 from simset_bench.leaderboard.render import column_heading, headline, short_name
 from simset_bench.leaderboard.table import Leaderboard, Row, named, remarks, sentences
+from simset_bench.results.compare_runs import answer_of, prompt_of, target_of
 from simset_bench.results.measures import bare_name
-from simset_bench.results.pairs import answer_of, prompt_of, target_of
 from simset_bench.results.read import RunTable
 from simset_bench.results.samples import read_samples, samples_file
 from simset_bench.results.statistics import LEVEL

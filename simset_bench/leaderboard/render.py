@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simset_bench.leaderboard.table import Leaderboard, Row, remarks, sentences
-from simset_bench.results.compare import Score
+from simset_bench.results.scores import Score
 from simset_bench.results.statistics import Standing
 
 # What the terminal and Markdown show of the measures there are, best known first; CSV and JSON have all.

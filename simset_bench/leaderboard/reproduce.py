@@ -17,9 +17,9 @@ from simset_bench.evaluation.run import BATCH_SIZE, evaluate_runs, evaluate_subj
 from simset_bench.evaluation.subject import Subject, subject_of
 from simset_bench.leaderboard.verify import BASELINE
 from simset_bench.models.loading import Base, load_base
-from simset_bench.results.compare import gather_evidence, mean_over_seeds, uncertain
 from simset_bench.results.migrate import migrated
 from simset_bench.results.samples import PARQUET, read_samples, samples_file
+from simset_bench.results.scores import gather_evidence, mean_over_seeds, uncertain
 from simset_bench.results.statistics import intervals
 from simset_bench.training.config import TrainConfig, make_config, read_config
 from simset_bench.training.methods import find_method

@@ -8,7 +8,10 @@ import pandas as pd
 
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.leaderboard.where import matching
-from simset_bench.results.compare import (
+from simset_bench.results.measures import Direction, bare_name
+from simset_bench.results.migrate import MEMORY_METHOD
+from simset_bench.results.read import RunTable
+from simset_bench.results.scores import (
     Difference,
     Score,
     difference_of,
@@ -17,9 +20,6 @@ from simset_bench.results.compare import (
     sentence,
     uncertain,
 )
-from simset_bench.results.measures import Direction, bare_name
-from simset_bench.results.migrate import MEMORY_METHOD
-from simset_bench.results.read import RunTable
 from simset_bench.results.statistics import Interval, Standing, Uncertain, compare_all, intervals, standings_of
 
 _NAMES = {"num_docs": "documents", "num_clusters": "clusters"}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from simset_bench.results.compare import Score, difference, mean_over_seeds
+from simset_bench.results.scores import Score, difference, mean_over_seeds
 
 Write = Callable[..., str]
 errors = st.floats(0.01, 10)
