@@ -19,7 +19,7 @@ import numpy as np
 from allocation import SEED, sentences_of_vital
 
 from simset_bench.corpora.readers.mediawiki import mediawiki_pages
-from simset_bench.simset.engines import allocate_to_file
+from simset_bench.simset.allocate_to_file import allocate_to_file
 from simset_bench.simset.out_of_core import AllocationRequest
 
 SENTENCES_A_SECTION, SECTIONS = 7, 4

@@ -94,7 +94,7 @@ def _allocate(
     how: tuple[int | None, int, str | None, str | None],
     overwrite: bool,
 ) -> Any:
-    from simset_bench.simset.engines import allocate_to_file
+    from simset_bench.simset.allocate_to_file import allocate_to_file
     from simset_bench.simset.out_of_core import AllocationRequest
 
     if output.exists() and not overwrite:
@@ -125,7 +125,7 @@ def _print_made(output: Path, made: Any, json_output: bool) -> None:
 
 
 def _print_neighbours(output: Path, text: str, json_output: bool) -> None:
-    from simset_bench.simset.update import nearest_to_text
+    from simset_bench.simset.neighbours import nearest_to_text
 
     found = nearest_to_text(output, text, NEIGHBOURS)
     if json_output:

@@ -22,9 +22,9 @@ def command(
 ) -> None:
     """Report an allocation's overlap against similarity, entry load, collisions and cluster sizes."""
     from simset_bench.simset.analysis import analyze, compare_pairs, sample_pairs
+    from simset_bench.simset.find_documents import documents_by_number
     from simset_bench.simset.lookup import open_lookup
-    from simset_bench.simset.sampling import documents_by_number
-    from simset_bench.simset.update import nearest_to_document
+    from simset_bench.simset.neighbours import nearest_to_document
 
     path = allocation / "allocation.parquet" if allocation.is_dir() else allocation
     lookup = open_lookup(path)

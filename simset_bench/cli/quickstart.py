@@ -35,7 +35,7 @@ def command(
     from simset_bench.leaderboard.table import make_leaderboard, sentences
     from simset_bench.models.loading import load_base
     from simset_bench.results.read import read_runs
-    from simset_bench.simset.allocation import ALLOCATIONS
+    from simset_bench.simset.strategies import ALLOCATIONS
     from simset_bench.training.config import make_config
     from simset_bench.training.run import train_run
 

@@ -22,8 +22,8 @@ def overlap_of(folder: Path) -> list[dict[str, Any]] | None:
     if not (folder / ALLOCATION).is_file():
         return None
     from simset_bench.simset.analysis import analyze, compare_pairs, sample_pairs
+    from simset_bench.simset.find_documents import documents_by_number
     from simset_bench.simset.lookup import open_lookup
-    from simset_bench.simset.sampling import documents_by_number
 
     try:
         lookup = open_lookup(folder / ALLOCATION)

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from simset_bench.corpora.bad_records import Quarantine
 from simset_bench.errors import RequestError
 from simset_bench.files import whole_file
-from simset_bench.simset.allocation import entries_by_signature, random_draw
 from simset_bench.simset.clusters import Clusters
 from simset_bench.simset.lookup import id_hashes
 from simset_bench.simset.store import AllocationWriter, Manifest, Rows
+from simset_bench.simset.strategies import entries_by_signature, random_draw
 
 
 @dataclass(frozen=True)

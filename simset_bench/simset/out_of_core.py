@@ -20,14 +20,7 @@ from simset_bench.corpora.in_parts.staging import stage
 from simset_bench.corpora.load import load_corpus, split_spec
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder, sha256_of_texts, whole_file, write_json
-from simset_bench.simset.allocation import (
-    CLUSTER_HASHES,
-    CLUSTER_SHINGLE_WORDS,
-    OF_WHOLE_CORPUS,
-    check_divisible,
-    check_request,
-    shingle_words_of,
-)
+from simset_bench.simset.allocation import CLUSTER_HASHES, CLUSTER_SHINGLE_WORDS, check_request
 from simset_bench.simset.assembly import find_duplicates, read_parts, rows_of_parts, union_signatures, write_rows
 from simset_bench.simset.clusters import Clusters, check_num_clusters
 from simset_bench.simset.clusters_daft import cluster_out_of_core
@@ -35,6 +28,7 @@ from simset_bench.simset.engine_daft import SignedChunk, Sketch, sign_chunks
 from simset_bench.simset.lookup import write_lookup
 from simset_bench.simset.signatures import DAFT_SCHEME
 from simset_bench.simset.store import Manifest, library_version
+from simset_bench.simset.strategies import OF_WHOLE_CORPUS, check_divisible, shingle_words_of
 
 # Documents in a part: what a rerun after a fault may have to do again.
 PART_DOCUMENTS = 1 << 16

@@ -284,3 +284,18 @@ def _damage_as_request_error(path: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, IndexError) as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise RequestError(f"{path}: damaged, or not an allocation of simset-bench ({reason})") from error
+
+
+def check_same_hashes(path: Path, made: Manifest) -> None:
+    """Raise RequestError where this installation would sign a text otherwise than an allocation's manifest says."""
+    here = {
+        "library": library_version("daft" if made.scheme == DAFT_SCHEME else "datasketch"),
+        "normalisation": NORMALISATION,
+        "unicode": unicodedata.unidata_version,
+    }
+    for field, ours in here.items():
+        there = getattr(made, field)
+        if there != ours:
+            raise RequestError(
+                f"{path}: made with {field} {there}, here is {ours}: their signatures must not be mixed (allocate anew)"
+            )

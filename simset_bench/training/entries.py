@@ -8,7 +8,7 @@ import numpy as np
 from simset_bench.corpora.documents import Document, hash_documents
 from simset_bench.files import sha256_of_file
 from simset_bench.simset.allocation import Allocation, allocate
-from simset_bench.simset.identity import identity_entries, shared_count
+from simset_bench.simset.sequence_id import identity_entries, shared_count
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig, corpus_options
 from simset_bench.training.methods import MEMORY

@@ -7,8 +7,9 @@ from typer.testing import CliRunner, Result
 
 from simset_bench.cli.app import app
 from simset_bench.corpora.load import load_corpus
-from simset_bench.simset.allocation import ALLOCATIONS, allocate
+from simset_bench.simset.allocation import allocate
 from simset_bench.simset.store import read_stored
+from simset_bench.simset.strategies import ALLOCATIONS
 
 Run = Callable[..., Result]
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from simset_bench.simset.allocation import ALLOCATIONS
+from simset_bench.simset.strategies import ALLOCATIONS
 
 pytestmark = pytest.mark.slow
 

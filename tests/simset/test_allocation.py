@@ -10,8 +10,9 @@ from scipy import stats
 
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
-from simset_bench.simset.allocation import ALLOCATIONS, Allocation, allocate
+from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.simset.signatures import SEED_LIMIT, mix64, signatures
+from simset_bench.simset.strategies import ALLOCATIONS
 
 MakeDocuments = Callable[[Sequence[str]], list[Document]]
 Plant = Callable[[int, int, int], list[Document]]

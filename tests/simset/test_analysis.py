@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simset_bench.corpora.documents import Document
-from simset_bench.simset.allocation import ALLOCATIONS, Allocation, allocate
+from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.simset.analysis import MOST_PAIRS, analyze, compare_pairs, entry_loads, gini
+from simset_bench.simset.strategies import ALLOCATIONS
 
 MakeDocuments = Callable[[Sequence[str]], list[Document]]
 

@@ -9,8 +9,9 @@ import pytest
 
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
-from simset_bench.simset.allocation import ALLOCATIONS, Allocation, allocate
+from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.simset.store import read_allocation, read_stored, write_allocation
+from simset_bench.simset.strategies import ALLOCATIONS
 
 CORPUS = {"corpus": "jsonl:tiny.jsonl", "group_by": "article", "num_docs": 24, "match_subjects": None}
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
-from simset_bench.simset.identity import identity_entries
+from simset_bench.simset.sequence_id import identity_entries
 from simset_bench.training.config import TrainConfig, make_config
 from simset_bench.training.guidance import guidance_term
 from simset_bench.training.learner import Interrupted
