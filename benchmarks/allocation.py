@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 
 from simset_bench.corpora.load import load_corpus
 from simset_bench.simset.allocate_to_file import allocate_to_file
+from simset_bench.simset.large.allocate import AllocationRequest
 from simset_bench.simset.lookup import open_lookup
-from simset_bench.simset.out_of_core import AllocationRequest
 from simset_bench.simset.shingles import jaccard, word_shingles
 
 WORDS, PLANTED_EVERY, ROWS_TOGETHER = 300, 20, 5000

@@ -17,7 +17,7 @@ from allocation import write_corpus
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.simset.allocate_to_file import allocate_to_file
-from simset_bench.simset.out_of_core import AllocationRequest
+from simset_bench.simset.large.allocate import AllocationRequest
 from simset_bench.training.config import make_config
 from simset_bench.training.run import summary, train_run
 

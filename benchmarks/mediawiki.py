@@ -20,7 +20,7 @@ from allocation import SEED, sentences_of_vital
 
 from simset_bench.corpora.readers.mediawiki import mediawiki_pages
 from simset_bench.simset.allocate_to_file import allocate_to_file
-from simset_bench.simset.out_of_core import AllocationRequest
+from simset_bench.simset.large.allocate import AllocationRequest
 
 SENTENCES_A_SECTION, SECTIONS = 7, 4
 

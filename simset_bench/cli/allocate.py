@@ -81,7 +81,7 @@ def _refuse(given: dict[str, Any], because: str) -> None:
 
 
 def _append(output: Path, options: dict[str, Any], max_bad: int, ray: str | None, given: dict[str, Any]) -> Any:
-    from simset_bench.simset.update import append_documents
+    from simset_bench.simset.large.append import append_documents
 
     _refuse(given, "--append")
     return append_documents(output, options, _subjects(options), max_bad, ray)
@@ -95,7 +95,7 @@ def _allocate(
     overwrite: bool,
 ) -> Any:
     from simset_bench.simset.allocate_to_file import allocate_to_file
-    from simset_bench.simset.out_of_core import AllocationRequest
+    from simset_bench.simset.large.allocate import AllocationRequest
 
     if output.exists() and not overwrite:
         raise RequestError(f"--output {output}: is already there (--overwrite replaces it), and --append adds to it")

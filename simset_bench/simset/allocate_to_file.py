@@ -10,7 +10,7 @@ from simset_bench.corpora.documents import hash_documents
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError, missing_extra, unknown_name
 from simset_bench.simset.allocation import allocate
-from simset_bench.simset.out_of_core import AllocationRequest, allocate_out_of_core, load_documents
+from simset_bench.simset.large.allocate import AllocationRequest, allocate_out_of_core, load_documents
 from simset_bench.simset.store import Manifest, read_manifest, write_allocation
 from simset_bench.simset.strategies import OF_WHOLE_CORPUS
 

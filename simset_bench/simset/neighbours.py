@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from simset_bench.errors import RequestError
-from simset_bench.simset.engine_daft import Sketch, sign_texts
+from simset_bench.simset.large.sign import Sketch, sign_texts
 from simset_bench.simset.lookup import Lookup, open_lookup
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import DAFT_SCHEME, signatures

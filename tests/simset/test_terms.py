@@ -9,7 +9,7 @@ import pytest
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocation import allocate
-from simset_bench.simset.out_of_core import AllocationRequest, check_large
+from simset_bench.simset.large.allocate import AllocationRequest, check_large
 from simset_bench.simset.shingles import words_of
 from simset_bench.simset.terms import entries_of_terms, specific_terms
 

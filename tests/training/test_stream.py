@@ -15,8 +15,8 @@ from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, MemoryShape, attached
 from simset_bench.models.split import hidden_states
 from simset_bench.simset.allocate_to_file import allocate_to_file
+from simset_bench.simset.large.allocate import AllocationRequest
 from simset_bench.simset.lookup import open_lookup
-from simset_bench.simset.out_of_core import AllocationRequest
 from simset_bench.simset.store import read_allocation
 from simset_bench.training.config import TrainConfig, make_config
 from simset_bench.training.prefix_cache import LIMIT_VARIABLE

@@ -14,10 +14,10 @@ from simset_bench.corpora.bad_records import Quarantine
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder
-from simset_bench.simset.assembly import find_duplicates, read_parts, rows_of_parts, write_rows
-from simset_bench.simset.engine_daft import SignedChunk
+from simset_bench.simset.large.allocate import LOCK, AllocationRequest, load_documents, signed_parts, write_parts
+from simset_bench.simset.large.assemble import find_duplicates, read_parts, rows_of_parts, write_rows
+from simset_bench.simset.large.sign import SignedChunk
 from simset_bench.simset.lookup import open_lookup, write_lookup
-from simset_bench.simset.out_of_core import LOCK, AllocationRequest, load_documents, signed_parts, write_parts
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import DAFT_SCHEME, signatures
 from simset_bench.simset.store import Manifest, check_same_hashes, read_manifest, read_rows

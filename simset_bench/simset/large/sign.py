@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from simset_bench.corpora.in_parts.chunks import Chunk, read_chunk
 from simset_bench.errors import RequestError, missing_extra
 from simset_bench.ray import connect
+from simset_bench.simset.large.arrow_words import spaced_words
 from simset_bench.simset.signatures import DAFT_SCHEME
-from simset_bench.simset.words import spaced_words
 
 HASH_FUNCTION = DAFT_SCHEME.removeprefix("daft-")
 # With more cores than this, what Python does for a chunk would be done by one at a time.

@@ -21,10 +21,10 @@ from simset_bench.corpora.load import load_corpus, split_spec
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder, sha256_of_texts, whole_file, write_json
 from simset_bench.simset.allocation import CLUSTER_HASHES, CLUSTER_SHINGLE_WORDS, check_request
-from simset_bench.simset.assembly import find_duplicates, read_parts, rows_of_parts, union_signatures, write_rows
 from simset_bench.simset.clusters import Clusters, check_num_clusters
-from simset_bench.simset.clusters_daft import cluster_out_of_core
-from simset_bench.simset.engine_daft import SignedChunk, Sketch, sign_chunks
+from simset_bench.simset.large.assemble import find_duplicates, read_parts, rows_of_parts, union_signatures, write_rows
+from simset_bench.simset.large.clusters import cluster_out_of_core
+from simset_bench.simset.large.sign import SignedChunk, Sketch, sign_chunks
 from simset_bench.simset.lookup import write_lookup
 from simset_bench.simset.signatures import DAFT_SCHEME
 from simset_bench.simset.store import Manifest, library_version

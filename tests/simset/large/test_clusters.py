@@ -7,7 +7,7 @@ import pytest
 from scipy.cluster.hierarchy import DisjointSet
 
 from simset_bench.simset.clusters import cluster
-from simset_bench.simset.clusters_daft import cluster_out_of_core
+from simset_bench.simset.large.clusters import cluster_out_of_core
 
 pytest.importorskip("daft", reason="needs the extra `scale`")
 
@@ -54,7 +54,7 @@ def test_rounds_of_the_shuffle_do_not_show(tmp_path: Path, monkeypatch: pytest.M
     np.save(tmp_path / "signed.npy", _related(400, 32, np.random.default_rng(7)))
     mapped = np.load(tmp_path / "signed.npy", mmap_mode="r")
     whole = cluster_out_of_core(mapped, 200)
-    monkeypatch.setattr("simset_bench.simset.clusters_daft.GROUPED_TOGETHER", 90)
+    monkeypatch.setattr("simset_bench.simset.large.clusters.GROUPED_TOGETHER", 90)
     in_rounds = cluster_out_of_core(mapped, 200)
     assert (whole.labels == in_rounds.labels).all()
     assert whole.merge_similarity == in_rounds.merge_similarity

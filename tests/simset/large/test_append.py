@@ -10,10 +10,10 @@ import pytest
 
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocate_to_file import allocate_to_file
+from simset_bench.simset.large.allocate import AllocationRequest
+from simset_bench.simset.large.append import append_documents
 from simset_bench.simset.neighbours import nearest_to_document, nearest_to_text
-from simset_bench.simset.out_of_core import AllocationRequest
 from simset_bench.simset.store import Manifest, check_same_hashes, read_allocation, read_manifest
-from simset_bench.simset.update import append_documents
 
 MakeCorpus = Callable[..., Path]
 

@@ -8,7 +8,7 @@ import pytest
 
 from simset_bench.corpora.in_parts.chunks import plan_chunks
 from simset_bench.errors import RequestError
-from simset_bench.simset.engine_daft import SignedChunk, Sketch, sign_chunks, sign_texts
+from simset_bench.simset.large.sign import SignedChunk, Sketch, sign_chunks, sign_texts
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import signatures
 from simset_bench.simset.strategies import entries_by_signature

@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from simset_bench.console import note, track
 from simset_bench.simset.clusters import BAND_ROWS, Clusters, check_num_clusters
-from simset_bench.simset.engine_daft import MOST_PARTITIONS, load_daft, use_runner
+from simset_bench.simset.large.sign import MOST_PARTITIONS, load_daft, use_runner
 from simset_bench.simset.signatures import mix64
 
 # Documents whose keys of one band are grouped at a time; bounds the memory of the shuffle.

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simset_bench.simset.large.arrow_words import spaced_words
 from simset_bench.simset.shingles import word_shingles, words_of
-from simset_bench.simset.words import spaced_words
 
 # Letters that fold alone, with their neighbours, into more or fewer bytes; marks, scripts without spaces, separators.
 _TRICKY = "aA zZ9_.-\té\u0301ß…½ﬁ中文語가나ᄀ힣ᅡกาहिन्दी٣ΣςİǅÅ𝐀𠀀\u00a0\u2028\u0345ᾳΐカ゛ガﾊﾟᆨ"

@@ -15,9 +15,9 @@ import pytest
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder
-from simset_bench.simset import out_of_core
-from simset_bench.simset.engine_daft import SignedChunk, Sketch, sign_texts
-from simset_bench.simset.out_of_core import LOCK, AllocationRequest, allocate_out_of_core
+from simset_bench.simset.large import allocate as out_of_core
+from simset_bench.simset.large.allocate import LOCK, AllocationRequest, allocate_out_of_core
+from simset_bench.simset.large.sign import SignedChunk, Sketch, sign_texts
 from simset_bench.simset.store import read_allocation, read_manifest
 from simset_bench.simset.strategies import entries_by_signature
 
