@@ -42,7 +42,7 @@ from simset_bench.models.sizes import ModelSizes
 from simset_bench.models.split import UpperModel
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.head import next_token_nll
+from simset_bench.training.frozen_head import next_token_nll
 from simset_bench.training.hidden_cache import HiddenCache, fill_cache
 from simset_bench.training.inductive import inductive_loss, on_share
 from simset_bench.training.segments import Batch, Segment, collate, epoch_batches, segment_documents

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training.config import TrainConfig, make_config
-from simset_bench.training.methods import METHODS
+from simset_bench.training.method_options import METHODS
 from simset_bench.training.run import train_run
 
 # The same examples on every machine, however slow: a failure can be seen again, and a busy machine is none.

@@ -15,7 +15,7 @@ from simset_bench.evaluation.subject import Subject, subject_of
 from simset_bench.evaluation.tasks.documents_in_prompts import with_contexts
 from simset_bench.models.loading import load_base
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.run import open_run
+from simset_bench.training.open_run import open_run
 from simset_bench.training.run_folder import EVALUATIONS, MANIFEST, FinishedRun, open_finished, read_manifest
 
 

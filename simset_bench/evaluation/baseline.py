@@ -18,7 +18,8 @@ from simset_bench.models.loading import Base
 from simset_bench.models.sources import find_model
 from simset_bench.training.config import TrainConfig, config_text, make_config
 from simset_bench.training.manifest import SCHEMA, git_commit, machine, versions
-from simset_bench.training.run import hash_documents, load_documents
+from simset_bench.training.prepare import load_documents
+from simset_bench.training.run import hash_documents
 from simset_bench.training.run_folder import CONFIG, MANIFEST, open_finished
 
 # Options that say which documents a base is asked about; the others are those of a memory, which it has not.

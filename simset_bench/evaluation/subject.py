@@ -12,7 +12,7 @@ from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.loading import Base
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.run import LoadedRun, OpenedRun
+from simset_bench.training.open_run import LoadedRun, OpenedRun
 
 
 @dataclass(frozen=True)

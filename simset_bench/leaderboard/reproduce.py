@@ -22,8 +22,10 @@ from simset_bench.results.samples import PARQUET, read_samples, samples_file
 from simset_bench.results.scores import gather_evidence, mean_over_seeds, uncertain
 from simset_bench.results.statistics import intervals
 from simset_bench.training.config import TrainConfig, make_config, read_config
-from simset_bench.training.methods import find_method
-from simset_bench.training.run import OpenedRun, hash_documents, load_documents, open_run, train_run
+from simset_bench.training.method_options import find_method
+from simset_bench.training.open_run import OpenedRun, open_run
+from simset_bench.training.prepare import load_documents
+from simset_bench.training.run import hash_documents, train_run
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read_folder_config
 
 # Another machine, or another batch beside it, moves a float32 log-probability by about this much.

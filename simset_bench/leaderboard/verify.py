@@ -19,7 +19,7 @@ from simset_bench.results.measures import WEIGHTED_BY_TOKENS
 from simset_bench.results.migrate import migrated
 from simset_bench.results.samples import PARQUET, read_samples
 from simset_bench.results.statistics import SHARES
-from simset_bench.training.methods import find_method
+from simset_bench.training.method_options import find_method
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read_folder_config
 
 Record = dict[str, Any]

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import yaml
 
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
 from simset_bench.models.presets import DEFAULT_MODEL
-from simset_bench.training.methods import MEMORY, check_options, own_options, with_method_defaults
+from simset_bench.training.method_options import MEMORY, METHODS, find_method, with_method_defaults
 
 INDUCTIVE_FORMS = ("log", "ratio")
 LOCATIONS = ("soft", "hard")
@@ -212,3 +212,31 @@ def differences(found: TrainConfig, asked: TrainConfig) -> str:
     """Fields in which two configurations differ, for messages: `alpha 0.2 there, 1.0 asked; ...`."""
     pairs = [(f.name, getattr(found, f.name), getattr(asked, f.name)) for f in dataclasses.fields(found)]
     return "; ".join(f"{name} {there} there, {here} asked" for name, there, here in pairs if there != here)
+
+
+def own_options(config: "TrainConfig") -> list[str]:
+    """The options that a configuration's method uses, in their order."""
+    options = find_method(config.method).options
+    return [each.name for each in dataclasses.fields(config) if each.name in options]
+
+
+def uses(config: "TrainConfig", option: str) -> bool:
+    """Whether a configuration's method uses an option."""
+    return option in find_method(config.method).options
+
+
+def check_options(config: "TrainConfig") -> None:
+    """Raise RequestError for an option that is not at its default though the method does not use it."""
+    options = find_method(config.method).options
+    for each in dataclasses.fields(config):
+        value = getattr(config, each.name)
+        if each.name not in options and value != each.default:
+            raise RequestError(
+                f"--{each.name.replace('_', '-')} {value}: --method {config.method} does not use it; "
+                f"{_listed(name for name, method in METHODS.items() if each.name in method.options)}"
+            )
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    return f"{', '.join(found)} {'does' if len(found) == 1 else 'do'}"

@@ -16,7 +16,7 @@ from simset_bench.models.loading import Base
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.methods import find_method
+from simset_bench.training.method_options import find_method
 
 SCHEMA = 2
 _PACKAGES = ("torch", "transformers", "safetensors", "datasketch", "numpy", "lm_eval", "peft", "datasets", "bm25s")

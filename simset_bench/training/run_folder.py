@@ -11,8 +11,8 @@ from typing import Any
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder, sha256_of_file
 from simset_bench.training.config import TrainConfig, check, read_config
-from simset_bench.training.methods import MEMORY as MEMORY_METHOD
-from simset_bench.training.methods import find_method
+from simset_bench.training.method_options import MEMORY as MEMORY_METHOD
+from simset_bench.training.method_options import find_method
 
 CONFIG = "config.yaml"
 MANIFEST = "manifest.json"

@@ -21,9 +21,9 @@ from simset_bench.models.memory import Memory
 from simset_bench.models.split import UpperModel
 from simset_bench.training.checkpoint import Progress, TrainState
 from simset_bench.training.config import TrainConfig, presses
-from simset_bench.training.fleet_pass import PassResult, fleet_pass
 from simset_bench.training.hidden_cache import HiddenCache
 from simset_bench.training.inductive import inductive_loss, token_on_share
+from simset_bench.training.memory_pass import PassResult, fleet_pass
 from simset_bench.training.segments import PackedBatch, Segment, epoch_batches, pack_batch
 
 MaskRows = Callable[[Sequence[int]], np.ndarray]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from simset_bench.cli.app import app
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.methods import METHODS
+from simset_bench.training.method_options import METHODS
 
 Run = Callable[..., Result]
 

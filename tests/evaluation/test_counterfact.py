@@ -22,7 +22,7 @@ from simset_bench.evaluation.tasks.answer_scores import exact_match, normalize_a
 from simset_bench.evaluation.tasks.scoring import score_answer, score_probe, score_samples
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training.config import make_config
-from simset_bench.training.run import load_documents
+from simset_bench.training.prepare import load_documents
 
 KINDS = ("rewrite", "paraphrase", "neighborhood")
 

@@ -12,7 +12,7 @@ from simset_bench.evaluation.tasks.rows import Row, write_rows
 from simset_bench.evaluation.tasks.table import OUR_TASKS, Evaluated, tasks_folder
 from simset_bench.models.loading import Base
 from simset_bench.training.config import make_config
-from simset_bench.training.run import load_documents
+from simset_bench.training.prepare import load_documents
 
 
 @pytest.fixture(scope="module")

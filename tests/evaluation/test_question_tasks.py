@@ -15,7 +15,7 @@ from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.tasks.scoring import f1_macro, f1_micro, score_claim, score_completion, score_question
 from simset_bench.training.config import make_config
-from simset_bench.training.run import load_documents
+from simset_bench.training.prepare import load_documents
 
 LABELS = {"A": "SUPPORTS", "B": "REFUTES", "C": "NOT ENOUGH INFO"}
 

@@ -19,7 +19,7 @@ from simset_bench.leaderboard.verify import verify_entry
 from simset_bench.results.read import read_runs
 from simset_bench.results.samples import read_samples, write_samples
 from simset_bench.training.config import make_config
-from simset_bench.training.methods import METHODS
+from simset_bench.training.method_options import METHODS
 from simset_bench.training.run import train_run
 
 

@@ -14,7 +14,8 @@ from simset_bench.errors import RequestError
 from simset_bench.models.loading import load_base
 from simset_bench.models.memory import attached
 from simset_bench.training.config import make_config
-from simset_bench.training.run import load_run, train_run
+from simset_bench.training.open_run import load_run
+from simset_bench.training.run import train_run
 from simset_bench.training.run_folder import open_finished
 
 KINDS = ("gpt_neox", "llama", "gpt2")

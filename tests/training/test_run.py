@@ -18,7 +18,8 @@ from simset_bench.models.memory_file import load_memory
 from simset_bench.simset.store import read_allocation
 from simset_bench.training import learners
 from simset_bench.training.config import TrainConfig, read_config
-from simset_bench.training.run import load_run, summary, train_run
+from simset_bench.training.open_run import load_run
+from simset_bench.training.run import summary, train_run
 
 FILES = ["allocation.parquet", "config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl"]
 

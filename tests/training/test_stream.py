@@ -19,8 +19,9 @@ from simset_bench.simset.large.allocate import AllocationRequest
 from simset_bench.simset.lookup import open_lookup
 from simset_bench.simset.store import read_allocation
 from simset_bench.training.config import TrainConfig, make_config
+from simset_bench.training.open_run import load_run
 from simset_bench.training.prefix_cache import LIMIT_VARIABLE
-from simset_bench.training.run import load_run, summary, train_run
+from simset_bench.training.run import summary, train_run
 from simset_bench.training.stream import shuffled, stream_documents
 
 

@@ -14,7 +14,7 @@ from simset_bench.evaluation.probes.token_scores import MemoryAtWork
 from simset_bench.files import sha256_of_texts
 from simset_bench.models.memory import recall_multipliers
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.run import LoadedRun
+from simset_bench.training.open_run import LoadedRun
 from simset_bench.training.segments import Segment, segment_documents
 
 

@@ -15,7 +15,7 @@ from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.models.blocks import find_blocks
 from simset_bench.models.loading import Base
 from simset_bench.training.config import make_config
-from simset_bench.training.run import load_documents
+from simset_bench.training.prepare import load_documents
 
 # Of --metadata and --model_args, what says which documents are asked about; see `train --help`.
 _ABOUT = ("corpus", "num_docs", "group_by", "match_subjects", "max_tokens")

@@ -16,15 +16,15 @@ from simset_bench.models.memory import Memory
 from simset_bench.models.memory_file import save_memory
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.training import run_folder as folders
+from simset_bench.training.allocations import store_allocation
 from simset_bench.training.checkpoint import Progress, load_states, save_states
 from simset_bench.training.config import TrainConfig, config_text, differences
-from simset_bench.training.entries import store_allocation
-from simset_bench.training.learner import Interrupted, Memorised, check_same, write_metrics
 from simset_bench.training.learners import new_memory
 from simset_bench.training.manifest import write_manifest
 from simset_bench.training.prefix_cache import cached_states
-from simset_bench.training.run import cut_documents, load_documents, made_of_hashes, resolved
+from simset_bench.training.prepare import cut_documents, load_documents, made_of_hashes, resolved
 from simset_bench.training.sweep.plan import FleetPlan
+from simset_bench.training.train_in_folder import Interrupted, Memorised, check_same, write_metrics
 from simset_bench.training.trainer import Fleet, MaskRows, Member, make_optimizer, train_fleet
 
 

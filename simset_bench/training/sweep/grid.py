@@ -12,7 +12,7 @@ import yaml
 import simset_bench
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.training.config import TrainConfig, check, checked_option
-from simset_bench.training.methods import only_own, with_method_defaults
+from simset_bench.training.method_options import only_own, with_method_defaults
 
 # What `study` asks of the runs stands in the same file; a sweep only trains them.
 PARTS = ("axes", "fixed", "exclude", "study")

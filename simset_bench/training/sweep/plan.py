@@ -13,8 +13,8 @@ from simset_bench.errors import RequestError
 from simset_bench.files import write_json
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.sizes import ModelSizes
-from simset_bench.training.config import TrainConfig, presses
-from simset_bench.training.methods import MEMORY, uses
+from simset_bench.training.config import TrainConfig, presses, uses
+from simset_bench.training.method_options import MEMORY
 
 SCHEMA = 1
 # What runs of a fleet have in common: the batches, the hidden states below, and the shape of the memory.

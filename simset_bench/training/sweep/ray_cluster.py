@@ -8,9 +8,9 @@ from typing import Any
 from simset_bench.console import note
 from simset_bench.errors import missing_extra
 from simset_bench.ray import connect
-from simset_bench.training.learner import Interrupted
 from simset_bench.training.sweep.plan import FleetPlan
 from simset_bench.training.sweep.run import BaseInHand, Executor, Sweep, stopping_gently, work_on
+from simset_bench.training.train_in_folder import Interrupted
 
 # A worker that dies (a node lost, killed for memory) is replaced this often for each fleet.
 _RETRIES = 8

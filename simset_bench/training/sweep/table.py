@@ -2,8 +2,8 @@
 
 from rich.table import Table
 
-from simset_bench.training.config import TrainConfig
-from simset_bench.training.methods import MEMORY, uses
+from simset_bench.training.config import TrainConfig, uses
+from simset_bench.training.method_options import MEMORY
 from simset_bench.training.sweep.claims import holders
 from simset_bench.training.sweep.plan import FleetPlan
 from simset_bench.training.sweep.run import Sweep

@@ -14,7 +14,7 @@ from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, MemoryShape, recall_multipliers
-from simset_bench.training.run import LoadedRun
+from simset_bench.training.open_run import LoadedRun
 
 PROMPTS = [
     (fact.prompt, f" {target}") for fact in builtin_facts("probe")[:12] for target in (fact.target_true, "a cat")

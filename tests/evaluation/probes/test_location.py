@@ -16,7 +16,7 @@ from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import attached
 from simset_bench.training.hidden_cache import fill_cache
-from simset_bench.training.run import LoadedRun, load_run
+from simset_bench.training.open_run import LoadedRun, load_run
 from simset_bench.training.segments import segment_documents
 
 MODES = ("free", "oracle", "erased")

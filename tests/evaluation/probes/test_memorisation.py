@@ -16,7 +16,7 @@ from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probes.memorisation import PREFIXES, SUFFIX, extraction_strength, memorisation
 from simset_bench.evaluation.probes.records import Probed
 from simset_bench.models.memory import attached
-from simset_bench.training.run import LoadedRun, load_run
+from simset_bench.training.open_run import LoadedRun, load_run
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from simset_bench.evaluation.probes.unlearning import unlearning
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.models.memory import attached
-from simset_bench.training.run import LoadedRun, load_run
+from simset_bench.training.open_run import LoadedRun, load_run
 
 
 def probed(run: LoadedRun, lm: MemoryLM, recall: str = "free", limit: int | None = None) -> Probed:

@@ -11,7 +11,7 @@ from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.simset.sequence_id import identity_entries, shared_count
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig, corpus_options
-from simset_bench.training.methods import MEMORY
+from simset_bench.training.method_options import MEMORY
 
 
 def entries_before_training(config: TrainConfig, documents: Sequence[Document]) -> Allocation | None:

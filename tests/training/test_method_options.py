@@ -16,10 +16,11 @@ from simset_bench.models.loading import Base
 from simset_bench.simset.sequence_id import identity_entries
 from simset_bench.training.config import TrainConfig, make_config
 from simset_bench.training.guidance import guidance_term
-from simset_bench.training.learner import Interrupted
-from simset_bench.training.methods import METHODS
-from simset_bench.training.run import load_run, train_run
+from simset_bench.training.method_options import METHODS
+from simset_bench.training.open_run import load_run
+from simset_bench.training.run import train_run
 from simset_bench.training.run_folder import open_finished
+from simset_bench.training.train_in_folder import Interrupted
 from simset_bench.training.weights import match_lora, memory_parameters
 
 LEARNING = [name for name, method in METHODS.items() if method.learned]

@@ -13,12 +13,12 @@ from simset_bench.files import sha256_of_file
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.learner import memorise
 from simset_bench.training.learners import memory_learner_on
 from simset_bench.training.prefix_cache import size_limit
-from simset_bench.training.run import begin, resolved
+from simset_bench.training.prepare import begin, resolved
 from simset_bench.training.stream import StreamedData, Survey, report, stream_documents, survey
 from simset_bench.training.stream_cache import StreamCache
+from simset_bench.training.train_in_folder import memorise
 
 if TYPE_CHECKING:
     from simset_bench.simset.lookup import Lookup

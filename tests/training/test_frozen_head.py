@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from simset_bench.models.loading import Base
 from simset_bench.models.split import UpperModel, hidden_states
-from simset_bench.training.head import TILE, FrozenHeadNLL, next_token_nll
+from simset_bench.training.frozen_head import TILE, FrozenHeadNLL, next_token_nll
 
 # Below, at and above one tile and two of them.
 VOCABULARIES = [1, 2, TILE - 1, TILE, TILE + 1, 2 * TILE, 2 * TILE + 7]

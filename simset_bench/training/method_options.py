@@ -3,15 +3,14 @@
 Each says which options of a configuration it uses; another method's option is refused rather than ignored.
 """
 
-import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from simset_bench.errors import RequestError, unknown_name
+from simset_bench.errors import unknown_name
 
 if TYPE_CHECKING:
-    from simset_bench.training.config import TrainConfig
+    pass
 
 MEMORY = "memory"
 
@@ -92,35 +91,7 @@ def with_method_defaults(chosen: Mapping[str, Any]) -> dict[str, Any]:
     return {**find_method(chosen.get("method", MEMORY)).defaults, **chosen}
 
 
-def own_options(config: "TrainConfig") -> list[str]:
-    """The options that a configuration's method uses, in their order."""
-    options = find_method(config.method).options
-    return [each.name for each in dataclasses.fields(config) if each.name in options]
-
-
-def uses(config: "TrainConfig", option: str) -> bool:
-    """Whether a configuration's method uses an option."""
-    return option in find_method(config.method).options
-
-
 def only_own(chosen: Mapping[str, Any]) -> dict[str, Any]:
     """The options that their method uses, without the others."""
     options = find_method(chosen.get("method", MEMORY)).options
     return {name: value for name, value in chosen.items() if name in options}
-
-
-def check_options(config: "TrainConfig") -> None:
-    """Raise RequestError for an option that is not at its default though the method does not use it."""
-    options = find_method(config.method).options
-    for each in dataclasses.fields(config):
-        value = getattr(config, each.name)
-        if each.name not in options and value != each.default:
-            raise RequestError(
-                f"--{each.name.replace('_', '-')} {value}: --method {config.method} does not use it; "
-                f"{_listed(name for name, method in METHODS.items() if each.name in method.options)}"
-            )
-
-
-def _listed(names: Iterable[str]) -> str:
-    found = list(names)
-    return f"{', '.join(found)} {'does' if len(found) == 1 else 'do'}"

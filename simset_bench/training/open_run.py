@@ -1,0 +1,94 @@
+"""TODO docstring."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simset_bench.corpora.documents import Document, hash_documents
+from simset_bench.errors import RequestError
+from simset_bench.models.guided_memory import GuidedMemory
+from simset_bench.models.memory import Memory
+from simset_bench.models.memory_file import load_memory
+from simset_bench.simset.allocation import Allocation
+from simset_bench.training import run_folder as folders
+from simset_bench.training.allocations import active_mask
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.method_options import find_method
+from simset_bench.training.prepare import load_documents
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedRun:
+    """A finished run of any method, with its documents and the revision of the base it was trained on.
+
+    `documents` are all, or the first of a run that streamed its own.
+    """
+
+    folder: Path
+    config: TrainConfig
+    documents: list[Document]
+    base_revision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedRun(OpenedRun):
+    """A finished run whose documents have entries of a memory; `allocation` has the entries of all documents, and the
+    ids of `documents`."""
+
+    allocation: Allocation
+    memory: Memory
+
+    def known_multipliers(self, documents: Sequence[int]) -> np.ndarray:
+        """What activations are multiplied by where the document is known: (documents, entries) float32.
+
+        The masks of their entries, with the shared ones under `sequence-id`; the gates of their keys under `guidance`.
+        """
+        if isinstance(self.memory, GuidedMemory):
+            return self.memory.gates_of(list(documents)).cpu().numpy()
+        if self.config.method == "sequence-id":
+            return active_mask(self.config, self.allocation, documents).astype(np.float32)
+        return self.allocation.mask(documents).astype(np.float32)
+
+
+def open_run(folder: Path) -> OpenedRun:
+    """Load a finished run of any method, a `LoadedRun` where it has entries; its documents come from its corpus again.
+
+    Raises RequestError for a missing or damaged file, and where the corpus is no longer what was memorised.
+    """
+    from simset_bench.simset.lookup import open_lookup
+    from simset_bench.simset.store import read_allocation
+
+    run = folders.open_finished(folder)
+    folders.check_hashes(folder)
+    hashes = folders.read_manifest(folder)["hashes"]
+    streamed = run.config.allocation_file is not None
+    if streamed:
+        from simset_bench.training.run_streamed import sample_documents
+
+        documents = sample_documents(run.config)
+    else:
+        documents = load_documents(run.config)
+    if hash_documents(documents) != hashes["corpus_sample" if streamed else "corpus"]:
+        raise RequestError(f"{folder}: corpus {run.config.corpus} is no longer what this run memorised")
+    about: dict[str, Any] = {"folder": folder, "config": run.config, "documents": documents}
+    about["base_revision"] = hashes["model"]
+    if not find_method(run.config.method).has_entries:
+        return OpenedRun(**about)
+    if streamed:
+        opened = open_lookup(folder / folders.ALLOCATION).allocation()
+        allocation = dataclasses.replace(opened, document_ids=tuple(document.id for document in documents))
+    else:
+        allocation = read_allocation(folder / folders.ALLOCATION)
+    return LoadedRun(**about, allocation=allocation, memory=load_memory(folder / folders.MEMORY))
+
+
+def load_run(folder: Path) -> LoadedRun:
+    """`open_run` of a run with entries. Raises RequestError for another too."""
+    run = open_run(folder)
+    if not isinstance(run, LoadedRun):
+        raise RequestError(f"{folder}: method {run.config.method} has no memory")
+    return run

@@ -1,0 +1,86 @@
+"""TODO docstring."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from simset_bench.corpora.documents import Document, hash_documents
+from simset_bench.corpora.facts.counterfact import read_facts
+from simset_bench.corpora.load import load_corpus
+from simset_bench.errors import RequestError
+from simset_bench.files import write_text
+from simset_bench.models.blocks import resolve_layer
+from simset_bench.models.loading import Base
+from simset_bench.training import run_folder as folders
+from simset_bench.training.config import TrainConfig, config_text, corpus_options, differences
+from simset_bench.training.method_options import find_method
+from simset_bench.training.segments import Segment, check_lengths, segment_documents
+from simset_bench.training.train_in_folder import check_same
+
+
+def load_documents(options: TrainConfig | Mapping[str, Any]) -> list[Document]:
+    """The documents that a configuration, or what `corpus_options` kept of one, names.
+
+    Raises RequestError where the corpus or its files are at fault.
+    """
+    chosen = corpus_options(options) if isinstance(options, TrainConfig) else options
+    source = chosen["match_subjects"]
+    subjects = frozenset(fact.subject for fact in read_facts(source)) if source else None
+    return load_corpus(
+        chosen["corpus"], group_by=chosen["group_by"], num_docs=chosen["num_docs"], match_subjects=subjects
+    )
+
+
+def cut_documents(documents: Sequence[Document], base: Base, config: TrainConfig) -> list[Segment]:
+    """The documents' segments. Raises RequestError where the base has too few positions for one."""
+    segments = segment_documents(documents, base.tokenizer, config.max_tokens)
+    check_lengths(segments, getattr(base.model.config.get_text_config(), "max_position_embeddings", None), base.name)
+    return segments
+
+
+def resolved(config: TrainConfig, base: Base, num_docs: int) -> TrainConfig:
+    """The configuration with layer, documents, clusters, dtype and device as the run uses them, if it uses them."""
+    options = find_method(config.method).options
+    used: dict[str, Any] = {}
+    if "layer" in options:
+        used["layer"] = resolve_layer(config.layer, len(base.blocks), base.name)
+    if "num_clusters" in options:
+        used["num_clusters"] = num_docs if config.num_clusters is None else config.num_clusters
+    return dataclasses.replace(
+        config,
+        **used,
+        num_docs=num_docs,
+        dtype=str(base.dtype).removeprefix("torch."),
+        device=str(base.device),
+    )
+
+
+def made_of_hashes(base: Base, documents: Sequence[Document]) -> dict[str, str]:
+    """Hashes of what a configuration only names, and which may be another under the same name on another day."""
+    return {"model": base.revision, "corpus": hash_documents(documents)}
+
+
+def begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume: bool, overwrite: bool) -> bool:
+    """Make `folder` ready for a run of `config`; False where that run is already finished there."""
+    folders.check_is_run_or_free(folder)
+    folders.clear_leftovers(folder)
+    if overwrite:
+        folders.clear_run(folder)
+    if (folder / folders.CONFIG).is_file():
+        there = folders.read_folder_config(folder)
+        if there != config:
+            raise RequestError(
+                f"{folder} holds a run of another configuration ({differences(there, config)}): "
+                "--overwrite replaces it, --save-dir puts this one elsewhere"
+            )
+        if (folder / folders.MANIFEST).is_file():
+            folders.open_finished(folder)
+            folders.check_hashes(folder)
+            check_same(folder, folders.read_manifest(folder)["hashes"], made_of)
+            (folder / folders.CHECKPOINT).unlink(missing_ok=True)
+            return False
+        if not resume and (folder / folders.CHECKPOINT).is_file():
+            raise RequestError(f"{folder} holds an unfinished run: --resume goes on with it, --overwrite begins anew")
+    write_text(folder / folders.CONFIG, config_text(config))
+    return True
