@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from simset_bench.corpora.documents import Document
+from simset_bench.corpora.documents import Document, hash_documents
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.evaluation.result_files import Result
@@ -19,7 +19,6 @@ from simset_bench.models.sources import find_model
 from simset_bench.training.config import TrainConfig, config_text, make_config
 from simset_bench.training.manifest import SCHEMA, git_commit, machine, versions
 from simset_bench.training.prepare import load_documents
-from simset_bench.training.run import hash_documents
 from simset_bench.training.run_folder import CONFIG, MANIFEST, open_finished
 
 # Options that say which documents a base is asked about; the others are those of a memory, which it has not.

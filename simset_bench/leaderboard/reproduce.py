@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simset_bench.corpora.documents import hash_documents
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import KEPT, evaluate_baseline
@@ -25,7 +26,7 @@ from simset_bench.training.config import TrainConfig, make_config, read_config
 from simset_bench.training.method_options import find_method
 from simset_bench.training.open_run import OpenedRun, open_run
 from simset_bench.training.prepare import load_documents
-from simset_bench.training.run import hash_documents, train_run
+from simset_bench.training.run import train_run
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read_folder_config
 
 # Another machine, or another batch beside it, moves a float32 log-probability by about this much.

@@ -6,9 +6,8 @@ from typing import Any
 
 from simset_bench.models.devices import find_device, find_dtype
 from simset_bench.models.sizes import ModelSizes
-from simset_bench.training.config import TrainConfig, uses
+from simset_bench.training.config import TrainConfig, corpus_options, uses
 from simset_bench.training.prepare import load_documents
-from simset_bench.training.run import corpus_options
 from simset_bench.training.sweep.capacity import memory_bytes, pass_bytes, runs_a_pass
 from simset_bench.training.sweep.cost import calibrate, plain_flops, prefix_flops, training_flops
 from simset_bench.training.sweep.plan import FleetPlan

@@ -15,10 +15,10 @@ from simset_bench.console import note
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.sizes import ModelSizes, model_sizes
 from simset_bench.training.checkpoint import Progress
-from simset_bench.training.config import TrainConfig, uses
+from simset_bench.training.config import TrainConfig, corpus_options, uses
 from simset_bench.training.method_options import MEMORY
 from simset_bench.training.prepare import load_documents
-from simset_bench.training.run import SECONDS_BETWEEN_CHECKPOINTS, corpus_options, train_run
+from simset_bench.training.run import SECONDS_BETWEEN_CHECKPOINTS, train_run
 from simset_bench.training.sweep.capacity import fleet_size, runs_a_pass
 from simset_bench.training.sweep.claims import EXPIRY_SECONDS, Claim, claimed, locked
 from simset_bench.training.sweep.fleet_run import ClaimLost, FleetTask, train_fleet_runs
