@@ -18,8 +18,8 @@ from training import ALPHAS, cpu_setting, engine, new_member
 from simset_bench.models.loading import load_base
 from simset_bench.models.malloc import keep_freed_memory
 from simset_bench.models.split import UpperModel
-from simset_bench.training.hidden_cache import fill_cache
-from simset_bench.training.segments import epoch_batches
+from simset_bench.training.data.hidden_states import fill_cache
+from simset_bench.training.data.segments import epoch_batches
 
 # An operation is of the first kind that has a word in its name.
 KINDS = {

@@ -42,10 +42,10 @@ from simset_bench.models.sizes import ModelSizes
 from simset_bench.models.split import UpperModel
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.hidden_states import HiddenCache, fill_cache
+from simset_bench.training.data.segments import Batch, Segment, collate, epoch_batches, segment_documents
 from simset_bench.training.frozen_head import next_token_nll
-from simset_bench.training.hidden_cache import HiddenCache, fill_cache
 from simset_bench.training.inductive import inductive_loss, on_share
-from simset_bench.training.segments import Batch, Segment, collate, epoch_batches, segment_documents
 from simset_bench.training.sweep.cost import matmul_rate, prefix_flops, training_flops
 from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
 

@@ -10,8 +10,8 @@ from simset_bench.errors import RequestError
 from simset_bench.models.guided_memory import GuidedMemory
 from simset_bench.models.split import UpperModel
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.segments import PackedBatch
 from simset_bench.training.memory_pass import next_token_nll_of_runs
-from simset_bench.training.segments import PackedBatch
 from simset_bench.training.trainer import Member
 
 

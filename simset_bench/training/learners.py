@@ -19,11 +19,11 @@ from simset_bench.simset.allocation import Allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.allocations import active_mask, store_allocation
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.hidden_states import HiddenCache
+from simset_bench.training.data.hidden_states_on_disk import cached_states
+from simset_bench.training.data.segments import Segment
 from simset_bench.training.guidance import check_negatives, guidance_pass
-from simset_bench.training.hidden_cache import HiddenCache
 from simset_bench.training.method_options import MEMORY
-from simset_bench.training.prefix_cache import cached_states
-from simset_bench.training.segments import Segment
 from simset_bench.training.train_in_folder import Learner, Memorised
 from simset_bench.training.trainer import Data, SegmentsInMemory, TrainingData
 from simset_bench.training.weights import full_learner, lora_learner

@@ -11,9 +11,9 @@ from simset_bench.models.memory import Memory
 from simset_bench.models.memory_stack import MemoryStack
 from simset_bench.models.packing import pack
 from simset_bench.models.split import UpperModel
+from simset_bench.training.data.segments import NO_TARGET, PackedBatch
 from simset_bench.training.frozen_head import FrozenHeadNLL, next_token_nll
 from simset_bench.training.inductive import token_on_share
-from simset_bench.training.segments import NO_TARGET, PackedBatch
 
 
 @dataclass(frozen=True)

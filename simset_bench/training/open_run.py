@@ -67,7 +67,7 @@ def open_run(folder: Path) -> OpenedRun:
     hashes = folders.read_manifest(folder)["hashes"]
     streamed = run.config.allocation_file is not None
     if streamed:
-        from simset_bench.training.run_streamed import sample_documents
+        from simset_bench.training.data.stream import sample_documents
 
         documents = sample_documents(run.config)
     else:

@@ -14,8 +14,8 @@ from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.loading import Base
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig, config_text, corpus_options, differences
+from simset_bench.training.data.segments import Segment, check_lengths, segment_documents
 from simset_bench.training.method_options import find_method
-from simset_bench.training.segments import Segment, check_lengths, segment_documents
 from simset_bench.training.train_in_folder import check_same
 
 

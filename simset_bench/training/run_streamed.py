@@ -3,28 +3,24 @@
 import dataclasses
 import tempfile
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simset_bench.console import note
-from simset_bench.corpora.documents import Document, hash_documents
+from simset_bench.corpora.documents import hash_documents
 from simset_bench.files import sha256_of_file
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.hidden_states_of_stream import StreamCache
+from simset_bench.training.data.hidden_states_on_disk import size_limit
+from simset_bench.training.data.stream import StreamedData, Survey, report, sample_documents, stream_documents, survey
 from simset_bench.training.learners import memory_learner_on
-from simset_bench.training.prefix_cache import size_limit
 from simset_bench.training.prepare import begin, resolved
-from simset_bench.training.stream import StreamedData, Survey, report, stream_documents, survey
-from simset_bench.training.stream_cache import StreamCache
 from simset_bench.training.train_in_folder import memorise
 
 if TYPE_CHECKING:
     from simset_bench.simset.lookup import Lookup
-
-# A run that streamed its documents is asked about this many, the first ones.
-SAMPLED_DOCUMENTS = 256
 
 
 def train_streamed(
@@ -64,14 +60,6 @@ def train_streamed(
         else:
             note(f"already trained: {folder} (--overwrite trains it anew)")
     return folder
-
-
-def sample_documents(config: TrainConfig) -> list[Document]:
-    """The first documents of a streamed run, which evaluation asks about."""
-    from simset_bench.simset.lookup import open_lookup
-
-    lookup = open_lookup(Path(config.allocation_file or ""))
-    return [document for _, document in islice(stream_documents(config, lookup), SAMPLED_DOCUMENTS)]
 
 
 def _data(config: TrainConfig, base: Base, lookup: "Lookup", found: Survey) -> StreamedData:

@@ -19,8 +19,8 @@ from simset_bench.simset.allocation import Allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.segments import Segment
 from simset_bench.training.manifest import write_manifest
-from simset_bench.training.segments import Segment
 from simset_bench.training.trainer import Batches, MaskRows, Member, Pass, make_optimizer, train_alone
 
 _SECONDS_BETWEEN_METRICS = 1.0

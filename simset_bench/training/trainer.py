@@ -21,10 +21,10 @@ from simset_bench.models.memory import Memory
 from simset_bench.models.split import UpperModel
 from simset_bench.training.checkpoint import Progress, TrainState
 from simset_bench.training.config import TrainConfig, presses
-from simset_bench.training.hidden_cache import HiddenCache
+from simset_bench.training.data.hidden_states import HiddenCache
+from simset_bench.training.data.segments import PackedBatch, Segment, epoch_batches, pack_batch
 from simset_bench.training.inductive import inductive_loss, token_on_share
 from simset_bench.training.memory_pass import PassResult, fleet_pass
-from simset_bench.training.segments import PackedBatch, Segment, epoch_batches, pack_batch
 
 MaskRows = Callable[[Sequence[int]], np.ndarray]
 # Means that an epoch's metrics have, each from two sums over its tokens or segments.

@@ -21,7 +21,7 @@ from simset_bench.files import whole_folder
 from simset_bench.models.loading import Base
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.segments import PackedBatch, Segment, epoch_batches, pack_batch
+from simset_bench.training.data.segments import PackedBatch, Segment, epoch_batches, pack_batch
 from simset_bench.training.train_in_folder import Learner, Memorised
 from simset_bench.training.trainer import Member
 

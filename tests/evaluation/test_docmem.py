@@ -17,8 +17,8 @@ from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.evaluation.tasks.documents import CONTINUATION_TOKENS, PREFIX_TOKENS
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, attached
+from simset_bench.training.data.segments import segment_documents
 from simset_bench.training.open_run import LoadedRun, load_run
-from simset_bench.training.segments import segment_documents
 
 
 def token_nlls(base: Base, text: str, memory: Memory | None, layer: int) -> list[float]:

@@ -22,11 +22,11 @@ from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.models.sources import smollm2_gguf
 from simset_bench.results.read import read_runs
 from simset_bench.training.config import make_config
+from simset_bench.training.data.segments import segment_documents
 from simset_bench.training.method_options import METHODS
 from simset_bench.training.open_run import open_run
 from simset_bench.training.prepare import load_documents
 from simset_bench.training.run import train_run
-from simset_bench.training.segments import segment_documents
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.simset.allocation import allocate
 from simset_bench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.hidden_cache import fill_cache
-from simset_bench.training.segments import segment_documents
+from simset_bench.training.data.hidden_states import fill_cache
+from simset_bench.training.data.segments import segment_documents
 from simset_bench.training.trainer import Member, TrainingData, make_optimizer, train_alone
 
 # 2 steps an epoch, 3 epochs; every option that adds parameters or state is on.

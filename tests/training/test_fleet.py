@@ -15,8 +15,8 @@ from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.training.checkpoint import Progress, load_states, save_states
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.hidden_cache import HiddenCache, fill_cache
-from simset_bench.training.segments import Segment, segment_documents
+from simset_bench.training.data.hidden_states import HiddenCache, fill_cache
+from simset_bench.training.data.segments import Segment, segment_documents
 from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
 
 CONFIG = TrainConfig(layer=1, entries=64, entries_per_doc=8, max_tokens=24, epochs=3, batch_size=4)

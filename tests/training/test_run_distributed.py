@@ -19,8 +19,8 @@ from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
 from simset_bench.models.memory_file import load_memory
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.segments import pack_batch, part_of, segment_documents
 from simset_bench.training.run import train_run
-from simset_bench.training.segments import pack_batch, part_of, segment_documents
 
 FILES = ["allocation.parquet", "config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl"]
 # Batches of 3 and one of 1 a pass over 7 documents: in each the processes have unlike shares, in the last one none.

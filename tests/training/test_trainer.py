@@ -19,10 +19,10 @@ from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.hidden_cache import fill_cache
+from simset_bench.training.data.hidden_states import fill_cache
+from simset_bench.training.data.segments import PackedBatch, Segment, pack_batch, segment_documents
 from simset_bench.training.inductive import inductive_loss
 from simset_bench.training.memory_pass import fleet_pass
-from simset_bench.training.segments import PackedBatch, Segment, pack_batch, segment_documents
 from simset_bench.training.trainer import Member, TrainingData, learning_rate, make_optimizer, train_alone
 
 KINDS = ["llama", "gpt_neox", "gpt2", "qwen2", "opt", "gemma2", "bloom", "openai-gpt"]

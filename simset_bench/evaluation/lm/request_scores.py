@@ -17,8 +17,8 @@ from simset_bench.models.memory import AttachedMemory
 from simset_bench.models.packing import CannotPack
 from simset_bench.models.split import UpperModel, packed_hidden_states
 from simset_bench.models.token_trees import TokenTrees, TreeBatch, plant
-from simset_bench.training.hidden_cache import quarter_of_memory, states_room
-from simset_bench.training.prefix_cache import prefix_folder
+from simset_bench.training.data.hidden_states import quarter_of_memory, states_room
+from simset_bench.training.data.hidden_states_on_disk import prefix_folder
 
 # Nodes that go through a model at once: enough that its matrix products reach their rate.
 CPU_NODES, GPU_NODES = 1024, 32768

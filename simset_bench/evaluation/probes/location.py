@@ -16,10 +16,10 @@ from simset_bench.models.loading import Base
 from simset_bench.models.memory import RECALLS, AttachedMemory, Memory, attached, recall_multipliers
 from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation
+from simset_bench.training.data.hidden_states import HiddenCache
+from simset_bench.training.data.hidden_states_on_disk import cached_states
+from simset_bench.training.data.segments import NO_TARGET, Segment, collate
 from simset_bench.training.frozen_head import next_token_nll
-from simset_bench.training.hidden_cache import HiddenCache
-from simset_bench.training.prefix_cache import cached_states
-from simset_bench.training.segments import NO_TARGET, Segment, collate
 
 # Erasing one document's entries is measured on at most this many others.
 OTHERS = 8

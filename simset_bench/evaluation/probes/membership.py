@@ -15,7 +15,7 @@ from simset_bench.evaluation.estimates import Scored, jackknife
 from simset_bench.evaluation.probes.location import LocationProbe
 from simset_bench.evaluation.probes.records import Probed, record
 from simset_bench.evaluation.probes.token_scores import MemoryAtWork, TokenRequest, token_scores
-from simset_bench.training.prefix_cache import cached_states
+from simset_bench.training.data.hidden_states_on_disk import cached_states
 
 DOCUMENTS = 64
 # Share of a text's tokens, the least likely ones, that Min-K% looks at: the best of those its paper tries.

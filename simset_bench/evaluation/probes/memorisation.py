@@ -12,7 +12,7 @@ import numpy as np
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.probes.records import Probed, record, scored
 from simset_bench.evaluation.probes.token_scores import TokenRequest, TokenScores, token_scores
-from simset_bench.training.segments import Segment
+from simset_bench.training.data.segments import Segment
 
 PREFIXES = (8, 16, 32, 64)
 SUFFIX = 32

@@ -14,8 +14,8 @@ from simset_bench.evaluation.probes.token_scores import MemoryAtWork
 from simset_bench.files import sha256_of_texts
 from simset_bench.models.memory import recall_multipliers
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.segments import Segment, segment_documents
 from simset_bench.training.open_run import LoadedRun
-from simset_bench.training.segments import Segment, segment_documents
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from simset_bench.evaluation.probes.location import LocationProbe
 from simset_bench.evaluation.probes.records import Probed, record, scored
 from simset_bench.models.memory import attached, recall_multipliers
 from simset_bench.simset.shingles import word_shingles
-from simset_bench.training.prefix_cache import cached_states
+from simset_bench.training.data.hidden_states_on_disk import cached_states
 
 SHINGLE_WORDS = 1
 # Of each sort, the erasure of one document is measured on this many others.

@@ -13,8 +13,8 @@ from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.tasks.cloze import clozes
 from simset_bench.evaluation.tasks.rows import Evaluated, Row, choice_fields
+from simset_bench.training.data.segments import Segment, segment_documents
 from simset_bench.training.qa_finetune import question_prompt
-from simset_bench.training.segments import Segment, segment_documents
 
 # Tokens of a document shown, and of its continuation compared; the generation budget leaves room to spare.
 PREFIX_TOKENS = 32

@@ -11,9 +11,9 @@ from simset_bench.models.random_base import llama_shape, random_base
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig, uses
-from simset_bench.training.hidden_cache import fill_cache
+from simset_bench.training.data.hidden_states import fill_cache
+from simset_bench.training.data.segments import Segment
 from simset_bench.training.learners import new_memory
-from simset_bench.training.segments import Segment
 from simset_bench.training.sweep.capacity import runs_a_pass
 from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
 from simset_bench.training.weights import memory_parameters

@@ -15,9 +15,9 @@ from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import attached
-from simset_bench.training.hidden_cache import fill_cache
+from simset_bench.training.data.hidden_states import fill_cache
+from simset_bench.training.data.segments import segment_documents
 from simset_bench.training.open_run import LoadedRun, load_run
-from simset_bench.training.segments import segment_documents
 
 MODES = ("free", "oracle", "erased")
 MEASURES = {"on_share", "attribution_at_1", "precision_at_k", "erasure_own", "erasure_others", "specificity"}

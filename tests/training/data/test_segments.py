@@ -13,7 +13,14 @@ from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base, load_base
-from simset_bench.training.segments import NO_TARGET, Segment, check_lengths, collate, epoch_batches, segment_documents
+from simset_bench.training.data.segments import (
+    NO_TARGET,
+    Segment,
+    check_lengths,
+    collate,
+    epoch_batches,
+    segment_documents,
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from simset_bench.corpora.segments import segments
 from simset_bench.errors import RequestError
+from simset_bench.training.data.cut_text import segments
 
 PROSE = (
     "Keepers kept records of ships and storms. The lighthouse keeper's daughter wrote letters about herring.\n\n"

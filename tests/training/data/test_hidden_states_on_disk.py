@@ -9,9 +9,9 @@ from safetensors import safe_open
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base, load_base
-from simset_bench.training.hidden_cache import fill_cache
-from simset_bench.training.prefix_cache import LIMIT_VARIABLE, cached_states, prefix_folder
-from simset_bench.training.segments import Segment, segment_documents
+from simset_bench.training.data.hidden_states import fill_cache
+from simset_bench.training.data.hidden_states_on_disk import LIMIT_VARIABLE, cached_states, prefix_folder
+from simset_bench.training.data.segments import Segment, segment_documents
 
 
 @pytest.fixture(autouse=True)

@@ -19,9 +19,9 @@ from simset_bench.files import whole_file
 from simset_bench.models.loading import Base
 from simset_bench.models.sources import cache_folder
 from simset_bench.models.split import hidden_states_at
-from simset_bench.training.hidden_cache import HiddenCache, fill_batches, fill_cache, segment_starts
+from simset_bench.training.data.hidden_states import HiddenCache, fill_batches, fill_cache, segment_starts
+from simset_bench.training.data.segments import Segment, collate
 from simset_bench.training.processes import ALONE, Processes
-from simset_bench.training.segments import Segment, collate
 
 LIMIT_VARIABLE = "SIMSET_BENCH_PREFIX_CACHE_GB"
 _DEFAULT_LIMIT_GB = 20.0

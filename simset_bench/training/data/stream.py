@@ -20,8 +20,8 @@ from simset_bench.errors import RequestError
 from simset_bench.files import whole_file
 from simset_bench.models.loading import Base
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.segments import PackedBatch, Segment, check_lengths, pack_batch, segments_of
-from simset_bench.training.stream_cache import StreamCache
+from simset_bench.training.data.hidden_states_of_stream import StreamCache
+from simset_bench.training.data.segments import PackedBatch, Segment, check_lengths, pack_batch, segments_of
 
 if TYPE_CHECKING:
     from simset_bench.simset.lookup import Lookup
@@ -244,3 +244,15 @@ def report(cache: StreamCache) -> None:
         f"prefix cache: {made.found} segments found, {made.computed} computed, {made.bytes_held / 1e9:.2f} GB held of "
         f"{made.bytes_limit / 1e9:.2f} GB allowed, {made.without_room} times without room"
     )
+
+
+# A run that streamed its documents is asked about this many, the first ones.
+SAMPLED_DOCUMENTS = 256
+
+
+def sample_documents(config: TrainConfig) -> list[Document]:
+    """The first documents of a streamed run, which evaluation asks about."""
+    from simset_bench.simset.lookup import open_lookup
+
+    lookup = open_lookup(Path(config.allocation_file or ""))
+    return [document for _, document in islice(stream_documents(config, lookup), SAMPLED_DOCUMENTS)]

@@ -9,9 +9,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from simset_bench.corpora.documents import Document
-from simset_bench.corpora.segments import segments as cut_text
 from simset_bench.errors import RequestError
 from simset_bench.models.packing import Packing, pack
+from simset_bench.training.data.cut_text import segments as cut_text
 
 NO_TARGET = -100
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from simset_bench.console import note, track
 from simset_bench.models.loading import Base
 from simset_bench.models.split import hidden_states
-from simset_bench.training.segments import Segment, collate
+from simset_bench.training.data.segments import Segment, collate
 
 # Tokens in one forward pass while filling; bounds the memory of the blocks below, not of the cache.
 FILL_TOKENS = 4096

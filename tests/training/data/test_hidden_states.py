@@ -10,8 +10,8 @@ import torch
 from simset_bench.corpora.load import load_corpus
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.split import hidden_states
-from simset_bench.training.hidden_cache import fill_cache
-from simset_bench.training.segments import Segment, segment_documents
+from simset_bench.training.data.hidden_states import fill_cache
+from simset_bench.training.data.segments import Segment, segment_documents
 
 CPU = torch.device("cpu")
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from simset_bench.console import note
 from simset_bench.models.loading import Base
 from simset_bench.models.split import hidden_states
-from simset_bench.training.prefix_cache import prefix_folder
-from simset_bench.training.segments import Segment, collate
+from simset_bench.training.data.hidden_states_on_disk import prefix_folder
+from simset_bench.training.data.segments import Segment, collate
 
 
 @dataclass

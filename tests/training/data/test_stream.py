@@ -19,10 +19,10 @@ from simset_bench.simset.large.allocate import AllocationRequest
 from simset_bench.simset.lookup import open_lookup
 from simset_bench.simset.store import read_allocation
 from simset_bench.training.config import TrainConfig, make_config
+from simset_bench.training.data.hidden_states_on_disk import LIMIT_VARIABLE
+from simset_bench.training.data.stream import shuffled, stream_documents
 from simset_bench.training.open_run import load_run
-from simset_bench.training.prefix_cache import LIMIT_VARIABLE
 from simset_bench.training.run import summary, train_run
-from simset_bench.training.stream import shuffled, stream_documents
 
 
 @given(st.integers(0, 300), st.integers(1, 60), st.integers(0, 5), st.integers(0, 3))
