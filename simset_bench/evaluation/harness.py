@@ -39,7 +39,7 @@ os.environ.setdefault("DISABLE_MULTIPROC", "1")
 
 
 @cache
-def _their_tasks() -> TaskManager:
+def foreign_tasks() -> TaskManager:
     """Every task that lm-eval ships; reading them takes seconds."""
     return TaskManager()
 
@@ -61,7 +61,7 @@ def run_foreign(lm: MemoryLM, name: str, limit: int | None) -> Scored:
     Raises RequestError where the task's data set is neither here nor within reach.
     """
     try:
-        results = _evaluate(lm, _their_tasks(), [name], limit, BOOTSTRAP_DRAWS)
+        results = _evaluate(lm, foreign_tasks(), [name], limit, BOOTSTRAP_DRAWS)
     except (OSError, DatasetNotFoundError) as failure:
         reason = " ".join(str(failure).split())[:200]
         raise RequestError(f"task {name}: its data set cannot be had ({reason}); ours work offline") from failure

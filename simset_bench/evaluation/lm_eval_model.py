@@ -12,8 +12,8 @@ from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.run import BATCH_SIZE
 from simset_bench.evaluation.subject import memory_at_work, subject_of
 from simset_bench.models.loading import load_base
+from simset_bench.training.methods.table import learned_weights
 from simset_bench.training.open_run import LoadedRun, open_run
-from simset_bench.training.weights import learned_weights
 
 
 @register_model("simset")

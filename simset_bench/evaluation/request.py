@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from simset_bench.console import note
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
-from simset_bench.evaluation.harness import _their_tasks
+from simset_bench.evaluation.harness import foreign_tasks
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.tasks.documents_in_prompts import CONTEXTS
 from simset_bench.evaluation.tasks.table import OUR_TASKS
@@ -108,7 +108,7 @@ def check_tasks(names: Sequence[str]) -> None:
     foreign = [name for name in names if not is_ours(name)]
     if not foreign:
         return
-    known = set(_their_tasks().task_index)
+    known = set(foreign_tasks().task_index)
     for name in foreign:
         if name not in known:
             ours = [*OUR_TASKS, *PROBES]

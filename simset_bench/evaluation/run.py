@@ -25,10 +25,11 @@ from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.files import sha256_of_texts
 from simset_bench.models.loading import load_base
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.methods.base_weights import LearnedWeights
+from simset_bench.training.methods.table import learned_weights
 from simset_bench.training.open_run import LoadedRun, open_run
 from simset_bench.training.qa_finetune import QuestionPair, qa_finetuned, question_pairs
 from simset_bench.training.run_folder import EVALUATIONS
-from simset_bench.training.weights import LearnedWeights, learned_weights
 
 BATCH_SIZE = 16
 QA_SEED = 0

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Who is asked: a run with its memory, or a bare base, and the recall mode that it answers in."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

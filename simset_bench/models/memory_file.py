@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""A memory in a safetensors file, with its shape."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Which memory entries belong to which document: the strategies, by their names on the command line."""
+"""An allocation: which memory entries belong to which document."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The documents that share the most entries with a text or with another document."""
 
 from dataclasses import dataclass
 from pathlib import Path

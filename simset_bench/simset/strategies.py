@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The allocation strategies: from documents to entries, by their names on the command line."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""The methods that documents can be memorised by: the memory, and what people would use instead of it.
-
-Each says which options of a configuration it uses; another method's option is refused rather than ignored.
-"""
+"""The methods and the options that each uses; another method's option is refused rather than ignored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""A finished run read back from its folder: configuration, documents, allocation, memory."""
 
 import dataclasses
 from collections.abc import Sequence

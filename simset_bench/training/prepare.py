@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""From a configuration to what is trained: documents, their segments, the layer, and hashes of all of it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

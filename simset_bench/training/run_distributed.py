@@ -28,11 +28,12 @@ from simset_bench.training.allocations import entries_before_training, store_all
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 from simset_bench.training.data.segments import PackedBatch, part_of
-from simset_bench.training.learners import memory_learner_on
 from simset_bench.training.method_options import MEMORY
+from simset_bench.training.methods.learner import Learner, Memorised
+from simset_bench.training.methods.memory import memory_learner_on
 from simset_bench.training.prepare import begin, cut_documents, load_documents, made_of_hashes, resolved
 from simset_bench.training.processes import Processes
-from simset_bench.training.train_in_folder import Learner, Memorised, memorise, taken_up
+from simset_bench.training.train_in_folder import memorise, taken_up
 from simset_bench.training.trainer import Member, TrainingData, make_optimizer, memory_pass, train_alone
 
 

@@ -15,7 +15,7 @@ from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.hidden_states_of_stream import StreamCache
 from simset_bench.training.data.hidden_states_on_disk import size_limit
 from simset_bench.training.data.stream import StreamedData, Survey, report, sample_documents, stream_documents, survey
-from simset_bench.training.learners import memory_learner_on
+from simset_bench.training.methods.memory import memory_learner_on
 from simset_bench.training.prepare import begin, resolved
 from simset_bench.training.train_in_folder import memorise
 

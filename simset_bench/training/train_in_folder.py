@@ -3,25 +3,20 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 from simset_bench.console import note
-from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.files import write_text
 from simset_bench.models.loading import Base
-from simset_bench.simset.allocation import Allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.data.segments import Segment
 from simset_bench.training.manifest import write_manifest
-from simset_bench.training.trainer import Batches, MaskRows, Member, Pass, make_optimizer, train_alone
+from simset_bench.training.methods.learner import Learner
+from simset_bench.training.trainer import Member, make_optimizer, train_alone
 
 _SECONDS_BETWEEN_METRICS = 1.0
 # A checkpoint that takes long to write is written less often, so that it costs at most this share of the time.
@@ -31,42 +26,8 @@ _CHECKPOINT_SHARE = 0.1
 Watch = Callable[[Progress, int], bool]
 
 
-@dataclass(frozen=True)
-class Memorised:
-    """What a configuration memorises: documents, their segments, and their entries where they are allocated before."""
-
-    documents: list[Document]
-    allocation: Allocation | None
-    segments: list[Segment]
-
-    def counts(self) -> dict[str, Any]:
-        """How much it is, as a run's manifest records it."""
-        tokens = sum(len(segment.token_ids) - segment.specials for segment in self.segments)
-        return {"documents": len(self.documents), "segments": len(self.segments), "tokens": tokens}
-
-
 class Interrupted(Exception):
     """Training was asked to stop; its checkpoint is written."""
-
-
-@dataclass(frozen=True)
-class Learner:
-    """Whose parameters learn, on which batches, and how they are kept.
-
-    `config` is what the trainer is given. `store` writes what was learned into the run's folder. `masks`, `active` and
-    `run_pass` are those of `trainer.Member` and `trainer.train_on`; `counts` says at the end how much was memorised,
-    and what else the manifest is to record. So many `processes` train it together, each in its own memory.
-    """
-
-    module: nn.Module
-    config: TrainConfig
-    make_batches: Callable[[], Batches]
-    store: Callable[[Path], None]
-    counts: Callable[[], dict[str, Any]]
-    masks: Callable[[Batches], list[MaskRows]] = lambda _batches: []
-    active: MaskRows | None = None
-    run_pass: Pass | None = None
-    processes: int = 1
 
 
 def never(_progress: Progress, _segments: int) -> bool:

@@ -15,13 +15,14 @@ from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
 from simset_bench.simset.sequence_id import identity_entries
 from simset_bench.training.config import TrainConfig, make_config
-from simset_bench.training.guidance import guidance_term
 from simset_bench.training.method_options import METHODS
+from simset_bench.training.methods.base_weights import memory_parameters
+from simset_bench.training.methods.guidance import guidance_term
+from simset_bench.training.methods.lora import match_lora
 from simset_bench.training.open_run import load_run
 from simset_bench.training.run import train_run
 from simset_bench.training.run_folder import open_finished
 from simset_bench.training.train_in_folder import Interrupted
-from simset_bench.training.weights import match_lora, memory_parameters
 
 LEARNING = [name for name, method in METHODS.items() if method.learned]
 
@@ -164,7 +165,7 @@ def test_an_identity_has_the_same_entries_whatever_documents_there_are() -> None
 def test_under_sequence_id_entries_of_no_document_learn_nothing(
     run_of_method: Callable[[str], Path], config_of_method: Callable[..., TrainConfig], tiny_base: Callable[[str], Base]
 ) -> None:
-    from simset_bench.training.learners import new_memory
+    from simset_bench.training.methods.memory import new_memory
 
     run = load_run(run_of_method("sequence-id"))
     start = new_memory(config_of_method("sequence-id"), tiny_base("llama"))

@@ -16,8 +16,8 @@ from simset_bench.errors import RequestError
 from simset_bench.files import sha256_of_file
 from simset_bench.models.memory_file import load_memory
 from simset_bench.simset.store import read_allocation
-from simset_bench.training import learners
 from simset_bench.training.config import TrainConfig, read_config
+from simset_bench.training.methods import memory as learners
 from simset_bench.training.open_run import load_run
 from simset_bench.training.run import summary, train_run
 

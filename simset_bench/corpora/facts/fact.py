@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The fact: one CounterFact record, whatever file it came from."""
 
 from dataclasses import dataclass
 

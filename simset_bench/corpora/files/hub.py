@@ -1,4 +1,4 @@
-"""`hub:NAME[:CONFIG[:SPLIT]]`: a data set of the Hugging Face hub, streamed."""
+"""A Hugging Face data set, opened with one clear error where that fails."""
 
 from pathlib import Path
 from typing import Any
@@ -25,25 +25,25 @@ def load_from_hub(
     datasets.config.HF_HUB_OFFLINE = was_offline or not answers
     try:
         return datasets.load_dataset(name, configuration, streaming=streaming and answers, **options)
-    except _failures() as error:
+    except hub_failures() as error:
         if not answers:
             raise RequestError(
                 f"hub:{name} needs a network: {ENDPOINT} does not answer, and the local cache does not hold it; "
                 f"without a network use {without_network}"
             ) from error
-        raise RequestError(f"hub:{name} cannot be loaded ({_reason(error)})") from error
+        raise RequestError(f"hub:{name} cannot be loaded ({reason_of(error)})") from error
     finally:
         datasets.config.HF_HUB_OFFLINE = was_offline
 
 
-def _failures() -> tuple[type[Exception], ...]:
+def hub_failures() -> tuple[type[Exception], ...]:
     from datasets.exceptions import DatasetsError
 
     # RuntimeError is for a data set that would have to run code of its own.
     return OSError, ValueError, RuntimeError, DatasetsError
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 

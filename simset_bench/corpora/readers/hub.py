@@ -1,10 +1,10 @@
-"""TODO docstring."""
+"""`hub:NAME[:CONFIG[:SPLIT]]`: articles of a Hugging Face data set with a column `text`, streamed."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from simset_bench.corpora.documents import Article, split_paragraphs
-from simset_bench.corpora.files.hub import _failures, _reason, load_from_hub
+from simset_bench.corpora.files.hub import hub_failures, load_from_hub, reason_of
 from simset_bench.errors import RequestError
 
 
@@ -39,8 +39,8 @@ def hub_articles(location: str) -> Iterator[Article]:
 def _rows(found: Any, location: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         yield from enumerate(found, start=1)
-    except _failures() as error:
-        raise RequestError(f"hub:{location} cannot be read to its end ({_reason(error)})") from error
+    except hub_failures() as error:
+        raise RequestError(f"hub:{location} cannot be read to its end ({reason_of(error)})") from error
 
 
 def _text(row: dict[str, Any], column: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What can be asked of an allocation later: entries for new documents, and whose memory a new text would share."""
+"""Entries for new documents in an existing allocation file."""
 
 import dataclasses
 import shutil

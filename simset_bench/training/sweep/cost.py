@@ -13,10 +13,10 @@ from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig, uses
 from simset_bench.training.data.hidden_states import fill_cache
 from simset_bench.training.data.segments import Segment
-from simset_bench.training.learners import new_memory
+from simset_bench.training.methods.base_weights import memory_parameters
+from simset_bench.training.methods.memory import new_memory
 from simset_bench.training.sweep.capacity import runs_a_pass
 from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
-from simset_bench.training.weights import memory_parameters
 
 _CALIBRATION_TOKENS = 128
 _CALIBRATION_BLOCKS = 2

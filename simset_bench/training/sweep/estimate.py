@@ -7,12 +7,12 @@ from typing import Any
 from simset_bench.models.devices import find_device, find_dtype
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.config import TrainConfig, corpus_options, uses
+from simset_bench.training.methods.base_weights import memory_parameters
 from simset_bench.training.prepare import load_documents
 from simset_bench.training.sweep.capacity import memory_bytes, pass_bytes, runs_a_pass
 from simset_bench.training.sweep.cost import calibrate, plain_flops, prefix_flops, training_flops
 from simset_bench.training.sweep.plan import FleetPlan
 from simset_bench.training.sweep.run import Sweep, sizes_of
-from simset_bench.training.weights import memory_parameters
 
 # What English costs the tokenizers of the presets; a document's own count needs its model's tokenizer.
 _TOKENS_A_WORD = 1.4

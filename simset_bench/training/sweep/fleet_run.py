@@ -20,11 +20,12 @@ from simset_bench.training.allocations import store_allocation
 from simset_bench.training.checkpoint import Progress, load_states, save_states
 from simset_bench.training.config import TrainConfig, config_text, differences
 from simset_bench.training.data.hidden_states_on_disk import cached_states
-from simset_bench.training.learners import new_memory
 from simset_bench.training.manifest import write_manifest
+from simset_bench.training.methods.learner import Memorised
+from simset_bench.training.methods.memory import new_memory
 from simset_bench.training.prepare import cut_documents, load_documents, made_of_hashes, resolved
 from simset_bench.training.sweep.plan import FleetPlan
-from simset_bench.training.train_in_folder import Interrupted, Memorised, check_same, write_metrics
+from simset_bench.training.train_in_folder import Interrupted, check_same, write_metrics
 from simset_bench.training.trainer import Fleet, MaskRows, Member, make_optimizer, train_fleet
 
 

@@ -1,18 +1,29 @@
 """Document guidance loss: a text is likely under its own document's key, and no likelier than tau under another's."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from simset_bench.errors import RequestError
-from simset_bench.models.guided_memory import GuidedMemory
+from simset_bench.models.guided_memory import GuidedMemory, GuidedShape
+from simset_bench.models.loading import Base
+from simset_bench.models.memory_file import save_memory
 from simset_bench.models.split import UpperModel
+from simset_bench.simset.allocation import Allocation
+from simset_bench.training import run_folder as folders
+from simset_bench.training.allocations import store_allocation
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.segments import PackedBatch
 from simset_bench.training.memory_pass import next_token_nll_of_runs
-from simset_bench.training.trainer import Member
+from simset_bench.training.methods.learner import Learner, Memorised
+from simset_bench.training.methods.memory import segments_in_memory
+from simset_bench.training.trainer import Member, SegmentsInMemory
 
 
 def guidance_term(positive: Tensor, negative: Tensor, tau: float, form: str) -> Tensor:
@@ -80,3 +91,43 @@ def guidance_pass(
             }
         ]
     ]
+
+
+@contextmanager
+def guidance_learner(config: TrainConfig, base: Base, memorised: Memorised) -> Iterator[Learner]:
+    """A memory under document keys; the entries of a document are those that its key opens widest at the end."""
+    documents = memorised.documents
+    check_negatives(config, len(documents))
+    shape = GuidedShape(
+        config.entries,
+        base.width,
+        config.activation,
+        config.layer_norm,
+        config.gate,
+        len(documents),
+        config.guidance_key_width,
+    )
+    memory = GuidedMemory(shape, torch.Generator().manual_seed(config.mem_seed)).to(base.device)
+
+    def store(folder: Path) -> None:
+        save_memory(memory, folder / folders.MEMORY)
+        store_allocation(folder, config, widest_entries(memory, config, memorised), documents)
+
+    yield Learner(
+        memory,
+        config,
+        lambda: SegmentsInMemory(*segments_in_memory(config, base, memorised)),
+        store,
+        memorised.counts,
+        run_pass=partial(guidance_pass, UpperModel(base, int(config.layer))),
+    )
+
+
+def widest_entries(memory: GuidedMemory, config: TrainConfig, memorised: Memorised) -> Allocation:
+    """The `entries_per_doc` entries of each document whose gates are largest, whatever their sign."""
+    gates = memory.gates_of(list(range(len(memorised.documents)))).abs().cpu().numpy()
+    widest = np.argsort(-gates, axis=1, kind="stable")[:, : config.entries_per_doc]
+    entries = tuple(np.sort(row).astype(np.uint32) for row in widest)
+    ids = tuple(document.id for document in memorised.documents)
+    clusters = np.arange(len(ids), dtype=np.uint32)
+    return Allocation(ids, clusters, entries, config.entries, config.method, config.mem_seed)

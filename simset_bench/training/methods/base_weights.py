@@ -1,0 +1,106 @@
+"""What LoRA and full fine-tuning share: learning in the base's own weights, and putting them back afterwards."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from simset_bench.models.loading import Base
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.segments import PackedBatch, Segment, epoch_batches, pack_batch
+from simset_bench.training.methods.learner import Learner, Memorised
+from simset_bench.training.trainer import Member
+
+
+def memory_parameters(entries: int, width: int) -> int:
+    """Parameters of a memory: two matrices of entries by width, and a bias for each side."""
+    return 2 * entries * width + entries + width
+
+
+class Learning(nn.Module):
+    """The parameters of a larger model that learn, under their names there with `/` for the dots."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                self.register_parameter(name.replace(".", "/"), parameter)
+
+
+@dataclass(frozen=True)
+class WholeBatches:
+    """Batches of segments for the whole base: nothing below is frozen, so no hidden states come with them."""
+
+    segments: Sequence[Segment]
+
+    @property
+    def count(self) -> int:
+        """Number of segments."""
+        return len(self.segments)
+
+    def of_epoch(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[PackedBatch, Tensor]]:
+        """Batches of an epoch in the order that a memory sees them in, from number `first` on."""
+        for rows in epoch_batches(self.count, config.batch_size, config.seed, epoch)[first:]:
+            yield pack_batch(self.segments, rows, base.device), torch.empty(0)
+
+
+def whole_pass(
+    base: Base, _members: Sequence[Member], batch: PackedBatch, _hidden: Tensor
+) -> list[list[dict[str, float]]]:
+    """Mean NLL of the next token through the whole base: a `trainer.Pass` for what learns in its weights."""
+    packing = batch.packing
+    # Right-padded: no real token sees a padded one.
+    logits = base.model(input_ids=packing.padded(batch.input_ids), use_cache=False).logits.flatten(0, 1)
+    chosen = logits[packing.slots[batch.predicting]].float()
+    nll = nn.functional.cross_entropy(chosen, batch.wanted, reduction="none")
+    loss = nll.sum() / max(1, len(nll))
+    loss.backward()
+    return [[{"loss": loss.item(), "nll": nll.detach().double().sum().item(), "targets": float(len(nll))}]]
+
+
+def weights_learner(
+    config: TrainConfig,
+    base: Base,
+    memorised: Memorised,
+    model: nn.Module,
+    store: Callable[[Path], None],
+    told: dict[str, int],
+) -> Learner:
+    module = Learning(model)
+    told = {"trainable_parameters": sum(parameter.numel() for parameter in module.parameters()), **told}
+    return Learner(
+        module,
+        config,
+        lambda: WholeBatches(memorised.segments),
+        store,
+        lambda: memorised.counts() | told,
+        run_pass=partial(whole_pass, base),
+    )
+
+
+@torch.no_grad()
+def restore_weights(parameters: Sequence[Tensor], former: Sequence[Tensor]) -> None:
+    for parameter, value in zip(parameters, former, strict=True):
+        parameter.copy_(value)
+
+
+@dataclass(frozen=True)
+class LearnedWeights:
+    """Parameters of a base that hold what a run learned, and the values that they had before."""
+
+    changed: list[Tensor]
+    former: list[Tensor]
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within the context the base is what it was."""
+        learned = [parameter.detach().clone() for parameter in self.changed]
+        restore_weights(self.changed, self.former)
+        try:
+            yield
+        finally:
+            restore_weights(self.changed, learned)

@@ -1,0 +1,48 @@
+"""What a method hands to the training loop: the module that learns, its data, and how it is stored."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from simset_bench.corpora.documents import Document
+from simset_bench.simset.allocation import Allocation
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.segments import Segment
+from simset_bench.training.trainer import Batches, MaskRows, Pass
+
+
+@dataclass(frozen=True)
+class Memorised:
+    """What a configuration memorises: documents, their segments, and their entries where they are allocated before."""
+
+    documents: list[Document]
+    allocation: Allocation | None
+    segments: list[Segment]
+
+    def counts(self) -> dict[str, Any]:
+        """How much it is, as a run's manifest records it."""
+        tokens = sum(len(segment.token_ids) - segment.specials for segment in self.segments)
+        return {"documents": len(self.documents), "segments": len(self.segments), "tokens": tokens}
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Whose parameters learn, on which batches, and how they are kept.
+
+    `config` is what the trainer is given. `store` writes what was learned into the run's folder. `masks`, `active` and
+    `run_pass` are those of `trainer.Member` and `trainer.train_on`; `counts` says at the end how much was memorised,
+    and what else the manifest is to record. So many `processes` train it together, each in its own memory.
+    """
+
+    module: nn.Module
+    config: TrainConfig
+    make_batches: Callable[[], Batches]
+    store: Callable[[Path], None]
+    counts: Callable[[], dict[str, Any]]
+    masks: Callable[[Batches], list[MaskRows]] = lambda _batches: []
+    active: MaskRows | None = None
+    run_pass: Pass | None = None
+    processes: int = 1

@@ -1,0 +1,61 @@
+"""`memory`: a memory with allocated entries and an inductive loss."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+
+from simset_bench.models.loading import Base
+from simset_bench.models.memory import Memory, MemoryShape
+from simset_bench.models.memory_file import save_memory
+from simset_bench.simset.allocation import Allocation
+from simset_bench.training import run_folder as folders
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.hidden_states import HiddenCache
+from simset_bench.training.data.hidden_states_on_disk import cached_states
+from simset_bench.training.data.segments import Segment
+from simset_bench.training.methods.learner import Learner, Memorised
+from simset_bench.training.trainer import Data, TrainingData
+
+
+def new_memory(config: TrainConfig, base: Base) -> Memory:
+    """A memory at its start, on the base's device."""
+    shape = MemoryShape(config.entries, base.width, config.activation, config.layer_norm, config.gate)
+    return Memory(shape, torch.Generator().manual_seed(config.mem_seed)).to(base.device)
+
+
+def memory_learner_on(
+    config: TrainConfig, base: Base, make_data: Callable[[], Data], counts: Callable[[], dict[str, Any]]
+) -> Learner:
+    """A memory that learns on whatever data."""
+    memory = new_memory(config, base)
+    return Learner(
+        memory,
+        config,
+        make_data,
+        lambda folder: save_memory(memory, folder / folders.MEMORY),
+        counts,
+        masks=lambda batches: [cast(Data, batches).mask_rows],
+    )
+
+
+@contextmanager
+def memory_learner(config: TrainConfig, base: Base, memorised: Memorised) -> Iterator[Learner]:
+    """A memory with allocated entries and an inductive loss."""
+
+    def make_data() -> TrainingData:
+        segments, cache = segments_in_memory(config, base, memorised)
+        return TrainingData(segments, cache, allocation_of(memorised).mask)
+
+    yield memory_learner_on(config, base, make_data, memorised.counts)
+
+
+def allocation_of(memorised: Memorised) -> Allocation:
+    assert memorised.allocation is not None
+    return memorised.allocation
+
+
+def segments_in_memory(config: TrainConfig, base: Base, memorised: Memorised) -> tuple[list[Segment], HiddenCache]:
+    layer = int(config.layer)
+    return memorised.segments, cached_states(base, [layer], memorised.segments, layer)
