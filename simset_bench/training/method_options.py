@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simset_bench.errors import unknown_name
-
-if TYPE_CHECKING:
-    pass
 
 MEMORY = "memory"
 

@@ -1,4 +1,4 @@
-"""Rows of the tasks about the memorised documents: memorisation, cloze, their own questions, and damage to other text."""
+"""Rows of the tasks about documents: memorisation, cloze, their own questions, and damage to other text."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,0 +1,119 @@
+"""Imports point one way, and no modules import each other in a circle."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "simset_bench"
+# A module imports from its own room and from those before it. Rooms of one line do not import each other.
+ORDER: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("files", "console", "ray"),
+    ("corpora", "models"),
+    ("simset",),
+    ("training",),
+    ("evaluation",),
+    ("results",),
+    ("leaderboard",),
+    ("cli",),
+    ("__init__", "__main__"),
+)
+RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+
+
+def modules_of(package: Path) -> dict[str, Path]:
+    """Every module below `package`, by its dotted name; a folder's `__init__` has the folder's name."""
+    names = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package.parent).with_suffix("").parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return names
+
+
+def imports_of(name: str, path: Path, modules: dict[str, Path]) -> set[str]:
+    """The modules among `modules` that one of them imports, anywhere in it: late imports and those for types too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name in modules}
+        elif isinstance(node, ast.ImportFrom):
+            above = (name if path.name == "__init__.py" else name.rpartition(".")[0]).split(".")
+            start = ".".join(above[: len(above) - node.level + 1]) if node.level else ""
+            source = ".".join(part for part in (start, node.module) if part)
+            for alias in node.names:
+                # `from package import module` imports the module; any other name lives in `package` itself.
+                whole = f"{source}.{alias.name}"
+                found |= {whole} if whole in modules else {source} & set(modules)
+    return found - {name}
+
+
+def graph_of(package: Path) -> dict[str, set[str]]:
+    """What each module below `package` imports of it."""
+    modules = modules_of(package)
+    return {name: imports_of(name, path, modules) for name, path in modules.items()}
+
+
+def room_of(name: str) -> str:
+    """The file or folder directly below the package that a module lies in."""
+    return name.split(".")[1] if "." in name else "__init__"
+
+
+def circles_of(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of two or more modules of which each reaches every other."""
+    reached = {}
+    for start in graph:
+        seen, open_ends = set(), [start]
+        while open_ends:
+            new = graph.get(open_ends.pop(), set()) - seen
+            seen |= new
+            open_ends += new
+        reached[start] = seen
+    in_circles = sorted(name for name in graph if name in reached[name])
+    groups = {
+        tuple(other for other in in_circles if other in reached[name] and name in reached[other]) for name in in_circles
+    }
+    return sorted(map(list, groups))
+
+
+def upward_imports(graph: dict[str, set[str]]) -> list[str]:
+    """Imports of a room that is not before the importing module's own."""
+    wrong = []
+    for name, imported in graph.items():
+        for other in sorted(imported):
+            one, another = room_of(name), room_of(other)
+            if one != another and RANK[another] >= RANK[one]:
+                wrong.append(f"{name} imports {other}")
+    return wrong
+
+
+def test_every_room_has_a_place_in_the_order() -> None:
+    assert {room_of(name) for name in graph_of(PACKAGE)} <= set(RANK)
+
+
+def test_imports_point_one_way() -> None:
+    assert upward_imports(graph_of(PACKAGE)) == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circles_of(graph_of(PACKAGE)) == []
+
+
+@pytest.mark.parametrize("late", ["", "def f():\n    ", "if TYPE_CHECKING:\n    "])
+def test_a_wrong_import_is_found_wherever_it_stands(tmp_path: Path, late: str) -> None:
+    package = tmp_path / "simset_bench"
+    for name, text in {
+        "__init__": "",
+        "errors": "",
+        "training/__init__": "",
+        "training/run": f"{late}from simset_bench.evaluation import request",
+        "evaluation/__init__": "",
+        "evaluation/request": f"{late}from simset_bench.evaluation.harness import x",
+        "evaluation/harness": f"{late}from . import request",
+    }.items():
+        path = package / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    graph = graph_of(package)
+    assert upward_imports(graph) == ["simset_bench.training.run imports simset_bench.evaluation.request"]
+    assert circles_of(graph) == [["simset_bench.evaluation.harness", "simset_bench.evaluation.request"]]
