@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from simset_bench.package import VERSION
+
 if TYPE_CHECKING:
     from simset_bench.training.memory_model import MemoryModel
 
 __all__ = ["MemoryModel", "__version__"]
-__version__ = "0.1.0"
+__version__ = VERSION
 
 
 def __getattr__(name: str) -> Any:

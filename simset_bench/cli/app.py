@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import typer
 
-from simset_bench import __version__
 from simset_bench.cli import (
     allocate,
     analyze,
@@ -24,6 +23,7 @@ from simset_bench.cli import (
     train,
 )
 from simset_bench.cli.options import WRONG_REQUEST, OneLineGroup, one_line_errors
+from simset_bench.package import VERSION
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "quickstart": quickstart.command,
@@ -58,7 +58,7 @@ app = typer.Typer(
 
 def _version(show: bool) -> None:
     if show:
-        print(f"simset-bench {__version__}")
+        print(f"simset-bench {VERSION}")
         raise typer.Exit
 
 

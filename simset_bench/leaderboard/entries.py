@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from simset_bench import __version__
 from simset_bench.errors import RequestError
 from simset_bench.files import sha256_of_file, write_json
 from simset_bench.leaderboard.overlap import OVERLAP, overlap_of
+from simset_bench.package import VERSION
 from simset_bench.results.samples import PARQUET, read_samples, samples_file, write_samples
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, METRICS
 
@@ -42,7 +42,7 @@ def pack_entry(run: Path, root: Path) -> Path:
         made = Path(folder) / "entry"
         _fill(made, run, results)
         files = {name: sha256_of_file(made / name) for name in files_of(made)}
-        write_json(made / ENTRY, {"schema": ENTRY_SCHEMA, "kind": KIND, "made_with": __version__, "files": files})
+        write_json(made / ENTRY, {"schema": ENTRY_SCHEMA, "kind": KIND, "made_with": VERSION, "files": files})
         place = root / entry_name(run, manifest)
         if place.exists():
             if not (place / ENTRY).is_file():

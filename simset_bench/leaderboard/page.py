@@ -12,11 +12,11 @@ import vl_convert
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from simset_bench import __version__
 from simset_bench.console import note
 from simset_bench.errors import RequestError
 from simset_bench.leaderboard.charts import COLOURS, page_charts
 from simset_bench.leaderboard.page_data import MOST_SAMPLES, add_samples, read_tasks
+from simset_bench.package import VERSION
 
 LARGEST_PAGE = 5_000_000
 # What a page holds, the most first: samples of each task of a run, and the measures whose ranks it can find anew.
@@ -62,7 +62,7 @@ def _filled(data: dict[str, Any], packed: str) -> str:
         style=Markup(_asset("page.css")),
         data=packed,
         charts=base64.b64encode(specification).decode(),
-        version=__version__,
+        version=VERSION,
         rows=len(data["rows"]),
         runs=len(data["runs"]),
         **{name: Markup(text) for name, text in scripts.items()},

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-import simset_bench
+from simset_bench import package
 from simset_bench.files import sha256_of_file, write_json
 from simset_bench.models.loading import Base
 from simset_bench.training import run_folder as folders
@@ -24,7 +24,7 @@ _PACKAGES = ("torch", "transformers", "safetensors", "datasketch", "numpy", "lm_
 
 def versions() -> dict[str, str]:
     """Versions of Python, of simset-bench and of every installed library that can change a result."""
-    found = {"python": platform.python_version(), "simset-bench": simset_bench.__version__}
+    found = {"python": platform.python_version(), "simset-bench": package.VERSION}
     return found | {name: version for name in _PACKAGES if (version := _version(name)) is not None}
 
 
@@ -38,7 +38,7 @@ def _version(package: str) -> str | None:
 
 def git_commit() -> str | None:
     """Commit of the checkout that the package runs from (`-dirty` where files differ), None outside one."""
-    git = ["git", "-C", str(Path(simset_bench.__file__).parent)]
+    git = ["git", "-C", str(package.FOLDER)]
     try:
         # A package installed inside somebody else's checkout must not claim that checkout's commit.
         subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=True)

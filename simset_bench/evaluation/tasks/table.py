@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import simset_bench
+from simset_bench import package
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.evaluation.tasks.counterfact import counterfact_attribute_rows, counterfact_rows, generation_rows
 from simset_bench.evaluation.tasks.documents import (
@@ -28,9 +28,8 @@ from simset_bench.evaluation.tasks.rows import RowsOf
 
 def tasks_folder() -> Path:
     """Folder of our lm-eval tasks: inside the installed package, or beside it in a checkout."""
-    package = Path(simset_bench.__file__).parent
-    installed = package / "tasks"
-    return installed if installed.is_dir() else package.parent / "tasks"
+    installed = package.FOLDER / "tasks"
+    return installed if installed.is_dir() else package.FOLDER.parent / "tasks"
 
 
 @dataclass(frozen=True)

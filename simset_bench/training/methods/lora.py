@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import PeftModel
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -20,6 +19,9 @@ from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.methods.base_weights import LearnedWeights, memory_parameters, weights_learner
 from simset_bench.training.methods.learner import Learner, Memorised
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 # LoRA's alpha over its rank, as in question-answer fine-tuning.
 LORA_SCALE = 2

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-import simset_bench
+from simset_bench import package
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.training.config import TrainConfig, check, checked_option
 from simset_bench.training.method_options import only_own, with_method_defaults
@@ -32,8 +32,7 @@ class Grid:
 
 def shipped_grids() -> dict[str, Path]:
     """The grids that come with simset-bench, by name."""
-    package = Path(simset_bench.__file__).parent
-    folders = (package / "sweeps", package.parent / "sweeps")
+    folders = (package.FOLDER / "sweeps", package.FOLDER.parent / "sweeps")
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
