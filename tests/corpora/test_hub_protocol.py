@@ -15,7 +15,7 @@ import pytest
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PROGRAM = """
 import sys
-from simset_bench.corpora.counterfact import read_facts
+from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 for name in sys.argv[1:]:

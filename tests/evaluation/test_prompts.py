@@ -8,8 +8,8 @@ import pytest
 from lm_eval.tasks import TaskManager
 
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.tasks.rows import Row, write_rows
-from simset_bench.evaluation.tasks.table import OUR_TASKS, Evaluated, tasks_folder
+from simset_bench.evaluation.tasks.rows import Evaluated, Row, write_rows
+from simset_bench.evaluation.tasks.table import OUR_TASKS, tasks_folder
 from simset_bench.models.loading import Base
 from simset_bench.training.config import make_config
 from simset_bench.training.prepare import load_documents

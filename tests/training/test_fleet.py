@@ -134,8 +134,8 @@ from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.models.random_base import llama_shape, random_base
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.hidden_cache import fill_cache
-from simset_bench.training.segments import Segment
+from simset_bench.training.data.hidden_states import fill_cache
+from simset_bench.training.data.segments import Segment
 from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
 torch.set_num_threads(1)
 base = random_base(llama_shape(3, 128, 512), "float32", "cpu")

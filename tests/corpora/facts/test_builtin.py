@@ -21,7 +21,7 @@ from simset_bench.corpora.facts.fact import Fact
 
 DIGEST = """
 import hashlib
-from simset_bench.corpora.builtin_facts import builtin_facts
+from simset_bench.corpora.facts.builtin import builtin_facts
 print(hashlib.sha256(repr([builtin_facts(split) for split in ("probe", "train")]).encode()).hexdigest())
 """
 

@@ -18,8 +18,8 @@ from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.tasks.documents import token_ends
 from simset_bench.evaluation.tasks.lm_eval_dataset import load
-from simset_bench.evaluation.tasks.rows import write_rows
-from simset_bench.evaluation.tasks.table import OUR_TASKS, Evaluated, tasks_folder
+from simset_bench.evaluation.tasks.rows import Evaluated, write_rows
+from simset_bench.evaluation.tasks.table import OUR_TASKS, tasks_folder
 from simset_bench.models.loading import Base
 from simset_bench.training.config import TrainConfig, make_config
 from simset_bench.training.prepare import load_documents
