@@ -112,7 +112,6 @@ def compare(base: Base, requests: list[Instance], layer: int, entries: int, runs
     """Ask in every way and return the figures."""
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     given = memories(base, entries, runs)
-    free: Callable[[str], np.ndarray] = lambda _: np.ones(entries, dtype=bool)  # noqa: E731
 
     def stock() -> HFLM:
         return HFLM(pretrained=base.model, tokenizer=base.tokenizer, batch_size=32, device=str(base.device))
@@ -121,7 +120,7 @@ def compare(base: Base, requests: list[Instance], layer: int, entries: int, runs
         lm = MemoryLM(base, 32)
         # Looked at once a base, as a command does before its first run.
         assert lm.scorer.usable(layer)
-        return ask(lm, asked, [lm.recalling(memory, layer, "free", free) for memory in given[:count]])
+        return ask(lm, asked, [lm.recalling(memory, layer, None) for memory in given[:count]])
 
     def bare_ours(asked: list[Instance]) -> list[Scores]:
         lm = MemoryLM(base, 32)

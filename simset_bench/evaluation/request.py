@@ -10,9 +10,9 @@ from simset_bench.evaluation.harness import foreign_tasks
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.tasks.documents_in_prompts import CONTEXTS
 from simset_bench.evaluation.tasks.table import OUR_TASKS
-from simset_bench.models.memory import RECALLS
 from simset_bench.training.method_options import find_method
 from simset_bench.training.open_run import OpenedRun
+from simset_bench.training.recall import RECALLS
 from simset_bench.training.run_folder import FinishedRun
 
 

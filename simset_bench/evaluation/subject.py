@@ -13,6 +13,7 @@ from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.loading import Base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.open_run import LoadedRun, OpenedRun
+from simset_bench.training.recall import check_recall
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ def memory_at_work(lm: MemoryLM, subject: Subject, recall: str) -> Iterator[None
         yield
         return
     number_of = {document: number for number, document in enumerate(run.allocation.document_ids)}
-    mask = run.known_multipliers if recall == "oracle" else run.allocation.mask
 
-    def entries_of(document: str) -> np.ndarray:
-        return mask([number_of[document]])[0]
+    def multiplier_of(document: str) -> np.ndarray:
+        return run.multipliers([number_of[document]], recall)[0]
 
+    check_recall(recall)
     memory = run.memory.to(lm.base.device).requires_grad_(False)
-    with lm.recalling(memory, int(subject.config.layer), recall, entries_of):
+    with lm.recalling(memory, int(subject.config.layer), None if recall == "free" else multiplier_of):
         yield

@@ -12,7 +12,6 @@ from simset_bench.console import track
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.evaluation.all_runs import evaluate_all
 from simset_bench.evaluation.baseline import evaluate_baselines_of
-from simset_bench.evaluation.lm.memory_lm import RECALLS
 from simset_bench.evaluation.probes.table import LOCATION
 from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.files import sha256_of_file, sha256_of_texts, write_text
@@ -23,6 +22,7 @@ from simset_bench.leaderboard.page_data import page_data
 from simset_bench.leaderboard.render import PREFERRED
 from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.results.read import read_runs
+from simset_bench.training.recall import RECALLS
 from simset_bench.training.run_folder import EVALUATIONS, MANIFEST
 from simset_bench.training.sweep.grid import Grid, read_grid
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from simset_bench.errors import unknown_name
 
 ACTIVATIONS = {"relu": torch.relu, "gelu": nn.functional.gelu}
-RECALLS = ("free", "oracle", "erased")
 
 
 @dataclass(frozen=True)
@@ -96,19 +95,6 @@ class AttachedMemory:
             yield
         finally:
             self.multiplier = former
-
-
-def recall_multipliers(masks: Tensor, recall: str) -> Tensor:
-    """What activations are multiplied by: under `free` 1, under `oracle` the mask, under `erased` its complement.
-
-    masks: (..., entries) bool, the entries of each document; under `oracle` floats where they are multiplied by others
-    than 0 and 1. Returns float32 of the same shape.
-    Raises RequestError for another recall mode.
-    """
-    if recall not in RECALLS:
-        raise unknown_name("recall mode", recall, RECALLS)
-    shown = masks.float()
-    return {"free": torch.ones_like(shown), "oracle": shown, "erased": 1 - shown}[recall]
 
 
 def replace_hidden(output: Any, hidden: Tensor) -> Any:

@@ -14,9 +14,10 @@ from transformers.utils import PushToHubMixin
 from simset_bench.errors import RequestError
 from simset_bench.files import sha256_of_file, write_json
 from simset_bench.models.loading import Base, load_base
-from simset_bench.models.memory import Memory, attached, recall_multipliers
+from simset_bench.models.memory import Memory, attached
 from simset_bench.models.memory_file import load_memory, save_memory
 from simset_bench.training import run_folder as folders
+from simset_bench.training.recall import recall_multipliers
 
 # What makes a folder a run that can be loaded, and evaluated where its corpus is in reach.
 _FILES = (folders.CONFIG, folders.MANIFEST, folders.ALLOCATION, folders.METRICS, folders.MEMORY)
@@ -29,16 +30,17 @@ class MemoryModel(nn.Module, PushToHubMixin):
     the memory, whose parameters get gradients while the base's do not. `recall` masks its entries.
     """
 
-    def __init__(self, run: Path, base: Base, memory: Memory, layer: int) -> None:
+    def __init__(self, run: folders.FinishedRun, base: Base, memory: Memory) -> None:
         super().__init__()
-        self.run_folder = run
-        self.layer = layer
+        self.run_folder = run.folder
+        self.run_config = run.config
+        self.layer = int(run.config.layer)
         self.tokenizer: PreTrainedTokenizerBase = base.tokenizer
         self.base_model: Any = base.model
         self.memory = memory
         # Kept, since the memory is taken off again when nobody holds this any more.
         self._at_work = ExitStack()
-        self._active = self._at_work.enter_context(attached(base.model, base.blocks[layer], memory))
+        self._active = self._at_work.enter_context(attached(base.model, base.blocks[self.layer], memory))
         self.eval()
 
     @classmethod
@@ -51,14 +53,14 @@ class MemoryModel(nn.Module, PushToHubMixin):
         Raises RequestError for a missing or damaged file, and where the base is no longer the one of the training.
         """
         folder = _local_folder(str(run), revision)
-        config = folders.open_finished(folder).config
+        opened = folders.open_finished(folder)
         folders.check_hashes(folder)
         trained_on = folders.read_manifest(folder)["hashes"]["model"]
-        base = load_base(config.model, dtype or config.dtype, device)
+        base = load_base(opened.config.model, dtype or opened.config.dtype, device)
         if "unknown" not in (trained_on, base.revision) and trained_on != base.revision:
-            raise RequestError(f"{folder}: model {config.model} is no longer the one this run was trained on")
+            raise RequestError(f"{folder}: model {opened.config.model} is no longer the one this run was trained on")
         memory = load_memory(folder / folders.MEMORY).to(base.device)
-        return cls(folder, base, memory, int(config.layer))
+        return cls(opened, base, memory)
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         """The base's own forward, with the memory at work: takes and returns what that does."""
@@ -70,7 +72,8 @@ class MemoryModel(nn.Module, PushToHubMixin):
 
     @contextmanager
     def recall(self, mode: str, doc: str | Sequence[str] | None = None) -> Iterator[None]:
-        """Recall in a mode within the context: `free`, `oracle` (the document's entries alone), `erased` (the others).
+        """Recall in a mode within the context: `free`, `oracle` (as the document was trained), `erased` (without its
+        entries); `recall_multipliers` says what each means for each method.
 
         `doc` is a document's id, or a sequence of them, one for each row of the batch that is run then (of its prompts
         where beams or several answers are asked for).
@@ -81,7 +84,7 @@ class MemoryModel(nn.Module, PushToHubMixin):
             ids = [doc] if isinstance(doc, str) else list(doc or ())
             if not ids:
                 raise RequestError(f"recall {mode!r} needs the id of a document, such as {self._some_id()!r}")
-            multiplier = recall_multipliers(self._masks(ids), mode)[:, None, :].to(self.base_model.device)
+            multiplier = self._multipliers(ids, mode)[:, None, :].to(self.base_model.device)
         with self._active.recalling(multiplier):
             yield
 
@@ -120,7 +123,7 @@ class MemoryModel(nn.Module, PushToHubMixin):
         """The base's dtype; the memory is float32."""
         return self.base_model.dtype
 
-    def _masks(self, ids: Sequence[str]) -> Tensor:
+    def _multipliers(self, ids: Sequence[str], mode: str) -> Tensor:
         from simset_bench.simset.lookup import open_lookup
 
         lookup = open_lookup(self.run_folder / folders.ALLOCATION)
@@ -130,7 +133,8 @@ class MemoryModel(nn.Module, PushToHubMixin):
                 f"document {ids[numbers.index(-1)]!r} is not one that {self.run_folder} memorised, such as "
                 f"{self._some_id()!r}"
             )
-        return torch.from_numpy(lookup.mask(numbers))
+        multipliers = recall_multipliers(self.run_config, self.memory, lookup.allocation(), numbers, mode)
+        return torch.from_numpy(multipliers)
 
     def _some_id(self) -> str:
         from simset_bench.simset.lookup import open_lookup

@@ -10,15 +10,14 @@ import numpy as np
 
 from simset_bench.corpora.documents import Document, hash_documents
 from simset_bench.errors import RequestError
-from simset_bench.models.guided_memory import GuidedMemory
 from simset_bench.models.memory import Memory
 from simset_bench.models.memory_file import load_memory
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training import run_folder as folders
-from simset_bench.training.allocations import active_mask
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.method_options import find_method
 from simset_bench.training.prepare import load_documents
+from simset_bench.training.recall import recall_multipliers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +41,9 @@ class LoadedRun(OpenedRun):
     allocation: Allocation
     memory: Memory
 
-    def known_multipliers(self, documents: Sequence[int]) -> np.ndarray:
-        """What activations are multiplied by where the document is known: (documents, entries) float32.
-
-        The masks of their entries, with the shared ones under `sequence-id`; the gates of their keys under `guidance`.
-        """
-        if isinstance(self.memory, GuidedMemory):
-            return self.memory.gates_of(list(documents)).cpu().numpy()
-        if self.config.method == "sequence-id":
-            return active_mask(self.config, self.allocation, documents).astype(np.float32)
-        return self.allocation.mask(documents).astype(np.float32)
+    def multipliers(self, documents: Sequence[int], recall: str) -> np.ndarray:
+        """What activations are multiplied by for documents, by number, in a recall mode: see `recall_multipliers`."""
+        return recall_multipliers(self.config, self.memory, self.allocation, documents, recall)
 
 
 def open_run(folder: Path) -> OpenedRun:

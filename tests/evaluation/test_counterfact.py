@@ -133,7 +133,7 @@ def test_scores_of_smollm2_are_romes(shared_data: Path, tiny_corpus: Path, tmp_p
 
 def test_scores_with_a_memory_are_romes_with_that_memory(trained_run: Path, loaded: Any, lm: MemoryLM) -> None:
     (result,) = evaluate_runs([trained_run], EvalRequest(("counterfact",), limit=3))
-    with lm.recalling(loaded.memory, int(loaded.config.layer), "free", lambda _document: None):  # type: ignore[arg-type]
+    with lm.recalling(loaded.memory, int(loaded.config.layer), None):
         wanted = expected(lm.base, read_facts("builtin")[:3], rome_tokens)
     for name, value in wanted.items():
         assert result["measures"][name] == pytest.approx(value, abs=1e-4), name

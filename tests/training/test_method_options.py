@@ -136,7 +136,7 @@ def test_entries_under_guidance_are_those_that_a_documents_key_opens_widest(
     run_of_method: Callable[[str], Path],
 ) -> None:
     run = load_run(run_of_method("guidance"))
-    gates = np.abs(run.known_multipliers(range(4)))
+    gates = np.abs(run.multipliers(range(4), "oracle"))
     for document, own in enumerate(run.allocation.entries):
         others = np.delete(gates[document], own)
         assert len(own) == 8 and gates[document][own].min() >= others.max()
@@ -169,7 +169,7 @@ def test_under_sequence_id_entries_of_no_document_learn_nothing(
 
     run = load_run(run_of_method("sequence-id"))
     start = new_memory(config_of_method("sequence-id"), tiny_base("llama"))
-    active = run.known_multipliers(range(4)).any(axis=0)
+    active = run.multipliers(range(4), "oracle").any(axis=0)
     assert active[:32].all() and not active.all()
     learned = (run.memory.up_weight != start.up_weight).any(dim=1).numpy()
     assert not learned[~active].any()

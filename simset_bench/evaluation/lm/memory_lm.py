@@ -11,13 +11,12 @@ import torch
 from lm_eval.api.instance import Instance
 
 from simset_bench.console import stderr, track
-from simset_bench.errors import RequestError, unknown_name
-from simset_bench.evaluation.lm.request_scores import RequestScorer, TokenRequest
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.lm.request_scores import MultiplierOf, RequestScorer, TokenRequest
 from simset_bench.evaluation.lm.sampling import SeededSampling
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import RECALLS, AttachedMemory, Memory, attached, recall_multipliers
+from simset_bench.models.memory import AttachedMemory, Memory, attached
 
-EntriesOf = Callable[[str], np.ndarray]
 # Pairs of context and continuation whose tokens are kept: runs are asked the same.
 _MOST_PAIRS = 1 << 19
 
@@ -29,8 +28,8 @@ def _nobody_watches() -> bool:
 class MemoryLM(SeededSampling):
     """lm-eval's transformers model, whose requests are answered with the memory that `recalling` attaches.
 
-    In the recall modes `oracle` and `erased` a request's own document decides which entries count: its sample names
-    it in the field `document`. Scores come from `RequestScorer` where the base's attention allows it, else from
+    Where activations are multiplied by what a document has, a request's sample names its document in the field
+    `document`. Scores come from `RequestScorer` where the base's attention allows it, else from
     lm-eval's own loop; `batch_size` is that of the latter, and of generation.
     """
 
@@ -45,26 +44,26 @@ class MemoryLM(SeededSampling):
         self._encoded = lru_cache(_MOST_PAIRS)(self._encode)
         self._active: AttachedMemory | None = None
         self._layer: int | None = None
-        self._recall = "free"
-        self._entries_of: EntriesOf | None = None
+        self._multiplier_of: MultiplierOf | None = None
         # What lm-eval's code is at: each request's document, or the one document of all, or each prompt's.
         self._documents: list[str | None] | None = None
         self._about: str | None = None
         self._document_of: dict[str, str] = {}
 
     @contextmanager
-    def recalling(self, memory: Memory, layer: int, recall: str, entries_of: EntriesOf) -> Iterator[None]:
-        """Answer with `memory` on block `layer`; `entries_of` gives a document id's mask (entries,)."""
-        if recall not in RECALLS:
-            raise unknown_name("recall mode", recall, RECALLS)
+    def recalling(self, memory: Memory, layer: int, multiplier_of: MultiplierOf | None) -> Iterator[None]:
+        """Answer with `memory` on block `layer`, its activations multiplied by `multiplier_of(document)` (entries,).
+
+        None leaves the activations as they are.
+        """
         # Looked at while no memory is attached.
         self.scorer.usable(layer)
         with attached(self.base.model, self.base.blocks[layer], memory) as active:
-            self._active, self._layer, self._recall, self._entries_of = active, layer, recall, entries_of
+            self._active, self._layer, self._multiplier_of = active, layer, multiplier_of
             try:
                 yield
             finally:
-                self._active, self._layer, self._recall, self._entries_of = None, None, "free", None
+                self._active, self._layer, self._multiplier_of = None, None, None
 
     def continuation_tokens(self, context: str, continuation: str) -> int:
         """How many tokens of `continuation` are scored after `context`; see `_encode_pair`."""
@@ -120,7 +119,7 @@ class MemoryLM(SeededSampling):
 
     def tok_batch_encode(self, strings: list[str], *args: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
         # lm-eval calls this for the prompts of each batch right before it generates from them.
-        if self._active is not None and self._recall != "free":
+        if self._active is not None and self._multiplier_of is not None:
             rows = np.stack([self._multiplier_of(self._document_of[prompt]) for prompt in strings])
             self._active.multiplier = torch.from_numpy(rows[:, None]).to(self.base.device)
         return super().tok_batch_encode(strings, *args, **options)
@@ -134,7 +133,7 @@ class MemoryLM(SeededSampling):
             later: list[int] = []
             for number in left:
                 document, prompt = self._document(requests[number]), requests[number].args[0]
-                masked = document is not None and self._recall != "free"
+                masked = document is not None and self._multiplier_of is not None
                 same = not masked or self._document_of.setdefault(prompt, str(document)) == document
                 (now if same else later).append(number)
             yield now
@@ -152,29 +151,23 @@ class MemoryLM(SeededSampling):
             TokenRequest(tuple(context[-(self.max_length + 1 - len(rest)) :]), tuple(rest), document)
             for (_, context, rest), document in zip(requests, documents, strict=True)
         ]
-        multiplier_of = self._multiplier_of if self._recall != "free" else None
-        found = self.scorer.scores(asked, self._active, self._layer, multiplier_of)
+        found = self.scorer.scores(asked, self._active, self._layer, self._multiplier_of)
         for (texts, _, _), answer in zip(requests, found, strict=True):
             if texts is not None:
                 self.cache_hook.add_partial("loglikelihood", texts, answer)
         return found
 
-    def _multiplier_of(self, document: str) -> np.ndarray:
-        """What activations are multiplied by for a document: (entries,) float32."""
-        assert self._entries_of is not None
-        return recall_multipliers(torch.from_numpy(self._entries_of(document)), self._recall).numpy()
-
     def _document(self, request: Instance) -> str | None:
         """The document that a request is about. Raises RequestError where recall needs it and the sample has none."""
         document = request.doc.get("document") if isinstance(request.doc, dict) else None
-        if not document and self._recall != "free":
+        if not document and self._multiplier_of is not None:
             raise RequestError(
                 f"--recall oracle and erased need the document of each sample; those of {request.task_name} name none"
             )
         return document or None
 
     def _by_document(self, requests: list[Instance], answer: Callable[..., list[Any]], disable_tqdm: bool) -> list[Any]:
-        if self._active is None or self._recall == "free":
+        if self._active is None or self._multiplier_of is None:
             return answer(requests, disable_tqdm=disable_tqdm or _nobody_watches())
         answers: list[Any] = [None] * len(requests)
         places: dict[str | None, list[int]] = {}

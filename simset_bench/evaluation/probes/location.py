@@ -13,13 +13,14 @@ from simset_bench.corpora.documents import Document
 from simset_bench.evaluation.estimates import Estimate, Scored, ratio_with_error
 from simset_bench.evaluation.probes.records import Probed, estimates_of, record
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import RECALLS, AttachedMemory, Memory, attached, recall_multipliers
+from simset_bench.models.memory import AttachedMemory, Memory, attached
 from simset_bench.models.split import UpperModel
-from simset_bench.simset.allocation import Allocation
 from simset_bench.training.data.hidden_states import HiddenCache
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 from simset_bench.training.data.segments import NO_TARGET, Segment, collate
 from simset_bench.training.frozen_head import next_token_nll
+from simset_bench.training.open_run import LoadedRun
+from simset_bench.training.recall import RECALLS, check_recall
 
 # Erasing one document's entries is measured on at most this many others.
 OTHERS = 8
@@ -132,28 +133,21 @@ def precision_at_k(shares: np.ndarray, own: np.ndarray) -> float:
 
 @torch.no_grad()
 def locate(
-    base: Base,
-    memory: Memory,
-    layer: int,
-    allocation: Allocation,
-    segments: Sequence[Segment],
-    cache: HiddenCache,
-    recall: str = "free",
-    known: np.ndarray | None = None,
+    run: LoadedRun, base: Base, segments: Sequence[Segment], cache: HiddenCache, recall: str = "free"
 ) -> list[DocumentLocation]:
-    """Location measures, in one recall mode, of the documents that `segments` are of: the first of the allocation.
+    """Location measures of a run's first documents, which `segments` are of, in one recall mode.
 
-    `known` (documents, entries) are what activations are multiplied by under `oracle`, where it is not these masks.
     The others that one erasure is measured on are up to 8 of these documents, the next ones in a circle.
     Raises RequestError for an unknown recall mode.
     """
+    check_recall(recall)
+    layer, allocation = int(run.config.layer), run.allocation
+    memory = run.memory.to(base.device)
     probe = LocationProbe(base, layer, segments, cache)
     chosen = sorted(probe.rows_of)
     own = torch.from_numpy(allocation.mask(chosen)).to(base.device)
-    multipliers = {mode: recall_multipliers(own, mode) for mode in RECALLS}
-    if known is not None:
-        multipliers["oracle"] = torch.from_numpy(known).to(base.device)
-    used = multipliers[recall] if recall in multipliers else recall_multipliers(own, recall)
+    multipliers = {mode: torch.from_numpy(run.multipliers(chosen, mode)).to(base.device) for mode in RECALLS}
+    used = multipliers[recall]
     found = []
     with attached(base.model, base.blocks[layer], memory) as active:
         nll = {mode: probe.nll(active, chosen, multipliers[mode]) for mode in RECALLS}
@@ -187,9 +181,7 @@ def location(probed: Probed) -> Scored:
     documents = probed.documents[: min(probed.limit or DOCUMENTS, DOCUMENTS)]
     segments = probed.segments(documents)
     cache = cached_states(base, [layer], segments, layer)
-    memory = run.memory.to(base.device)
-    known = run.known_multipliers(range(len(documents)))
-    found = locate(base, memory, layer, run.allocation, segments, cache, probed.recall, known)
+    found = locate(run, base, segments, cache, probed.recall)
     records = [_location_record(place, document) for place, document in zip(found, documents, strict=True)]
     estimates = estimates_of(records)
     if "erasure_others" in estimates:

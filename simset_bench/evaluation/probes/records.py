@@ -12,7 +12,6 @@ from simset_bench.evaluation.estimates import Estimate, Scored, ratio_with_error
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probes.token_scores import MemoryAtWork
 from simset_bench.files import sha256_of_texts
-from simset_bench.models.memory import recall_multipliers
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.segments import Segment, segment_documents
 from simset_bench.training.open_run import LoadedRun
@@ -38,12 +37,6 @@ class Probed:
         """The untouched base, probed about the same."""
         return replace(self, run=None, recall="free")
 
-    def mask(self, document: str) -> Tensor:
-        """Entries (entries,) bool of a memorised document."""
-        assert self.run is not None
-        number = self.run.allocation.document_ids.index(document)
-        return torch.from_numpy(self.run.allocation.mask([number])[0])
-
     def memory_at_work(self, erased: Tensor | None = None) -> MemoryAtWork | None:
         """The memory in its recall mode, less the entries `erased` (entries,) bool; None of a bare base.
 
@@ -51,14 +44,17 @@ class Probed:
         """
         if self.run is None:
             return None
-        entries = self.run.memory.shape.entries
+        run = self.run
+        entries = run.memory.shape.entries
+        number_of = {document: number for number, document in enumerate(run.allocation.document_ids)}
         kept = torch.ones(entries) if erased is None else (~erased).float()
 
         def multiplier(document: str | None) -> Tensor:
-            own = torch.ones(entries) if document is None else recall_multipliers(self.mask(document), self.recall)
-            return own * kept
+            if document is None:
+                return kept
+            return torch.from_numpy(run.multipliers([number_of[document]], self.recall)[0]) * kept
 
-        memory = self.run.memory.to(self.lm.base.device).requires_grad_(False)
+        memory = run.memory.to(self.lm.base.device).requires_grad_(False)
         return MemoryAtWork(memory, int(self.config.layer), multiplier)
 
     def segments(self, documents: Sequence[Document]) -> list[Segment]:

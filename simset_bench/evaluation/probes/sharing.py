@@ -6,7 +6,7 @@ import torch
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.probes.location import LocationProbe
 from simset_bench.evaluation.probes.records import Probed, record, scored
-from simset_bench.models.memory import attached, recall_multipliers
+from simset_bench.models.memory import attached
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 
@@ -38,8 +38,8 @@ def sharing(probed: Probed) -> Scored:
     probe = LocationProbe(base, layer, segments, cached_states(base, [layer], segments, layer))
     words = [word_shingles(document.text, SHINGLE_WORDS) for document in documents]
     own = torch.from_numpy(run.allocation.mask(range(len(documents)))).to(base.device)
-    used = recall_multipliers(own, probed.recall)
     everything = list(range(len(documents)))
+    used = torch.from_numpy(run.multipliers(everything, probed.recall)).to(base.device)
     records = []
     with attached(base.model, base.blocks[layer], run.memory.to(base.device)) as active:
         before = probe.nll(active, everything, used)

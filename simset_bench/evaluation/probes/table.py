@@ -65,10 +65,10 @@ LOCATION = "location"
 
 PROBES: dict[str, Probe] = {
     LOCATION: Probe("where a document's activations lie, and what erasing its entries does", 1, True),
-    "memorisation": Probe("what of the documents can be extracted, by prefix length and position", 1, False),
-    "teacher_forcing": Probe("token accuracy with the answer given (CounterFact)", 1, False, COUNTERFACT, BUILTIN),
-    "capacity": Probe("bits memorised a memory parameter", 1, True),
+    "memorisation": Probe("what of the documents can be extracted, by prefix length and position", 2, False),
+    "teacher_forcing": Probe("token accuracy with the answer given (CounterFact)", 2, False, COUNTERFACT, BUILTIN),
+    "capacity": Probe("bits memorised a memory parameter", 2, True),
     "membership": Probe("telling memorised documents from others", 1, True),
-    "sharing": Probe("what erasing a document does to those that resemble it", 1, True),
-    "unlearning": Probe("erasing a quarter of the documents at once", 1, True),
+    "sharing": Probe("what erasing a document does to those that resemble it", 2, True),
+    "unlearning": Probe("erasing a quarter of the documents at once", 2, True),
 }

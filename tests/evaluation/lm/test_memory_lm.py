@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from simset_bench.corpora.facts.builtin import builtin_facts
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import Memory, MemoryShape, recall_multipliers
+from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.training.open_run import LoadedRun
 
 PROMPTS = [
@@ -44,9 +45,11 @@ def nll(lm: MemoryLM, requests: list[Instance]) -> np.ndarray:
 @contextmanager
 def recalling(lm: MemoryLM, run: LoadedRun, recall: str, memory: Memory | None = None) -> Iterator[None]:
     ids = run.allocation.document_ids
-    with lm.recalling(
-        memory or run.memory, int(run.config.layer), recall, lambda name: run.allocation.mask([ids.index(name)])[0]
-    ):
+
+    def multiplier_of(document: str) -> np.ndarray:
+        return run.multipliers([ids.index(document)], recall)[0]
+
+    with lm.recalling(memory or run.memory, int(run.config.layer), None if recall == "free" else multiplier_of):
         yield
 
 
@@ -148,10 +151,10 @@ def test_the_memory_is_at_work_within_the_context_only(lm: MemoryLM, loaded: Loa
 
 def test_oracle_of_all_entries_is_free_and_erased_of_all_is_the_bare_bias(lm: MemoryLM, loaded: LoadedRun) -> None:
     requests = scoring(*texts(loaded))
-    every = lambda _name: np.ones(256, dtype=bool)  # noqa: E731
-    found = {}
+    all_entries = replace(loaded.allocation, entries=[np.arange(256)] * len(loaded.documents))
+    run, found = replace(loaded, allocation=all_entries), {}
     for recall in ("free", "oracle", "erased"):
-        with lm.recalling(loaded.memory, int(loaded.config.layer), recall, every):
+        with recalling(lm, run, recall):
             found[recall] = nll(lm, requests)
     silent = Memory(MemoryShape(256, lm.base.width))
     silent.load_state_dict(loaded.memory.state_dict())
@@ -198,11 +201,3 @@ def test_each_answer_is_generated_under_its_own_documents_mask(lm: MemoryLM, loa
 def test_oracle_of_a_sample_without_document_is_refused(lm: MemoryLM, loaded: LoadedRun) -> None:
     with recalling(lm, loaded, "oracle"), pytest.raises(RequestError, match="name none"):
         lm.loglikelihood(scoring([("a", " b")], [""]))
-
-
-def test_recall_multipliers_are_all_the_mask_or_its_complement() -> None:
-    mask = torch.tensor([[True, False, False]])
-    found = [recall_multipliers(mask, recall).tolist() for recall in ("free", "oracle", "erased")]
-    assert found == [[[1, 1, 1]], [[1, 0, 0]], [[0, 1, 1]]]
-    with pytest.raises(RequestError, match="did you mean 'oracle'"):
-        recall_multipliers(mask, "orcale")

@@ -10,7 +10,7 @@ from lm_eval.models.huggingface import HFLM
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.lm.request_scores import RequestScorer, TokenRequest
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import AttachedMemory, Memory, MemoryShape, attached, recall_multipliers
+from simset_bench.models.memory import AttachedMemory, Memory, MemoryShape, attached
 from simset_bench.training.qa_finetune import QuestionPair, qa_finetuned
 
 ENTRIES = 32
@@ -75,7 +75,8 @@ def test_every_token_is_masked_by_its_own_document(tiny_base: Callable[[str], Ba
     requests = [request for request in drawn(base) if request.document]
 
     def multiplier_of(document: str) -> np.ndarray:
-        return recall_multipliers(torch.from_numpy(mask_of(document)), recall).numpy()
+        own = mask_of(document).astype(np.float32)
+        return own if recall == "oracle" else 1 - own
 
     assert scorer.usable(2)
     with attached(base.model, base.blocks[2], memory_of(base, 0)) as active:

@@ -27,7 +27,7 @@ MEASURES |= {"nll_free", "nll_oracle", "nll_erased"}
 def located(run: LoadedRun, base: Base, recall: str, count: int = 8) -> list[DocumentLocation]:
     layer = int(run.config.layer)
     segments = segment_documents(run.documents[:count], base.tokenizer, run.config.max_tokens)
-    return locate(base, run.memory, layer, run.allocation, segments, fill_cache(base, layer, segments), recall)
+    return locate(run, base, segments, fill_cache(base, layer, segments), recall)
 
 
 def by_loop(run: LoadedRun, base: Base, document: int, multiplier: Tensor) -> tuple[float, np.ndarray]:
