@@ -9,6 +9,7 @@ import typer
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import stdout
 from simset_bench.errors import RequestError
+from simset_bench.simset.strategies import STRATEGIES
 
 DEFAULTS = {"allocation": "simset2", "partition_by": "size", "entries": 1024, "entries_per_doc": 32, "mem_seed": 0}
 NEIGHBOURS = 10
@@ -25,9 +26,7 @@ def command(
     match_subjects: Annotated[
         str | None, typer.Option(help="Keep articles whose title is a subject of this CounterFact file, or of builtin.")
     ] = None,
-    allocation: Annotated[
-        str | None, typer.Option(help="none, random, partitioned, simset1 to simset3, tfidf [simset2].")
-    ] = None,
+    allocation: Annotated[str | None, typer.Option(help=f"{', '.join(STRATEGIES)} [simset2].")] = None,
     partition_by: Annotated[str | None, typer.Option(help="size or length, for partitioned [size].")] = None,
     entries: Annotated[int | None, typer.Option(help="Entries of the memory, M [1024].")] = None,
     entries_per_doc: Annotated[int | None, typer.Option(help="Entries of a document, k [32].")] = None,
@@ -101,8 +100,8 @@ def _allocate(
         raise RequestError(f"--output {output}: is already there (--overwrite replaces it), and --append adds to it")
     num_clusters, max_bad, ray, engine = how
     numbers = (chosen["entries"], chosen["entries_per_doc"], chosen["mem_seed"], num_clusters, max_bad, ray)
-    request = AllocationRequest(options, _subjects(options), chosen["allocation"], *numbers)
-    return allocate_to_file(request, output, engine, chosen["partition_by"])
+    request = AllocationRequest(options, _subjects(options), chosen["allocation"], *numbers, chosen["partition_by"])
+    return allocate_to_file(request, output, engine)
 
 
 def _subjects(options: dict[str, Any]) -> frozenset[str] | None:

@@ -35,7 +35,7 @@ def command(
     from simset_bench.leaderboard.table import make_leaderboard, sentences
     from simset_bench.models.loading import load_base
     from simset_bench.results.read import read_runs
-    from simset_bench.simset.strategies import ALLOCATIONS
+    from simset_bench.simset.strategies import STRATEGIES
     from simset_bench.training.config import make_config
     from simset_bench.training.run import train_run
 
@@ -52,8 +52,8 @@ def command(
             batch_size=2,
             lr=3e-3,
         )
-        for allocation in ALLOCATIONS
-        if allocation != "tfidf"
+        for allocation, strategy in STRATEGIES.items()
+        if strategy.in_quickstart
     ]
     base = load_base(configs[0].model, configs[0].dtype, configs[0].device)
     folders = []

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.simset.strategies import STRATEGIES
 
 _SHOWN = ("cross_entropy", "negative_cross_entropy", "on_share")
 
@@ -29,7 +30,7 @@ def command(
     layer: Annotated[str | None, typer.Option(help="Block number, or a fraction of the depth [0.75].")] = None,
     allocation: Annotated[
         str | None,
-        typer.Option(help="none, random, partitioned, simset1 to 3, tfidf, or a FILE.parquet of allocate [simset2]."),
+        typer.Option(help=f"{', '.join(STRATEGIES)}, or a FILE.parquet of allocate [simset2]."),
     ] = None,
     shuffle_buffer: Annotated[
         int | None, typer.Option(help="With a FILE.parquet: segments shuffled at a time [8192].")

@@ -4,9 +4,12 @@ from typing import Any
 
 import altair as alt
 
+from simset_bench.simset.strategies import STRATEGIES
+from simset_bench.training.method_options import MEMORY, METHODS
+
 # Allocations have colours that are told apart with any colour vision (after Okabe and Ito), on light and dark ground
 # alike; methods, of which a plot shows few, are told by their shapes and names too.
-COLOURS = {
+_FIXED_COLOURS = {
     "base": "#8c8c8c",
     "none": "#b0803a",
     "random": "#e69f00",
@@ -21,8 +24,17 @@ COLOURS = {
     "guidance": "#b5729f",
     "sequence-id": "#9a8a7a",
 }
+# For strategies and methods that have no colour of their own, in the order in which they are listed.
+_OTHER_COLOURS = ("#c9a227", "#2f9e8f", "#6c8ebf", "#b05a7a", "#7a6fb0", "#a0672e", "#5f8f3a", "#c0504d")
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 _SIZE: dict[str, Any] = {"width": "container", "height": 280}
+
+
+def colours() -> dict[str, str]:
+    """The colour of every allocation and method, and of the base; those without one of their own share a palette."""
+    others = [name for name in (*STRATEGIES, *METHODS) if name not in _FIXED_COLOURS and name != MEMORY]
+    given = {name: _OTHER_COLOURS[place % len(_OTHER_COLOURS)] for place, name in enumerate(others)}
+    return _FIXED_COLOURS | given
 
 
 def page_charts() -> dict[str, dict[str, Any]]:
@@ -43,19 +55,21 @@ def _rows() -> alt.NamedData:
 
 
 def _colour(title: str | None = None) -> alt.Color:
-    scale = alt.Scale(domain=list(COLOURS), range=list(COLOURS.values()))
+    chosen = colours()
+    scale = alt.Scale(domain=list(chosen), range=list(chosen.values()))
     return alt.Color("kind:N", scale=scale, title=title, legend=None)
 
 
 def _shape() -> alt.Shape:
-    shapes = [_SHAPES[number % len(_SHAPES)] for number in range(len(COLOURS))]
-    return alt.Shape("kind:N", scale=alt.Scale(domain=list(COLOURS), range=shapes), legend=None)
+    kinds = list(colours())
+    shapes = [_SHAPES[number % len(_SHAPES)] for number in range(len(kinds))]
+    return alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=shapes), legend=None)
 
 
 def _heat_map() -> alt.LayerChart:
     cells = alt.Chart(_rows()).encode(
         x=alt.X("alpha:O", title="alpha (weight of the inductive loss)", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("allocation:N", title=None, sort=list(COLOURS)),
+        y=alt.Y("allocation:N", title=None, sort=list(colours())),
         tooltip=[
             alt.Tooltip("allocation:N"),
             alt.Tooltip("alpha:O"),

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from simset_bench.console import note
 from simset_bench.errors import RequestError
-from simset_bench.leaderboard.charts import COLOURS, page_charts
+from simset_bench.leaderboard.charts import colours, page_charts
 from simset_bench.leaderboard.page_data import MOST_SAMPLES, add_samples, read_tasks
 from simset_bench.package import VERSION
 
@@ -55,7 +55,7 @@ def _packed(data: dict[str, Any]) -> str:
 
 def _filled(data: dict[str, Any], packed: str) -> str:
     scripts = {"library": _library(), "script": _asset("ranks.js") + _asset("page.js")}
-    specification = _compact({"charts": page_charts(), "colours": COLOURS})
+    specification = _compact({"charts": page_charts(), "colours": colours()})
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_asset("page.html.jinja"))
     return template.render(
         policy=" ".join(f"'sha256-{_sha256(text)}'" for text in scripts.values()),

@@ -17,9 +17,10 @@ from simset_bench.leaderboard.render import column_heading, headline, short_name
 from simset_bench.leaderboard.table import Leaderboard, Row, named, remarks, sentences
 from simset_bench.results.compare_runs import answer_of, prompt_of, target_of
 from simset_bench.results.measures import bare_name
-from simset_bench.results.read import RunTable
+from simset_bench.results.read import BASE_ALLOCATION, RunTable
 from simset_bench.results.samples import read_samples, samples_file
 from simset_bench.results.statistics import LEVEL
+from simset_bench.simset.strategies import strategy_of_allocation
 
 _AFTER = " after Q-A"
 GROUPS = ("memorisation", "recall", f"recall{_AFTER}", "location", "damage")
@@ -166,14 +167,14 @@ def _curve(path: Path) -> list[list[float | None]]:
 
 def _add_overlap(overlaps: dict[str, dict[str, Any]], row: Row) -> None:
     """One overlap for each kind of allocation and number of documents: alpha and training do not enter it."""
-    # Of these the overlap is the same whatever the documents: everything, nothing.
-    allocation = str(row.kind)
-    if row.labels.get("allocation") in (None, "base", "none", "partitioned"):
+    allocation = row.labels.get("allocation")
+    if allocation in (None, BASE_ALLOCATION) or not strategy_of_allocation(str(allocation)).overlap_varies:
         return
+    kind = str(row.kind)
     documents = _plain(row.labels.get("documents"))
-    key = f"{allocation}, {documents} documents" if documents is not None else allocation
+    key = f"{kind}, {documents} documents" if documents is not None else kind
     if key not in overlaps and (found := overlap_of(Path(row.folders[0]))):
-        overlaps[key] = {"series": key, "allocation": allocation, "documents": documents, "bands": found}
+        overlaps[key] = {"series": key, "allocation": kind, "documents": documents, "bands": found}
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,14 @@ from simset_bench.errors import RequestError, missing_extra, unknown_name
 from simset_bench.simset.allocation import allocate
 from simset_bench.simset.large.allocate import AllocationRequest, allocate_out_of_core, load_documents
 from simset_bench.simset.store import Manifest, read_manifest, write_allocation
-from simset_bench.simset.strategies import OF_WHOLE_CORPUS
+from simset_bench.simset.strategies import find_strategy
 
 ENGINES = ("datasketch", "daft")
 # More documents than this are Daft's by default: it is the faster one from about here on.
 MOST_IN_MEMORY = 20_000
 
 
-def allocate_to_file(
-    request: AllocationRequest, output: Path, engine: str | None = None, partition_by: str = "size"
-) -> Manifest:
+def allocate_to_file(request: AllocationRequest, output: Path, engine: str | None = None) -> Manifest:
     """Allocate entries to the documents of a corpus by an engine, the one for its size unless named; write `output`.
 
     Raises RequestError for an unknown or missing engine and for what `allocate` or `allocate_out_of_core` refuse.
@@ -39,7 +37,7 @@ def allocate_to_file(
     quarantine = Quarantine(output, request.max_bad)
     documents = load_documents(request, quarantine)
     numbers = (request.num_entries, request.entries_per_doc, request.seed, request.num_clusters)
-    made = allocate(documents, request.strategy, *numbers, partition_by)
+    made = allocate(documents, request.strategy, *numbers, request.partition_by)
     write_allocation(made, output, request.corpus | {"sha256": hash_documents(documents)}, len(quarantine.records))
     quarantine.close()
     return read_manifest(output)
@@ -48,7 +46,7 @@ def allocate_to_file(
 def _engine_for(request: AllocationRequest) -> str:
     if request.ray_address is not None:
         return "daft"
-    if request.strategy in OF_WHOLE_CORPUS or not _is_large(request):
+    if not find_strategy(request.strategy).draws_alone(request.draw_options) or not _is_large(request):
         return "datasketch"
     if importlib.util.find_spec("daft"):
         return "daft"

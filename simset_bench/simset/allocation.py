@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from simset_bench.errors import RequestError, unknown_name
 from simset_bench.simset.clusters import Clusters, cluster
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import SEED_LIMIT, signatures
-from simset_bench.simset.strategies import ALLOCATIONS, PARTITIONS_BY, Units, partitions
+from simset_bench.simset.strategies import PARTITIONS_BY, DrawOptions, Units, find_strategy
 
 # Clustering compares documents by at least this many hashes, whatever the number of entries a document.
 CLUSTER_HASHES = 128
@@ -65,7 +64,8 @@ def allocate(
     A cluster is treated as one text: its shingles are its documents' together, its length the sum of theirs.
     Raises RequestError for an unknown strategy and for numbers that do not fit together, naming the options.
     """
-    check_request(strategy, num_entries, entries_per_doc, seed, partition_by)
+    options = DrawOptions(num_entries, entries_per_doc, seed, partition_by)
+    check_allocation(strategy, options)
     _check_documents(documents)
     clusters = _cluster(documents, seed, num_clusters)
     by_unit = np.argsort(clusters.labels, kind="stable")
@@ -79,10 +79,7 @@ def allocate(
     def texts() -> list[str]:
         return ["\n".join(documents[d].text for d in group) for group in members]
 
-    draw = ALLOCATIONS[strategy]
-    if strategy == "partitioned":
-        draw = partial(partitions, by=partition_by)
-    drawn = draw(Units(shingle_sets, lengths, texts), num_entries, entries_per_doc, seed)
+    drawn = find_strategy(strategy).draw(Units(shingle_sets, lengths, texts), options)
     return Allocation(
         tuple(document.id for document in documents),
         clusters.labels,
@@ -102,19 +99,24 @@ def _cluster(documents: Sequence[Document], seed: int, num_clusters: int | None)
     return cluster(signatures(sets, CLUSTER_HASHES, seed), num_clusters)
 
 
-def check_request(strategy: str, num_entries: int, entries_per_doc: int, seed: int, partition_by: str = "size") -> None:
-    """Raise RequestError for an unknown strategy and for numbers that no allocation can have, naming the options."""
-    if strategy not in ALLOCATIONS:
-        raise unknown_name("allocation", strategy, ALLOCATIONS)
-    if partition_by not in PARTITIONS_BY:
-        raise unknown_name("--partition-by", partition_by, PARTITIONS_BY)
-    for option, value in (("--entries", num_entries), ("--entries-per-doc", entries_per_doc)):
+def check_allocation(strategy: str, options: DrawOptions, units: int | None = None) -> None:
+    """Raise RequestError for an unknown strategy and for numbers that no allocation can have, naming the options.
+
+    `units` is the number of documents or clusters that need entries, None where it is not known yet.
+    """
+    chosen = find_strategy(strategy)
+    if options.partition_by not in PARTITIONS_BY:
+        raise unknown_name("--partition-by", options.partition_by, PARTITIONS_BY)
+    for option, value in (("--entries", options.num_entries), ("--entries-per-doc", options.entries_per_doc)):
         if value < 1:
             raise RequestError(f"{option} {value}: must be at least 1")
-    if num_entries < entries_per_doc:
-        raise RequestError(f"--entries {num_entries} are fewer than --entries-per-doc {entries_per_doc}")
-    if not 0 <= seed < SEED_LIMIT:
-        raise RequestError(f"--mem-seed {seed}: must be from 0 to {SEED_LIMIT - 1}")
+    if options.num_entries < options.entries_per_doc:
+        raise RequestError(
+            f"--entries {options.num_entries} are fewer than --entries-per-doc {options.entries_per_doc}"
+        )
+    if not 0 <= options.seed < SEED_LIMIT:
+        raise RequestError(f"--mem-seed {options.seed}: must be from 0 to {SEED_LIMIT - 1}")
+    chosen.check(options, units)
 
 
 def _check_documents(documents: Sequence[Document]) -> None:

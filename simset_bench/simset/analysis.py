@@ -10,6 +10,7 @@ from scipy import stats
 from simset_bench.corpora.documents import Document
 from simset_bench.simset.allocation import Allocation
 from simset_bench.simset.shingles import jaccard, word_shingles
+from simset_bench.simset.strategies import strategy_of_allocation
 
 # All pairs up to this many, beyond that a sample of as many.
 MOST_PAIRS = 20_000
@@ -107,7 +108,7 @@ def compare_pairs(
     count = len(allocation.entries)
     possible = count * (count - 1) // 2
     numbers = sample_pairs(count, seed)
-    words = int(allocation.strategy[-1]) if allocation.strategy.startswith("simset") else DEFAULT_SHINGLE_WORDS
+    words = strategy_of_allocation(allocation.strategy).shingle_words or DEFAULT_SHINGLE_WORDS
     shingles = {number: word_shingles(documents[number].text, words) for number in np.unique(numbers).tolist()}
     similar = [jaccard(shingles[a], shingles[b]) for a, b in numbers.tolist()]
     shared = [_overlap(allocation.entries[a], allocation.entries[b]) for a, b in numbers.tolist()]
@@ -171,7 +172,7 @@ def _calibration(allocation: Allocation, jaccards: np.ndarray, overlaps: np.ndar
     for band in np.unique(bands).tolist():
         similar, shared = jaccards[bands == band], overlaps[bands == band]
         row = {"jaccard": float(similar.mean()), "overlap": float(shared.mean()), "pairs": len(shared)}
-        if allocation.strategy.startswith("simset") and alone:
+        if strategy_of_allocation(allocation.strategy).follows_text and alone:
             row["overlap_due"] = float((similar + (1 - similar) * share).mean())
         rows.append(row)
     return tuple(rows)

@@ -18,11 +18,11 @@ from simset_bench.console import note
 from simset_bench.errors import RequestError
 from simset_bench.files import write_json
 from simset_bench.simset.allocation import Allocation, masks_of
-from simset_bench.simset.store import Manifest, read_allocation, read_manifest, read_rows
+from simset_bench.simset.store import Manifest, draws_alone, read_allocation, read_manifest, read_rows
+from simset_bench.simset.strategies import strategy_of_allocation
 
 _SUFFIX = ".lookup"
 _ARRAYS = ("hashes", "rows", "clusters", "entries")
-_SIMSET = ("simset1", "simset2", "simset3")
 # An allocation of more documents is looked up on disk.
 MOST_IN_MEMORY = 1 << 15
 
@@ -104,7 +104,8 @@ def open_lookup(path: Path) -> Lookup:
 
 def has_sidecar(manifest: Manifest) -> bool:
     """Whether an allocation is looked up in a sidecar, not in memory."""
-    return manifest.documents > MOST_IN_MEMORY and manifest.strategy in ("random", *_SIMSET)
+    has_matrix = draws_alone(manifest) and not strategy_of_allocation(manifest.strategy).gives_all
+    return manifest.documents > MOST_IN_MEMORY and has_matrix
 
 
 def lookup_folder(path: Path) -> Path:

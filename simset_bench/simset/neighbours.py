@@ -11,7 +11,7 @@ from simset_bench.simset.lookup import Lookup, open_lookup
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import DAFT_SCHEME, signatures
 from simset_bench.simset.store import check_same_hashes
-from simset_bench.simset.strategies import entries_by_signature, shingle_words_of
+from simset_bench.simset.strategies import entries_by_signature, strategy_of_allocation
 
 _SCANNED_TOGETHER = 1 << 16
 
@@ -34,7 +34,7 @@ def nearest_to_text(path: Path, text: str, count: int) -> list[Neighbour]:
     """
     lookup = open_lookup(path)
     made = lookup.manifest
-    words = shingle_words_of(made.strategy)
+    words = strategy_of_allocation(made.strategy).signed_words
     if words is None:
         raise RequestError(f"{path}: under {made.strategy} entries do not follow from a text alone")
     if not text.strip():

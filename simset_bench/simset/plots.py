@@ -11,6 +11,7 @@ import pandas as pd
 from simset_bench.files import whole_file
 from simset_bench.simset.allocation import Allocation
 from simset_bench.simset.analysis import Pairs, entry_loads
+from simset_bench.simset.strategies import strategy_of_allocation
 
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 
@@ -53,7 +54,7 @@ def overlap_chart(allocation: Allocation, pairs: Pairs) -> Chart:
     share = len(allocation.entries[0]) / allocation.num_entries
     line = pd.DataFrame({"jaccard": [0.0, 1.0], "overlap": [share, 1.0]})
     # Documents of a larger cluster have the entries of its text as a whole, not of their own.
-    is_due = allocation.strategy.startswith("simset") and allocation.merge_similarity is None
+    is_due = strategy_of_allocation(allocation.strategy).follows_text and allocation.merge_similarity is None
     title = alt.TitleParams(
         f"Overlap against similarity: {allocation.strategy}, {len(frame):,} pairs of documents",
         subtitle=[

@@ -22,6 +22,7 @@ from simset_bench.files import whole_file
 from simset_bench.simset.allocation import Allocation
 from simset_bench.simset.shingles import NORMALISATION
 from simset_bench.simset.signatures import DAFT_SCHEME, SCHEME
+from simset_bench.simset.strategies import DrawOptions, strategy_of_allocation
 
 SCHEMA_VERSION = 2
 _KEY, _CHECKSUM_KEY = b"simset_bench", b"simset_bench_crc32"
@@ -164,14 +165,14 @@ def write_allocation(allocation: Allocation, path: Path, corpus: dict[str, Any],
     """
     sizes = {len(entries) for entries in allocation.entries}
     entries: Any = list(allocation.entries) if len(sizes) > 1 else np.stack(allocation.entries)
-    every = allocation.strategy == "none"
+    strategy = strategy_of_allocation(allocation.strategy)
     manifest = Manifest(
         strategy=allocation.strategy,
         num_entries=allocation.num_entries,
         entries_per_doc=max(sizes),
         seed=allocation.seed,
         scheme=SCHEME,
-        library=library_version("scikit-learn" if allocation.strategy == "tfidf" else "datasketch"),
+        library=library_version(strategy.library),
         corpus=corpus,
         clusters=int(allocation.clusters.max()) + 1,
         merge_similarity=allocation.merge_similarity,
@@ -180,7 +181,7 @@ def write_allocation(allocation: Allocation, path: Path, corpus: dict[str, Any],
     with whole_file(path) as temporary:
         writer = AllocationWriter(temporary)
         ids = pa.array(allocation.document_ids, pa.string())
-        writer.write(Rows(ids, allocation.clusters, None if every else entries, allocation.signatures))
+        writer.write(Rows(ids, allocation.clusters, None if strategy.gives_all else entries, allocation.signatures))
         writer.close(manifest)
 
 
@@ -201,6 +202,16 @@ def read_manifest(path: Path) -> Manifest:
                 f"schema {SCHEMA_VERSION} and schemes {SCHEME} and {DAFT_SCHEME}"
             )
         return Manifest(**found | {"appended": tuple(found["appended"])})
+
+
+def draw_options(manifest: Manifest) -> DrawOptions:
+    """The numbers that an allocation's entries were drawn by."""
+    return DrawOptions(manifest.num_entries, manifest.entries_per_doc, manifest.seed)
+
+
+def draws_alone(manifest: Manifest) -> bool:
+    """Whether a document's entries in an allocation follow without its other documents (`Strategy.draws_alone`)."""
+    return strategy_of_allocation(manifest.strategy).draws_alone(draw_options(manifest))
 
 
 def read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> Iterator[Rows]:

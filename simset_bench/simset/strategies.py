@@ -1,4 +1,7 @@
-"""The allocation strategies: from documents to entries, by their names on the command line."""
+"""The allocation strategies: one record and its function each, by their names on the command line.
+
+A new strategy is a function and a line in `STRATEGIES`; commands, engines, plots and the page read that line.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -6,12 +9,11 @@ from functools import partial
 
 import numpy as np
 
-from simset_bench.errors import RequestError
+from simset_bench.errors import RequestError, unknown_name
 from simset_bench.simset.signatures import mix64, signatures
 from simset_bench.simset.terms import entries_of_terms, specific_terms
 
 PARTITIONS_BY = ("size", "length")
-
 
 # Signatures turned into entries at once.
 _TOGETHER = 512
@@ -27,6 +29,16 @@ class Units:
 
 
 @dataclass(frozen=True)
+class DrawOptions:
+    """M entries of the memory, k entries of a document, the seed of the draw, and how partitions are cut."""
+
+    num_entries: int
+    entries_per_doc: int
+    seed: int
+    partition_by: str = "size"
+
+
+@dataclass(frozen=True)
 class Drawn:
     """Entries of each unit, and the signatures (units, k) uint64 that they come from where they do."""
 
@@ -34,26 +46,76 @@ class Drawn:
     signatures: np.ndarray | None = None
 
 
-Draw = Callable[[Units, int, int, int], Drawn]
+Draw = Callable[[Units, DrawOptions], Drawn]
+# Entries (k,) uint32 of one unit, by its number alone.
+DrawOne = Callable[[int], np.ndarray]
 
 
-def every_entry(units: Units, num_entries: int, _entries_per_doc: int, _seed: int) -> Drawn:
+def _no_single_draw(_options: DrawOptions) -> DrawOne | None:
+    return None
+
+
+def _any_numbers(_options: DrawOptions, _units: int | None) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One way to give entries to documents.
+
+    `draw` gives entries to all units of a corpus that is in memory. `draw_one` gives the function that draws one unit's
+    entries by its number alone, None where the entries depend on more. `shingle_words` are the words a shingle of the
+    similarity that the strategy goes by, None where it goes by none. With `follows_text` a unit's entries are those
+    of its own MinHash signature (`entries_by_signature`), so that any text has entries. With `gives_all` every document
+    has all entries. `overlap_varies` is False where two documents share all entries or none, whatever they are.
+    `check` raises RequestError for numbers that do not fit together, of units too where their number is known.
+    `library` computes the draw, `in_quickstart` says whether the quickstart trains with it.
+    """
+
+    what: str
+    draw: Draw
+    draw_one: Callable[[DrawOptions], DrawOne | None] = _no_single_draw
+    shingle_words: int | None = None
+    follows_text: bool = False
+    gives_all: bool = False
+    overlap_varies: bool = True
+    check: Callable[[DrawOptions, int | None], None] = _any_numbers
+    library: str = "datasketch"
+    in_quickstart: bool = False
+
+    @property
+    def signed_words(self) -> int | None:
+        """Words a shingle of the signatures that entries follow from, None where they follow from none."""
+        return self.shingle_words if self.follows_text else None
+
+    def draws_alone(self, options: DrawOptions) -> bool:
+        """Whether a document's entries follow without the other documents, as large corpora and appending need it."""
+        return self.gives_all or self.follows_text or self.draw_one(options) is not None
+
+
+def every_entry(units: Units, options: DrawOptions) -> Drawn:
     """All entries for every unit: no structure."""
-    return Drawn([np.arange(num_entries, dtype=np.uint32)] * len(units.lengths))
+    return Drawn([np.arange(options.num_entries, dtype=np.uint32)] * len(units.lengths))
 
 
-def random_entries(units: Units, num_entries: int, entries_per_doc: int, seed: int) -> Drawn:
+def random_entries(units: Units, options: DrawOptions) -> Drawn:
     """`entries_per_doc` entries a unit, without replacement; a unit's draw does not depend on how many follow."""
-    return Drawn([random_draw(unit, num_entries, entries_per_doc, seed) for unit in range(len(units.lengths))])
+    draw = random_draw(options)
+    return Drawn([draw(unit) for unit in range(len(units.lengths))])
 
 
-def random_draw(unit: int, num_entries: int, entries_per_doc: int, seed: int) -> np.ndarray:
-    """Entries (k,) uint32 of one unit, in ascending order."""
-    generator = np.random.default_rng([seed, unit])
-    return np.sort(generator.choice(num_entries, entries_per_doc, replace=False)).astype(np.uint32)
+def random_draw(options: DrawOptions) -> DrawOne:
+    """The function that draws entries (k,) uint32 of one unit, in ascending order."""
+
+    def draw(unit: int) -> np.ndarray:
+        generator = np.random.default_rng([options.seed, unit])
+        drawn = generator.choice(options.num_entries, options.entries_per_doc, replace=False)
+        return np.sort(drawn).astype(np.uint32)
+
+    return draw
 
 
-def partitions(units: Units, num_entries: int, _entries_per_doc: int, _seed: int, *, by: str = "size") -> Drawn:
+def partitions(units: Units, options: DrawOptions) -> Drawn:
     """Disjoint contiguous blocks of equal size, or of sizes proportional to the units' lengths.
 
     Equal blocks have num_entries // units entries each, so k follows from the number of units and a rest stays
@@ -62,14 +124,20 @@ def partitions(units: Units, num_entries: int, _entries_per_doc: int, _seed: int
     Raises RequestError where a partition would be smaller than one entry.
     """
     count = len(units.lengths)
-    if num_entries < count:
-        raise RequestError(
-            f"--entries {num_entries}: partitions of {count} documents or clusters would be smaller than one entry; "
-            f"use --entries {count} or more, or fewer --num-clusters"
-        )
-    sizes = np.full(count, num_entries // count) if by == "size" else _proportional(units.lengths, num_entries)
+    check_partitions(options, count)
+    total = options.num_entries
+    sizes = np.full(count, total // count) if options.partition_by == "size" else _proportional(units.lengths, total)
     ends = np.cumsum(sizes)
     return Drawn([np.arange(end - size, end, dtype=np.uint32) for end, size in zip(ends, sizes, strict=True)])
+
+
+def check_partitions(options: DrawOptions, units: int | None) -> None:
+    """Raise RequestError where a partition would be smaller than one entry."""
+    if units is not None and options.num_entries < units:
+        raise RequestError(
+            f"--entries {options.num_entries}: partitions of {units} documents or clusters would be smaller than one "
+            f"entry; use --entries {units} or more, or fewer --num-clusters"
+        )
 
 
 def _proportional(lengths: np.ndarray, total: int) -> np.ndarray:
@@ -83,24 +151,25 @@ def _proportional(lengths: np.ndarray, total: int) -> np.ndarray:
     return sizes
 
 
-def simset(units: Units, num_entries: int, entries_per_doc: int, seed: int, *, shingle_words: int) -> Drawn:
+def simset(units: Units, options: DrawOptions, *, shingle_words: int) -> Drawn:
     """One entry from each of k blocks of M / k, chosen by the k values of the unit's MinHash signature.
 
     Slot j picks entry mix64(signature[j]) mod (M / k) of block j, so two units share a slot with probability
     J + (1 - J) k / M, J being the Jaccard similarity of their word shingles.
     Raises RequestError unless k divides M.
     """
-    check_divisible(num_entries, entries_per_doc)
-    signed = signatures(units.shingle_sets(shingle_words), entries_per_doc, seed)
-    return Drawn(list(entries_by_signature(signed, num_entries)), signed)
+    check_divisible(options)
+    signed = signatures(units.shingle_sets(shingle_words), options.entries_per_doc, options.seed)
+    return Drawn(list(entries_by_signature(signed, options.num_entries)), signed)
 
 
-def check_divisible(num_entries: int, entries_per_doc: int) -> None:
+def check_divisible(options: DrawOptions, _units: int | None = None) -> None:
     """Raise RequestError unless a memory of M entries can be cut into k equal blocks."""
-    if rest := num_entries % entries_per_doc:
+    entries, k = options.num_entries, options.entries_per_doc
+    if rest := entries % k:
         raise RequestError(
-            f"--entries {num_entries} is not divisible by --entries-per-doc {entries_per_doc}, as simset needs it to "
-            f"be: use {num_entries - rest} or {num_entries - rest + entries_per_doc}"
+            f"--entries {entries} is not divisible by --entries-per-doc {k}, as simset needs it to "
+            f"be: use {entries - rest} or {entries - rest + k}"
         )
 
 
@@ -117,31 +186,57 @@ def entries_by_signature(signed: np.ndarray, num_entries: int) -> np.ndarray:
     return entries + first_of_block
 
 
-def tfidf(units: Units, num_entries: int, entries_per_doc: int, seed: int) -> Drawn:
+def tfidf(units: Units, options: DrawOptions) -> Drawn:
     """Entries that the hashes of a unit's most specific terms name, by TF-IDF among the units.
 
     After sparse memory fine-tuning (arXiv 2510.15103, section 3), which trains the memory slots that a batch reads most
     often compared with other text, ranked by TF-IDF. Slots there are found by learned keys, here by terms.
     """
     terms = specific_terms(units.texts())
-    return Drawn([entries_of_terms(own, num_entries, entries_per_doc, seed) for own in terms])
+    numbers = (options.num_entries, options.entries_per_doc, options.seed)
+    return Drawn([entries_of_terms(own, *numbers) for own in terms])
 
 
-ALLOCATIONS: dict[str, Draw] = {
-    "none": every_entry,
-    "random": random_entries,
-    "partitioned": partitions,
-    "simset1": partial(simset, shingle_words=1),
-    "simset2": partial(simset, shingle_words=2),
-    "simset3": partial(simset, shingle_words=3),
-    "tfidf": tfidf,
+def _simset(words: int) -> Strategy:
+    return Strategy(
+        f"by the MinHash signature of word {words}-shingles",
+        partial(simset, shingle_words=words),
+        shingle_words=words,
+        follows_text=True,
+        check=check_divisible,
+        in_quickstart=True,
+    )
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "none": Strategy(
+        "every entry for every document", every_entry, gives_all=True, overlap_varies=False, in_quickstart=True
+    ),
+    "random": Strategy("k entries at random", random_entries, draw_one=random_draw, in_quickstart=True),
+    "partitioned": Strategy(
+        "disjoint contiguous blocks", partitions, overlap_varies=False, check=check_partitions, in_quickstart=True
+    ),
+    "simset1": _simset(1),
+    "simset2": _simset(2),
+    "simset3": _simset(3),
+    "tfidf": Strategy("by hashes of the most specific terms", tfidf, library="scikit-learn"),
 }
 
 
-# What one document gets depends on all the others, so that they must be in memory, and none can be added later.
-OF_WHOLE_CORPUS = ("partitioned", "tfidf")
+def find_strategy(name: str) -> Strategy:
+    """The strategy of a name. Raises RequestError for an unknown one."""
+    if name not in STRATEGIES:
+        raise unknown_name("allocation", name, STRATEGIES)
+    return STRATEGIES[name]
 
 
-def shingle_words_of(strategy: str) -> int | None:
-    """Words a shingle of a simset strategy, None for another."""
-    return int(strategy[-1]) if strategy.startswith("simset") else None
+def strategy_of_allocation(name: str) -> Strategy:
+    """The strategy that an allocation was made by; of one that a method drew or learned, only the entries are known."""
+    return STRATEGIES.get(name, _OF_A_METHOD)
+
+
+def _cannot_draw(_units: Units, _options: DrawOptions) -> Drawn:
+    raise RequestError("these entries come from a training method: no strategy draws them")
+
+
+_OF_A_METHOD = Strategy("entries that a method drew or learned", _cannot_draw)

@@ -13,6 +13,7 @@ import yaml
 
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
 from simset_bench.models.presets import DEFAULT_MODEL
+from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.training.method_options import MEMORY, METHODS, find_method, with_method_defaults
 
 INDUCTIVE_FORMS = ("log", "ratio")
@@ -188,7 +189,7 @@ def check(config: TrainConfig) -> None:
 def presses(config: TrainConfig) -> bool:
     """Whether the inductive loss enters the training. It need not where every entry is every document's: the share of
     the activation on them is 1 whatever is learned (0 of a token without any), and has no gradient."""
-    return config.alpha != 0 and config.allocation != "none"
+    return config.alpha != 0 and not strategy_of_allocation(config.allocation).gives_all
 
 
 def _flag(name: str) -> str:

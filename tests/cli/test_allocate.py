@@ -9,7 +9,7 @@ from simset_bench.cli.app import app
 from simset_bench.corpora.load import load_corpus
 from simset_bench.simset.allocation import allocate
 from simset_bench.simset.store import read_stored
-from simset_bench.simset.strategies import ALLOCATIONS
+from simset_bench.simset.strategies import STRATEGIES
 
 Run = Callable[..., Result]
 
@@ -21,7 +21,7 @@ def run(tiny_corpus: Path) -> Run:
     return lambda *arguments: CliRunner().invoke(app, [*options, *map(str, arguments)])
 
 
-@pytest.mark.parametrize("strategy", list(ALLOCATIONS))
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
 def test_what_is_written_is_what_allocate_makes(run: Run, tiny_corpus: Path, tmp_path: Path, strategy: str) -> None:
     output = tmp_path / "new" / "a.parquet"
     options = ["--allocation", strategy, "--entries", 64, "--entries-per-doc", 8, "--mem-seed", 3, "--num-clusters", 9]

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from simset_bench.simset.strategies import ALLOCATIONS
+from simset_bench.simset.strategies import STRATEGIES
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ def test_every_allocation_goes_from_documents_to_a_leaderboard(simset_bench, tin
     trained = simset_bench("train", "--model", model, "--corpus", corpus, "--allocation", "random", *options, "--json")
     assert trained.returncode == 0, trained.stderr
     grid = tmp_path / "every.yaml"
-    axes = {"allocation": list(ALLOCATIONS), "seed": [0, 1]}
+    axes = {"allocation": list(STRATEGIES), "seed": [0, 1]}
     grid.write_text(yaml.safe_dump({"axes": axes, "fixed": {"model": model, "corpus": corpus} | chosen}))
     swept = simset_bench("sweep", grid, "--json")
     assert swept.returncode == 0, swept.stderr
@@ -26,12 +26,12 @@ def test_every_allocation_goes_from_documents_to_a_leaderboard(simset_bench, tin
     finished = simset_bench("eval", "outputs/trains", "--all", *asked, "--limit", 4, "--json")
     assert finished.returncode == 0, finished.stderr
     results = json.loads(finished.stdout)["results"]
-    assert sorted(result["task"] for result in results) == sorted(tasks * 2 * len(ALLOCATIONS))
+    assert sorted(result["task"] for result in results) == sorted(tasks * 2 * len(STRATEGIES))
     assert json.loads(trained.stdout)["run"] in {result["run"] for result in results}
     board = simset_bench("leaderboard", "--json")
     assert board.returncode == 0, board.stderr
     rows = json.loads(board.stdout)["rows"]
-    assert {row["allocation"] for row in rows} == set(ALLOCATIONS) and len(rows) == len(ALLOCATIONS)
+    assert {row["allocation"] for row in rows} == set(STRATEGIES) and len(rows) == len(STRATEGIES)
     assert all(row["seeds"] == 2 and row["standard_errors"]["docmem/nll"] > 0 for row in rows)
     nlls = [row["measures"]["docmem/nll"] for row in rows]
     assert nlls == sorted(nlls)

@@ -12,7 +12,7 @@ from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.simset.signatures import SEED_LIMIT, mix64, signatures
-from simset_bench.simset.strategies import ALLOCATIONS
+from simset_bench.simset.strategies import STRATEGIES
 
 MakeDocuments = Callable[[Sequence[str]], list[Document]]
 Plant = Callable[[int, int, int], list[Document]]
@@ -204,7 +204,7 @@ def test_random_entries_are_uniform_and_independent(documents_of: MakeDocuments)
     assert abs(overlap.mean() - reference.mean()) < FIVE_SIGMA * reference.std() / math.sqrt(documents / 2)
 
 
-@pytest.mark.parametrize("strategy", list(ALLOCATIONS))
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
 def test_near_copies_are_merged_and_share_their_entries(tiny_documents: list[Document], strategy: str) -> None:
     allocation = allocate(tiny_documents, strategy, 252, 14, 0, num_clusters=18)
     by_id = {identity: d for d, identity in enumerate(allocation.document_ids)}

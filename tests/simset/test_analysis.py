@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from simset_bench.corpora.documents import Document
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.simset.analysis import MOST_PAIRS, analyze, compare_pairs, entry_loads, gini
-from simset_bench.simset.strategies import ALLOCATIONS
+from simset_bench.simset.strategies import STRATEGIES
 
 MakeDocuments = Callable[[Sequence[str]], list[Document]]
 
 
-@pytest.fixture(scope="module", params=[(s, c) for s in ALLOCATIONS for c in (None, 18)], ids=str)
+@pytest.fixture(scope="module", params=[(s, c) for s in STRATEGIES for c in (None, 18)], ids=str)
 def allocation(request: pytest.FixtureRequest, tiny_documents: list[Document]) -> Allocation:
     strategy, num_clusters = request.param
     return allocate(tiny_documents, strategy, 96, 8, 2, num_clusters, partition_by="length")

@@ -11,7 +11,7 @@ from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.simset.store import read_allocation, read_stored, write_allocation
-from simset_bench.simset.strategies import ALLOCATIONS
+from simset_bench.simset.strategies import STRATEGIES
 
 CORPUS = {"corpus": "jsonl:tiny.jsonl", "group_by": "article", "num_docs": 24, "match_subjects": None}
 
@@ -40,7 +40,7 @@ def file(allocation: Allocation, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("num_clusters", [None, 18])
-@pytest.mark.parametrize("strategy", list(ALLOCATIONS))
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
 def test_what_is_written_is_read_back(
     tiny_documents: list[Document], tmp_path: Path, strategy: str, num_clusters: int | None
 ) -> None:

@@ -20,7 +20,7 @@ from simset_bench.corpora.in_parts.staging import stage
 from simset_bench.corpora.load import load_corpus, split_spec
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder, sha256_of_texts, whole_file, write_json
-from simset_bench.simset.allocation import CLUSTER_HASHES, CLUSTER_SHINGLE_WORDS, check_request
+from simset_bench.simset.allocation import CLUSTER_HASHES, CLUSTER_SHINGLE_WORDS, check_allocation
 from simset_bench.simset.clusters import Clusters, check_num_clusters
 from simset_bench.simset.large.assemble import find_duplicates, read_parts, rows_of_parts, union_signatures, write_rows
 from simset_bench.simset.large.clusters import cluster_out_of_core
@@ -28,7 +28,7 @@ from simset_bench.simset.large.sign import SignedChunk, Sketch, sign_chunks
 from simset_bench.simset.lookup import write_lookup
 from simset_bench.simset.signatures import DAFT_SCHEME
 from simset_bench.simset.store import Manifest, library_version
-from simset_bench.simset.strategies import OF_WHOLE_CORPUS, check_divisible, shingle_words_of
+from simset_bench.simset.strategies import DrawOptions, find_strategy
 
 # Documents in a part: what a rerun after a fault may have to do again.
 PART_DOCUMENTS = 1 << 16
@@ -52,6 +52,12 @@ class AllocationRequest:
     num_clusters: int | None = None
     max_bad: int = 0
     ray_address: str | None = None
+    partition_by: str = "size"
+
+    @property
+    def draw_options(self) -> DrawOptions:
+        """The numbers that entries are drawn by."""
+        return DrawOptions(self.num_entries, self.entries_per_doc, self.seed, self.partition_by)
 
 
 def load_documents(request: AllocationRequest, quarantine: Quarantine) -> list[Document]:
@@ -96,7 +102,7 @@ def put_together(
     manifest = Manifest(
         strategy=request.strategy,
         num_entries=request.num_entries,
-        entries_per_doc=request.num_entries if request.strategy == "none" else request.entries_per_doc,
+        entries_per_doc=request.num_entries if find_strategy(request.strategy).gives_all else request.entries_per_doc,
         seed=request.seed,
         scheme=DAFT_SCHEME,
         library=library_version("daft"),
@@ -130,25 +136,23 @@ def _merged(
         compared[start : start + len(part.ids)] = part.signatures[-1]
         start += len(part.ids)
     clusters = cluster_out_of_core(compared, wanted, request.ray_address)
-    if shingle_words_of(request.strategy) is None:
+    if not find_strategy(request.strategy).follows_text:
         return clusters, None
     return clusters, union_signatures(read_parts(parts, dropped), clusters, work)
 
 
 def check_large(request: AllocationRequest) -> None:
     """Raise RequestError for options that do not fit together, or that only the in-memory engine knows."""
-    check_request(request.strategy, request.num_entries, request.entries_per_doc, request.seed)
-    if request.strategy in OF_WHOLE_CORPUS:
+    check_allocation(request.strategy, request.draw_options)
+    if not find_strategy(request.strategy).draws_alone(request.draw_options):
         raise RequestError(
             f"--allocation {request.strategy} is for corpora that fit into memory: use --engine datasketch"
         )
-    if shingle_words_of(request.strategy):
-        check_divisible(request.num_entries, request.entries_per_doc)
 
 
 def sketches_of(request: AllocationRequest) -> list[Sketch]:
     """Signatures that a request needs: those that entries are drawn by, and those that clusters are found by."""
-    words = shingle_words_of(request.strategy)
+    words = find_strategy(request.strategy).signed_words
     sketches = [Sketch(words, request.entries_per_doc)] if words else []
     if request.num_clusters is not None:
         sketches.append(Sketch(CLUSTER_SHINGLE_WORDS, CLUSTER_HASHES))

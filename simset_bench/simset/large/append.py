@@ -20,8 +20,8 @@ from simset_bench.simset.large.sign import SignedChunk
 from simset_bench.simset.lookup import open_lookup, write_lookup
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import DAFT_SCHEME, signatures
-from simset_bench.simset.store import Manifest, check_same_hashes, read_manifest, read_rows
-from simset_bench.simset.strategies import OF_WHOLE_CORPUS, shingle_words_of
+from simset_bench.simset.store import Manifest, check_same_hashes, draws_alone, read_manifest, read_rows
+from simset_bench.simset.strategies import strategy_of_allocation
 
 _SIGNED_TOGETHER = 1024
 
@@ -35,7 +35,7 @@ def append_documents(
     Raises RequestError where the allocation cannot be added to, or was made by another version.
     """
     old = read_manifest(output)
-    if old.strategy in OF_WHOLE_CORPUS:
+    if not draws_alone(old):
         raise RequestError(
             f"{output}: under {old.strategy} the entries of one document depend on all (allocate all anew)"
         )
@@ -72,7 +72,7 @@ def append_documents(
 
 def _sign_in_memory(request: AllocationRequest, quarantine: Quarantine) -> Iterator[SignedChunk]:
     documents = load_documents(request, quarantine)
-    words = shingle_words_of(request.strategy)
+    words = strategy_of_allocation(request.strategy).signed_words
     nothing_bad = pa.table({name: pa.array([], pa.large_string()) for name in ("origin", "reason", "text")})
     for number, start in enumerate(range(0, len(documents), _SIGNED_TOGETHER)):
         batch = documents[start : start + _SIGNED_TOGETHER]

@@ -13,8 +13,8 @@ from simset_bench.errors import RequestError
 from simset_bench.files import whole_file
 from simset_bench.simset.clusters import Clusters
 from simset_bench.simset.lookup import id_hashes
-from simset_bench.simset.store import AllocationWriter, Manifest, Rows
-from simset_bench.simset.strategies import entries_by_signature, random_draw
+from simset_bench.simset.store import AllocationWriter, Manifest, Rows, draw_options
+from simset_bench.simset.strategies import entries_by_signature, strategy_of_allocation
 
 
 @dataclass(frozen=True)
@@ -96,19 +96,25 @@ def _chain(first: SignedPart, others: Iterator[SignedPart]) -> Iterator[SignedPa
 def rows_of_parts(
     parts: Iterator[SignedPart], manifest: Manifest, labels: np.ndarray, united: np.ndarray | None
 ) -> Iterator[Rows]:
-    """Rows of the allocation: `labels` (documents,) number the clusters, whose signatures are `united` where merged."""
+    """Rows of the allocation: `labels` (documents,) number the clusters, whose signatures are `united` where merged.
+
+    Raises RequestError for a strategy whose entries depend on all documents at once.
+    """
+    strategy, options = strategy_of_allocation(manifest.strategy), draw_options(manifest)
+    draw_one = strategy.draw_one(options)
     start = 0
     for part in parts:
         own = labels[start : start + len(part.ids)]
         start += len(part.ids)
-        if manifest.strategy == "none":
+        if strategy.gives_all:
             yield Rows(part.ids, own, None, None)
-        elif manifest.strategy == "random":
-            draw = (manifest.num_entries, manifest.entries_per_doc, manifest.seed)
-            yield Rows(part.ids, own, np.stack([random_draw(label, *draw) for label in own.tolist()]), None)
-        else:
+        elif strategy.follows_text:
             signed = part.signatures[0] if united is None else united[own]
             yield Rows(part.ids, own, entries_by_signature(signed, manifest.num_entries), signed)
+        elif draw_one is not None:
+            yield Rows(part.ids, own, np.stack([draw_one(label) for label in own.tolist()]), None)
+        else:
+            raise RequestError(f"--allocation {manifest.strategy}: no document's entries follow without the others")
 
 
 def write_rows(rows: Iterator[Rows], manifest: Manifest, output: Path) -> Manifest:

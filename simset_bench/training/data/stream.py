@@ -19,6 +19,7 @@ from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
 from simset_bench.files import whole_file
 from simset_bench.models.loading import Base
+from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.hidden_states_of_stream import StreamCache
 from simset_bench.training.data.segments import PackedBatch, Segment, check_lengths, pack_batch, segments_of
@@ -142,7 +143,7 @@ def _rows(waiting: Sequence[tuple[int, str]], lookup: "Lookup") -> "Rows":
 
     numbers = [number for number, _ in waiting]
     ids = pa.array([identity for _, identity in waiting], pa.string())
-    if lookup.manifest.strategy == "none":
+    if strategy_of_allocation(lookup.manifest.strategy).gives_all:
         entries = None
     elif isinstance(lookup.entries, np.ndarray):
         entries = lookup.entries[numbers]

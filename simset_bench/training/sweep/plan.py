@@ -13,6 +13,7 @@ from simset_bench.errors import RequestError
 from simset_bench.files import write_json
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.sizes import ModelSizes
+from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.training.config import TrainConfig, presses, uses
 from simset_bench.training.method_options import MEMORY
 
@@ -77,7 +78,7 @@ def distinct_trainings(cells: Iterable[TrainConfig]) -> list[Training]:
     groups: dict[str, list[TrainConfig]] = {}
     for config in dict.fromkeys(cells):
         deciding = dataclasses.asdict(config)
-        is_masked = config.location == "hard" and config.allocation != "none"
+        is_masked = config.location == "hard" and not strategy_of_allocation(config.allocation).gives_all
         if config.method == MEMORY and not presses(config) and not is_masked:
             for name in _OF_STRUCTURE:
                 del deciding[name]
