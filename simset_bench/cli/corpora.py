@@ -2,25 +2,30 @@
 
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import stdout
+from simset_bench.errors import RequestError
 
 SHINGLE_WORDS = 2
 SHOWN = 5
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(help="Corpus to preview, such as vital or squad:FILE.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Corpus to preview, such as vital or people:count=100.")] = None,
     num_docs: Annotated[
         int | None, typer.Option(help="How many documents, from the first on; all unless given.")
     ] = None,
     group_by: Annotated[str, typer.Option(help="article, paragraph, paragraphs:N or topic.")] = "article",
     match_subjects: Annotated[
         str | None, typer.Option(help="Keep articles whose title is a subject of this CounterFact file, or of builtin.")
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Of people: write documents, facts and a README into this folder.")
     ] = None,
     json_output: Json = False,
     quiet: Quiet = False,
@@ -31,19 +36,30 @@ def command(
         _list_kinds(json_output)
         return
     from simset_bench.corpora.facts.counterfact import read_facts
-    from simset_bench.corpora.load import load_corpus
+    from simset_bench.corpora.load import load_corpus, split_spec
+    from simset_bench.corpora.people.figures import family_similarity
+    from simset_bench.corpora.people.files import write_people
+    from simset_bench.corpora.people.options import parse_people
     from simset_bench.corpora.preview import preview
     from simset_bench.simset.shingles import word_shingles
 
+    kind, location = split_spec(name)
+    if write and kind != "people":
+        raise RequestError(f"--write is for corpora of invented people (people:count=200), not for {name}")
     subjects = frozenset(fact.subject for fact in read_facts(match_subjects)) if match_subjects else None
     documents = load_corpus(name, group_by=group_by, num_docs=num_docs, match_subjects=subjects)
-    found = preview(documents, partial(word_shingles, words=SHINGLE_WORDS))
+    shingles_of = partial(word_shingles, words=SHINGLE_WORDS)
+    found = preview(documents, shingles_of)
+    families = family_similarity(documents, shingles_of) if kind == "people" else None
+    if write and families:
+        write_people(write, name, parse_people(location), documents, families)
     first = [
         {"id": d.id, "title": d.title, "topic": d.topic, "words": len(d.text.split()), "begins": d.text[:60]}
         for d in documents[:SHOWN]
     ]
     if json_output:
-        print_json({"corpus": name, **asdict(found), "first": first})
+        similarity = {"jaccard": asdict(families)} if families else {}
+        print_json({"corpus": name, **asdict(found), **similarity, "first": first})
         return
     from rich.table import Table
 
@@ -60,6 +76,9 @@ def command(
     ):
         table.add_row(label, str(spread.min), f"{spread.median:g}", f"{spread.mean:.1f}", str(spread.max))
     stdout.print(table)
+    if families:
+        within, between = ("none" if mean is None else f"{mean:.3f}" for mean in (families.within, families.between))
+        stdout.print(f"mean Jaccard similarity within families {within}, between families {between}")
     for entry in first:
         shown = f"  {entry['id']} ({entry['words']} words): {entry['begins']!r} ..."
         stdout.print(shown, markup=False, soft_wrap=True)

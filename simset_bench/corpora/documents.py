@@ -17,6 +17,32 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """A sentence cut before a value: the `text` before it, without white space at its end, and what follows it."""
+
+    text: str
+    ending: str
+
+
+@dataclass(frozen=True)
+class ClosedFact:
+    """A fact of a document whose `value` is one of a closed list, `candidates`, of which none begins another.
+
+    `stated` is a sentence of the document; `paraphrases` are sentences that no document holds, `questions` ask for the
+    value. The first of each is the one to ask where one is enough.
+    """
+
+    id: str
+    subject: str
+    attribute: str
+    value: str
+    candidates: tuple[str, ...]
+    stated: Prompt
+    paraphrases: tuple[Prompt, ...]
+    questions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Document:
     """One document. `id` is unique within a corpus; `text` is never empty."""
 
@@ -25,6 +51,7 @@ class Document:
     text: str
     topic: str | None = None
     questions: tuple[Question, ...] = ()
+    facts: tuple[ClosedFact, ...] = ()
 
 
 def hash_documents(documents: Sequence[Document]) -> str:
@@ -34,11 +61,12 @@ def hash_documents(documents: Sequence[Document]) -> str:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """One paragraph of an article, never empty, with people's questions on it, and its section's heading."""
+    """One paragraph of an article, never empty, with questions on it, its section's heading, and facts it states."""
 
     text: str
     questions: tuple[Question, ...] = ()
     section: str = ""
+    facts: tuple[ClosedFact, ...] = ()
 
 
 @dataclass(frozen=True)

