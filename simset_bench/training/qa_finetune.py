@@ -1,9 +1,13 @@
-"""Q-A fine-tuning: a LoRA that learns how questions are answered, not what the answers to the probes are.
+"""Q-A fine-tuning: a LoRA that learns how questions are answered, on pairs about subjects that are not probed.
 
-A base LM completes a prompt with likely text rather than with what it knows. The recipe is the same for every run.
+A base LM completes a prompt with likely text rather than with what it knows. The recipe is the same for every run. What
+is learned is more than the form: where pairs and probes share relations, it is also which answers these have and how
+common each is.
 """
 
+import re
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -14,7 +18,7 @@ from torch import Tensor
 
 from simset_bench.console import track
 from simset_bench.corpora.documents import same_title_key
-from simset_bench.corpora.facts.builtin import builtin_facts
+from simset_bench.corpora.facts.builtin import builtin_facts, own_answers
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
 
@@ -35,25 +39,54 @@ def question_prompt(question: str) -> str:
     return f"Question: {question}\nAnswer:"
 
 
-def question_pairs(probed: Iterable[str]) -> list[QuestionPair]:
-    """Built-in pairs whose subject occurs in none of the `probed` texts, whatever its case.
+def question_pairs(probed: Iterable[str], targets: Iterable[str] | None = None) -> list[QuestionPair]:
+    """At most 96 built-in pairs whose subject occurs in none of the `probed` texts, whatever its case.
 
-    `probed` are all prompts, questions, subjects and titles of memorised documents of an evaluation.
+    `probed` are all prompts, questions, subjects and titles of memorised documents of an evaluation. The built-in
+    probes and these pairs have relations, wordings and answers in common: `majority_answers` says what these teach.
+    With `targets`, all answers and choices of the probes, the pairs are of other relations (capitals, symbols and
+    atomic numbers), no answer is a target, and no question begins like one that is probed.
     Raises RequestError where fewer than 8 pairs are left.
     """
     # Line feeds cannot occur in a key, so no subject can straddle two texts.
     everything = "\n".join({same_title_key(text) for text in probed})
-    pairs = [
-        QuestionPair(fact.subject, fact.question, fact.target_true)
-        for fact in builtin_facts("train")
-        if same_title_key(fact.subject) not in everything
-    ]
+    pairs = [pair for pair in _candidates(targets) if same_title_key(pair.subject) not in everything]
+    if targets is not None:
+        pairs = [pair for pair in pairs if _opening(pair) not in everything]
     if len(pairs) < FEWEST_PAIRS:
         raise RequestError(
             f"--qa-finetune: only {len(pairs)} question-answer pairs are about subjects that are not probed, "
             f"{FEWEST_PAIRS} are needed: use --limit or another --data"
         )
     return pairs[:MOST_PAIRS]
+
+
+def _candidates(targets: Iterable[str] | None) -> list[QuestionPair]:
+    if targets is None:
+        return [QuestionPair(fact.subject, fact.question, fact.target_true) for fact in builtin_facts("train")]
+    asked = {same_title_key(target) for target in targets}
+    return [QuestionPair(*pair) for pair in own_answers() if same_title_key(pair[2]) not in asked]
+
+
+def _opening(pair: QuestionPair) -> str:
+    return same_title_key(wording(pair.question, pair.subject).partition("{}")[0])
+
+
+def wording(question: str, subject: str) -> str:
+    """The question with `{}` for its subject, with or without an article: `What is the capital of {}?`"""
+    return re.sub(rf"\b(the )?{re.escape(subject)}\b", "{}", question, flags=re.IGNORECASE) if subject else question
+
+
+def majority_answers(pairs: Iterable[QuestionPair]) -> dict[str, str]:
+    """By wording of a question the answer that most of its pairs have, of equal ones the first.
+
+    A model that learned the pairs and knows nothing of a probed subject does best to give this one: the floor that a
+    score after fine-tuning is to be compared with.
+    """
+    answers: dict[str, Counter[str]] = defaultdict(Counter)
+    for pair in pairs:
+        answers[wording(pair.question, pair.subject)][pair.answer] += 1
+    return {asked: given.most_common(1)[0][0] for asked, given in answers.items()}
 
 
 @contextmanager

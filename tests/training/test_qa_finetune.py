@@ -14,7 +14,14 @@ from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, attached
-from simset_bench.training.qa_finetune import QuestionPair, qa_finetuned, question_pairs, question_prompt
+from simset_bench.training.qa_finetune import (
+    QuestionPair,
+    majority_answers,
+    qa_finetuned,
+    question_pairs,
+    question_prompt,
+    wording,
+)
 
 FILES = ("rome_format.json", "easyedit_format.json", "wikipedia_matched.json")
 
@@ -57,6 +64,56 @@ def test_qa_subjects_are_disjoint_from_titles_and_prompts_whatever_their_case() 
     found = {pair.subject for pair in question_pairs(probed)}
     assert not found & set(subjects[:3])
     assert found
+
+
+def probed_targets(facts: list[Fact]) -> list[str]:
+    return [target for fact in facts for target in (*fact.answers, fact.target_new)]
+
+
+@pytest.mark.parametrize("file", ["builtin", *FILES])
+def test_pairs_with_targets_of_their_own_share_no_subject_target_or_wording(
+    request: pytest.FixtureRequest, file: str
+) -> None:
+    folder = None if file == "builtin" else request.getfixturevalue("shared_data") / "counterfact"
+    facts = read_facts(file if folder is None else str(folder / file))
+    pairs = question_pairs(probed_texts(facts), probed_targets(facts))
+    assert len(pairs) >= 30
+    assert_disjoint(pairs, probed_texts(facts))
+    assert not {plain(pair.answer) for pair in pairs} & {plain(target) for target in probed_targets(facts)}
+    asked = {wording(fact.question, fact.subject) for fact in facts}
+    assert not {wording(pair.question, pair.subject) for pair in pairs} & asked
+
+
+def test_pairs_share_targets_and_wordings_where_nothing_else_is_asked_for() -> None:
+    """What the split by subjects leaves in common, and what a model that learned only this would score."""
+    facts = builtin_facts("probe")
+    pairs = question_pairs(probed_texts(facts))
+    shared = sum(fact.target_true in {pair.answer for pair in pairs} for fact in facts) / len(facts)
+    assert shared == pytest.approx(0.757, abs=0.001)
+    majority = majority_answers(pairs)
+    counts: dict[str, list[str]] = {}
+    by_question = {fact.question: fact.relation for fact in builtin_facts("train")}
+    for pair in pairs:
+        counts.setdefault(str(by_question[pair.question]), []).append(pair.answer)
+    commonest = {relation: max(given, key=given.count) for relation, given in counts.items()}
+    floor = sum(commonest[str(fact.relation)] == fact.target_true for fact in facts) / len(facts)
+    found = sum(majority.get(wording(fact.question, fact.subject)) == fact.target_true for fact in facts) / len(facts)
+    assert found == floor == pytest.approx(0.289, abs=0.001)
+
+
+def test_a_wording_is_a_question_without_its_subject_and_article() -> None:
+    assert wording("Which continent is the Netherlands part of?", "Netherlands") == "Which continent is {} part of?"
+    assert wording("In which century was gold discovered?", "Gold") == "In which century was {} discovered?"
+    assert wording("Who ate the golden goose?", "gold") == "Who ate the golden goose?"
+    assert wording("Who?", "") == "Who?"
+
+
+def test_the_majority_answer_is_the_commonest_of_a_wording_and_of_equal_ones_the_first() -> None:
+    asked = [("Peru", "soles"), ("Chad", "francs"), ("Mali", "francs"), ("Cuba", "pesos")]
+    pairs = [QuestionPair(subject, f"How does {subject} pay?", answer) for subject, answer in asked]
+    assert majority_answers(pairs) == {"How does {} pay?": "francs"}
+    assert majority_answers(pairs[:2]) == {"How does {} pay?": "soles"}
+    assert majority_answers([]) == {}
 
 
 def test_pairs_are_the_same_for_every_run_that_is_asked_the_same() -> None:

@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from simset_bench.corpora.facts.builtin_countries import Answers, country_answers, country_in_sentence
-from simset_bench.corpora.facts.builtin_elements import element_answers, element_in_sentence
+from simset_bench.corpora.facts.builtin_countries import (
+    Answers,
+    country_answers,
+    country_capitals,
+    country_in_sentence,
+)
+from simset_bench.corpora.facts.builtin_elements import (
+    element_answers,
+    element_in_sentence,
+    element_numbers,
+    element_symbols,
+)
 from simset_bench.corpora.facts.fact import BUILTIN, Fact
 
 Split = Literal["probe", "train"]
@@ -88,6 +98,32 @@ def builtin_facts(split: Split) -> list[Fact]:
     The order mixes the relations, so that the first few records are of several; it never changes.
     """
     return list(_facts_of(split))
+
+
+def own_answers() -> list[tuple[str, str, str]]:
+    """Subject, question and answer about the subjects of `train`, in relations where each has an answer of its own.
+
+    Capitals of countries, symbols and atomic numbers of elements: what is learned from one is no answer to another.
+    A subject whose name and answer contain one another is left out. The order mixes the relations and never changes.
+    """
+    asked = [
+        ("What is the capital of {}?", country_capitals(), country_in_sentence),
+        ("What is the chemical symbol of {}?", element_symbols(), element_in_sentence),
+        ("What is the atomic number of {}?", element_numbers(), element_in_sentence),
+    ]
+    found = [
+        (subject, question.format(in_sentence(subject)), answer)
+        for question, answers, in_sentence in asked
+        for subject, answer in answers.items()
+        if split_of(subject) == "train" and not _one_in_the_other(subject, answer)
+    ]
+    return sorted(found, key=lambda each: _hash(each[1]))
+
+
+def _one_in_the_other(subject: str, answer: str) -> bool:
+    # A symbol of one or two letters gives nothing away, and most names contain theirs.
+    one, other = subject.casefold(), answer.casefold()
+    return len(answer) > 2 and (one in other or other in one)
 
 
 def split_of(subject: str) -> Split:

@@ -3,6 +3,8 @@
 Left out is what the package has wrong or out of date, and what well-informed people would answer in two ways.
 """
 
+from typing import Any
+
 Answers = dict[str, dict[str, str]]
 
 
@@ -83,6 +85,12 @@ _UNITS = {
 _UNIT_OF_CODE = {code: unit for unit, codes in _UNITS.items() for code in codes}
 _CHANGED_CURRENCY = names("Zimbabwe")
 
+# The law or encyclopedias name another capital than the package, or several.
+_DISPUTED_CAPITAL = names(
+    """Benin; Bolivia; Burundi; Côte d'Ivoire; Eswatini; Israel; Ivory Coast; Kazakhstan; Malaysia; Montenegro; Myanmar;
+    Netherlands; South Africa; Sri Lanka; Switzerland; Tanzania; Yemen"""
+)
+
 _WITH_ARTICLE = names(
     """Central African Republic; Comoros; Czech Republic; Democratic Republic of the Congo; Dominican Republic;
     Federated States of Micronesia; Maldives; Marshall Islands; Netherlands; Philippines; Republic of the Congo;
@@ -97,12 +105,8 @@ def country_in_sentence(name: str) -> str:
 
 def country_answers() -> Answers:
     """True answer by relation (`continent`, `subregion`, `language`, `currency`) and country, countries sorted."""
-    from countryinfo import all_countries
-
     found: Answers = {relation: {} for relation in ("continent", "subregion", "language", "currency")}
-    entries = {_TODAY.get(entry["name"], entry["name"]): entry for entry in (c.info() for c in all_countries())}
-    for name in sorted(entries.keys() - _NO_COUNTRY - _AMBIGUOUS):
-        entry = entries[name]
+    for name, entry in _countries().items():
         continent, part = entry["region"], entry.get("intermediateregion") or entry["subregion"]
         if continent == "Americas":
             continent = "South America" if part == "South America" else "North America"
@@ -116,6 +120,19 @@ def country_answers() -> Answers:
         if currency in _UNIT_OF_CODE and name not in _CHANGED_CURRENCY:
             found["currency"][name] = _UNIT_OF_CODE[currency]
     return found
+
+
+def country_capitals() -> dict[str, str]:
+    """Capital by country, countries sorted."""
+    return {name: entry["capital"] for name, entry in _countries().items() if name not in _DISPUTED_CAPITAL}
+
+
+def _countries() -> dict[str, dict[str, Any]]:
+    """What the package has of today's countries, sorted by name."""
+    from countryinfo import all_countries
+
+    entries = {_TODAY.get(entry["name"], entry["name"]): entry for entry in (c.info() for c in all_countries())}
+    return {name: entries[name] for name in sorted(entries.keys() - _NO_COUNTRY - _AMBIGUOUS)}
 
 
 def _only(listed: list[str]) -> str:

@@ -3,6 +3,8 @@
 Left out is what the package has wrong, and what chemists or historians answer in two ways.
 """
 
+from typing import Any
+
 from simset_bench.corpora.facts.builtin_countries import Answers, names
 
 # Heavier elements are known from a few atoms each, and little is written about them.
@@ -52,10 +54,7 @@ def element_answers() -> Answers:
 
     found: Answers = {relation: {} for relation in ("family", "period", "block", "discovery", "century")}
     series = fetch_table("series").set_index("id")["name"].to_dict()
-    for entry in fetch_table("elements").sort_values("atomic_number").head(_HEAVIEST).to_dict("records"):
-        name = _TITLES.get(entry["name"], entry["name"])
-        if name in _AMBIGUOUS:
-            continue
+    for name, entry in _elements().items():
         family, place, year = series[entry["series_id"]], entry["discovery_location"], entry["discovery_year"]
         found["period"][name] = str(entry["period"])
         if family in _FAMILIES and name not in _DISPUTED_FAMILY:
@@ -68,3 +67,22 @@ def element_answers() -> Answers:
         if year > 0 and name not in _DISPUTED_CENTURY:
             found["century"][name] = f"{(int(year) - 1) // 100 + 1}th century"
     return found
+
+
+def element_symbols() -> dict[str, str]:
+    """Symbol by element, by atomic number."""
+    return {name: entry["symbol"] for name, entry in _elements().items()}
+
+
+def element_numbers() -> dict[str, str]:
+    """Atomic number in digits by element, by atomic number."""
+    return {name: str(entry["atomic_number"]) for name, entry in _elements().items()}
+
+
+def _elements() -> dict[str, dict[str, Any]]:
+    """What the package has of the elements, by name in the order of their atomic numbers."""
+    from mendeleev.fetch import fetch_table
+
+    entries = fetch_table("elements").sort_values("atomic_number").head(_HEAVIEST).to_dict("records")
+    named = {_TITLES.get(entry["name"], entry["name"]): entry for entry in entries}
+    return {name: entry for name, entry in named.items() if name not in _AMBIGUOUS}

@@ -14,6 +14,7 @@ from simset_bench.corpora.facts.builtin import (
     MOST_NEIGHBORS,
     Split,
     builtin_facts,
+    own_answers,
     split_of,
 )
 from simset_bench.corpora.facts.counterfact import read_facts
@@ -162,3 +163,14 @@ def test_another_process_makes_the_same_records() -> None:
         [sys.executable, "-c", DIGEST], env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert other.strip() == here
+
+
+def test_every_answer_of_their_own_is_of_one_subject_that_is_not_probed(probes: list[Fact]) -> None:
+    found = own_answers()
+    answers = Counter(answer for _, _, answer in found)
+    assert len(found) >= 90 and max(answers.values()) == 1
+    assert not {subject for subject, _, _ in found} & {fact.subject for fact in probes}
+    assert len({question.split(" of ")[0] for _, question, _ in found[:12]}) == 3
+    for subject, question, answer in found:
+        assert subject.removeprefix("The ").casefold() in question.casefold()
+        assert len(answer) < 3 or (answer.casefold() not in subject.casefold() and subject not in answer)
