@@ -13,6 +13,8 @@ from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
 from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.tasks.questions import fever_rows
+from simset_bench.evaluation.tasks.rows import Evaluated
 from simset_bench.evaluation.tasks.scoring import f1_macro, f1_micro, score_claim, score_completion, score_question
 from simset_bench.training.config import make_config
 from simset_bench.training.prepare import load_documents
@@ -51,9 +53,55 @@ def test_fever_shows_two_claims_of_each_verdict_and_asks_about_others(
         assert not any(examples[-1].split("\n")[0] == example.split("\n")[0] for example in examples[:6])
 
 
+def test_a_limit_keeps_the_shares_of_the_verdicts_and_the_memorised_pages_first(
+    lm: MemoryLM, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    """174 claims to be asked, of which those with a memorised page alone are more than 100 and of two verdicts."""
+    sizes = {"SUPPORTS": 82, "REFUTES": 64, "NOT ENOUGH INFO": 34}
+    path = tmp_path / "claims.jsonl"
+    with path.open("w") as file:
+        for label, size in sizes.items():
+            for number in range(size):
+                page = "Skarvik_lighthouse" if number % 5 else "Elsewhere"
+                evidence = [] if label == "NOT ENOUGH INFO" else [[[0, 0, page, 0]]]
+                claim = {"id": f"{label}-{number}", "claim": f"It is {number}.", "label": label, "evidence": evidence}
+                file.write(json.dumps(claim) + "\n")
+    config = make_config(None, model="m", corpus=f"jsonl:{tiny_corpus}", num_docs=4)
+    (every,) = fever_rows(Evaluated(config, load_documents(config), lm, str(path), None)).values()
+    shares = {label: count / 174 for label, count in Counter(row["label"] for row in every).items()}
+    assert len(every) == 174 and len(shares) == 3
+    for limit in range(1, 175):
+        (rows,) = fever_rows(Evaluated(config, load_documents(config), lm, str(path), limit)).values()
+        assert rows == every[:limit]
+        asked = Counter(row["label"] for row in rows)
+        # Each count is its share of some common number rounded, so that it is off by less than 0.5 + 3 * 0.5 * share.
+        assert all(abs(asked[label] - limit * share) < 0.5 + 1.5 * share + 1e-9 for label, share in shares.items())
+    for label in ("SUPPORTS", "REFUTES"):
+        documents = [row["document"] for row in every if row["label"] == label]
+        with_one = len(documents) - documents.count(None)
+        assert with_one > 0 and None not in documents[:with_one]
+
+
 @pytest.mark.parametrize(
     ("answer", "label"),
-    [(" A", "SUPPORTS"), ("b.", "REFUTES"), ("(C)", "NOT ENOUGH INFO"), ("Apple", None), ("", None), ("D", None)],
+    [
+        (" A", "SUPPORTS"),
+        ("b.", "REFUTES"),
+        ("(C)", "NOT ENOUGH INFO"),
+        (" C) Not enough", "NOT ENOUGH INFO"),
+        ("B. Refutes.", "REFUTES"),
+        ("A\nClaim: B", "SUPPORTS"),
+        ("A man is", None),
+        ("A. The film", None),
+        ("B. Supports", None),
+        ("A, B or C", None),
+        ("A_", None),
+        ("B2", None),
+        ("Supports", None),
+        ("Apple", None),
+        ("", None),
+        ("D", None),
+    ],
 )
 def test_a_verdict_is_read_from_its_letter_or_counts_as_unparsable(answer: str, label: str | None) -> None:
     found = score_claim({"labels": LABELS, "label": "SUPPORTS"}, [answer])

@@ -13,6 +13,7 @@ from simset_bench.evaluation.tasks.rows import Evaluated, Row, RowsOf, document_
 from simset_bench.training.qa_finetune import question_prompt
 
 Questions = Callable[[str], Iterator[list[FactQuestion]]]
+ClaimAndDocument = tuple[Claim, str | None]
 LETTERS = ("A", "B", "C")
 # Worked examples before a claim, as many of each verdict.
 SHOTS_A_LABEL = 2
@@ -60,9 +61,11 @@ relations_fewshot_rows = rows_of_questions("relations_fewshot", partial(relation
 
 
 def fever_rows(asked: Evaluated) -> dict[str, list[Row]]:
-    """Claims after worked examples, the same for all, which are none of those asked; those with a memorised page first.
+    """Claims after worked examples, the same for all, which are none of those asked.
 
-    Two examples of each verdict are drawn, and shuffled, by a fixed seed. Raises RequestError where claims are too few.
+    Two examples of each verdict are drawn, and shuffled, by a fixed seed. A limit keeps each verdict's share of the
+    claims, and within a verdict those with a memorised page come first: a claim without enough information names no
+    page, so that otherwise none would be asked. Raises RequestError where claims are too few.
     """
     claims = read_claims(asked.data)
     generator = np.random.default_rng(SHOTS_SEED)
@@ -78,8 +81,7 @@ def fever_rows(asked: Evaluated) -> dict[str, list[Row]]:
     shown = "\n\n".join(_claim_text(shots[number], answered=True) for number in generator.permutation(len(shots)))
     find = document_of_title(asked.documents)
     used = {claim.id for claim in shots}
-    about = [(claim, _document(claim, find)) for claim in claims if claim.id not in used]
-    about.sort(key=lambda pair: pair[1] is None)
+    about = _in_shares([(claim, _document(claim, find)) for claim in claims if claim.id not in used])
     rows: list[Row] = [
         {
             "document": document,
@@ -94,6 +96,15 @@ def fever_rows(asked: Evaluated) -> dict[str, list[Row]]:
         for claim, document in islice(about, asked.limit)
     ]
     return {"fever": rows}
+
+
+def _in_shares(about: list[ClaimAndDocument]) -> list[ClaimAndDocument]:
+    """Claims so ordered that the first n have each verdict in its share of all, those with a document first."""
+    placed: list[tuple[float, ClaimAndDocument]] = []
+    for label in LABELS:
+        having = sorted((pair for pair in about if pair[0].label == label), key=lambda pair: pair[1] is None)
+        placed += [((place + 0.5) / len(having), pair) for place, pair in enumerate(having)]
+    return [pair for _, pair in sorted(placed, key=lambda one: one[0])]
 
 
 def _claim_text(claim: Claim, *, answered: bool) -> str:

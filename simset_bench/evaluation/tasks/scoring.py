@@ -44,7 +44,8 @@ __all__ = [
 
 NllAndTokens = tuple[float, int]
 HARMONIC_KINDS = ("rewrite", "paraphrase", "neighborhood")
-_LETTER = re.compile(r"\W*([A-Za-z])(?![A-Za-z])")
+# A letter, in brackets or with a mark after it, and what else the line says.
+_LETTER = re.compile(r"\(?([A-Za-z])(?![^\W_])[).:]*\s*(.*)")
 
 
 def token_mean(pairs: Sequence[NllAndTokens]) -> float:
@@ -167,12 +168,22 @@ def score_question_samples(row: Row, results: list[list[str]]) -> dict[str, floa
 
 
 def score_claim(row: Row, results: list[str]) -> dict[str, Any]:
-    """A verdict on a claim, read from the letter that the answer begins with; without one it is `unparsable`."""
-    found = _LETTER.match(results[0])
-    label = row["labels"][found[1].upper()] if found and found[1].upper() in row["labels"] else None
+    """A verdict on a claim, read strictly; an answer that is no verdict is `unparsable`, and wrong.
+
+    A verdict is the letter alone (`B`, `(b)`, `B.`), or with the words of its own choice as far as the budget lets
+    them go (`B. Ref`). A letter that begins a sentence (`A man is`) is none.
+    """
+    label = _verdict(_first_line(results[0]), row["labels"])
     pair = (row["label"], label)
     scores: dict[str, Any] = {"f1_micro": pair, "f1_macro": pair}
     return scores | {"verdict_accuracy": float(label == row["label"]), "unparsable": float(label is None)}
+
+
+def _verdict(line: str, labels: dict[str, str]) -> str | None:
+    found = _LETTER.fullmatch(line)
+    label = labels.get(found[1].upper()) if found else None
+    words = found[2].strip(" .").casefold() if found else ""
+    return label if label and label.casefold().startswith(words) else None
 
 
 def score_generation(row: Row, results: list[str]) -> dict[str, Any]:

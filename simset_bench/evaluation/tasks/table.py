@@ -144,7 +144,7 @@ OUR_TASKS: dict[str, OurTask] = {
     ),
     "fever": OurTask(
         "FEVER claims, by lettered answers after worked examples",
-        2,
+        3,
         {"simset_fever": "fever"},
         fever_rows,
         data="a file of FEVER claims, or hub:fever/fever:v1.0:labelled_dev",
