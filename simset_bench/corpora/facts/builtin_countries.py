@@ -132,7 +132,7 @@ def _countries() -> dict[str, dict[str, Any]]:
     from countryinfo import all_countries
 
     entries = {_TODAY.get(entry["name"], entry["name"]): entry for entry in (c.info() for c in all_countries())}
-    return {name: entries[name] for name in sorted(entries.keys() - _NO_COUNTRY - _AMBIGUOUS)}
+    return {name: dict(entries[name]) for name in sorted(entries.keys() - _NO_COUNTRY - _AMBIGUOUS)}
 
 
 def _only(listed: list[str]) -> str:
