@@ -26,7 +26,7 @@ def command(
     debug: Debug = False,
 ) -> None:
     """Compare two runs on every measure they share, paired by sample, and list the samples that changed."""
-    from simset_bench.leaderboard.render import PREFERRED
+    from simset_bench.evaluation.measures import best_known
     from simset_bench.results.compare_runs import changed_samples, compare_runs
     from simset_bench.results.scores import sentence
 
@@ -35,7 +35,8 @@ def command(
     if measure is not None and measure not in names:
         raise unknown_name("--measure", measure, names)
     # The best known measures come first.
-    ordered = sorted(pairs, key=lambda pair: PREFERRED.index(pair.measure) if pair.measure in PREFERRED else 99)
+    first_shown = best_known(names)
+    ordered = sorted(pairs, key=lambda pair: first_shown.index(pair.measure) if pair.measure in first_shown else 99)
     known = [pair for pair in ordered if pair.better is not None and pair.difference.documents]
     chosen = measure or next((pair.measure for pair in known if pair.corrected_p < 0.05), None)
     chosen = chosen or (known or pairs)[0].measure
@@ -56,7 +57,7 @@ def _print_measures(pairs: "list[MeasurePair]") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from simset_bench.results.measures import bare_name
+    from simset_bench.evaluation.measures import bare_name
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in ("measure", "A", "B", "A - B", "95% interval", "p (Holm)", "d", "n"):

@@ -29,6 +29,7 @@ def command(
     debug: Debug = False,
 ) -> None:
     """Rank evaluated runs, with standard errors, and say which neighbours cannot be told apart at 95%."""
+    from simset_bench.evaluation.measures import best_known
     from simset_bench.leaderboard import render
     from simset_bench.leaderboard.table import make_leaderboard, remarks, sentences
     from simset_bench.results.read import read_runs
@@ -46,7 +47,7 @@ def command(
         looked = ", ".join(str(root) for root in folders or DEFAULT_ROOTS)
         raise RequestError(f"no finished run in {looked}: simset-bench quickstart or train makes one")
     names = [name.strip() for name in group_by.split(",")] if group_by else []
-    board = make_leaderboard(table, where, sort, names, render.PREFERRED if html else ())
+    board = make_leaderboard(table, where, sort, names, best_known(table.values["measure"]) if html else ())
     if html is not None:
         from simset_bench.leaderboard.page import render_page
         from simset_bench.leaderboard.page_data import page_data

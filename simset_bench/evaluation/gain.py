@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from simset_bench.evaluation.estimates import Scored, ratio_with_error
-
-_BY_TOKENS = ("nll",)
+from simset_bench.evaluation.measures import find_measure
 
 
 def with_gain(scored: Scored, bare: Scored) -> Scored:
@@ -28,7 +27,7 @@ def with_gain(scored: Scored, bare: Scored) -> Scored:
             if name in one["measures"]:
                 gain = sign * (one["measures"][name] - other["measures"][name])
                 sample["measures"][f"{name}_gain"] = gain
-                weight = float(one["tokens"]) if name in _BY_TOKENS else 1.0
+                weight = float(one["tokens"]) if find_measure(name).by_tokens else 1.0
                 gains.append(gain * weight)
                 weights.append(weight)
                 clusters.append(one["cluster"])

@@ -15,8 +15,8 @@ import lm_eval
 
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.evaluation.estimates import Scored
+from simset_bench.evaluation.measures import RESULT_SCHEMA
 from simset_bench.evaluation.probes.table import PROBES
-from simset_bench.evaluation.schema import RESULT_SCHEMA
 from simset_bench.evaluation.tasks.documents import SAME_CORPUS
 from simset_bench.evaluation.tasks.rows import Row, write_rows
 from simset_bench.evaluation.tasks.table import OUR_TASKS

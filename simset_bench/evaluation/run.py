@@ -10,6 +10,7 @@ from pathlib import Path
 from simset_bench.console import note
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.derived import with_derived
 from simset_bench.evaluation.estimates import Scored, ratio_with_error
 from simset_bench.evaluation.gain import with_gain
 from simset_bench.evaluation.harness import run_foreign, run_ours
@@ -153,7 +154,8 @@ def _evaluate_once(asking: _Asking, pairs: Sequence[QuestionPair] | None, bare: 
     started = time.monotonic()
     results = []
     for name, found in _answers(asking, finetuned=pairs is not None):
-        scored = with_gain(found, bare[name]) if name in bare else found
+        scored = with_derived(found)
+        scored = with_gain(scored, with_derived(bare[name])) if name in bare else scored
         seconds = round(time.monotonic() - started, 3)
         asked = how_asked(asking.lm, asking.subject, asking.request, name, asking.rows, pairs)
         folder = asking.subject.folder

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from simset_bench.evaluation.measures import bare_name
 from simset_bench.leaderboard.render import escaped, headline, row_of_cells
 from simset_bench.leaderboard.table import Leaderboard, Row, named
-from simset_bench.results.measures import bare_name
 from simset_bench.results.scores import Score, difference_of, gather_evidence, uncertain
 from simset_bench.results.statistics import LEVEL, holm
 

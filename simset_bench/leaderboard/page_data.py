@@ -12,23 +12,20 @@ import numpy as np
 import yaml
 
 from simset_bench.console import note, track
+from simset_bench.evaluation.measures import DAMAGE, LOCATION, MEMORISATION, RECALL, find_measure, short_name
 from simset_bench.leaderboard.overlap import overlap_of
-from simset_bench.leaderboard.render import column_heading, headline, short_name
+from simset_bench.leaderboard.render import column_heading, headline
 from simset_bench.leaderboard.table import Leaderboard, Row, named, remarks, sentences
 from simset_bench.results.compare_runs import answer_of, prompt_of, target_of
-from simset_bench.results.measures import bare_name
 from simset_bench.results.read import BASE_ALLOCATION, RunTable
 from simset_bench.results.samples import read_samples, samples_file
 from simset_bench.results.statistics import LEVEL
 from simset_bench.simset.strategies import strategy_of_allocation
 
 _AFTER = " after Q-A"
-GROUPS = ("memorisation", "recall", f"recall{_AFTER}", "location", "damage")
+GROUPS = (MEMORISATION, RECALL, f"{RECALL}{_AFTER}", LOCATION, DAMAGE)
 # What the page's filters are about, where rows differ in it.
 _FILTERS = ("model", "method", "layer", "documents", "allocation", "alpha")
-_TASK_GROUPS = {"docmem": "memorisation", "location": "location", "damage": "damage"}
-_UNITS = {"nll": "nats a token", "erasure": "nats a token", "perplexity": "perplexity"}
-_SHARES = ("exact_match", "f1", "edit_similarity", "rouge_l", "truth_preference", "on_share", "attribution_at_1")
 _CURVE_POINTS = 40
 _MOST_TEXT = 160
 MOST_SAMPLES = 1000
@@ -37,16 +34,8 @@ _MOST_SENTENCES = 12
 
 def measure_group(measure: str) -> str:
     """The group of columns that a measure stands in; answers after Q-A fine-tuning have one of their own."""
-    group = _TASK_GROUPS.get(measure.split("/", 1)[0].split(":", 1)[0], "recall")
-    return f"{group}{_AFTER}" if group == "recall" and measure.endswith("+qa") else group
-
-
-def unit(measure: str) -> str:
-    """The unit of a measure's values, as a plot names it."""
-    name = bare_name(measure)
-    if name.startswith(_SHARES):
-        return "share"
-    return next((text for start, text in _UNITS.items() if name.startswith(start)), "")
+    group = find_measure(measure).group
+    return f"{group}{_AFTER}" if group == RECALL and measure.endswith("+qa") else group
 
 
 def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
@@ -71,7 +60,7 @@ def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
             "short": short_name(name),
             "better": board.directions[name],
             "group": measure_group(name),
-            "unit": unit(name),
+            "unit": find_measure(name).unit,
             "headline": name in shown,
         }
         for name in names

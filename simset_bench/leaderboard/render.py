@@ -11,58 +11,24 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from simset_bench.evaluation.measures import best_known, short_name
 from simset_bench.leaderboard.table import Leaderboard, Row, remarks, sentences
 from simset_bench.results.scores import Score
 from simset_bench.results.statistics import Standing
 
-# What the terminal and Markdown show of the measures there are, best known first; CSV and JSON have all.
-PREFERRED = (
-    "docmem/nll",
-    "counterfact/truth_preference_rewrite",
-    "counterfact/truth_preference_rewrite+qa",
-    "docqa/f1",
-    "location/attribution_at_1",
-    "location/specificity",
-    "docmem/exact_match",
-    "location/on_share",
-    "doccloze/truth_preference",
-    "counterfact/f1",
-    "counterfact/f1+qa",
-    "damage/nll_rise",
-)
-_SHORT = {
-    "docmem/nll": "NLL",
-    "docmem/exact_match": "verbatim",
-    "counterfact/truth_preference_rewrite": "CF truth",
-    "counterfact/f1": "CF F1",
-    "docqa/f1": "QA F1",
-    "doccloze/truth_preference": "cloze",
-    "location/on_share": "on-share",
-    "location/attribution_at_1": "attrib.@1",
-    "location/specificity": "specificity",
-    "damage/nll_rise": "damage",
-}
 _MOST_MEASURES = 6
 _ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 
 
 def headline(board: Leaderboard) -> list[str]:
     """The measures best known, and the sorted one; all where none of the former is there."""
-    known = [measure for measure in PREFERRED if measure in board.measures]
+    known = best_known(board.measures)
     return list(dict.fromkeys([*([board.sort] if board.sort else []), *known])) or list(board.measures)
-
-
-def short_name(measure: str) -> str:
-    """What a column of a measure is headed with; a mode of recall and Q-A fine-tuning follow the name."""
-    plain, _, recall = measure.removesuffix("+qa").partition("@")
-    if plain not in _SHORT:
-        return measure
-    return " ".join([_SHORT[plain], *([recall] if recall else []), *(["+QA"] if measure.endswith("+qa") else [])])
 
 
 def shown_measures(board: Leaderboard) -> list[str]:
     """The sorted measure and those best known, at most six."""
-    known = [measure for measure in PREFERRED if measure in board.measures]
+    known = best_known(board.measures)
     others = [measure for measure in board.measures if measure not in known]
     first = [board.sort] if board.sort else []
     return list(dict.fromkeys([*first, *known, *others]))[:_MOST_MEASURES]

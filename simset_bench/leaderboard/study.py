@@ -12,6 +12,7 @@ from simset_bench.console import track
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.evaluation.all_runs import evaluate_all
 from simset_bench.evaluation.baseline import evaluate_baselines_of
+from simset_bench.evaluation.measures import best_known
 from simset_bench.evaluation.probes.table import LOCATION
 from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.files import sha256_of_file, sha256_of_texts, write_text
@@ -19,7 +20,6 @@ from simset_bench.leaderboard.entries import ENTRY, entry_name, pack_entry
 from simset_bench.leaderboard.figures import figures
 from simset_bench.leaderboard.page import render_page
 from simset_bench.leaderboard.page_data import page_data
-from simset_bench.leaderboard.render import PREFERRED
 from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.results.read import read_runs
 from simset_bench.training.recall import RECALLS
@@ -145,6 +145,6 @@ def entry_of(run: Path, place: Path) -> Path:
 def publish(place: Path) -> None:
     """Write page and figures of the entries below `place`."""
     table = read_runs([place])
-    board = make_leaderboard(table, ranked=PREFERRED)
+    board = make_leaderboard(table, ranked=best_known(table.values["measure"]))
     write_text(place / PAGE, render_page(page_data(board, table)))
     write_text(place / FIGURES, figures(board, f"simset-bench leaderboard {place}"))

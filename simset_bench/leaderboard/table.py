@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from simset_bench.errors import RequestError, did_you_mean
+from simset_bench.evaluation.measures import Direction, bare_name
 from simset_bench.leaderboard.where import matching
-from simset_bench.results.measures import Direction, bare_name
 from simset_bench.results.migrate import MEMORY_METHOD
 from simset_bench.results.read import RunTable
 from simset_bench.results.scores import (

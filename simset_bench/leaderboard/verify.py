@@ -11,14 +11,12 @@ import pyarrow as pa
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Estimate, ratio_with_error
+from simset_bench.evaluation.measures import RESULT_SCHEMA, Measure, find_measure
 from simset_bench.evaluation.request import is_ours
-from simset_bench.evaluation.schema import RESULT_SCHEMA
 from simset_bench.files import sha256_of_file
 from simset_bench.leaderboard.entries import ALLOWED, ENTRY, ENTRY_SCHEMA, KIND, files_of
-from simset_bench.results.measures import WEIGHTED_BY_TOKENS
 from simset_bench.results.migrate import migrated
 from simset_bench.results.samples import PARQUET, read_samples
-from simset_bench.results.statistics import SHARES
 from simset_bench.training.method_options import find_method
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read_folder_config
 
@@ -26,8 +24,8 @@ Record = dict[str, Any]
 BASELINE = "baseline"
 # Sums in another order differ by this much at most; figures are not rounded before they are written.
 _TOLERANCE = 1e-9
-# The mean rise of others' NLL counts as at least this much in a specificity.
-_SMALLEST_RISE = 1e-3
+# A sum of float32 log-probabilities may miss a bound by a little.
+_BEYOND_A_BOUND = 1e-6
 
 
 @dataclass(frozen=True)
@@ -142,10 +140,8 @@ def _check_result(entry: Path, path: Path) -> _Checked:
 def _check_range(entry: Path, where: str, measure: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise _refused(entry, f"{where} cannot be {value!r}")
-    is_share = measure.startswith(SHARES)
-    is_nll = measure.startswith("nll") and not measure.startswith("nll_rise")
-    # A sum of float32 log-probabilities may miss 0 by a little.
-    if (is_share and not 0 <= value <= 1 + _TOLERANCE) or (is_nll and value < -1e-6):
+    low, high = find_measure(measure).bounds
+    if (low is not None and value < low - _BEYOND_A_BOUND) or (high is not None and value > high + _BEYOND_A_BOUND):
         raise _refused(entry, f"{where} is {value}, out of its range")
 
 
@@ -168,29 +164,32 @@ def _follows(entry: Path, name: str, measure: str, result: dict[str, Any], recor
 
 def recomputed(measure: str, records: Sequence[Record]) -> Estimate | None:
     """A figure from the samples behind it, as evaluation computes it; None where they do not have it."""
-    if measure == "perplexity":
-        nll = recomputed("nll", records)
+    formula = find_measure(measure)
+    if formula.form == "exp":
+        nll = recomputed(formula.parts[0], records)
         if nll is None:
             return None
         scale = math.exp(nll.value)
         return Estimate(scale, None if nll.standard_error is None else nll.standard_error * scale, nll.n)
     having = [record for record in records if measure in record["measures"]]
     clusters = [record["cluster"] for record in having]
-    if measure == "specificity" and not having:
-        return _specificity(records)
+    if formula.form == "ratio" and not having:
+        return _ratio(formula, records)
     if not having:
         return None
-    by_tokens = measure in WEIGHTED_BY_TOKENS and all("tokens" in record for record in having)
+    by_tokens = formula.by_tokens and all("tokens" in record for record in having)
     weights = [float(record["tokens"]) if by_tokens else 1.0 for record in having]
     values = [record["measures"][measure] * weight for record, weight in zip(having, weights, strict=True)]
     return ratio_with_error(values, weights, clusters)
 
 
-def _specificity(records: Sequence[Record]) -> Estimate | None:
-    if not all("erasure_own" in record["measures"] for record in records) or not records:
+def _ratio(formula: Measure, records: Sequence[Record]) -> Estimate | None:
+    """The ratio of two means over samples; None where a sample lacks what is above the line."""
+    above, below = formula.parts
+    if not records or not all(above in record["measures"] for record in records):
         return None
-    others = [record["measures"].get("erasure_others") or 0.0 for record in records]
-    if math.fsum(others) / len(others) < _SMALLEST_RISE:
-        others = [_SMALLEST_RISE] * len(others)
-    own = [record["measures"]["erasure_own"] for record in records]
-    return ratio_with_error(own, others, [record["cluster"] for record in records])
+    numerators = [record["measures"][above] for record in records]
+    denominators = [record["measures"].get(below) or 0.0 for record in records]
+    if math.fsum(denominators) / len(denominators) < formula.floor:
+        denominators = [formula.floor] * len(denominators)
+    return ratio_with_error(numerators, denominators, [record["cluster"] for record in records])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from simset_bench.errors import RequestError
-from simset_bench.results.measures import Direction, bare_name
+from simset_bench.evaluation.measures import Direction, bare_name
 from simset_bench.results.read import RunTable, read_runs
 from simset_bench.results.samples import read_samples
 from simset_bench.results.scores import Difference, Score, difference_of, gather_evidence, mean_over_seeds, uncertain

@@ -11,8 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from simset_bench.evaluation.schema import RESULT_SCHEMA
-from simset_bench.results.measures import direction
+from simset_bench.evaluation.measures import RESULT_SCHEMA, direction
 from simset_bench.results.migrate import migrated
 from simset_bench.results.samples import samples_file
 

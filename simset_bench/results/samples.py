@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simset_bench.console import note
+from simset_bench.evaluation.measures import summed_over_tokens
 from simset_bench.files import whole_file
-from simset_bench.results.measures import WEIGHTED_BY_TOKENS
 
 JSONL, PARQUET = ".samples.jsonl", ".samples.parquet"
 TOTALS = ("file", "cluster", "measure", "total", "weight", "asked")
@@ -96,7 +96,7 @@ def _totals(database: duckdb.DuckDBPyConnection, files: list[str], kind: str) ->
         (broken,) = database.execute(f"SELECT count(*) FROM records WHERE {incomplete}").fetchall()[0]
         if broken:
             raise duckdb.InvalidInputException("a record lacks cluster, measures, prompt_hash or target_hash")
-        return database.execute(_TOTALS_QUERY, {"by_tokens": sorted(WEIGHTED_BY_TOKENS)}).df()
+        return database.execute(_TOTALS_QUERY, {"by_tokens": summed_over_tokens()}).df()
     except duckdb.Error as error:
         if len(files) == 1:
             _left_out(files[0], " ".join(str(error).split())[:200])

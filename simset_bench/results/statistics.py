@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from simset_bench.evaluation.measures import find_measure
+
 LEVEL = 0.95
 # The share of experiments in which a difference of the smallest detectable size would be seen.
 POWER = 0.8
 RESAMPLES = 2000
 _SEED = 0
-# Means of what is 0 or 1 for every sample, and of shares: no interval of theirs leaves [0, 1].
-_COUNTS = ("exact_match", "truth_preference", "attribution_at_1")
-SHARES = (*_COUNTS, "f1", "edit_similarity", "rouge_l", "on_share")
 
 Interval = tuple[float, float]
 
@@ -102,7 +101,7 @@ def _times_taken(indices: np.ndarray, count: int) -> np.ndarray:
 def _stretched(evidence: Evidence, low: float, high: float, spread: float, measure: str) -> Interval:
     value = float(evidence.by_seed.mean())
     means = evidence.totals / evidence.weights
-    if measure.startswith(_COUNTS) and (np.all(means == 0) or np.all(means == 1)):
+    if find_measure(measure).is_share and (np.all(means == 0) or np.all(means == 1)):
         documents = means.shape[1]
         exact = stats.binomtest(documents * round(value), documents).proportion_ci(LEVEL)
         return float(exact.low), float(exact.high)
@@ -110,7 +109,7 @@ def _stretched(evidence: Evidence, low: float, high: float, spread: float, measu
         reach = _reach(_sources(evidence))
         stretch = reach / (float(stats.norm.ppf((1 + LEVEL) / 2)) * spread)
         low, high = value - stretch * (value - low), value + stretch * (high - value)
-    return (max(low, 0.0), min(high, 1.0)) if measure.startswith(SHARES) else (low, high)
+    return (max(low, 0.0), min(high, 1.0)) if find_measure(measure).is_share else (low, high)
 
 
 def _sources(evidence: Evidence) -> list[tuple[float, float]]:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
+from simset_bench.evaluation.measures import best_known
 from simset_bench.leaderboard.page import render_page
 from simset_bench.leaderboard.page_data import GROUPS, page_data
-from simset_bench.leaderboard.render import PREFERRED
 from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.results.read import read_runs
 
@@ -63,7 +63,9 @@ def dress(folder: Path, **changes: object) -> None:
 
 def render(root: Path, to: Path, **options: int) -> Path:
     table = read_runs([root])
-    to.write_text(render_page(page_data(make_leaderboard(table, ranked=PREFERRED), table), **options))
+    to.write_text(
+        render_page(page_data(make_leaderboard(table, ranked=best_known(table.values["measure"])), table), **options)
+    )
     return to
 
 

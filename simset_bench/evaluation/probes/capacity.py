@@ -42,4 +42,4 @@ def capacity(probed: Probed) -> Scored:
         values["capacity_used"] = values["bits_per_parameter"] / BITS_A_PARAMETER
         name = f"{document.id}#{segment.number}"
         records.append(record(document, name, segment.text, values, tokens=tokens[row]))
-    return scored(records, by_tokens=frozenset(records[0]["measures"]))
+    return scored(records)

@@ -11,6 +11,7 @@ from torch import Tensor
 from simset_bench.console import track
 from simset_bench.corpora.documents import Document
 from simset_bench.evaluation.estimates import Estimate, Scored, ratio_with_error
+from simset_bench.evaluation.measures import MEASURES
 from simset_bench.evaluation.probes.records import Probed, estimates_of, record
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, attached
@@ -25,8 +26,6 @@ from simset_bench.training.recall import RECALLS, check_recall
 # Erasing one document's entries is measured on at most this many others.
 OTHERS = 8
 DOCUMENTS = 64
-# The mean rise of others' NLL counts as at least this much, so that a specificity stays finite.
-SMALLEST_RISE = 1e-3
 BATCH = 8
 _SUMMED_TOGETHER = 1 << 16
 
@@ -45,6 +44,8 @@ class DocumentLocation:
     - `precision_at_k`: share of its own among as many entries as it has, those that hold most of its activation. The
       entries are known, so this is localisation against a ground truth, as LACUNA (arXiv 2607.02513) asks for, there of
       parameters, here of entries. Ties go to the entry of the lower number.
+    - `entry_share`: share of the memory's entries that are its own: what `on_share` and `precision_at_k` come to by
+      chance.
     - `erasure_own`: the rise of its NLL over the mode's when its entries are erased too: under `oracle` all that its
       memory does, under `erased` 0.
     - `erasure_others`: the mean rise of other documents' NLLs over the mode's when this document's entries are erased
@@ -57,6 +58,7 @@ class DocumentLocation:
     on_share: float
     attribution_at_1: float
     precision_at_k: float
+    entry_share: float
     nll_free: float
     nll_oracle: float
     nll_erased: float
@@ -163,6 +165,7 @@ def locate(
                     on_share=float(shares[allocation.entries[place]].sum()),
                     attribution_at_1=attribution_at_1(shares, allocation.entries, place),
                     precision_at_k=precision_at_k(shares, allocation.entries[place]),
+                    entry_share=len(allocation.entries[place]) / memory.shape.entries,
                     nll_free=float(nll["free"][place]),
                     nll_oracle=float(nll["oracle"][place]),
                     nll_erased=float(nll["erased"][place]),
@@ -192,8 +195,9 @@ def location(probed: Probed) -> Scored:
 def specificity(found: Sequence[DocumentLocation]) -> Estimate:
     """Mean own rise over mean rise of others, the latter taken as at least 0.001 nats; error by linearisation."""
     others = [place.erasure_others or 0.0 for place in found]
-    if np.mean(others) < SMALLEST_RISE:
-        others = [SMALLEST_RISE] * len(found)
+    smallest = MEASURES["specificity"].floor
+    if np.mean(others) < smallest:
+        others = [smallest] * len(found)
     return ratio_with_error([place.erasure_own for place in found], others, [place.document for place in found])
 
 

@@ -12,6 +12,7 @@ from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Scored, jackknife
+from simset_bench.evaluation.measures import higher_is_better
 from simset_bench.evaluation.probes.location import LocationProbe
 from simset_bench.evaluation.probes.records import Probed, record
 from simset_bench.evaluation.probes.token_scores import MemoryAtWork, TokenRequest, token_scores
@@ -57,7 +58,7 @@ def membership(probed: Probed) -> Scored:
     for number, document in enumerate(documents):
         values = {f"{name}_score": float(found[number]) for name, found in scores.items()}
         records.append(record(document, document.id, document.text, values, is_member=number < len(members)))
-    return Scored(estimates, records, {name: None if name.endswith("_base") else True for name in estimates})
+    return Scored(estimates, records, {name: higher_is_better(name) for name in estimates})
 
 
 def area_under_curve(pairs: Sequence[MemberAndScore]) -> float:

@@ -65,8 +65,7 @@ def memorisation(probed: Probed) -> Scored:
                 values[f"extractable_{prefix}"] = float(scores.greedy[prefix - 1 : prefix - 1 + SUFFIX].all())
         records.append(record(document, f"{document.id}#{segment.number}+{start}", segment.text, values))
     by_position = {f"{place}-{place + POSITIONS - 1}": part for place, part in sorted(positions.items())}
-    groups = {"position": by_position}
-    return scored(records, by_tokens=frozenset({"nll"}), lower=frozenset({"nll"}), groups=groups)
+    return scored(records, {"position": by_position})
 
 
 def _agreement(scores: TokenScores) -> dict[str, float]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from simset_bench.corpora.documents import Document
 from simset_bench.evaluation.estimates import Estimate, Scored, ratio_with_error
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
+from simset_bench.evaluation.measures import find_measure, higher_is_better
 from simset_bench.evaluation.probes.token_scores import MemoryAtWork
 from simset_bench.files import sha256_of_texts
 from simset_bench.training.config import TrainConfig
@@ -70,29 +71,26 @@ def record(document: Document, sample: str, text: str, measures: dict[str, float
 
 def scored(
     records: list[dict[str, Any]],
-    *,
-    by_tokens: frozenset[str] = frozenset(),
-    lower: frozenset[str] = frozenset(),
     groups: Mapping[str, Mapping[str, Sequence[dict[str, Any]]]] | None = None,
 ) -> Scored:
     """Means over the records that have a measure, with errors clustered by document; again over records in `groups`.
 
-    Measures of `by_tokens` weigh by the records' `tokens`; those of `lower` are the better the lower they are.
+    A mean over tokens weighs a record by its `tokens`.
     """
-    estimates = estimates_of(records, by_tokens)
-    found = {
-        name: {value: estimates_of(part, by_tokens) for value, part in parts.items()}
-        for name, parts in (groups or {}).items()
+    estimates = estimates_of(records)
+    by_group = {
+        name: {value: estimates_of(part) for value, part in parts.items()} for name, parts in (groups or {}).items()
     }
-    return Scored(estimates, records, {name: name not in lower for name in estimates}, found)
+    return Scored(estimates, records, {name: higher_is_better(name) for name in estimates}, by_group)
 
 
-def estimates_of(records: Sequence[dict[str, Any]], by_tokens: frozenset[str] = frozenset()) -> dict[str, Estimate]:
+def estimates_of(records: Sequence[dict[str, Any]]) -> dict[str, Estimate]:
     """The mean of each measure over the records that have it, with errors clustered by document."""
     estimates = {}
     for name in dict.fromkeys(name for found in records for name in found["measures"]):
         having = [found for found in records if name in found["measures"]]
-        weights = [float(found["tokens"]) if name in by_tokens else 1.0 for found in having]
+        by_tokens = find_measure(name).by_tokens
+        weights = [float(found["tokens"]) if by_tokens else 1.0 for found in having]
         values = [found["measures"][name] * weight for found, weight in zip(having, weights, strict=True)]
         estimates[name] = ratio_with_error(values, weights, [found["cluster"] for found in having])
     return estimates

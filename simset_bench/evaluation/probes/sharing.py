@@ -60,8 +60,7 @@ def sharing(probed: Probed) -> Scored:
                     measures |= {f"jaccard_{name}": float(jaccards[chosen].mean())}
                     measures |= {f"overlap_{name}": float(shared.mean())}
             records.append(record(document, document.id, document.text, measures))
-    lower = frozenset({"erasure_similar", "erasure_unrelated", "sharing_cost"})
-    return scored(records, lower=lower)
+    return scored(records)
 
 
 def _jaccard(one: set[str], other: set[str]) -> float:

@@ -11,6 +11,7 @@ from scipy import stats
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Estimate, Scored, ratio_with_error
+from simset_bench.evaluation.measures import higher_is_better
 from simset_bench.evaluation.probes.membership import area_under_curve, other_documents, output_scores
 from simset_bench.evaluation.probes.records import Probed, record, scored
 from simset_bench.evaluation.probes.token_scores import MemoryAtWork, TokenRequest, pair_request, token_scores
@@ -47,8 +48,7 @@ def unlearning(probed: Probed) -> Scored:
     asked, forgotten = replace(probed, documents=_asked_about(probed)), set(numbers)
     erased = asked.memory_at_work(union)
     records = _nll_records(asked, erased, forgotten) + _truth_records(asked, erased, forgotten)
-    lower = frozenset({"retain_rise"})
-    estimates = dict(scored(records, by_tokens=frozenset({"forget_rise", "retain_rise"})).estimates)
+    estimates = dict(scored(records).estimates)
     estimates["forgotten"] = _share_lost(records, "forget")
     lost = _share_lost(records, "retain")
     estimates["utility_kept"] = replace(lost, value=1 - lost.value)
@@ -59,8 +59,7 @@ def unlearning(probed: Probed) -> Scored:
     leakage = _privacy_leakage(asked, erased, [asked.documents[number] for number in numbers], others)
     if leakage is not None:
         estimates["privacy_leakage"] = leakage
-    directions: dict[str, bool | None] = {name: name not in lower for name in estimates}
-    return Scored(estimates, records, directions | {"privacy_leakage": None})
+    return Scored(estimates, records, {name: higher_is_better(name) for name in estimates})
 
 
 def _asked_about(probed: Probed) -> Sequence[Document]:

@@ -21,7 +21,7 @@ from simset_bench.training.open_run import LoadedRun, load_run
 
 MODES = ("free", "oracle", "erased")
 MEASURES = {"on_share", "attribution_at_1", "precision_at_k", "erasure_own", "erasure_others", "specificity"}
-MEASURES |= {"nll_free", "nll_oracle", "nll_erased"}
+MEASURES |= {"nll_free", "nll_oracle", "nll_erased", "entry_share", "on_share_lift"}
 
 
 def located(run: LoadedRun, base: Base, recall: str, count: int = 8) -> list[DocumentLocation]:
@@ -119,7 +119,7 @@ def test_attribution_gives_nothing_where_another_document_holds_more() -> None:
 
 def test_specificity_is_the_ratio_of_the_mean_rises() -> None:
     def place(own: float, others: float | None) -> DocumentLocation:
-        return DocumentLocation(f"{own}", 5, 0.5, 1.0, 1.0, 1.0, 1.0, 2.0, own, others)
+        return DocumentLocation(f"{own}", 5, 0.5, 1.0, 1.0, 0.1, 1.0, 1.0, 2.0, own, others)
 
     assert specificity([place(1.0, 0.2), place(3.0, 0.2)]).value == pytest.approx(10)
     # Others that do not suffer at all leave it finite.
