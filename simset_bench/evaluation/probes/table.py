@@ -64,7 +64,7 @@ LOCATION = "location"
 
 
 PROBES: dict[str, Probe] = {
-    LOCATION: Probe("where a document's activations lie, and what erasing its entries does", 1, True),
+    LOCATION: Probe("where a document's activations lie, and what erasing its entries does", 2, True),
     "memorisation": Probe("what of the documents can be extracted, by prefix length and position", 2, False),
     "teacher_forcing": Probe("token accuracy with the answer given (CounterFact)", 2, False, COUNTERFACT, BUILTIN),
     "capacity": Probe("bits memorised a memory parameter", 2, True),
