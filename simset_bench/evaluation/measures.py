@@ -197,16 +197,15 @@ def find_measure(name: str) -> Measure:
 
 def _known(task: str, bare: str) -> Measure:
     whole = bare.removesuffix("_memorised")
-    if whole != bare:
-        found = _known(task, whole)
-        return replace(found, parts=tuple(f"{part}_memorised" for part in found.parts))
     stem = whole
     for kind in _KINDS:
         stem = stem.removesuffix(kind)
-    for name in (f"{task}/{whole}", f"{task}/{stem}", whole, stem):
-        if name in MEASURES:
-            return MEASURES[name]
-    return Measure(bare, None)
+    # The whole name first: `bits_memorised` is no `bits`.
+    names = dict.fromkeys(name for part in (bare, whole, stem) for name in (f"{task}/{part}", part))
+    found = next((MEASURES[name] for name in names if name in MEASURES), Measure(bare, None))
+    if bare == whole or found.name.endswith("_memorised"):
+        return found
+    return replace(found, parts=tuple(f"{part}_memorised" for part in found.parts))
 
 
 def _gain(measure: Measure) -> Measure:

@@ -113,6 +113,7 @@ def test_a_bare_name_is_what_samples_call_it(measure: str, bare: str) -> None:
         ("zsre/f1_rephrase", "f1"),
         ("counterfact/f1+qa", "counterfact/f1"),
         ("on_share", "on_share"),
+        ("capacity/bits_memorised", "bits_memorised"),
         ("mmlu/mmlu_law.acc", "mmlu_law.acc"),
     ],
 )
@@ -148,6 +149,11 @@ def test_a_gain_is_a_mean_of_differences_and_no_hit_or_miss() -> None:
 def test_the_bases_own_figure_is_better_neither_way_and_is_attacked_by_its_own_scores() -> None:
     assert find_measure("auc_loss_base").parts == ("loss_base_score",)
     assert (find_measure("perplexity_base").better, find_measure("perplexity_base").form) == (None, "other")
+
+
+def test_a_figure_on_memorised_subjects_is_made_of_samples_on_memorised_subjects() -> None:
+    parts = find_measure("counterfact/harmonic_mean_memorised").parts
+    assert parts == tuple(f"truth_preference_{kind}_memorised" for kind in ("rewrite", "paraphrase", "neighborhood"))
 
 
 def test_the_best_known_measures_have_short_names() -> None:
