@@ -42,12 +42,14 @@ from simset_bench.models.sizes import ModelSizes
 from simset_bench.models.split import UpperModel
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.batches import SegmentsInMemory
 from simset_bench.training.data.hidden_states import HiddenCache, fill_cache
 from simset_bench.training.data.segments import Batch, Segment, collate, epoch_batches, segment_documents
 from simset_bench.training.frozen_head import next_token_nll
 from simset_bench.training.inductive import inductive_loss, on_share
 from simset_bench.training.sweep.cost import matmul_rate, prefix_flops, training_flops
-from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
+from simset_bench.training.sweep.fleet import Fleet, train_members
+from simset_bench.training.trainer import Member, make_optimizer
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 5.0)
 # Largest relative difference of the last cross-entropies that float32 and bfloat16 rounding explain.
@@ -202,7 +204,9 @@ def engine(
         for member in members:
             member.progress, member.failure = [Progress()], None
             member.config = dataclasses.replace(member.config, epochs=1, batch_size=len(rows))
-        train_fleet(setting.base, Fleet(members, members_per_pass), chosen, part, lambda _: None, upper=upper)
+        train_members(
+            setting.base, Fleet(members, members_per_pass), SegmentsInMemory(chosen, part), lambda _: None, upper
+        )
         return float(with_alpha_1.progress[0].epochs[-1]["cross_entropy"])
 
     return step

@@ -14,16 +14,27 @@ from simset_bench.errors import RequestError
 from simset_bench.files import write_tensors
 
 
+@dataclass(frozen=True)
+class Mean:
+    """A mean under way: the sum `total` of a quantity over `count` tokens or segments."""
+
+    total: float = 0.0
+    count: float = 0.0
+
+    def __add__(self, other: "Mean") -> "Mean":
+        return Mean(self.total + other.total, self.count + other.count)
+
+
 @dataclass
 class Progress:
-    """How far a training is: `step` counts finished steps; `sums` belong to the epoch under way.
+    """How far a training is: `step` counts finished steps; `sums` are the metrics of the epoch under way.
 
     `epochs` are the finished epochs' metrics; `seconds` is the training time so far, over all sessions; `made_of` are
     the hashes of what is trained on, which must be the same when training goes on, as must the number of `processes`.
     """
 
     step: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, Mean] = field(default_factory=dict)
     epochs: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     made_of: dict[str, str] = field(default_factory=dict)
@@ -76,8 +87,9 @@ def load_states(path: Path, states: Sequence[TrainState]) -> int:
             members_per_pass = int(handle.metadata()["members_per_pass"])
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - not a dict
         for number, (state, run) in enumerate(zip(states, runs, strict=True)):
-            pairs = zip(state.progress, run["progress"], strict=True)
-            state.progress[:] = [Progress(**found) for _, found in pairs]
+            state.progress[:] = [
+                _read_progress(saved) for _, saved in zip(state.progress, run["progress"], strict=True)
+            ]
             state.failure = run["failure"]
             for name, parameter in state.memory.named_parameters():
                 parameter.data.copy_(tensors[f"{number}.parameter.{name}"])
@@ -88,9 +100,13 @@ def load_states(path: Path, states: Sequence[TrainState]) -> int:
     return members_per_pass
 
 
+def _read_progress(saved: dict[str, Any]) -> Progress:
+    return Progress(**saved | {"sums": {name: Mean(**mean) for name, mean in saved["sums"].items()}})
+
+
 def _optimizer_state(
     tensors: dict[str, torch.Tensor], number: int, name: str, device: torch.device
 ) -> dict[str, torch.Tensor]:
-    found = {key: tensors[f"{number}.optimizer.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+    saved = {key: tensors[f"{number}.optimizer.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
     # AdamW keeps its step counter on the CPU wherever the parameters are.
-    return {key: value if key == "step" else value.to(device) for key, value in found.items()}
+    return {key: value if key == "step" else value.to(device) for key, value in saved.items()}

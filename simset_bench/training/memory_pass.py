@@ -1,7 +1,12 @@
-"""One pass of several memories over the same batch, through the frozen blocks above them that they share."""
+"""A forward and a backward pass of memories: from the hidden states below them to losses, gradients and metrics.
+
+Memories of one shape can go through the frozen blocks above them together, where nothing of one enters another; a
+memory that trains alone is a fleet of one.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,13 +16,62 @@ from simset_bench.models.memory import Memory
 from simset_bench.models.memory_stack import MemoryStack
 from simset_bench.models.packing import pack
 from simset_bench.models.split import UpperModel
+from simset_bench.training.checkpoint import Mean
+from simset_bench.training.config import presses
+from simset_bench.training.data.batches import MaskRows
 from simset_bench.training.data.segments import NO_TARGET, PackedBatch
 from simset_bench.training.frozen_head import FrozenHeadNLL, next_token_nll
-from simset_bench.training.inductive import token_on_share
+from simset_bench.training.inductive import inductive_loss, token_on_share
+from simset_bench.training.trainer import Member, PassSums
+
+
+def memory_pass(
+    upper: UpperModel, member: Member, batch: PackedBatch, hidden: Tensor, whole: PackedBatch | None = None
+) -> PassSums:
+    """`fleet_pass` of one memory: a `trainer.Pass` once it is given the blocks above."""
+    (sums,) = fleet_pass(upper, [member], batch, hidden, whole)
+    return sums
+
+
+def fleet_pass(
+    upper: UpperModel,
+    members: Sequence[Member],
+    batch: PackedBatch,
+    hidden: Tensor,
+    whole: PackedBatch | None = None,
+) -> list[PassSums]:
+    """Fill the gradients of L = L_CE + alpha * L_ind of every member; returns the sums of each.
+
+    hidden: (tokens, width), the hidden states below the memories. Where `batch` is a part of a `whole` one, losses are
+    its tokens' terms of the whole's means.
+    """
+    whole = whole or batch
+    masks = np.stack([(member.active or member.masks[0])(batch.documents) for member in members])
+    hard = [member.active is not None or member.config.location == "hard" for member in members]
+    terms = token_losses(upper, [cast(Memory, member.memory) for member in members], masks, hard, batch, hidden)
+    # A batch of segments of one token each has nothing to predict, and a mean of nothing would not be a number.
+    cross_entropies = terms.nll.sum(1) / max(1, len(whole.wanted))
+    share_of_whole = batch.real.sum() / whole.real.sum()
+    losses = []
+    for member, cross_entropy, shares in zip(members, cross_entropies, terms.shares, strict=True):
+        loss = cross_entropy
+        # Without pressure it must be the unstructured loss to the bit, which adding 0 times a gradient need not be.
+        if presses(member.config):
+            induced = inductive_loss(shares[None], batch.real[None], member.config.inductive_form) * share_of_whole
+            loss = cross_entropy + member.config.alpha * induced
+        losses.append(loss)
+    torch.stack(losses).sum().backward()
+    return [
+        PassSums(
+            loss.item(),
+            [_metrics(nll, activations, mask_rows, member.config.inductive_form, batch) for mask_rows in member.masks],
+        )
+        for member, loss, nll, activations in zip(members, losses, terms.nll, terms.activations, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
-class PassResult:
+class TokenLosses:
     """`nll` (runs, predicted) in nats and `shares` (runs, tokens) carry gradients; `activations` (runs, tokens,
     entries) do not."""
 
@@ -26,15 +80,15 @@ class PassResult:
     activations: Tensor
 
 
-def fleet_pass(
+def token_losses(
     upper: UpperModel,
     memories: Sequence[Memory],
     masks: np.ndarray,
     hard: Sequence[bool],
     batch: PackedBatch,
     hidden: Tensor,
-) -> PassResult:
-    """Losses of each memory on one batch; nothing of one run enters another's.
+) -> TokenLosses:
+    """Losses of each memory's tokens on one batch.
 
     masks: (runs, segments, entries) bool, each run's entries of the segments' documents; where `hard`, activations
     are multiplied by them. hidden: (tokens, width), the hidden states below the memories.
@@ -47,7 +101,7 @@ def fleet_pass(
         soft = torch.tensor([not each for each in hard], device=hidden.device)[:, None, None]
         used = activations * (token_masks | soft)
     nll = next_token_nll_of_runs(upper, stack.add(hidden, used), batch)
-    return PassResult(nll, token_on_share(activations, token_masks), activations.detach())
+    return TokenLosses(nll, token_on_share(activations, token_masks), activations.detach())
 
 
 def next_token_nll_of_runs(upper: UpperModel, changed: Tensor, batch: PackedBatch) -> Tensor:
@@ -75,3 +129,16 @@ def _padded_nll(upper: UpperModel, changed: Tensor, batch: PackedBatch) -> Tenso
 
 def _lengths(batch: PackedBatch) -> list[int]:
     return [len(part) for part in batch.packing.position_ids.tensor_split(batch.packing.ends[:-1].cpu())]
+
+
+@torch.no_grad()
+def _metrics(nll: Tensor, activations: Tensor, mask_rows: MaskRows, form: str, batch: PackedBatch) -> dict[str, Mean]:
+    """One run's metrics under its mask: nll (predicted,), activations (tokens, entries)."""
+    mask = torch.from_numpy(mask_rows(batch.documents)).to(activations.device)
+    shares = token_on_share(activations, mask[batch.segment_of])
+    real = float(batch.real.sum().item())
+    return {
+        "cross_entropy": Mean(nll.double().sum().item(), float(len(nll))),
+        "inductive_loss": Mean(inductive_loss(shares[None], batch.real[None], form).item() * real, real),
+        "on_share": Mean(shares[batch.real].double().sum().item(), real),
+    }

@@ -7,7 +7,7 @@ all take the same step after their gradients are summed.
 
 import dataclasses
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,16 +25,19 @@ from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.allocations import entries_before_training, store_allocation
+from simset_bench.training.checkpoint import Mean
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.batches import TrainingData
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 from simset_bench.training.data.segments import PackedBatch, part_of
+from simset_bench.training.memory_pass import memory_pass
 from simset_bench.training.method_options import MEMORY
 from simset_bench.training.methods.learner import Learner, Memorised
 from simset_bench.training.methods.memory import memory_learner_on
 from simset_bench.training.prepare import begin, cut_documents, load_documents, made_of_hashes, resolved
 from simset_bench.training.processes import Processes
 from simset_bench.training.train_in_folder import memorise, taken_up
-from simset_bench.training.trainer import Member, TrainingData, make_optimizer, memory_pass, train_alone
+from simset_bench.training.trainer import Member, PassSums, make_optimizer, train
 
 
 def train_together(
@@ -161,13 +164,13 @@ def _follow(folder: Path, base: Base, made_of: dict[str, str], learner: Learner)
     progress = taken_up(folder, made_of, learner, optimizer)
     batches = learner.make_batches()
     member = Member(learner.module, optimizer, [progress], config=learner.config, masks=learner.masks(batches))
-    train_alone(base, member, batches, lambda _now: None, lambda _now: None, learner.run_pass)
+    train(base, member, batches, learner.run_pass, lambda _now: None, lambda _now: None)
 
 
 def shared_pass(
-    upper: UpperModel, processes: Processes, members: Sequence[Member], batch: PackedBatch, hidden: Tensor
-) -> list[list[dict[str, float]]]:
-    """`trainer.memory_pass` with the batch's segments shared out: gradients and sums are those of the whole batch.
+    upper: UpperModel, processes: Processes, member: Member, batch: PackedBatch, hidden: Tensor
+) -> PassSums:
+    """`memory_pass` with the batch's segments shared out: gradients and sums are those of the whole batch.
 
     Each process's losses are its tokens' terms of the batch's means, so their sum is the loss of one process. One
     without a segment in a small batch still goes through the blocks, since their weights are gathered from all.
@@ -176,19 +179,26 @@ def shared_pass(
     first, last = count * processes.rank // processes.count, count * (processes.rank + 1) // processes.count
     is_idle = first == last
     part, tokens = part_of(batch, *((0, 1) if is_idle else (first, last)))
-    found = memory_pass(upper, members, part, hidden[tokens], batch)
-    gradients = [parameter.grad for member in members for parameter in member.memory.parameters()]
-    flat = torch.cat([gradient.flatten() for gradient in gradients if gradient is not None])
-    measured = [total for of_masks in found for each in of_masks for total in each.values()]
-    sums = torch.tensor(measured, dtype=torch.float64)
+    sums = memory_pass(upper, member, part, hidden[tokens], batch)
+    (metrics,) = sums.metrics_of_runs
+    totals = torch.tensor([mean.total for mean in metrics.values()], dtype=torch.float64)
+    counts = torch.tensor([mean.count for mean in metrics.values()], dtype=torch.float64)
+    loss = torch.tensor([sums.loss], dtype=torch.float64)
+    gradients = [each.grad for each in member.memory.parameters() if each.grad is not None]
+    _sum_over_processes(gradients, is_idle)
+    _sum_over_processes([loss, totals, counts], is_idle)
+    return PassSums(
+        loss.item(),
+        [{name: Mean(*pair) for name, *pair in zip(metrics, totals.tolist(), counts.tolist(), strict=True)}],
+    )
+
+
+def _sum_over_processes(tensors: list[Tensor], is_idle: bool) -> None:
+    """Replace tensors of one dtype by their sums over all processes, in one exchange; an idle process adds nothing."""
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
     if is_idle:
-        flat, sums = torch.zeros_like(flat), torch.zeros_like(sums)
+        flat = torch.zeros_like(flat)
     distributed.all_reduce(flat)
-    distributed.all_reduce(sums)
-    start = 0
-    for gradient in gradients:
-        if gradient is not None:
-            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
-            start += gradient.numel()
-    totals = iter(sums.tolist())
-    return [[{name: next(totals) for name in each} for each in of_masks] for of_masks in found]
+    sizes = [tensor.numel() for tensor in tensors]
+    for tensor, summed in zip(tensors, flat.split(sizes), strict=True):
+        tensor.copy_(summed.view_as(tensor))

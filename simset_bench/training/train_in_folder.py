@@ -16,7 +16,7 @@ from simset_bench.training.checkpoint import Progress, load_checkpoint, save_che
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.manifest import write_manifest
 from simset_bench.training.methods.learner import Learner
-from simset_bench.training.trainer import Member, make_optimizer, train_alone
+from simset_bench.training.trainer import Member, make_optimizer, train
 
 _SECONDS_BETWEEN_METRICS = 1.0
 # A checkpoint that takes long to write is written less often, so that it costs at most this share of the time.
@@ -78,7 +78,7 @@ def memorise(
     member = Member(
         module, optimizer, [progress], config=learner.config, masks=learner.masks(batches), active=learner.active
     )
-    train_alone(base, member, batches, save, after_epoch, learner.run_pass)
+    train(base, member, batches, learner.run_pass, save, after_epoch)
     write_metrics(folder, progress)
     learner.store(folder)
     write_manifest(folder, config, base, learner.counts(), progress)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,16 @@ from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, MemoryShape
+from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import allocate
 from simset_bench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.batches import TrainingData
 from simset_bench.training.data.hidden_states import fill_cache
 from simset_bench.training.data.segments import segment_documents
-from simset_bench.training.trainer import Member, TrainingData, make_optimizer, train_alone
+from simset_bench.training.memory_pass import memory_pass
+from simset_bench.training.trainer import Member, make_optimizer
+from simset_bench.training.trainer import train as train_memory
 
 # 2 steps an epoch, 3 epochs; every option that adds parameters or state is on.
 CONFIG = TrainConfig(layer=1, entries=32, entries_per_doc=4, epochs=3, batch_size=4, weight_decay=0.1, warmup=0.3)
@@ -48,7 +53,8 @@ def train(base: Base, data: TrainingData, checkpoint: Path, stop_at: int | None)
             raise Interrupted
 
     member = Member(memory, optimizer, [progress], config=CONFIG, masks=[data.mask_rows])
-    train_alone(base, member, data, save, lambda _now: None)
+    run_pass = partial(memory_pass, UpperModel(base, 1))
+    train_memory(base, member, data, run_pass, save, lambda _now: None)
     return memory, progress
 
 

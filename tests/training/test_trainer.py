@@ -1,143 +1,24 @@
-"""The training loop, against a full forward of the model and a loop in float64."""
+"""The training loop: what learns, and by which rates, steps and metrics."""
 
 import dataclasses
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fixtures.training import CONFIG, Problem, new_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simset_bench.corpora.load import load_corpus
-from simset_bench.models.loading import Base
-from simset_bench.models.memory import Memory, MemoryShape, attached
-from simset_bench.models.split import UpperModel
-from simset_bench.simset.allocation import Allocation, allocate
-from simset_bench.training.checkpoint import Progress
+from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.batches import TrainingData
 from simset_bench.training.data.hidden_states import fill_cache
-from simset_bench.training.data.segments import PackedBatch, Segment, pack_batch, segment_documents
+from simset_bench.training.data.segments import Segment
 from simset_bench.training.inductive import inductive_loss
-from simset_bench.training.memory_pass import fleet_pass
-from simset_bench.training.trainer import Member, TrainingData, learning_rate, make_optimizer, train_alone
-
-KINDS = ["llama", "gpt_neox", "gpt2", "qwen2", "opt", "gemma2", "bloom", "openai-gpt"]
-CONFIG = TrainConfig(layer=2, entries=96, entries_per_doc=8, max_tokens=24, epochs=2, batch_size=5, lr=5e-3)
-CPU = torch.device("cpu")
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """A tiny base and what it is to memorise."""
-
-    base: Base
-    segments: list[Segment]
-    allocation: Allocation
-    data: TrainingData
-
-
-@pytest.fixture(scope="session")
-def problem(tiny_base: Callable[[str], Base], tiny_corpus: Path) -> Callable[[str], Problem]:
-    documents = load_corpus(f"jsonl:{tiny_corpus}", num_docs=6)
-
-    def made(kind: str) -> Problem:
-        base = tiny_base(kind)
-        segments = segment_documents(documents, base.tokenizer, CONFIG.max_tokens)
-        allocation = allocate(documents, "random", CONFIG.entries, CONFIG.entries_per_doc, 0)
-        data = TrainingData(segments, fill_cache(base, 2, segments), allocation.mask)
-        return Problem(base, segments, allocation, data)
-
-    return made
-
-
-def new_memory(config: TrainConfig = CONFIG, strength: float = 0.0) -> Memory:
-    generator = torch.Generator().manual_seed(config.mem_seed)
-    memory = Memory(MemoryShape(config.entries, 64), generator)
-    with torch.no_grad():
-        memory.down_weight += strength * torch.randn(memory.down_weight.shape, generator=generator)
-    return memory
-
-
-def trained(problem: Problem, config: TrainConfig, memory: Memory) -> Progress:
-    return trained_on(problem.base, problem.data, config, memory)
-
-
-def trained_on(base: Base, data: TrainingData, config: TrainConfig, memory: Memory) -> Progress:
-    progress = Progress()
-    member = Member(memory, make_optimizer(memory, config), [progress], config=config, masks=[data.mask_rows])
-    train_alone(base, member, data, lambda _now: None, lambda _now: None)
-    return progress
-
-
-def losses_of(
-    problem: Problem, memory: Memory, rows: list[int], location: str = "soft"
-) -> tuple[PackedBatch, torch.Tensor, torch.Tensor]:
-    """The segments as a batch, with its targets' NLLs and its tokens' on-shares as training computes them."""
-    batch = pack_batch(problem.segments, rows, CPU)
-    masks = problem.allocation.mask(batch.documents)[None]
-    hidden = problem.data.cache.packed(rows, CPU)
-    found = fleet_pass(UpperModel(problem.base, 2), [memory], masks, [location == "hard"], batch, hidden)
-    return batch, found.nll[0], found.shares[0]
-
-
-def full_forward_loss(problem: Problem, memory: Memory, rows: list[int], alpha: float, location: str) -> torch.Tensor:
-    """The loss of a batch by a full forward for each segment alone, the cross-entropy and shares in float64."""
-    losses, shares = [], []
-    for row in rows:
-        segment = problem.segments[row]
-        ids = torch.tensor([segment.token_ids])
-        mask = torch.from_numpy(problem.allocation.mask([segment.document]))[0]
-        with attached(problem.base.model, problem.base.blocks[2], memory) as active:
-            with active.recalling(mask.float() if location == "hard" else None):
-                logits = problem.base.model(ids).logits[0].double()
-            energy = active.activations[0].double() ** 2
-        for place in range(segment.specials, len(segment.token_ids)):
-            shares.append(energy[place][mask].sum() / energy[place].sum())
-            if place + 1 < len(segment.token_ids):
-                losses.append(-logits[place].log_softmax(0)[ids[0, place + 1]])
-    inductive = torch.stack([-torch.log(share + 1e-4) for share in shares]).mean()
-    return torch.stack(losses).mean() + alpha * inductive
-
-
-@pytest.mark.parametrize("location", ["soft", "hard"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_loss_and_gradients_equal_a_full_forward_of_each_document_alone(
-    problem: Callable[[str], Problem], kind: str, location: str
-) -> None:
-    here = problem(kind)
-    rows = [0, 7, 2, 4]
-    memory = new_memory(strength=0.05)
-    expected = full_forward_loss(here, memory, rows, 0.7, location)
-    gradients = torch.autograd.grad(expected, list(memory.parameters()))
-
-    batch, nll, shares = losses_of(here, memory, rows, location)
-    assert len({len(here.segments[row].token_ids) for row in rows}) > 1
-    loss = nll.mean() + 0.7 * inductive_loss(shares[None], batch.real[None])
-    found = torch.autograd.grad(loss, list(memory.parameters()))
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    for name, ours, theirs in zip(dict(memory.named_parameters()), found, gradients, strict=True):
-        assert float((ours - theirs).norm() / theirs.norm()) < 1e-4, name
-
-
-def test_a_documents_loss_is_the_same_in_any_company(problem: Callable[[str], Problem]) -> None:
-    here = problem("gpt_neox")
-    memory = new_memory(strength=0.05)
-
-    def nll_of_first(rows: list[int]) -> torch.Tensor:
-        with torch.no_grad():
-            _, nll, shares = losses_of(here, memory, rows)
-        length = len(here.segments[rows[0]].token_ids)
-        return torch.cat([nll[: length - 1], shares[:length]])
-
-    shortest = min(range(len(here.segments)), key=lambda row: len(here.segments[row].token_ids))
-    alone = nll_of_first([shortest])
-    others = [row for row in range(len(here.segments)) if row != shortest]
-    for company in (others[:1], others[:6], others[::-1]):
-        torch.testing.assert_close(nll_of_first([shortest, *company]), alone, rtol=1e-4, atol=1e-5)
+from simset_bench.training.trainer import learning_rate, make_optimizer
 
 
 def test_only_the_memory_learns(problem: Callable[[str], Problem]) -> None:
@@ -147,7 +28,7 @@ def test_only_the_memory_learns(problem: Callable[[str], Problem]) -> None:
     before = {name: value.clone() for name, value in here.base.model.state_dict().items()}
     memory = new_memory()
     start = {name: parameter.detach().clone() for name, parameter in memory.named_parameters()}
-    trained(here, CONFIG, memory)
+    here.train(CONFIG, memory)
     for name, value in here.base.model.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert all(parameter.grad is None for parameter in here.base.model.parameters())
@@ -160,8 +41,8 @@ def test_training_memorises_and_presses_activation_onto_the_documents_entries(
 ) -> None:
     here = problem("gpt2")
     config = dataclasses.replace(CONFIG, epochs=40, batch_size=8)
-    with_loss = trained(here, config, new_memory()).epochs
-    without = trained(here, dataclasses.replace(config, alpha=0.0), new_memory()).epochs
+    with_loss = here.train(config, new_memory()).epochs
+    without = here.train(dataclasses.replace(config, alpha=0.0), new_memory()).epochs
     for epochs in (with_loss, without):
         assert [epoch["epoch"] for epoch in epochs] == list(range(40))
         assert epochs[-1]["cross_entropy"] < 0.7 * epochs[0]["cross_entropy"]
@@ -175,10 +56,10 @@ def test_metrics_of_an_epoch_are_means_over_its_tokens(problem: Callable[[str], 
     # So small a rate that the memory stands still, and the batches of an epoch can be measured afterwards.
     config = dataclasses.replace(CONFIG, epochs=1, lr=1e-30)
     memory = new_memory()
-    (epoch,) = trained(here, config, memory).epochs
+    (epoch,) = here.train(config, memory).epochs
     every = list(range(len(here.segments)))
     with torch.no_grad():
-        batch, nll, shares = losses_of(here, memory, every)
+        batch, nll, shares = here.losses_of(memory, every)
     assert epoch["cross_entropy"] == pytest.approx(float(nll.mean()), rel=1e-5)
     assert epoch["on_share"] == pytest.approx(float(shares[batch.real].mean()), rel=1e-5)
     assert epoch["inductive_loss"] == pytest.approx(float(inductive_loss(shares[None], batch.real[None])), rel=1e-5)
@@ -191,7 +72,7 @@ def test_hard_location_trains_a_documents_entries_alone(problem: Callable[[str],
     config = dataclasses.replace(CONFIG, alpha=0.0, location=location)
     memory = new_memory()
     start = memory.down_weight.detach().clone()
-    trained(here, config, memory)
+    here.train(config, memory)
     used = here.allocation.mask(range(6)).any(axis=0)
     moved = (memory.down_weight != start).any(dim=0).numpy()
     assert moved[used].all()
@@ -206,17 +87,17 @@ def test_a_loss_that_is_not_finite_is_an_error_and_leaves_the_memory_as_it_was(
         memory.down_bias[0] = math.nan
     start = [parameter.detach().clone() for parameter in memory.parameters()]
     with pytest.raises(FloatingPointError, match="no longer finite, try a lower --lr"):
-        trained(problem("llama"), CONFIG, memory)
+        problem("llama").train(CONFIG, memory)
     for parameter, before in zip(memory.parameters(), start, strict=True):
         torch.testing.assert_close(parameter.detach(), before, rtol=0, atol=0, equal_nan=True)
 
 
-def test_a_segment_with_nothing_to_predict_does_no_harm(tiny_base: Callable[[str], Base]) -> None:
-    base = tiny_base("gpt2")
+def test_a_segment_with_nothing_to_predict_does_no_harm(problem: Callable[[str], Problem]) -> None:
+    base = problem("gpt2").base
     segments = [Segment(0, 0, "a b", (40, 50, 60), 0), Segment(0, 1, "c", (70,), 0)]
     data = TrainingData(segments, fill_cache(base, 2, segments), lambda rows: _every_entry(len(rows)))
-    config = dataclasses.replace(CONFIG, batch_size=1, epochs=3)
-    progress = trained_on(base, data, config, new_memory(config))
+    here = dataclasses.replace(problem("gpt2"), data=data)
+    progress = here.train(dataclasses.replace(CONFIG, batch_size=1, epochs=3), new_memory())
     assert progress.step == 6
     assert math.isfinite(progress.epochs[-1]["cross_entropy"])
 
@@ -234,7 +115,7 @@ def test_none_at_any_alpha_form_and_location_is_the_training_of_alpha_0(
 
     def learned(**options: object) -> list[torch.Tensor]:
         memory = new_memory()
-        trained(here, dataclasses.replace(CONFIG, **options), memory)
+        here.train(dataclasses.replace(CONFIG, **options), memory)
         return [parameter.detach() for parameter in memory.parameters()]
 
     unpressed = learned(allocation="random", alpha=0.0)
@@ -254,7 +135,7 @@ def test_gradients_are_clipped_by_their_norm_just_where_asked(problem: Callable[
     norms = {}
     for clip in (0.0, 1e-3, 1e6):
         memory = new_memory()
-        trained(here, dataclasses.replace(one_step, grad_clip=clip), memory)
+        here.train(dataclasses.replace(one_step, grad_clip=clip), memory)
         norms[clip] = float(torch.nn.utils.get_total_norm([p.grad for p in memory.parameters()]))
     assert norms[0.0] == norms[1e6] > 1e-2
     assert norms[1e-3] == pytest.approx(1e-3, rel=1e-3)
@@ -283,7 +164,7 @@ def test_the_learning_rate_warms_up_and_then_follows_a_cosine(steps: int, warmup
 def test_the_rate_of_an_epoch_is_that_of_its_last_step(problem: Callable[[str], Problem]) -> None:
     here = problem("llama")
     config = dataclasses.replace(CONFIG, epochs=3, warmup=0.4)
-    progress = trained(here, config, new_memory())
+    progress = here.train(config, new_memory())
     an_epoch = math.ceil(len(here.segments) / config.batch_size)
     assert progress.step == 3 * an_epoch
     expected = [learning_rate(config, an_epoch * (epoch + 1) - 1, 3 * an_epoch) for epoch in range(3)]
@@ -313,9 +194,9 @@ def test_a_step_is_adamw_on_the_gradient_of_the_loss(problem: Callable[[str], Pr
     config = dataclasses.replace(CONFIG, epochs=1, batch_size=len(rows), lr=0.01, weight_decay=0.1, grad_clip=0.0)
     memory = new_memory()
     start = {name: p.detach().double().clone() for name, p in memory.named_parameters()}
-    loss = full_forward_loss(here, memory, rows, config.alpha, "soft")
+    loss = here.full_forward_loss(memory, rows, config.alpha, "soft")
     gradients = torch.autograd.grad(loss, list(memory.parameters()))
-    trained(here, config, memory)
+    here.train(config, memory)
     for (name, parameter), gradient in zip(memory.named_parameters(), gradients, strict=True):
         decay = 0.1 if gradient.ndim > 1 else 0.0
         g = gradient.double()

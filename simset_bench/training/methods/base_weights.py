@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from simset_bench.models.loading import Base
+from simset_bench.training.checkpoint import Mean
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.segments import PackedBatch, Segment, epoch_batches, pack_batch
 from simset_bench.training.methods.learner import Learner, Memorised
-from simset_bench.training.trainer import Member
+from simset_bench.training.trainer import Member, PassSums
 
 
 def memory_parameters(entries: int, width: int) -> int:
@@ -48,9 +49,7 @@ class WholeBatches:
             yield pack_batch(self.segments, rows, base.device), torch.empty(0)
 
 
-def whole_pass(
-    base: Base, _members: Sequence[Member], batch: PackedBatch, _hidden: Tensor
-) -> list[list[dict[str, float]]]:
+def whole_pass(base: Base, _member: Member, batch: PackedBatch, _hidden: Tensor) -> PassSums:
     """Mean NLL of the next token through the whole base: a `trainer.Pass` for what learns in its weights."""
     packing = batch.packing
     # Right-padded: no real token sees a padded one.
@@ -59,7 +58,7 @@ def whole_pass(
     nll = nn.functional.cross_entropy(chosen, batch.wanted, reduction="none")
     loss = nll.sum() / max(1, len(nll))
     loss.backward()
-    return [[{"loss": loss.item(), "nll": nll.detach().double().sum().item(), "targets": float(len(nll))}]]
+    return PassSums(loss.item(), [{"cross_entropy": Mean(nll.detach().double().sum().item(), float(len(nll)))}])
 
 
 def weights_learner(
@@ -78,7 +77,7 @@ def weights_learner(
         lambda: WholeBatches(memorised.segments),
         store,
         lambda: memorised.counts() | told,
-        run_pass=partial(whole_pass, base),
+        partial(whole_pass, base),
     )
 
 

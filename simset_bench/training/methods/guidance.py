@@ -18,12 +18,14 @@ from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.allocations import store_allocation
+from simset_bench.training.checkpoint import Mean
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.batches import SegmentsInMemory
 from simset_bench.training.data.segments import PackedBatch
 from simset_bench.training.memory_pass import next_token_nll_of_runs
 from simset_bench.training.methods.learner import Learner, Memorised
 from simset_bench.training.methods.memory import segments_in_memory
-from simset_bench.training.trainer import Member, SegmentsInMemory
+from simset_bench.training.trainer import Member, PassSums
 
 
 def guidance_term(positive: Tensor, negative: Tensor, tau: float, form: str) -> Tensor:
@@ -56,11 +58,8 @@ def check_negatives(config: TrainConfig, num_docs: int) -> None:
         raise RequestError("--guidance-negative other: there is one document and no other (random and zero need none)")
 
 
-def guidance_pass(
-    upper: UpperModel, members: Sequence[Member], batch: PackedBatch, hidden: Tensor
-) -> list[list[dict[str, float]]]:
+def guidance_pass(upper: UpperModel, member: Member, batch: PackedBatch, hidden: Tensor) -> PassSums:
     """L = CE + alpha * mean of `guidance_term` over segments: a `trainer.Pass` for one guided memory."""
-    (member,) = members
     config, memory = member.config, cast(GuidedMemory, member.memory)
     # A function of the step, so that a resumed run draws what one never interrupted does.
     generator = torch.Generator().manual_seed((config.seed << 24) + member.progress[0].step)
@@ -78,19 +77,14 @@ def guidance_pass(
     count = max(1, nll.shape[1])
     loss = nll[0].sum() / count + config.alpha * terms.sum() / max(1, len(terms))
     loss.backward()
-    totals = nll.detach().double().sum(1).tolist()
-    return [
-        [
-            {
-                "loss": loss.item(),
-                "nll": totals[0],
-                "negative_nll": totals[1],
-                "targets": float(nll.shape[1]),
-                "guidance_loss": terms.detach().double().sum().item(),
-                "segments": float(len(terms)),
-            }
-        ]
-    ]
+    own_nll, negative_nll = nll.detach().double().sum(1).tolist()
+    targets = float(nll.shape[1])
+    metrics = {
+        "cross_entropy": Mean(own_nll, targets),
+        "negative_cross_entropy": Mean(negative_nll, targets),
+        "guidance_loss": Mean(terms.detach().double().sum().item(), float(len(terms))),
+    }
+    return PassSums(loss.item(), [metrics])
 
 
 @contextmanager
@@ -119,7 +113,7 @@ def guidance_learner(config: TrainConfig, base: Base, memorised: Memorised) -> I
         lambda: SegmentsInMemory(*segments_in_memory(config, base, memorised)),
         store,
         memorised.counts,
-        run_pass=partial(guidance_pass, UpperModel(base, int(config.layer))),
+        partial(guidance_pass, UpperModel(base, int(config.layer))),
     )
 
 

@@ -10,8 +10,9 @@ from torch import nn
 from simset_bench.corpora.documents import Document
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.batches import Batches, MaskRows
 from simset_bench.training.data.segments import Segment
-from simset_bench.training.trainer import Batches, MaskRows, Pass
+from simset_bench.training.trainer import Pass
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Memorised:
 
 @dataclass(frozen=True)
 class Learner:
-    """Whose parameters learn, on which batches, and how they are kept.
+    """The `module` whose parameters learn, with the `config` that the trainer follows.
 
-    `config` is what the trainer is given. `store` writes what was learned into the run's folder. `masks`, `active` and
-    `run_pass` are those of `trainer.Member` and `trainer.train_on`; `counts` says at the end how much was memorised,
-    and what else the manifest is to record. So many `processes` train it together, each in its own memory.
+    `make_batches` prepares what it learns from; `run_pass` computes one step's gradients; `masks` and `active` are
+    those of `trainer.Member`. `store` writes what was learned into the run's folder. `counts` says at the end how much
+    was memorised, and whatever else the manifest should record. `processes` train it together, each with a copy.
     """
 
     module: nn.Module
@@ -42,7 +43,7 @@ class Learner:
     make_batches: Callable[[], Batches]
     store: Callable[[Path], None]
     counts: Callable[[], dict[str, Any]]
+    run_pass: Pass
     masks: Callable[[Batches], list[MaskRows]] = lambda _batches: []
     active: MaskRows | None = None
-    run_pass: Pass | None = None
     processes: int = 1

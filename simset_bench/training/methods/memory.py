@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -9,14 +10,16 @@ import torch
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.models.memory_file import save_memory
+from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.batches import Data, TrainingData
 from simset_bench.training.data.hidden_states import HiddenCache
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 from simset_bench.training.data.segments import Segment
+from simset_bench.training.memory_pass import memory_pass
 from simset_bench.training.methods.learner import Learner, Memorised
-from simset_bench.training.trainer import Data, TrainingData
 
 
 def new_memory(config: TrainConfig, base: Base) -> Memory:
@@ -36,6 +39,7 @@ def memory_learner_on(
         make_data,
         lambda folder: save_memory(memory, folder / folders.MEMORY),
         counts,
+        partial(memory_pass, UpperModel(base, int(config.layer))),
         masks=lambda batches: [cast(Data, batches).mask_rows],
     )
 

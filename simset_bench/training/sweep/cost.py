@@ -11,12 +11,14 @@ from simset_bench.models.random_base import llama_shape, random_base
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig, uses
+from simset_bench.training.data.batches import SegmentsInMemory
 from simset_bench.training.data.hidden_states import fill_cache
 from simset_bench.training.data.segments import Segment
 from simset_bench.training.methods.base_weights import memory_parameters
 from simset_bench.training.methods.memory import new_memory
 from simset_bench.training.sweep.capacity import runs_a_pass
-from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
+from simset_bench.training.sweep.fleet import Fleet, train_members
+from simset_bench.training.trainer import Member, make_optimizer
 
 _CALIBRATION_TOKENS = 128
 _CALIBRATION_BLOCKS = 2
@@ -106,9 +108,9 @@ def calibrate(config: TrainConfig, sizes: ModelSizes, fleet: int) -> Rate:
 
     members = [member(seed) for seed in range(fleet)]
     times: list[float] = []
-    cache = fill_cache(base, 0, segments)
+    batches = SegmentsInMemory(segments, fill_cache(base, 0, segments))
     together = Fleet(members, runs_a_pass(chosen, small, fleet))
-    train_fleet(base, together, segments, cache, lambda _: times.append(time.perf_counter()))
+    train_members(base, together, batches, lambda _: times.append(time.perf_counter()))
     # The first step warms everything up.
     seconds = (times[-1] - times[0]) / (len(times) - 1)
     operations = training_flops(chosen, small) * batch * _CALIBRATION_TOKENS * fleet

@@ -19,14 +19,16 @@ from simset_bench.training import run_folder as folders
 from simset_bench.training.allocations import store_allocation
 from simset_bench.training.checkpoint import Progress, load_states, save_states
 from simset_bench.training.config import TrainConfig, config_text, differences
+from simset_bench.training.data.batches import MaskRows, SegmentsInMemory
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 from simset_bench.training.manifest import write_manifest
 from simset_bench.training.methods.learner import Memorised
 from simset_bench.training.methods.memory import new_memory
 from simset_bench.training.prepare import cut_documents, load_documents, made_of_hashes, resolved
+from simset_bench.training.sweep.fleet import Fleet, train_members
 from simset_bench.training.sweep.plan import FleetPlan
 from simset_bench.training.train_in_folder import Interrupted, check_same, write_metrics
-from simset_bench.training.trainer import Fleet, MaskRows, Member, make_optimizer, train_fleet
+from simset_bench.training.trainer import Member, make_optimizer
 
 
 class ClaimLost(Exception):
@@ -89,7 +91,7 @@ def train_fleet_runs(
         else:
             # From here on the fleet and its passes are what a later process finds, whatever memory is free then.
             save_states(task.checkpoint, members, fleet.members_per_pass)
-        cache = cached_states(base, task.layers, segments, int(config.layer))
+        batches = SegmentsInMemory(segments, cached_states(base, task.layers, segments, int(config.layer)))
         written = began = time.monotonic()
         first_step = fleet.step
 
@@ -113,7 +115,7 @@ def train_fleet_runs(
             if stopping:
                 raise Interrupted
 
-        train_fleet(base, fleet, segments, cache, after_step)
+        train_members(base, fleet, batches, after_step)
         # A process killed among the writes below must not train anew what then would be partly there.
         save_states(task.checkpoint, members, fleet.members_per_pass)
         for group, member in zip(runs, members, strict=True):

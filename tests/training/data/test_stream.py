@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from simset_bench.training.data.hidden_states_on_disk import LIMIT_VARIABLE
 from simset_bench.training.data.stream import shuffled, stream_documents
 from simset_bench.training.open_run import load_run
 from simset_bench.training.run import summary, train_run
+from simset_bench.training.trainer import take_step
 
 
 @given(st.integers(0, 300), st.integers(1, 60), st.integers(0, 5), st.integers(0, 3))
@@ -78,21 +80,17 @@ def test_a_streamed_run_resumed_ends_with_the_bytes_of_one_never_interrupted(
     monkeypatch.setenv(LIMIT_VARIABLE, gigabytes)
     config = config_for(allocation_file, tiny_llama)
     straight = train_run(config, tmp_path / "straight")
-    batches, trainer = [], "simset_bench.training.trainer._step"
-    from simset_bench.training import trainer as module
+    finished_steps = []
 
-    step = module._step
-
-    def interrupted(*arguments: object) -> dict[str, float]:
-        batches.append(1)
-        if len(batches) == 11:
+    def interrupted(*arguments: Any) -> str | None:
+        if len(finished_steps) == 10:
             raise KeyboardInterrupt
-        return step(*arguments)  # type: ignore[arg-type]
+        finished_steps.append(1)
+        return take_step(*arguments)
 
-    monkeypatch.setattr(trainer, interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("simset_bench.training.trainer.take_step", interrupted)
         train_run(config, tmp_path / "resumed", checkpoint_seconds=0)
-    monkeypatch.setattr(trainer, step)
     resumed = train_run(config, tmp_path / "resumed", resume=True)
     for name in ("memory.safetensors", "metrics.jsonl", "allocation.parquet"):
         assert (straight / name).read_bytes() == (resumed / name).read_bytes()

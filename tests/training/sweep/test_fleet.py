@@ -15,9 +15,11 @@ from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.training.checkpoint import Progress, load_states, save_states
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.data.hidden_states import HiddenCache, fill_cache
-from simset_bench.training.data.segments import Segment, segment_documents
-from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
+from simset_bench.training.data.batches import SegmentsInMemory
+from simset_bench.training.data.hidden_states import fill_cache
+from simset_bench.training.data.segments import segment_documents
+from simset_bench.training.sweep.fleet import Fleet, train_members
+from simset_bench.training.trainer import Member, make_optimizer
 
 CONFIG = TrainConfig(layer=1, entries=64, entries_per_doc=8, max_tokens=24, epochs=3, batch_size=4)
 RUNS = [
@@ -34,8 +36,7 @@ class Problem:
     """A tiny base and what its memories are to learn."""
 
     base: Base
-    segments: list[Segment]
-    cache: HiddenCache
+    batches: SegmentsInMemory
     allocations: dict[str, Allocation]
 
     def member(self, config: TrainConfig, allocation: str) -> Member:
@@ -45,7 +46,7 @@ class Problem:
         return Member(memory, make_optimizer(memory, config), [Progress()], config=config, masks=masks)
 
     def train(self, members: list[Member], a_pass: int) -> None:
-        train_fleet(self.base, Fleet(members, a_pass), self.segments, self.cache, lambda _: None)
+        train_members(self.base, Fleet(members, a_pass), self.batches, lambda _: None)
 
 
 @pytest.fixture(scope="module", params=["llama", "gpt2", "gemma2"])
@@ -54,7 +55,7 @@ def problem(request: pytest.FixtureRequest, tiny_model: Callable[[str], Path], t
     documents = load_corpus(f"jsonl:{tiny_corpus}", num_docs=8)
     segments = segment_documents(documents, base.tokenizer, CONFIG.max_tokens)
     allocations = {name: allocate(documents, name, 64, 8, 0) for _, name in RUNS}
-    return Problem(base, segments, fill_cache(base, 1, segments), allocations)
+    return Problem(base, SegmentsInMemory(segments, fill_cache(base, 1, segments)), allocations)
 
 
 def assert_same(one: Member, other: Member) -> None:
@@ -118,7 +119,7 @@ def test_a_fleet_resumed_from_any_step_ends_with_the_same_bytes(problem: Problem
         paths.append(tmp_path / f"{fleet.step}.safetensors")
         save_states(paths[-1], fleet.members, fleet.members_per_pass)
 
-    train_fleet(problem.base, Fleet(straight, 2), problem.segments, problem.cache, save)
+    train_members(problem.base, Fleet(straight, 2), problem.batches, save)
     for path in (paths[0], paths[len(paths) // 2], paths[-1]):
         resumed = [problem.member(*run) for run in RUNS]
         problem.train(resumed, load_states(path, resumed))
@@ -134,9 +135,11 @@ from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.models.random_base import llama_shape, random_base
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.batches import SegmentsInMemory
 from simset_bench.training.data.hidden_states import fill_cache
 from simset_bench.training.data.segments import Segment
-from simset_bench.training.trainer import Fleet, Member, make_optimizer, train_fleet
+from simset_bench.training.sweep.fleet import Fleet, train_members
+from simset_bench.training.trainer import Member, make_optimizer
 torch.set_num_threads(1)
 base = random_base(llama_shape(3, 128, 512), "float32", "cpu")
 segments = [Segment(d, 0, "", tuple(range(1, 257)), 0) for d in range(8)]
@@ -145,12 +148,12 @@ def member(seed):
     memory = Memory(MemoryShape(512, 128), torch.Generator().manual_seed(seed))
     masks = [lambda rows: np.ones((len(rows), 512), dtype=bool)]
     return Member(memory, make_optimizer(memory, config), [Progress()], config=config, masks=masks)
-cache = fill_cache(base, 0, segments)
-train_fleet(base, Fleet([member(0)], 1), segments, cache, lambda _: None)
+batches = SegmentsInMemory(segments, fill_cache(base, 0, segments))
+train_members(base, Fleet([member(0)], 1), batches, lambda _: None)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (700 << 20), used + (700 << 20)))
 fleet = Fleet([member(seed) for seed in range(16)], 16)
-train_fleet(base, fleet, segments, cache, lambda _: None)
+train_members(base, fleet, batches, lambda _: None)
 print(fleet.members_per_pass, fleet.step, [m.failure for m in fleet.members])
 """
 

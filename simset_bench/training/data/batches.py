@@ -1,0 +1,63 @@
+"""What the training loop reads: batches of packed segments, each with its hidden states below the memory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from simset_bench.models.loading import Base
+from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.hidden_states import HiddenCache
+from simset_bench.training.data.segments import PackedBatch, Segment, epoch_batches, pack_batch
+
+# The masks (documents, entries) bool of some documents, by their numbers.
+MaskRows = Callable[[Sequence[int]], np.ndarray]
+
+
+class Batches(Protocol):
+    """The batches of a training, which follow from its configuration alone."""
+
+    @property
+    def count(self) -> int:
+        """Number of segments."""
+        ...
+
+    def of_epoch(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[PackedBatch, Tensor]]:
+        """Batches of an epoch from number `first` on, each with its hidden states below the memory, (tokens, width)."""
+        ...
+
+
+class Data(Batches, Protocol):
+    """Batches of documents that have entries."""
+
+    @property
+    def mask_rows(self) -> MaskRows:
+        """The masks of some documents' entries."""
+        ...
+
+
+@dataclass(frozen=True)
+class SegmentsInMemory:
+    """Segments and their hidden states below the memory, read in a new random order in each epoch."""
+
+    segments: Sequence[Segment]
+    cache: HiddenCache
+
+    @property
+    def count(self) -> int:
+        """Number of segments."""
+        return len(self.segments)
+
+    def of_epoch(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[PackedBatch, Tensor]]:
+        """Batches of an epoch in its random order, from number `first` on."""
+        for rows in epoch_batches(self.count, config.batch_size, config.seed, epoch)[first:]:
+            yield pack_batch(self.segments, rows, base.device), self.cache.packed(rows, base.device)
+
+
+@dataclass(frozen=True)
+class TrainingData(SegmentsInMemory):
+    """Segments of documents that have entries."""
+
+    mask_rows: MaskRows
