@@ -102,7 +102,7 @@ def run(report: Report, tiny: bool) -> None:
     """Measure the models, the smallest first; each model's largest fleet first."""
     torch.set_float32_matmul_precision("high")
     if tiny:
-        setting = world_setting("llama", 3, 64, 32, "float32", report.device)
+        setting = world_setting("llama", 3, 64, 64, "float32", report.device)
         measure_one(report, setting, (2,), engine_too=True, compiled=False)
         measure_one(report, setting, (2,), engine_too=False, compiled=True)
         return
