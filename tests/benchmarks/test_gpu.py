@@ -36,7 +36,7 @@ def test_a_stacked_fleet_learns_what_the_engine_does(load) -> None:
     start = [parameter.detach().clone() for parameter in members[0].memory.parameters()]
     texts = stack.padded_texts(setting, cache, 2)
     # Two runs a pass, then the third alone.
-    fleet = stack.StackedFleet(setting, texts, upper, alphas + [0.2], allocation + [0], 2)
+    fleet = stack.StackedFleet(setting, texts, upper, [*alphas, 0.2], [*allocation, 0], 2)
     engine = training.engine(setting, members, upper, cache, 3)
     for rows in world.epoch_batches(len(setting.segments), setting.config.batch_size, 0, 0)[:5]:
         assert float(fleet.step(torch.tensor(rows))[0]) == pytest.approx(engine(rows), rel=1e-4)
