@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 from gpu_figures import Figures, Report, cache_on_device, neox_shape, random_setting, time_steps
+from gpu_profile import profile_steps
 from gpu_stack import StackedFleet, as_graph, padded_texts
 from training import ALPHAS, Setting, Way, above_only, engine, flops_of, new_member, whole_model
 from transformers import AutoConfig, PretrainedConfig
@@ -179,3 +180,14 @@ def run(report: Report, tiny: bool) -> None:
     for shape in shapes(tiny):
         report.attempt(f"{shape.name} | float32", partial(plain_float32, report, shape, peaks))
         report.attempt(f"{shape.name} | bfloat16", partial(shape_in_bfloat16, report, shape, peaks.get("bfloat16")))
+    shape = shapes(tiny)[0]
+    report.measure(
+        f"{shape.name} | engine, fleet of {shape.fleets[0]}, profile", partial(profile_engine, report, shape)
+    )
+
+
+def profile_engine(report: Report, shape: Shape) -> Figures:
+    """Where a step of the engine goes, of the smallest fleet."""
+    setting = setting_of(shape, "bfloat16", report.device)
+    cache, upper = cache_on_device(setting), UpperModel(setting.base, shape.layer)
+    return profile_steps(engine_step(setting, upper, cache, shape.fleets[0]), report.device)

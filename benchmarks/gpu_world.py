@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 from gpu_figures import Figures, Report, cache_on_device, neox_shape, random_setting, time_steps
+from gpu_profile import profile_steps
 from gpu_stack import MemoryPart, StackedFleet, as_graph, memory_part, padded_texts
 from training import ALPHAS, Setting, engine, new_member
 
@@ -18,7 +19,7 @@ from simset_bench.training.data.segments import epoch_batches
 VOCABULARY, PEOPLE, TEXTS, EPOCHS, BATCH = 4096, 100, 5, 20, 8
 STEPS = -(-PEOPLE * TEXTS // BATCH) * EPOCHS
 SIZES = ((8, 192), (12, 320))
-FLEETS, ENTRIES = (256, 64, 16), (512, 1024)
+FLEETS = (256, 64, 16)
 
 
 def world_setting(kind: str, blocks: int, width: int, entries: int, dtype: str, device: torch.device) -> Setting:
@@ -98,6 +99,17 @@ def measure_one(report: Report, setting: Setting, fleets: tuple[int, ...], *, en
             one("stacked, blocks and memories compiled, CUDA graph", runs, partial(stacked, graph=True))
 
 
+def profile_both(report: Report, setting: Setting, runs: int) -> None:
+    """Where a step of the engine and one of a stacked fleet go."""
+    cache, upper = cache_on_device(setting), UpperModel(setting.base, int(setting.config.layer))
+    step = partial(engine_step, setting, upper, cache, runs)
+    report.measure(f"{setting.name} | engine, fleet of {runs}, profile", lambda: profile_steps(step(), report.device))
+    stacked = partial(stacked_step, setting, upper, cache, runs, graph=False)
+    report.measure(
+        f"{setting.name} | stacked, fleet of {runs}, profile", lambda: profile_steps(stacked(), report.device)
+    )
+
+
 def run(report: Report, tiny: bool) -> None:
     """Measure the models, the smallest first; each model's largest fleet first."""
     torch.set_float32_matmul_precision("high")
@@ -105,16 +117,17 @@ def run(report: Report, tiny: bool) -> None:
         setting = world_setting("llama", 3, 64, 64, "float32", report.device)
         measure_one(report, setting, (2,), engine_too=True, compiled=False)
         measure_one(report, setting, (2,), engine_too=False, compiled=True)
+        profile_both(report, setting, 2)
         return
     device = report.device
     for kind, (blocks, width), entries, dtype, fleets, engine_too, compiled in (
         ("llama", SIZES[0], 512, "bfloat16", FLEETS, True, False),
         ("gpt_neox", SIZES[0], 512, "bfloat16", FLEETS, True, False),
+        ("llama", SIZES[0], 512, "bfloat16", FLEETS[:1], False, True),
         ("llama", SIZES[1], 512, "bfloat16", FLEETS, True, False),
         ("gpt_neox", SIZES[1], 1024, "bfloat16", FLEETS, False, False),
         ("llama", SIZES[0], 1024, "bfloat16", FLEETS, False, False),
         ("llama", SIZES[0], 512, "float32", FLEETS[:2], False, False),
-        ("llama", SIZES[0], 512, "bfloat16", FLEETS[:1], False, True),
         ("gpt_neox", SIZES[0], 1024, "bfloat16", FLEETS[:1], False, False),
         ("llama", SIZES[1], 1024, "bfloat16", FLEETS[:1], False, False),
         ("gpt_neox", SIZES[1], 512, "bfloat16", FLEETS[:1], False, False),
@@ -122,3 +135,5 @@ def run(report: Report, tiny: bool) -> None:
         setting = world_setting(kind, blocks, width, entries, dtype, device)
         one_model = partial(measure_one, report, setting, fleets, engine_too=engine_too, compiled=compiled)
         report.attempt(setting.name, one_model)
+    setting = world_setting("llama", *SIZES[0], 512, "bfloat16", device)
+    report.attempt(f"{setting.name} | profiles", partial(profile_both, report, setting, FLEETS[1]))
