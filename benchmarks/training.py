@@ -47,7 +47,8 @@ from simset_bench.training.data.hidden_states import HiddenCache, fill_cache
 from simset_bench.training.data.segments import Batch, Segment, collate, epoch_batches, segment_documents
 from simset_bench.training.frozen_head import next_token_nll
 from simset_bench.training.inductive import inductive_loss, on_share
-from simset_bench.training.sweep.cost import matmul_rate, prefix_flops, training_flops
+from simset_bench.training.methods.table import training_cost
+from simset_bench.training.sweep.cost import matmul_rate, prefix_flops
 from simset_bench.training.sweep.fleet import Fleet, train_members
 from simset_bench.training.trainer import Member, make_optimizer
 
@@ -278,7 +279,7 @@ def flops_of(way: Way, setting: Setting, tokens: float) -> float:
     """Operations that a way needs for these tokens, padding not counted."""
     sizes, config = setting.sizes, setting.config
     below = prefix_flops(int(config.layer), sizes) * tokens
-    above = training_flops(config, sizes) * tokens
+    above = training_cost(config, sizes).flops_a_token * tokens
     # With every weight trainable the backward pass goes through all blocks, for inputs and for weights.
     return above + below * way.whole + (2 * below + above / 2) * way.trainable
 

@@ -7,14 +7,26 @@ import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.simset.strategies import STRATEGIES
+from simset_bench.training.method_options import METHODS
 
 _SHOWN = ("cross_entropy", "negative_cross_entropy", "on_share")
+
+
+def _defaults(option: str, usual: str) -> str:
+    """An option's default, and those of the methods that have another one: `0.002; lora 0.001, full 0.0001`."""
+    others = [f"{name} {method.defaults[option]}" for name, method in METHODS.items() if option in method.defaults]
+    return "; ".join([usual, *([", ".join(others)] if others else [])])
+
+
+def _users(option: str) -> str:
+    """The methods that use an option."""
+    return ", ".join(name for name, method in METHODS.items() if option in method.options)
 
 
 def command(
     method: Annotated[
         str | None,
-        typer.Option(help="memory, none, lora, full, in-context, retrieval, guidance or sequence-id [memory]."),
+        typer.Option(help=f"{'; '.join(f'{name}: {method.what}' for name, method in METHODS.items())} [memory]."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Preset, folder, .gguf file or hub id [smollm2-135m].")] = None,
     corpus: Annotated[
@@ -37,7 +49,10 @@ def command(
     ] = None,
     partition_by: Annotated[str | None, typer.Option(help="size or length, for partitioned [size].")] = None,
     alpha: Annotated[
-        float | None, typer.Option(help="Weight of the inductive loss [1.0], or of the guidance loss [0.1].")
+        float | None,
+        typer.Option(
+            help=f"Weight of the method's further loss [{_defaults('alpha', '1.0, 0 under --location hard')}]."
+        ),
     ] = None,
     inductive_form: Annotated[str | None, typer.Option(help="log or ratio [log].")] = None,
     location: Annotated[str | None, typer.Option(help="soft, or hard to mask activations in training [soft].")] = None,
@@ -48,7 +63,7 @@ def command(
     epochs: Annotated[int | None, typer.Option(help="Passes over the documents [40].")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Segments a step [8].")] = None,
     lr: Annotated[
-        float | None, typer.Option(help="Highest learning rate of AdamW [2e-3; lora 1e-3, full 1e-4].")
+        float | None, typer.Option(help=f"Highest learning rate of AdamW [{_defaults('lr', '0.002')}].")
     ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of the matrices that learn [0].")] = None,
     warmup: Annotated[float | None, typer.Option(help="Share of the steps with rising rate [0].")] = None,
@@ -59,24 +74,32 @@ def command(
         bool | None, typer.Option("--gate/--no-gate", help="A learned scalar on what is added [no].")
     ] = None,
     lora_rank: Annotated[
-        int | None, typer.Option(help="Of lora [the one nearest a memory of --entries in parameters].")
+        int | None,
+        typer.Option(help=f"Of {_users('lora_rank')} [the one nearest a memory of --entries in parameters]."),
     ] = None,
     guidance_tau: Annotated[
-        float | None, typer.Option(help="Of guidance: NLL in nats under a negative key [4.5].")
+        float | None, typer.Option(help=f"Of {_users('guidance_tau')}: NLL in nats under a negative key [4.5].")
     ] = None,
     guidance_negative: Annotated[
-        str | None, typer.Option(help="Of guidance: key of an other document, random or zero [other].")
+        str | None,
+        typer.Option(help=f"Of {_users('guidance_negative')}: key of an other document, random or zero [other]."),
     ] = None,
     guidance_loss: Annotated[
-        str | None, typer.Option(help="Of guidance: absolute (the paper's) or clamped-square (its code's) [absolute].")
+        str | None,
+        typer.Option(
+            help=f"Of {_users('guidance_loss')}: absolute (the paper's) or clamped-square (its code's) [absolute]."
+        ),
     ] = None,
     guidance_key_width: Annotated[
-        int | None, typer.Option(help="Of guidance: numbers in a document's key [16].")
+        int | None, typer.Option(help=f"Of {_users('guidance_key_width')}: numbers in a document's key [16].")
     ] = None,
     shared_entries: Annotated[
-        float | None, typer.Option(help="Of sequence-id: share of the entries that is every document's [0.5].")
+        float | None,
+        typer.Option(help=f"Of {_users('shared_entries')}: share of the entries that every document has [0.5]."),
     ] = None,
-    dtype: Annotated[str | None, typer.Option(help="Of the base: auto, float32, bfloat16, float16 [auto].")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help=f"Of the base: auto, float32, bfloat16, float16 [{_defaults('dtype', 'auto')}].")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps [auto].")] = None,
     save_dir: Annotated[Path, typer.Option(help="Folder under which run folders lie.")] = Path("outputs"),
     config: Annotated[Path | None, typer.Option(help="YAML with any of these options; flags win over it.")] = None,

@@ -10,13 +10,14 @@ def on_share(activations: Tensor, mask: Tensor) -> Tensor:
     """Share of each token's activation energy on its document's entries: sum over them of a^2 / sum of all a^2.
 
     activations: (batch, tokens, entries) float; mask: (batch, entries) bool, the entries of each row's document.
-    Returns (batch, tokens) in [0, 1]; a token whose activations are all 0 has share 0.
+    Returns (batch, tokens) in [0, 1]; a token whose activations are all 0 has share 0. Training lays segments end to
+    end and calls `token_on_share`; benchmarks and tests compare it with this form, of padded batches.
     """
     return token_on_share(activations, mask[:, None, :])
 
 
 def token_on_share(activations: Tensor, masks: Tensor) -> Tensor:
-    """`on_share` with a mask of each token's own: activations (..., entries), masks broadcast to it; returns (...)."""
+    """`on_share` of tokens that each have a mask: activations (..., entries), masks broadcast to it; returns (...)."""
     energy = activations.float().square()
     return (energy * masks).sum(-1) / energy.sum(-1).clamp_min(_TINY)
 

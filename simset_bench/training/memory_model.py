@@ -20,7 +20,7 @@ from simset_bench.training import run_folder as folders
 from simset_bench.training.recall import recall_multipliers
 
 # What makes a folder a run that can be loaded, and evaluated where its corpus is in reach.
-_FILES = (folders.CONFIG, folders.MANIFEST, folders.ALLOCATION, folders.METRICS, folders.MEMORY)
+_FILES = (folders.CONFIG, folders.MANIFEST, folders.ALLOCATION, folders.METRICS, folders.MEMORY_FILE)
 
 
 class MemoryModel(nn.Module, PushToHubMixin):
@@ -59,7 +59,7 @@ class MemoryModel(nn.Module, PushToHubMixin):
         base = load_base(opened.config.model, dtype or opened.config.dtype, device)
         if "unknown" not in (trained_on, base.revision) and trained_on != base.revision:
             raise RequestError(f"{folder}: model {opened.config.model} is no longer the one this run was trained on")
-        memory = load_memory(folder / folders.MEMORY).to(base.device)
+        memory = load_memory(folder / folders.MEMORY_FILE).to(base.device)
         return cls(opened, base, memory)
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
@@ -99,8 +99,8 @@ class MemoryModel(nn.Module, PushToHubMixin):
         for name in (folders.CONFIG, folders.ALLOCATION, folders.METRICS):
             if not (target / name).exists() or not (target / name).samefile(self.run_folder / name):
                 shutil.copyfile(self.run_folder / name, target / name)
-        save_memory(self.memory, target / folders.MEMORY)
-        manifest["hashes"]["memory"] = sha256_of_file(target / folders.MEMORY)
+        save_memory(self.memory, target / folders.MEMORY_FILE)
+        manifest["hashes"]["memory"] = sha256_of_file(target / folders.MEMORY_FILE)
         write_json(target / folders.MANIFEST, manifest)
 
     @property

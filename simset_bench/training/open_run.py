@@ -75,12 +75,4 @@ def open_run(folder: Path) -> OpenedRun:
         allocation = dataclasses.replace(opened, document_ids=tuple(document.id for document in documents))
     else:
         allocation = read_allocation(folder / folders.ALLOCATION)
-    return LoadedRun(**about, allocation=allocation, memory=load_memory(folder / folders.MEMORY))
-
-
-def load_run(folder: Path) -> LoadedRun:
-    """`open_run` of a run with entries. Raises RequestError for another too."""
-    run = open_run(folder)
-    if not isinstance(run, LoadedRun):
-        raise RequestError(f"{folder}: method {run.config.method} has no memory")
-    return run
+    return LoadedRun(**about, allocation=allocation, memory=load_memory(folder / folders.MEMORY_FILE))

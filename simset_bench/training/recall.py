@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from simset_bench.errors import unknown_name
-from simset_bench.models.guided_memory import GuidedMemory
 from simset_bench.models.memory import Memory
 from simset_bench.simset.allocation import Allocation
-from simset_bench.training.allocations import active_mask
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.methods.table import LEARNING_METHODS
 
 RECALLS = ("free", "oracle", "erased")
 
@@ -39,7 +38,4 @@ def recall_multipliers(
         return np.ones((len(documents), memory.shape.entries), dtype=np.float32)
     if recall == "erased":
         return 1 - allocation.mask(documents).astype(np.float32)
-    if isinstance(memory, GuidedMemory):
-        return memory.gates_of(list(documents)).cpu().numpy()
-    shared = config.method == "sequence-id"
-    return (active_mask(config, allocation, documents) if shared else allocation.mask(documents)).astype(np.float32)
+    return LEARNING_METHODS[config.method].oracle(config, memory, allocation, documents)

@@ -7,12 +7,12 @@ from simset_bench.console import note
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.sources import find_model
 from simset_bench.training import run_folder as folders
-from simset_bench.training.allocations import entries_before_training, store_allocation
+from simset_bench.training.allocations import store_allocation
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig, check
 from simset_bench.training.manifest import write_manifest
 from simset_bench.training.methods.learner import Memorised
-from simset_bench.training.methods.table import LEARNERS
+from simset_bench.training.methods.table import LEARNING_METHODS, entries_before_training
 from simset_bench.training.prepare import begin, cut_documents, load_documents, made_of_hashes, resolved
 from simset_bench.training.processes import launched
 from simset_bench.training.train_in_folder import Watch, memorise, never
@@ -73,10 +73,10 @@ def _train_in(
     made_of = made_of_hashes(base, memorised.documents)
     if memorised.allocation is not None:
         made_of["allocation"] = store_allocation(folder, config, memorised.allocation, memorised.documents)
-    if config.method not in LEARNERS:
+    if config.method not in LEARNING_METHODS:
         write_manifest(folder, config, base, memorised.counts(), Progress(made_of=made_of))
         return
-    with LEARNERS[config.method](config, base, memorised) as learner:
+    with LEARNING_METHODS[config.method].learner(config, base, memorised) as learner:
         memorise(folder, config, base, made_of, learner, checkpoint_seconds, watch)
 
 

@@ -24,7 +24,7 @@ from simset_bench.models.loading import Base, load_base
 from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training import run_folder as folders
-from simset_bench.training.allocations import entries_before_training, store_allocation
+from simset_bench.training.allocations import store_allocation
 from simset_bench.training.checkpoint import Mean
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import TrainingData
@@ -33,7 +33,7 @@ from simset_bench.training.data.segments import PackedBatch, part_of
 from simset_bench.training.memory_pass import memory_pass
 from simset_bench.training.method_options import MEMORY
 from simset_bench.training.methods.learner import Learner, Memorised
-from simset_bench.training.methods.memory import memory_learner_on
+from simset_bench.training.methods.memory import allocated_entries, memory_learner_on
 from simset_bench.training.prepare import begin, cut_documents, load_documents, made_of_hashes, resolved
 from simset_bench.training.processes import Processes
 from simset_bench.training.train_in_folder import memorise, taken_up
@@ -53,8 +53,7 @@ def train_together(
         be_quiet()
     device = _device(config.device, processes)
     documents = load_documents(config)
-    allocation = entries_before_training(config, documents)
-    assert allocation is not None
+    allocation = allocated_entries(config, documents)
     with _joined(device):
         base = spread_base(config, device, processes)
         config = resolved(config, base, len(documents))

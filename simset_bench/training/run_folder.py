@@ -11,33 +11,28 @@ from typing import Any
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder, sha256_of_file
 from simset_bench.training.config import TrainConfig, check, read_config
-from simset_bench.training.method_options import MEMORY as MEMORY_METHOD
-from simset_bench.training.method_options import find_method
+from simset_bench.training.method_options import MEMORY, METHODS, find_method
 
 CONFIG = "config.yaml"
 MANIFEST = "manifest.json"
 ALLOCATION = "allocation.parquet"
 METRICS = "metrics.jsonl"
-MEMORY = "memory.safetensors"
+MEMORY_FILE = "memory.safetensors"
 # Folders that peft and transformers load as they are.
 ADAPTER, WEIGHTS = "adapter", "weights"
 CHECKPOINT = "checkpoint.safetensors"
 EVALUATIONS = "eval"
 LOCK = ".lock"
 
-# In the order in which they are removed: without its manifest a run is unfinished, without its configuration none.
-_CONTENTS = (
-    MANIFEST,
-    CHECKPOINT,
-    MEMORY,
-    ADAPTER,
-    WEIGHTS,
-    METRICS,
-    ALLOCATION,
-    f"{ALLOCATION}.lookup",
-    EVALUATIONS,
-    CONFIG,
-)
+
+def _contents() -> list[str]:
+    """Files and folders of a run, whatever its method, in the order in which they are removed.
+
+    A run without its manifest is unfinished, and a folder without a configuration is no run.
+    """
+    learned = {Path(file).parts[0] for method in METHODS.values() for file in method.learned.values()}
+    of_every_method = [METRICS, ALLOCATION, f"{ALLOCATION}.lookup", EVALUATIONS, CONFIG]
+    return [MANIFEST, CHECKPOINT, *sorted(learned - set(of_every_method)), *of_every_method]
 
 
 def run_folder(root: Path, model: str, config: TrainConfig) -> Path:
@@ -102,7 +97,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        for name in ("config", "corpus", "model", *find_method(manifest.get("method", MEMORY_METHOD)).learned):
+        for name in ("config", "corpus", "model", *find_method(manifest.get("method", MEMORY)).learned):
             if not isinstance(manifest["hashes"][name], str):
                 raise TypeError(f"hash of {name} is no string")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -113,7 +108,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def check_hashes(folder: Path) -> None:
     """Raise RequestError for a file of a finished run that is no longer the one its manifest was written for."""
     manifest = read_manifest(folder)
-    hashes, learned = manifest["hashes"], find_method(manifest.get("method", MEMORY_METHOD)).learned
+    hashes, learned = manifest["hashes"], find_method(manifest.get("method", MEMORY)).learned
     for expected, name in {"config": CONFIG, **learned}.items():
         if sha256_of_file(folder / name) != hashes[expected]:
             raise RequestError(
@@ -124,7 +119,7 @@ def check_hashes(folder: Path) -> None:
 
 def check_is_run_or_free(folder: Path) -> None:
     """Raise RequestError for a folder that holds a name of a run folder, but no configuration that makes it one."""
-    found = [name for name in _CONTENTS if (folder / name).exists()]
+    found = [name for name in _contents() if (folder / name).exists()]
     if found and CONFIG not in found:
         raise RequestError(
             f"{folder} holds {found[0]} but no {CONFIG}, so it is no run folder, and is left as it is: "
@@ -134,7 +129,7 @@ def check_is_run_or_free(folder: Path) -> None:
 
 def clear_run(folder: Path) -> None:
     """Remove a run with its evaluations, and nothing else. Stopped anywhere, it leaves a run that can be removed."""
-    for name in _CONTENTS:
+    for name in _contents():
         remove(folder / name)
 
 
@@ -148,7 +143,7 @@ def remove(path: Path) -> None:
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what a killed process did not finish writing."""
-    for name in _CONTENTS:
+    for name in _contents():
         if name != EVALUATIONS:
             for path in folder.glob(f".{name}.*"):
                 remove(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixtures.runs import load_run
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -15,7 +16,7 @@ from simset_bench.corpora.facts.builtin import builtin_facts
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training.config import TrainConfig, make_config
-from simset_bench.training.open_run import LoadedRun, load_run
+from simset_bench.training.open_run import LoadedRun
 from simset_bench.training.run import train_run
 
 TOKENIZERS = ("gpt2", "gpt_neox", "sentencepiece", "merging")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from fixtures.runs import load_run
 from rouge_score import rouge_scorer
 
 from simset_bench.corpora.load import load_corpus
@@ -18,7 +19,7 @@ from simset_bench.evaluation.tasks.documents import CONTINUATION_TOKENS, PREFIX_
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, attached
 from simset_bench.training.data.segments import segment_documents
-from simset_bench.training.open_run import LoadedRun, load_run
+from simset_bench.training.open_run import LoadedRun
 
 
 def token_nlls(base: Base, text: str, memory: Memory | None, layer: int) -> list[float]:

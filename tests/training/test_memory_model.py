@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixtures.runs import load_run
 from safetensors.torch import load_file, save_file
 
 from simset_bench import MemoryModel
@@ -14,7 +15,6 @@ from simset_bench.errors import RequestError
 from simset_bench.models.loading import load_base
 from simset_bench.models.memory import attached
 from simset_bench.training.config import make_config
-from simset_bench.training.open_run import load_run
 from simset_bench.training.run import train_run
 from simset_bench.training.run_folder import open_finished
 

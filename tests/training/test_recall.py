@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.runs import load_run
 
 from simset_bench.errors import RequestError
 from simset_bench.training.method_options import METHODS
-from simset_bench.training.open_run import load_run
 from simset_bench.training.recall import RECALLS
 
 WITH_ENTRIES = [name for name, method in METHODS.items() if method.has_entries]

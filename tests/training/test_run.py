@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from fixtures.runs import load_run
 from safetensors.torch import load_file, save_file
 
 from simset_bench.errors import RequestError
@@ -18,7 +19,6 @@ from simset_bench.models.memory_file import load_memory
 from simset_bench.simset.store import read_allocation
 from simset_bench.training.config import TrainConfig, read_config
 from simset_bench.training.methods import memory as learners
-from simset_bench.training.open_run import load_run
 from simset_bench.training.run import summary, train_run
 
 FILES = ["allocation.parquet", "config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl"]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from simset_bench.models.loading import Base
+from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.checkpoint import Mean
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.segments import PackedBatch, Segment, epoch_batches, pack_batch
@@ -17,9 +18,9 @@ from simset_bench.training.methods.learner import Learner, Memorised
 from simset_bench.training.trainer import Member, PassSums
 
 
-def memory_parameters(entries: int, width: int) -> int:
-    """Parameters of a memory: two matrices of entries by width, and a bias for each side."""
-    return 2 * entries * width + entries + width
+def base_parameters(sizes: ModelSizes) -> int:
+    """Parameters of a base's blocks and of its head."""
+    return sizes.blocks * sizes.block_parameters + sizes.vocabulary * sizes.width
 
 
 class Learning(nn.Module):

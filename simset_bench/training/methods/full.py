@@ -11,10 +11,11 @@ from transformers import AutoModelForCausalLM
 from simset_bench.errors import RequestError
 from simset_bench.files import whole_folder
 from simset_bench.models.loading import Base
+from simset_bench.models.sizes import ModelSizes
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.methods.base_weights import LearnedWeights, restore_weights, weights_learner
-from simset_bench.training.methods.learner import Learner, Memorised
+from simset_bench.training.methods.base_weights import LearnedWeights, base_parameters, restore_weights, weights_learner
+from simset_bench.training.methods.learner import Cost, Learner, Memorised
 
 # Bytes for each parameter in full fine-tuning, in float32: itself, its former value, gradient and two moments.
 _FULL_BYTES = 20
@@ -57,8 +58,15 @@ def _check_room(base: Base) -> None:
         )
 
 
+def full_cost(_config: TrainConfig, sizes: ModelSizes) -> Cost:
+    """Cost of a step in which every weight gets a gradient; the run keeps them all, embeddings and head too."""
+    kept = 4 * (base_parameters(sizes) + sizes.vocabulary * sizes.width)
+    return Cost(6.0 * base_parameters(sizes), kept, base_copies=5)
+
+
 @torch.no_grad()
 def load_full(base: Base, folder: Path) -> LearnedWeights:
+    """Put the weights of a run folder into the base."""
     learned = AutoModelForCausalLM.from_pretrained(
         folder / folders.WEIGHTS, dtype=base.dtype, use_safetensors=True, local_files_only=True
     )

@@ -13,7 +13,9 @@ from torch import Tensor
 from simset_bench.errors import RequestError
 from simset_bench.models.guided_memory import GuidedMemory, GuidedShape
 from simset_bench.models.loading import Base
+from simset_bench.models.memory import Memory
 from simset_bench.models.memory_file import save_memory
+from simset_bench.models.sizes import ModelSizes
 from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training import run_folder as folders
@@ -23,8 +25,8 @@ from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import SegmentsInMemory
 from simset_bench.training.data.segments import PackedBatch
 from simset_bench.training.memory_pass import next_token_nll_of_runs
-from simset_bench.training.methods.learner import Learner, Memorised
-from simset_bench.training.methods.memory import segments_in_memory
+from simset_bench.training.methods.learner import Cost, Learner, Memorised
+from simset_bench.training.methods.memory import memory_parameters, parameters_above, segments_in_memory
 from simset_bench.training.trainer import Member, PassSums
 
 
@@ -104,7 +106,7 @@ def guidance_learner(config: TrainConfig, base: Base, memorised: Memorised) -> I
     memory = GuidedMemory(shape, torch.Generator().manual_seed(config.mem_seed)).to(base.device)
 
     def store(folder: Path) -> None:
-        save_memory(memory, folder / folders.MEMORY)
+        save_memory(memory, folder / folders.MEMORY_FILE)
         store_allocation(folder, config, widest_entries(memory, config, memorised), documents)
 
     yield Learner(
@@ -115,6 +117,19 @@ def guidance_learner(config: TrainConfig, base: Base, memorised: Memorised) -> I
         memorised.counts,
         partial(guidance_pass, UpperModel(base, int(config.layer))),
     )
+
+
+def guidance_cost(config: TrainConfig, sizes: ModelSizes) -> Cost:
+    """Cost of a step, which goes through the blocks above the memory under two keys."""
+    flops = 8.0 * parameters_above(config, sizes) + 10.0 * config.entries * sizes.width
+    return Cost(flops, 4 * memory_parameters(config.entries, sizes.width))
+
+
+def gates_of_keys(
+    _config: TrainConfig, memory: Memory, _allocation: Allocation, documents: Sequence[int]
+) -> np.ndarray:
+    """Gates (documents, entries) float32 in (-1, 1) of the documents' own keys."""
+    return cast(GuidedMemory, memory).gates_of(list(documents)).cpu().numpy()
 
 
 def widest_entries(memory: GuidedMemory, config: TrainConfig, memorised: Memorised) -> Allocation:

@@ -30,6 +30,19 @@ class Memorised:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a training takes: operations for each token of a step, and bytes of what the run keeps.
+
+    `base_copies` is how often memory holds the base's weights, 5 where each has a former value, a gradient and two
+    moments.
+    """
+
+    flops_a_token: float = 0.0
+    learned_bytes: int = 0
+    base_copies: int = 1
+
+
+@dataclass(frozen=True)
 class Learner:
     """The `module` whose parameters learn, with the `config` that the trainer follows.
 

@@ -15,10 +15,12 @@ from transformers.pytorch_utils import Conv1D
 from simset_bench.console import note
 from simset_bench.files import whole_folder
 from simset_bench.models.loading import Base
+from simset_bench.models.sizes import ModelSizes
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.methods.base_weights import LearnedWeights, memory_parameters, weights_learner
-from simset_bench.training.methods.learner import Learner, Memorised
+from simset_bench.training.methods.base_weights import LearnedWeights, base_parameters, weights_learner
+from simset_bench.training.methods.learner import Cost, Learner, Memorised
+from simset_bench.training.methods.memory import memory_parameters
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -105,7 +107,14 @@ def _with_lora(base: Base, match: LoraMatch, seed: int) -> "PeftModel":
         return get_peft_model(base.model, LoraConfig(**options, task_type="CAUSAL_LM"))
 
 
+def lora_cost(config: TrainConfig, sizes: ModelSizes) -> Cost:
+    """Cost of a step through the whole base; the LoRA is about as large as the memory."""
+    learned = memory_parameters(config.entries, sizes.width)
+    return Cost(4.0 * base_parameters(sizes) + 6.0 * learned, 4 * learned)
+
+
 def merge_lora(base: Base, folder: Path) -> LearnedWeights:
+    """Merge the LoRA of a run folder into the base's weights."""
     from peft import PeftModel
     from peft.tuners.lora import LoraLayer
 

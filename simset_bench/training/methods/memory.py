@@ -1,17 +1,19 @@
 """`memory`: a memory with allocated entries and an inductive loss."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
 import torch
 
+from simset_bench.corpora.documents import Document
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.models.memory_file import save_memory
+from simset_bench.models.sizes import ModelSizes
 from simset_bench.models.split import UpperModel
-from simset_bench.simset.allocation import Allocation
+from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import Data, TrainingData
@@ -19,13 +21,46 @@ from simset_bench.training.data.hidden_states import HiddenCache
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 from simset_bench.training.data.segments import Segment
 from simset_bench.training.memory_pass import memory_pass
-from simset_bench.training.methods.learner import Learner, Memorised
+from simset_bench.training.methods.learner import Cost, Learner, Memorised
 
 
 def new_memory(config: TrainConfig, base: Base) -> Memory:
     """A memory at its start, on the base's device."""
     shape = MemoryShape(config.entries, base.width, config.activation, config.layer_norm, config.gate)
     return Memory(shape, torch.Generator().manual_seed(config.mem_seed)).to(base.device)
+
+
+def memory_parameters(entries: int, width: int) -> int:
+    """Parameters of a memory: two matrices of entries by width, and a bias for each side."""
+    return 2 * entries * width + entries + width
+
+
+def memory_cost(config: TrainConfig, sizes: ModelSizes) -> Cost:
+    """Cost of a step with hidden states below the memory at hand.
+
+    A matrix of P parameters takes 2 P operations forward and 2 P for the gradient to its input; the memory's two take
+    2 P more for their own. Attention's products of tokens with tokens are left out: at 512 tokens, a few per cent.
+    """
+    flops = 4.0 * parameters_above(config, sizes) + 10.0 * config.entries * sizes.width
+    return Cost(flops, 4 * memory_parameters(config.entries, sizes.width))
+
+
+def parameters_above(config: TrainConfig, sizes: ModelSizes) -> int:
+    """Parameters of the blocks above a memory, and of the head."""
+    return (sizes.blocks - 1 - int(config.layer)) * sizes.block_parameters + sizes.vocabulary * sizes.width
+
+
+def allocated_entries(config: TrainConfig, documents: Sequence[Document]) -> Allocation:
+    """The entries that the configuration's strategy gives the documents."""
+    return allocate(
+        documents,
+        config.allocation,
+        config.entries,
+        config.entries_per_doc,
+        config.mem_seed,
+        num_clusters=config.num_clusters,
+        partition_by=config.partition_by,
+    )
 
 
 def memory_learner_on(
@@ -37,7 +72,7 @@ def memory_learner_on(
         memory,
         config,
         make_data,
-        lambda folder: save_memory(memory, folder / folders.MEMORY),
+        lambda folder: save_memory(memory, folder / folders.MEMORY_FILE),
         counts,
         partial(memory_pass, UpperModel(base, int(config.layer))),
         masks=lambda batches: [cast(Data, batches).mask_rows],

@@ -21,7 +21,7 @@ _LOCK = ".lock"
 
 
 @dataclass
-class Claim:
+class FleetClaim:
     """One process's claim on a fleet. `lost` is set once another has taken it over; `progress` is shown to others."""
 
     path: Path
@@ -31,7 +31,7 @@ class Claim:
 
 
 @contextmanager
-def claimed(folder: Path, fleet: str, expiry: float = EXPIRY_SECONDS) -> Iterator[Claim | None]:
+def claimed(folder: Path, fleet: str, expiry: float = EXPIRY_SECONDS) -> Iterator[FleetClaim | None]:
     """Hold the claim on `fleet` for the time of the context, renewed all the while; None where another holds it.
 
     A claim not renewed for `expiry` seconds is taken over, and that of a dead process of this machine at once.
@@ -67,12 +67,12 @@ def holders(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _take(folder: Path, fleet: str, expiry: float) -> Claim | None:
+def _take(folder: Path, fleet: str, expiry: float) -> FleetClaim | None:
     path = folder / f"{fleet}.json"
     with locked(folder) as lock:
         if path.is_file() and not _is_over(path, lock, expiry):
             return None
-        claim = Claim(path, uuid.uuid4().hex)
+        claim = FleetClaim(path, uuid.uuid4().hex)
         _write(claim)
         return claim
 
@@ -109,7 +109,7 @@ def _start_of(process: int) -> str | None:
     return "dead" if after_name[0] in "ZX" else after_name[19]
 
 
-def _renew(claim: Claim, over: threading.Event, seconds: float) -> None:
+def _renew(claim: FleetClaim, over: threading.Event, seconds: float) -> None:
     while not over.wait(seconds):
         with locked(claim.path.parent):
             if _token(claim.path) != claim.token:
@@ -118,7 +118,7 @@ def _renew(claim: Claim, over: threading.Event, seconds: float) -> None:
             _write(claim)
 
 
-def _write(claim: Claim) -> None:
+def _write(claim: FleetClaim) -> None:
     process = os.getpid()
     write_json(
         claim.path,

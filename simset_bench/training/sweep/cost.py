@@ -14,8 +14,8 @@ from simset_bench.training.config import TrainConfig, uses
 from simset_bench.training.data.batches import SegmentsInMemory
 from simset_bench.training.data.hidden_states import fill_cache
 from simset_bench.training.data.segments import Segment
-from simset_bench.training.methods.base_weights import memory_parameters
 from simset_bench.training.methods.memory import new_memory
+from simset_bench.training.methods.table import training_cost
 from simset_bench.training.sweep.capacity import runs_a_pass
 from simset_bench.training.sweep.fleet import Fleet, train_members
 from simset_bench.training.trainer import Member, make_optimizer
@@ -35,33 +35,15 @@ class Rate:
     matmul: float
 
 
-def training_flops(config: TrainConfig, sizes: ModelSizes) -> float:
-    """Operations for each token of a training step, with hidden states below a memory at hand.
-
-    A matrix of P parameters takes 2 P forward and 2 P for the gradient to its input; the memory's two take 2 P more for
-    their own. Attention's products of tokens with tokens are left out: at 512 tokens, a few per cent.
-    """
-    if not uses(config, "epochs"):
-        return 0.0
-    blocks = sizes.blocks - 1 - int(config.layer) if uses(config, "layer") else sizes.blocks
-    above = blocks * sizes.block_parameters + sizes.vocabulary * sizes.width
-    if config.method == "full":
-        return 6.0 * above
-    if config.method == "lora":
-        return 4.0 * above + 6.0 * memory_parameters(config.entries, sizes.width)
-    # Guidance goes through the blocks above under two keys.
-    return (2 if config.method == "guidance" else 1) * 4.0 * above + 10.0 * config.entries * sizes.width
-
-
 def prefix_flops(layer: int, sizes: ModelSizes) -> float:
     """Operations for each token to fill the hidden states at block `layer`, and at all below it."""
     return 2.0 * (layer + 1) * sizes.block_parameters
 
 
 def plain_flops(config: TrainConfig, sizes: ModelSizes) -> float:
-    """`training_flops` of a loop that runs the whole frozen base in every step."""
+    """Operations for each token of a training step in a loop that runs the whole frozen base in every step."""
     below = prefix_flops(int(config.layer), sizes) if uses(config, "layer") else 0.0
-    return training_flops(config, sizes) + below
+    return training_cost(config, sizes).flops_a_token + below
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, size: int | None = None) -> float:
@@ -113,5 +95,5 @@ def calibrate(config: TrainConfig, sizes: ModelSizes, fleet: int) -> Rate:
     train_members(base, together, batches, lambda _: times.append(time.perf_counter()))
     # The first step warms everything up.
     seconds = (times[-1] - times[0]) / (len(times) - 1)
-    operations = training_flops(chosen, small) * batch * _CALIBRATION_TOKENS * fleet
+    operations = training_cost(chosen, small).flops_a_token * batch * _CALIBRATION_TOKENS * fleet
     return Rate(operations / seconds, matmul_rate(base.device, base.dtype))

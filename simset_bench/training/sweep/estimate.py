@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from simset_bench.models.devices import find_device, find_dtype
-from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.config import TrainConfig, corpus_options, uses
-from simset_bench.training.methods.base_weights import memory_parameters
+from simset_bench.training.methods.table import training_cost
 from simset_bench.training.prepare import load_documents
 from simset_bench.training.sweep.capacity import memory_bytes, pass_bytes, runs_a_pass
-from simset_bench.training.sweep.cost import calibrate, plain_flops, prefix_flops, training_flops
+from simset_bench.training.sweep.cost import calibrate, plain_flops, prefix_flops
 from simset_bench.training.sweep.plan import FleetPlan
 from simset_bench.training.sweep.run import Sweep, sizes_of
 
@@ -19,7 +18,7 @@ _TOKENS_A_WORD = 1.4
 
 
 @dataclass(frozen=True)
-class Estimate:
+class SweepCost:
     """A sweep's cost. Seconds are this machine's, one fleet after the other; `plain_seconds` are those of a loop that
     runs the whole base in every step of every cell, at the same rate of operations."""
 
@@ -37,7 +36,7 @@ class Estimate:
         return dict(vars(self))
 
 
-def estimate(sweep: Sweep) -> Estimate | None:
+def estimate(sweep: Sweep) -> SweepCost | None:
     """The cost of what is left of a sweep, from counted operations and a short calibration; None if nothing is left."""
     fleets = [fleet for fleet in sweep.fleets if not sweep.place.is_over(fleet)]
     if not fleets:
@@ -52,16 +51,17 @@ def estimate(sweep: Sweep) -> Estimate | None:
     for fleet in fleets:
         config, count = fleet.configs[0], tokens[_corpus(fleet.configs[0])]
         sizes = sizes_of(config.model)
-        flops += len(fleet.trainings) * count * config.epochs * training_flops(config, sizes)
+        cost = training_cost(config, sizes)
+        flops += len(fleet.trainings) * count * config.epochs * cost.flops_a_token
         plain += len(fleet.configs) * count * config.epochs * plain_flops(config, sizes)
-        disk += len(fleet.configs) * _learned_bytes(config, sizes)
+        disk += len(fleet.configs) * cost.learned_bytes
     for deepest, group in _prefixes([fleet for fleet in fleets if uses(fleet.configs[0], "layer")]):
         config = group[0]
         count, sizes = tokens[_corpus(config)], sizes_of(config.model)
         flops += count * prefix_flops(deepest, sizes)
         itemsize = find_dtype(config.dtype, find_device(config.device)).itemsize
         disk += len({each.layer for each in group}) * count * sizes.width * itemsize
-    return Estimate(
+    return SweepCost(
         flops,
         flops / rate.training,
         plain,
@@ -90,20 +90,11 @@ def _prefixes(fleets: Sequence[FleetPlan]) -> list[tuple[int, list[TrainConfig]]
     return [(max(int(config.layer) for config in group), group) for group in groups.values()]
 
 
-def _learned_bytes(config: TrainConfig, sizes: ModelSizes) -> int:
-    """Bytes of what a run keeps, in float32: the memory, a LoRA about as large, or the whole model."""
-    if config.method == "full":
-        return 4 * (sizes.blocks * sizes.block_parameters + 2 * sizes.vocabulary * sizes.width)
-    return 4 * memory_parameters(config.entries, sizes.width) if uses(config, "entries") else 0
-
-
 def _peak(fleet: FleetPlan) -> int:
     config = fleet.configs[0]
     sizes = sizes_of(config.model)
     itemsize = find_dtype(config.dtype, find_device(config.device)).itemsize
     base = (sizes.blocks * sizes.block_parameters + 2 * sizes.vocabulary * sizes.width) * itemsize
-    if config.method == "full":
-        # Former values, gradients and two moments.
-        base *= 5
+    base *= training_cost(config, sizes).base_copies
     at_once = runs_a_pass(config, sizes, len(fleet.trainings))
     return base + len(fleet.trainings) * memory_bytes(config, sizes.width) + at_once * pass_bytes(config, sizes)

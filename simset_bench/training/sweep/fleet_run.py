@@ -203,6 +203,6 @@ def _write_run(
     if (run.folder / folders.MANIFEST).is_file():
         return
     write_metrics(run.folder, progress)
-    save_memory(cast(Memory, member.memory), run.folder / folders.MEMORY)
+    save_memory(cast(Memory, member.memory), run.folder / folders.MEMORY_FILE)
     write_manifest(run.folder, run.config, base, memorised.counts(), progress, together)
     (run.folder / folders.CHECKPOINT).unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from simset_bench.training.method_options import MEMORY
 from simset_bench.training.prepare import load_documents
 from simset_bench.training.run import SECONDS_BETWEEN_CHECKPOINTS, train_run
 from simset_bench.training.sweep.capacity import fleet_size, runs_a_pass
-from simset_bench.training.sweep.claims import EXPIRY_SECONDS, Claim, claimed, locked
+from simset_bench.training.sweep.claims import EXPIRY_SECONDS, FleetClaim, claimed, locked
 from simset_bench.training.sweep.fleet_run import ClaimLost, FleetTask, train_fleet_runs
 from simset_bench.training.sweep.folder import SweepFolder, sweep_folder
 from simset_bench.training.sweep.grid import Grid
@@ -165,7 +165,7 @@ def work_on(sweep: Sweep, fleet: FleetPlan, bases: BaseInHand, stop: threading.E
 
 
 def _train(
-    sweep: Sweep, fleet: FleetPlan, bases: BaseInHand, claim: Claim, stop: threading.Event
+    sweep: Sweep, fleet: FleetPlan, bases: BaseInHand, claim: FleetClaim, stop: threading.Event
 ) -> dict[TrainConfig, str]:
     config = fleet.configs[0]
     base = bases.of(config)
@@ -183,7 +183,7 @@ def _train(
     return train_fleet_runs(task, base, stop, claim.lost, claim.progress.update)
 
 
-def _train_alone(sweep: Sweep, config: TrainConfig, base: Base, claim: Claim, stop: threading.Event) -> None:
+def _train_alone(sweep: Sweep, config: TrainConfig, base: Base, claim: FleetClaim, stop: threading.Event) -> None:
     """Train a run of a method that does not train in fleets, as `train --resume` does."""
     began = time.monotonic()
 

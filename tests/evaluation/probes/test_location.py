@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.runs import load_run
 from torch import Tensor
 
 from simset_bench.errors import RequestError
@@ -17,7 +18,7 @@ from simset_bench.models.loading import Base
 from simset_bench.models.memory import attached
 from simset_bench.training.data.hidden_states import fill_cache
 from simset_bench.training.data.segments import segment_documents
-from simset_bench.training.open_run import LoadedRun, load_run
+from simset_bench.training.open_run import LoadedRun
 
 MODES = ("free", "oracle", "erased")
 MEASURES = {"on_share", "attribution_at_1", "precision_at_k", "erasure_own", "erasure_others", "specificity"}

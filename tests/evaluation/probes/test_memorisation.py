@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.runs import load_run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probes.memorisation import PREFIXES, SUFFIX, extraction_strength, memorisation
 from simset_bench.evaluation.probes.records import Probed
 from simset_bench.models.memory import attached
-from simset_bench.training.open_run import LoadedRun, load_run
+from simset_bench.training.open_run import LoadedRun
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.runs import load_run
 from scipy import stats
 
 from simset_bench.corpora.facts.counterfact import read_facts
@@ -27,7 +28,7 @@ from simset_bench.evaluation.probes.unlearning import unlearning
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.models.memory import attached
-from simset_bench.training.open_run import LoadedRun, load_run
+from simset_bench.training.open_run import LoadedRun
 
 
 def probed(run: LoadedRun, lm: MemoryLM, recall: str = "free", limit: int | None = None) -> Probed:

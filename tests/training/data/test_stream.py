@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fixtures.runs import load_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +23,6 @@ from simset_bench.simset.store import read_allocation
 from simset_bench.training.config import TrainConfig, make_config
 from simset_bench.training.data.hidden_states_on_disk import LIMIT_VARIABLE
 from simset_bench.training.data.stream import shuffled, stream_documents
-from simset_bench.training.open_run import load_run
 from simset_bench.training.run import summary, train_run
 from simset_bench.training.trainer import take_step
 

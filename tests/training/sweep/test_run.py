@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixtures.runs import load_run
 from typer.testing import CliRunner
 
 from simset_bench.cli.app import app
 from simset_bench.errors import RequestError
 from simset_bench.models.memory_file import load_memory
 from simset_bench.results.read import read_runs
-from simset_bench.training.open_run import load_run
 from simset_bench.training.run import train_run
 from simset_bench.training.run_folder import open_finished
 from simset_bench.training.sweep.grid import read_grid
