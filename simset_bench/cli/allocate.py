@@ -13,6 +13,10 @@ from simset_bench.simset.strategies import STRATEGIES
 
 DEFAULTS = {"allocation": "simset2", "partition_by": "size", "entries": 1024, "entries_per_doc": 32, "mem_seed": 0}
 NEIGHBOURS = 10
+PARTITION_HELP = (
+    "For partitioned: size (--entries-per-doc each), length (all entries, by the documents' lengths) or whole (all "
+    "entries, shared out equally) [size]."
+)
 
 
 def command(
@@ -27,7 +31,7 @@ def command(
         str | None, typer.Option(help="Keep articles whose title is a subject of this CounterFact file, or of builtin.")
     ] = None,
     allocation: Annotated[str | None, typer.Option(help=f"{', '.join(STRATEGIES)} [simset2].")] = None,
-    partition_by: Annotated[str | None, typer.Option(help="size or length, for partitioned [size].")] = None,
+    partition_by: Annotated[str | None, typer.Option(help=PARTITION_HELP)] = None,
     entries: Annotated[int | None, typer.Option(help="Entries of the memory, M [1024].")] = None,
     entries_per_doc: Annotated[int | None, typer.Option(help="Entries of a document, k [32].")] = None,
     mem_seed: Annotated[int | None, typer.Option(help="Seed of the draw [0].")] = None,
@@ -113,7 +117,7 @@ def _subjects(options: dict[str, Any]) -> frozenset[str] | None:
 
 def _print_made(output: Path, made: Any, json_output: bool) -> None:
     if json_output:
-        print_json({"output": str(output), "allocation": made.strategy, **asdict(made)})
+        print_json({"output": str(output), "allocation": made.strategy, **made.as_json()})
         return
     merged = f", merged down to similarity {made.merge_similarity:.3f}" if made.merge_similarity is not None else ""
     bad = f", {made.bad_records} malformed records in {output}.quarantine.jsonl" if made.bad_records else ""

@@ -35,26 +35,18 @@ def command(
     from simset_bench.leaderboard.table import make_leaderboard, sentences
     from simset_bench.models.loading import load_base
     from simset_bench.results.read import read_runs
-    from simset_bench.simset.strategies import STRATEGIES
+    from simset_bench.simset.strategies import STRATEGIES, TooManyDocuments
     from simset_bench.training.config import make_config
     from simset_bench.training.run import train_run
 
     started = time.monotonic()
-    configs = [
-        make_config(
-            None,
-            num_docs=num_docs,
-            match_subjects="builtin",
-            allocation=allocation,
-            alpha=alpha,
-            layer=0.9,
-            epochs=epochs,
-            batch_size=2,
-            lr=3e-3,
-        )
-        for allocation, strategy in STRATEGIES.items()
-        if strategy.in_quickstart
-    ]
+    options = {"num_docs": num_docs, "match_subjects": "builtin", "alpha": alpha, "epochs": epochs}
+    configs = []
+    for allocation in (name for name, strategy in STRATEGIES.items() if strategy.in_quickstart):
+        try:
+            configs.append(make_config(None, **options, allocation=allocation, layer=0.9, batch_size=2, lr=3e-3))
+        except TooManyDocuments as error:
+            note(f"left out: {error}")
     base = load_base(configs[0].model, configs[0].dtype, configs[0].device)
     folders = []
     for number, config in enumerate(configs, start=1):

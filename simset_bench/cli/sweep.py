@@ -91,6 +91,7 @@ def _show_plan(sweep: "Sweep", json_output: bool) -> None:
         )
         return
     print(f"{found['cells']} cells, {found['distinct']} distinct trainings, {found['done']} cells done")
+    _print_left_out(found)
     for failure in found["failed"]:
         print(f"failed before: {failure['run']}: {failure['error']}")
     if cost is None:
@@ -107,11 +108,20 @@ def _show_plan(sweep: "Sweep", json_output: bool) -> None:
     )
 
 
+def _print_left_out(found: dict[str, Any]) -> None:
+    if found["left_out"]:
+        print(
+            f"{found['left_out']} cells of allocation partitioned left out: their documents need more entries than "
+            "the memory has (--partition-by whole fits them all)"
+        )
+
+
 def _show_summary(found: dict[str, Any], json_output: bool) -> None:
     if json_output:
         print_json(found)
         return
     print(f"{found['done']} of {found['cells']} runs done in {found['seconds']:.0f} s, {len(found['failed'])} failed")
+    _print_left_out(found)
     for failure in found["failed"]:
         print(f"failed: {failure['run']}: {failure['error']}")
     if found["failed"]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from simset_bench.cli.allocate import PARTITION_HELP
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.simset.strategies import STRATEGIES
 from simset_bench.training.method_options import METHODS
@@ -47,7 +48,7 @@ def command(
     shuffle_buffer: Annotated[
         int | None, typer.Option(help="With a FILE.parquet: segments shuffled at a time [8192].")
     ] = None,
-    partition_by: Annotated[str | None, typer.Option(help="size or length, for partitioned [size].")] = None,
+    partition_by: Annotated[str | None, typer.Option(help=PARTITION_HELP)] = None,
     alpha: Annotated[
         float | None,
         typer.Option(

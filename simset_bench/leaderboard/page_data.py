@@ -21,6 +21,7 @@ from simset_bench.results.read import BASE_ALLOCATION, RunTable
 from simset_bench.results.samples import read_samples, samples_file
 from simset_bench.results.statistics import LEVEL
 from simset_bench.simset.strategies import strategy_of_allocation
+from simset_bench.training.earlier_options import in_todays_words
 
 _AFTER = " after Q-A"
 GROUPS = (MEMORISATION, RECALL, f"{RECALL}{_AFTER}", LOCATION, DAMAGE)
@@ -116,7 +117,7 @@ def _run(folder: Path, table: RunTable) -> dict[str, Any]:
     hashes = {name: str(value) for name, value in (manifest.get("hashes") or {}).items()}
     return {
         "folder": str(folder),
-        "config": {str(name): _plain(value) for name, value in _config(folder).items()},
+        "config": {str(name): _plain(value) for name, value in in_todays_words(_config(folder), manifest).items()},
         "blocks": manifest.get("num_blocks"),
         "facts": {
             name: str(manifest[name])

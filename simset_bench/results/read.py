@@ -14,6 +14,7 @@ import yaml
 from simset_bench.evaluation.measures import RESULT_SCHEMA, direction
 from simset_bench.results.migrate import migrated
 from simset_bench.results.samples import samples_file
+from simset_bench.training.earlier_options import in_todays_words
 
 # LibYAML reads thousands of configurations in the time that plain Python takes for hundreds.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -165,6 +166,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
     for name in ("model", "method"):
         if not isinstance(config[name], str) and not (name == "method" and config[name] is None):
             raise _Damaged(folder / "manifest.json", f"{name} cannot be {config[name]!r}")
+    config = in_todays_words(config, manifest)
     if is_baseline:
         config["allocation"] = BASE_ALLOCATION
     cell = {str(name): value for name, value in config.items() if name not in (*SEED_COLUMNS, "device")}

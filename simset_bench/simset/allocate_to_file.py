@@ -24,6 +24,7 @@ def allocate_to_file(request: AllocationRequest, output: Path, engine: str | Non
 
     Raises RequestError for an unknown or missing engine and for what `allocate` or `allocate_out_of_core` refuse.
     """
+    request.check()
     chosen = engine or _engine_for(request)
     if chosen not in ENGINES:
         raise unknown_name("--engine", chosen, ENGINES)

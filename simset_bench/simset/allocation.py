@@ -25,7 +25,7 @@ class Allocation:
 
     `clusters` (documents,) uint32 number the groups that share entries; `merge_similarity` is that of the last two
     documents put into one group, None where every document is its own. `signatures` (documents, k) uint64 are those
-    that a simset strategy drew entries from, else None.
+    that a simset strategy drew entries from, else None. `partition_by` is None for a strategy that cuts no partitions.
     """
 
     document_ids: Sequence[str]
@@ -36,6 +36,7 @@ class Allocation:
     seed: int
     merge_similarity: float | None = None
     signatures: np.ndarray | None = None
+    partition_by: str | None = None
 
     def mask(self, documents: Sequence[int]) -> np.ndarray:
         """Masks (batch, num_entries) bool of some documents, by number."""
@@ -65,8 +66,8 @@ def allocate(
     Raises RequestError for an unknown strategy and for numbers that do not fit together, naming the options.
     """
     options = DrawOptions(num_entries, entries_per_doc, seed, partition_by)
-    check_allocation(strategy, options)
     _check_documents(documents)
+    check_allocation(strategy, options, len(documents) if num_clusters is None else num_clusters)
     clusters = _cluster(documents, seed, num_clusters)
     by_unit = np.argsort(clusters.labels, kind="stable")
     members = [group.tolist() for group in np.split(by_unit, np.cumsum(np.bincount(clusters.labels))[:-1])]
@@ -79,7 +80,8 @@ def allocate(
     def texts() -> list[str]:
         return ["\n".join(documents[d].text for d in group) for group in members]
 
-    drawn = find_strategy(strategy).draw(Units(shingle_sets, lengths, texts), options)
+    chosen = find_strategy(strategy)
+    drawn = chosen.draw(Units(shingle_sets, lengths, texts), options)
     return Allocation(
         tuple(document.id for document in documents),
         clusters.labels,
@@ -89,6 +91,7 @@ def allocate(
         seed,
         clusters.merge_similarity,
         None if drawn.signatures is None else drawn.signatures[clusters.labels],
+        partition_by if chosen.is_cut else None,
     )
 
 

@@ -59,9 +59,8 @@ class Lookup:
     def allocation(self) -> Allocation:
         """The same allocation without its ids and signatures, its arrays still mapped from disk."""
         made = self.manifest
-        return Allocation(
-            (), self.clusters, self.entries, made.num_entries, made.strategy, made.seed, made.merge_similarity
-        )
+        numbers = (made.num_entries, made.strategy, made.seed, made.merge_similarity)
+        return Allocation((), self.clusters, self.entries, *numbers, partition_by=made.partition_by)
 
     def ids_of(self, documents: Sequence[int]) -> list[str]:
         """Ids of documents by number, read from the file's row groups that hold them."""

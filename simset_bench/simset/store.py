@@ -22,7 +22,7 @@ from simset_bench.files import whole_file
 from simset_bench.simset.allocation import Allocation
 from simset_bench.simset.shingles import NORMALISATION
 from simset_bench.simset.signatures import DAFT_SCHEME, SCHEME
-from simset_bench.simset.strategies import DrawOptions, strategy_of_allocation
+from simset_bench.simset.strategies import PARTITIONS_BY, DrawOptions, strategy_of_allocation
 
 SCHEMA_VERSION = 2
 _KEY, _CHECKSUM_KEY = b"simset_bench", b"simset_bench_crc32"
@@ -35,7 +35,8 @@ class Manifest:
     """How an allocation was made; it stands in the metadata of its file.
 
     `scheme` names the hash functions, `library` what computed them, `normalisation` and `unicode` how words were found:
-    signatures that differ in one of these cannot be compared. `corpus` holds the options of the corpus, and the
+    signatures that differ in one of these cannot be compared. `partition_by` says how partitions were cut, None where
+    there are none. `corpus` holds the options of the corpus, and the
     `sha256` of its documents where they were in memory, `appended` the options of corpora that were added later.
     `content` is the SHA-256 of all rows.
     """
@@ -56,6 +57,12 @@ class Manifest:
     unicode: str = unicodedata.unidata_version
     content: str = ""
     schema: int = SCHEMA_VERSION
+    partition_by: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The manifest as it stands in the file; `partition_by` only where there are partitions."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if name != "partition_by" or value is not None}
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ class AllocationWriter:
         """Write the footer with the manifest, which is returned with the number of documents and the digest."""
         made = dataclasses.replace(manifest, documents=self.documents, content=self._digest.hexdigest())
         assert self._writer is not None
-        how = json.dumps(dataclasses.asdict(made), sort_keys=True).encode()
+        how = json.dumps(made.as_json(), sort_keys=True).encode()
         # Parquet's own checksums leave out the metadata.
         self._writer.add_key_value_metadata({_KEY: how, _CHECKSUM_KEY: _checksum(how)})
         self._writer.close()
@@ -177,6 +184,7 @@ def write_allocation(allocation: Allocation, path: Path, corpus: dict[str, Any],
         clusters=int(allocation.clusters.max()) + 1,
         merge_similarity=allocation.merge_similarity,
         bad_records=bad_records,
+        partition_by=allocation.partition_by,
     )
     with whole_file(path) as temporary:
         writer = AllocationWriter(temporary)
@@ -201,12 +209,17 @@ def read_manifest(path: Path) -> Manifest:
                 f"{path}: of schema {found['schema']} and scheme {found['scheme']}, this version reads "
                 f"schema {SCHEMA_VERSION} and schemes {SCHEME} and {DAFT_SCHEME}"
             )
+        if strategy_of_allocation(found["strategy"]).is_cut:
+            # Files of earlier versions do not say how they were cut: into M // units entries each, or by length.
+            has_equal_blocks = pa.types.is_fixed_size_list(pq.read_schema(path).field("entries").type)
+            found.setdefault("partition_by", "whole" if has_equal_blocks else "length")
         return Manifest(**found | {"appended": tuple(found["appended"])})
 
 
 def draw_options(manifest: Manifest) -> DrawOptions:
     """The numbers that an allocation's entries were drawn by."""
-    return DrawOptions(manifest.num_entries, manifest.entries_per_doc, manifest.seed)
+    numbers = (manifest.num_entries, manifest.entries_per_doc, manifest.seed)
+    return DrawOptions(*numbers, manifest.partition_by or PARTITIONS_BY[0])
 
 
 def draws_alone(manifest: Manifest) -> bool:
@@ -278,6 +291,7 @@ def read_stored(path: Path) -> StoredAllocation:
             made.seed,
             made.merge_similarity,
             np.concatenate([part.signatures for part in parts]).astype(np.uint64) if signed else None,
+            made.partition_by,
         )
     return StoredAllocation(allocation, made.corpus)
 

@@ -13,7 +13,7 @@ from simset_bench.errors import RequestError, unknown_name
 from simset_bench.simset.signatures import mix64, signatures
 from simset_bench.simset.terms import entries_of_terms, specific_terms
 
-PARTITIONS_BY = ("size", "length")
+PARTITIONS_BY = ("size", "length", "whole")
 
 # Signatures turned into entries at once.
 _TOGETHER = 512
@@ -30,7 +30,8 @@ class Units:
 
 @dataclass(frozen=True)
 class DrawOptions:
-    """M entries of the memory, k entries of a document, the seed of the draw, and how partitions are cut."""
+    """M entries of the memory, k entries of a document, the seed of the draw, and how partitions are cut: one of
+    `PARTITIONS_BY`."""
 
     num_entries: int
     entries_per_doc: int
@@ -51,12 +52,20 @@ Draw = Callable[[Units, DrawOptions], Drawn]
 DrawOne = Callable[[int], np.ndarray]
 
 
+class TooManyDocuments(RequestError):
+    """The memory has too few entries for all documents to have some of their own."""
+
+
 def _no_single_draw(_options: DrawOptions) -> DrawOne | None:
     return None
 
 
 def _any_numbers(_options: DrawOptions, _units: int | None) -> None:
     return
+
+
+def _as_chosen(options: DrawOptions, _units: int) -> int:
+    return options.entries_per_doc
 
 
 @dataclass(frozen=True)
@@ -68,8 +77,10 @@ class Strategy:
     similarity that the strategy goes by, None where it goes by none. With `follows_text` a unit's entries are those
     of its own MinHash signature (`entries_by_signature`), so that any text has entries. With `gives_all` every document
     has all entries. `overlap_varies` is False where two documents share all entries or none, whatever they are.
-    `check` raises RequestError for numbers that do not fit together, of units too where their number is known.
-    `library` computes the draw, `in_quickstart` says whether the quickstart trains with it.
+    `is_cut` says that the option `partition_by` matters. `check` raises RequestError for numbers that do not fit
+    together, that of the units included where it is known; `entries_in_force` is the k that a number of units leads to.
+    `library` computes the draw, `in_quickstart` says whether the quickstart trains with it. `version` rises when the
+    same options give other entries than before; runs record it.
     """
 
     what: str
@@ -79,9 +90,12 @@ class Strategy:
     follows_text: bool = False
     gives_all: bool = False
     overlap_varies: bool = True
+    is_cut: bool = False
     check: Callable[[DrawOptions, int | None], None] = _any_numbers
+    entries_in_force: Callable[[DrawOptions, int], int] = _as_chosen
     library: str = "datasketch"
     in_quickstart: bool = False
+    version: int = 1
 
     @property
     def signed_words(self) -> int | None:
@@ -116,26 +130,48 @@ def random_draw(options: DrawOptions) -> DrawOne:
 
 
 def partitions(units: Units, options: DrawOptions) -> Drawn:
-    """Disjoint contiguous blocks of equal size, or of sizes proportional to the units' lengths.
+    """Disjoint contiguous blocks, one after the other in the units' order.
 
-    Equal blocks have num_entries // units entries each, so k follows from the number of units and a rest stays
-    unused. By length all entries are used up: shares are rounded by largest remainder (Hamilton's method), and a unit
-    whose share is below 1 gets 1 at the others' cost.
-    Raises RequestError where a partition would be smaller than one entry.
+    By `size` each has k entries, and what M has more stays unused. By `whole` each has M // units, and fewer than
+    `units` entries stay unused. By `length` sizes are proportional to the units' lengths and all M are used up: shares
+    are rounded by largest remainder (Hamilton's method), and a unit whose share is below 1 gets 1 at the others' cost.
     """
     count = len(units.lengths)
-    check_partitions(options, count)
-    total = options.num_entries
-    sizes = np.full(count, total // count) if options.partition_by == "size" else _proportional(units.lengths, total)
+    if options.partition_by == "length":
+        sizes = _proportional(units.lengths, options.num_entries)
+    else:
+        sizes = np.full(count, partition_size(options, count))
     ends = np.cumsum(sizes)
     return Drawn([np.arange(end - size, end, dtype=np.uint32) for end, size in zip(ends, sizes, strict=True)])
 
 
+def partition_size(options: DrawOptions, units: int) -> int:
+    """Entries of each block; of blocks by length the mean, rounded down."""
+    return options.entries_per_doc if options.partition_by == "size" else options.num_entries // units
+
+
+def partition_draw(options: DrawOptions) -> DrawOne | None:
+    """The function that gives block number `unit` by size; blocks cut otherwise depend on how many there are."""
+    if options.partition_by != "size":
+        return None
+    size = options.entries_per_doc
+    return lambda unit: np.arange(unit * size, (unit + 1) * size, dtype=np.uint32)
+
+
 def check_partitions(options: DrawOptions, units: int | None) -> None:
-    """Raise RequestError where a partition would be smaller than one entry."""
-    if units is not None and options.num_entries < units:
-        raise RequestError(
-            f"--entries {options.num_entries}: partitions of {units} documents or clusters would be smaller than one "
+    """Raise TooManyDocuments where the memory has too few entries for a block for each unit."""
+    if units is None:
+        return
+    entries, k = options.num_entries, options.entries_per_doc
+    if options.partition_by == "size" and units * k > entries:
+        raise TooManyDocuments(
+            f"--allocation partitioned: {units} documents or clusters with --entries-per-doc {k} need {units * k} "
+            f"entries, and --entries is {entries}: use fewer --num-clusters or --entries-per-doc, more --entries, or "
+            "--partition-by whole"
+        )
+    if units > entries:
+        raise TooManyDocuments(
+            f"--entries {entries}: partitions of {units} documents or clusters would be smaller than one "
             f"entry; use --entries {units} or more, or fewer --num-clusters"
         )
 
@@ -156,9 +192,7 @@ def simset(units: Units, options: DrawOptions, *, shingle_words: int) -> Drawn:
 
     Slot j picks entry mix64(signature[j]) mod (M / k) of block j, so two units share a slot with probability
     J + (1 - J) k / M, J being the Jaccard similarity of their word shingles.
-    Raises RequestError unless k divides M.
     """
-    check_divisible(options)
     signed = signatures(units.shingle_sets(shingle_words), options.entries_per_doc, options.seed)
     return Drawn(list(entries_by_signature(signed, options.num_entries)), signed)
 
@@ -214,7 +248,16 @@ STRATEGIES: dict[str, Strategy] = {
     ),
     "random": Strategy("k entries at random", random_entries, draw_one=random_draw, in_quickstart=True),
     "partitioned": Strategy(
-        "disjoint contiguous blocks", partitions, overlap_varies=False, check=check_partitions, in_quickstart=True
+        "disjoint contiguous blocks",
+        partitions,
+        draw_one=partition_draw,
+        overlap_varies=False,
+        is_cut=True,
+        check=check_partitions,
+        entries_in_force=partition_size,
+        in_quickstart=True,
+        # Version 1 gave M // units entries by `size`, whatever k was, as `whole` does now.
+        version=2,
     ),
     "simset1": _simset(1),
     "simset2": _simset(2),

@@ -1,6 +1,7 @@
 """What one training run is: every option that changes its result, read from a file and the command line."""
 
 import dataclasses
+import json
 import math
 import types
 import typing
@@ -13,7 +14,9 @@ import yaml
 
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
 from simset_bench.models.presets import DEFAULT_MODEL
-from simset_bench.simset.strategies import strategy_of_allocation
+from simset_bench.simset.allocation import check_allocation
+from simset_bench.simset.strategies import DrawOptions, strategy_of_allocation
+from simset_bench.training.earlier_options import in_todays_words
 from simset_bench.training.method_options import MEMORY, METHODS, find_method, with_method_defaults
 
 INDUCTIVE_FORMS = ("log", "ratio")
@@ -80,7 +83,10 @@ _TYPES = typing.get_type_hints(TrainConfig)
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Options in a YAML file, checked by name and type. Raises RequestError naming the file and the field."""
+    """Options in a YAML file, checked by name and type; those of a finished run's folder in the words of today.
+
+    Raises RequestError naming the file and the field.
+    """
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -89,7 +95,18 @@ def read_config(path: Path) -> dict[str, Any]:
         raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(found, dict):
         raise RequestError(f"{path}: expected a mapping of options to values, found {_type_name(type(found))}")
-    return {name: checked_option(path, str(name), value) for name, value in found.items()}
+    options = {name: checked_option(path, str(name), value) for name, value in found.items()}
+    manifest = path.with_name("manifest.json")
+    return in_todays_words(options, _json_object(manifest)) if manifest.is_file() else options
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    """What a JSON file holds, nothing where it is damaged: whoever needs all of it checks it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def checked_option(path: Path, name: str, value: Any) -> Any:
@@ -139,6 +156,7 @@ def of_allocation_file(path: Path) -> dict[str, Any]:
         "entries": made.num_entries,
         "entries_per_doc": made.entries_per_doc,
         "mem_seed": made.seed,
+        **({"partition_by": made.partition_by} if made.partition_by else {}),
         **{name: made.corpus[name] for name in ("corpus", "group_by", "num_docs", "match_subjects")},
     }
 
@@ -184,6 +202,20 @@ def check(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value not in choices:
             raise unknown_name(_flag(name), value, choices)
+    if uses(config, "allocation") and config.allocation_file is None:
+        check_allocation(config.allocation, draw_options(config), config.num_clusters or config.num_docs)
+
+
+def draw_options(config: TrainConfig) -> DrawOptions:
+    """The numbers that entries are drawn by."""
+    return DrawOptions(config.entries, config.entries_per_doc, config.mem_seed, config.partition_by)
+
+
+def entries_in_force(config: TrainConfig, clusters: int) -> int:
+    """Entries of each document: those chosen, or those that partitions of another kind than `size` come to."""
+    if config.allocation_file is not None or config.entries < clusters:
+        return config.entries_per_doc
+    return strategy_of_allocation(config.allocation).entries_in_force(draw_options(config), clusters)
 
 
 def presses(config: TrainConfig) -> bool:

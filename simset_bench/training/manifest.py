@@ -13,9 +13,11 @@ import torch
 from simset_bench import package
 from simset_bench.files import sha256_of_file, write_json
 from simset_bench.models.loading import Base
+from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress
-from simset_bench.training.config import TrainConfig
+from simset_bench.training.config import TrainConfig, uses
+from simset_bench.training.earlier_options import ALLOCATION_VERSION
 from simset_bench.training.method_options import find_method
 
 SCHEMA = 2
@@ -74,6 +76,7 @@ def write_manifest(
 ) -> None:
     """Written last: a folder with a manifest holds a finished run. `fleet` says what it was trained together with."""
     learned = find_method(config.method).learned
+    version = strategy_of_allocation(config.allocation).version if uses(config, "allocation") else 1
     write_json(
         folder / folders.MANIFEST,
         {
@@ -83,6 +86,7 @@ def write_manifest(
             "model": base.name,
             "num_blocks": len(base.blocks),
             **counts,
+            **({ALLOCATION_VERSION: version} if version > 1 else {}),
             "steps": progress.step,
             "versions": versions(),
             "git_commit": git_commit(),

@@ -13,7 +13,7 @@ from simset_bench.files import write_text
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.loading import Base
 from simset_bench.training import run_folder as folders
-from simset_bench.training.config import TrainConfig, config_text, corpus_options, differences
+from simset_bench.training.config import TrainConfig, config_text, corpus_options, differences, entries_in_force
 from simset_bench.training.data.segments import Segment, check_lengths, segment_documents
 from simset_bench.training.method_options import find_method
 from simset_bench.training.train_in_folder import check_same
@@ -40,13 +40,15 @@ def cut_documents(documents: Sequence[Document], base: Base, config: TrainConfig
 
 
 def resolved(config: TrainConfig, base: Base, num_docs: int) -> TrainConfig:
-    """The configuration with layer, documents, clusters, dtype and device as the run uses them, if it uses them."""
+    """The configuration with what the run uses, as far as its method does: layer, documents, clusters, entries of a
+    document, dtype and device."""
     options = find_method(config.method).options
     used: dict[str, Any] = {}
     if "layer" in options:
         used["layer"] = resolve_layer(config.layer, len(base.blocks), base.name)
     if "num_clusters" in options:
         used["num_clusters"] = num_docs if config.num_clusters is None else config.num_clusters
+        used["entries_per_doc"] = entries_in_force(config, used["num_clusters"])
     return dataclasses.replace(
         config,
         **used,

@@ -9,6 +9,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from simset_bench.cli.app import app
+from simset_bench.simset.store import read_allocation
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.method_options import METHODS
 
@@ -74,6 +75,21 @@ def test_flags_override_the_file_and_what_they_give_is_saved(run: Run, options: 
     assert (saved["alpha"], saved["layer"], saved["allocation"], saved["epochs"]) == (0.6, 2, "random", 2)
 
 
+@pytest.mark.parametrize(
+    ("partition_by", "in_force", "sizes"), [("size", 8, {8}), ("whole", 16, {16}), ("length", 16, {16})]
+)
+def test_a_run_records_the_entries_that_its_documents_have(
+    run: Run, options: list[object], partition_by: str, in_force: int, sizes: set[int]
+) -> None:
+    result = run("train", *options, "--allocation", "partitioned", "--partition-by", partition_by, "--json")
+    assert result.exit_code == 0, result.output
+    folder = Path(json.loads(result.stdout)["run"])
+    saved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    assert (saved["partition_by"], saved["entries_per_doc"]) == (partition_by, in_force)
+    stored = read_allocation(folder / "allocation.parquet")
+    assert ({len(entries) for entries in stored.entries}, stored.partition_by) == (sizes, partition_by)
+
+
 def test_every_option_of_a_configuration_is_a_flag_and_every_flag_has_help(run: Run) -> None:
     listed = run("train", "--help").stdout
     # `--allocation FILE.parquet` is how the file is named.
@@ -95,7 +111,11 @@ WRONG = [
     (["--layer", "top"], "--layer 'top' is not a number"),
     (["--entries-per-doc", "7"], "--entries 64 is not divisible by --entries-per-doc 7"),
     (["--entries-per-doc", "128"], "--entries 64 are fewer than --entries-per-doc 128"),
-    (["--allocation", "partitioned", "--entries", "3", "--entries-per-doc", "3"], "would be smaller than one entry"),
+    (
+        ["--allocation", "partitioned", "--entries", "63", "--entries-per-doc", "16"],
+        "4 documents or clusters",
+    ),
+    (["--allocation", "partitioned", "--model", "no/such/folder", "--entries-per-doc", "32"], "need 128 entries"),
     (["--num-docs", "25"], "--num-docs 25: corpus jsonl:"),
     (["--num-docs", "0"], "--num-docs 0: must be at least 1"),
     (["--num-clusters", "5"], "--num-clusters 5: more clusters than documents, of which there are 4"),

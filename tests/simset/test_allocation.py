@@ -12,7 +12,7 @@ from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.simset.signatures import SEED_LIMIT, mix64, signatures
-from simset_bench.simset.strategies import STRATEGIES
+from simset_bench.simset.strategies import PARTITIONS_BY, STRATEGIES, TooManyDocuments
 
 MakeDocuments = Callable[[Sequence[str]], list[Document]]
 Plant = Callable[[int, int, int], list[Document]]
@@ -134,7 +134,7 @@ def test_none_gives_every_entry_to_every_document(tiny_documents: list[Document]
     assert allocation.mask(range(24)).all()
 
 
-@pytest.mark.parametrize("partition_by", ["size", "length"])
+@pytest.mark.parametrize("partition_by", PARTITIONS_BY)
 @pytest.mark.parametrize("num_entries", [24, 25, 100, 1024])
 def test_partitions_are_disjoint_and_contiguous(
     tiny_documents: list[Document], num_entries: int, partition_by: str
@@ -147,11 +147,26 @@ def test_partitions_are_disjoint_and_contiguous(
         assert (np.diff(entries.astype(int)) == 1).all()
 
 
-@pytest.mark.parametrize("num_entries", [24, 25, 100, 1024])
-def test_partitions_by_size_are_equal_and_leave_less_than_one_entry_a_document(
+@settings(max_examples=60)
+@given(st.integers(1, 12), st.integers(1, 40), st.integers(0, 500))
+def test_partitions_by_size_have_k_entries_each_or_are_refused(
+    documents_of: MakeDocuments, count: int, k: int, num_entries: int
+) -> None:
+    documents = documents_of([f"text {number}" for number in range(count)])
+    num_entries = max(num_entries, k)
+    if count * k > num_entries:
+        with pytest.raises(TooManyDocuments, match=f"{count} documents .* need {count * k} entries, and --entries is"):
+            allocate(documents, "partitioned", num_entries, k, 0)
+        return
+    entries = [own.tolist() for own in allocate(documents, "partitioned", num_entries, k, 0).entries]
+    assert entries == [list(range(place * k, place * k + k)) for place in range(count)]
+
+
+@pytest.mark.parametrize("num_entries", [32, 47, 100, 1024])
+def test_partitions_of_the_whole_are_equal_and_leave_less_than_one_entry_a_document(
     tiny_documents: list[Document], num_entries: int
 ) -> None:
-    allocation = allocate(tiny_documents, "partitioned", num_entries, 1, 0)
+    allocation = allocate(tiny_documents, "partitioned", num_entries, 32, 0, partition_by="whole")
     assert {len(entries) for entries in allocation.entries} == {num_entries // 24}
 
 
@@ -254,12 +269,20 @@ def test_a_cluster_a_document_merges_nothing(tiny_documents: list[Document], num
         ({"num_entries": 16}, "--entries 16 are fewer than --entries-per-doc 32"),
         ({"strategy": "random", "num_entries": 31}, "--entries 31 are fewer than --entries-per-doc 32"),
         (
-            {"strategy": "partitioned", "num_entries": 23, "entries_per_doc": 1},
+            {"strategy": "partitioned", "num_entries": 23, "entries_per_doc": 1, "partition_by": "whole"},
             "--entries 23: partitions of 24 documents or clusters would be smaller than one entry; use --entries 24",
         ),
         (
             {"strategy": "partitioned", "num_entries": 23, "entries_per_doc": 1, "partition_by": "length"},
             "smaller than one entry",
+        ),
+        (
+            {"strategy": "partitioned", "num_entries": 1024, "entries_per_doc": 43},
+            "24 documents or clusters with --entries-per-doc 43 need 1032 entries, and --entries is 1024",
+        ),
+        (
+            {"strategy": "partitioned", "num_entries": 9, "entries_per_doc": 2, "num_clusters": 5},
+            "5 documents or clusters with --entries-per-doc 2 need 10 entries",
         ),
         ({"num_entries": 0}, "--entries 0: must be at least 1"),
         ({"entries_per_doc": 0}, "--entries-per-doc 0: must be at least 1"),

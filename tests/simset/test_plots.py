@@ -89,7 +89,7 @@ def test_pairs_of_one_cluster_are_not_plotted(tiny_documents: list[Document]) ->
 
 
 def test_bars_count_entries_and_clusters(tiny_documents: list[Document], documents_of: MakeDocuments) -> None:
-    allocation = allocate(tiny_documents, "partitioned", 50, 1, 0, num_clusters=18)
+    allocation = allocate(tiny_documents, "partitioned", 50, 1, 0, num_clusters=18, partition_by="whole")
     loads = {row["value"]: row["count"] for row in values_of(load_chart(allocation))}
     assert loads == {0: 50 - 36, 1: 24, 2: 12}
     clusters = {row["value"]: row["count"] for row in values_of(cluster_chart(allocation))}

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocation import Allocation, allocate
-from simset_bench.simset.store import read_allocation, read_stored, write_allocation
+from simset_bench.simset.store import read_allocation, read_manifest, read_stored, write_allocation
 from simset_bench.simset.strategies import STRATEGIES
 
 CORPUS = {"corpus": "jsonl:tiny.jsonl", "group_by": "article", "num_docs": 24, "match_subjects": None}
@@ -105,6 +106,17 @@ def test_signatures_of_another_scheme_are_refused(file: Path, monkeypatch: pytes
     monkeypatch.setattr("simset_bench.simset.store.SCHEME", "another")
     with pytest.raises(RequestError, match="scheme affine32, this version reads schema 2 and schemes another"):
         read_stored(file)
+
+
+@pytest.mark.parametrize(("partition_by", "read_as"), [("size", "whole"), ("whole", "whole"), ("length", "length")])
+def test_files_that_do_not_say_how_partitions_were_cut_are_read_as_they_were_meant(
+    documents_of: Callable[..., list[Document]], tmp_path: Path, partition_by: str, read_as: str
+) -> None:
+    made = allocate(documents_of(["one", "two words", "many more words"]), "partitioned", 30, 10, 0, None, partition_by)
+    write_allocation(replace(made, partition_by=None), tmp_path / "old.parquet", CORPUS)
+    assert read_manifest(tmp_path / "old.parquet").partition_by == read_as
+    write_allocation(made, tmp_path / "new.parquet", CORPUS)
+    assert read_manifest(tmp_path / "new.parquet").partition_by == partition_by
 
 
 def test_a_failed_write_leaves_the_old_file(file: Path, allocation: Allocation) -> None:

@@ -99,7 +99,8 @@ def test_metrics_have_a_line_an_epoch_with_the_losses_share_and_rate(config: Tra
 def test_alpha_0_trains_the_same_memory_whatever_the_allocation(config: TrainConfig, tmp_path: Path) -> None:
     none = memory_bytes(config, tmp_path, alpha=0.0, allocation="none")
     for allocation in ("random", "partitioned", "simset1", "simset3"):
-        assert memory_bytes(config, tmp_path, alpha=0.0, allocation=allocation) == none, allocation
+        options = {"allocation": allocation, "partition_by": "whole"}
+        assert memory_bytes(config, tmp_path, alpha=0.0, **options) == none, allocation
     assert memory_bytes(config, tmp_path, alpha=0.2, allocation="random") != none
 
 

@@ -59,6 +59,11 @@ class AllocationRequest:
         """The numbers that entries are drawn by."""
         return DrawOptions(self.num_entries, self.entries_per_doc, self.seed, self.partition_by)
 
+    def check(self) -> None:
+        """Raise RequestError for options that no allocation can have, before any document is read."""
+        units = self.corpus["num_docs"] if self.num_clusters is None else self.num_clusters
+        check_allocation(self.strategy, self.draw_options, units)
+
 
 def load_documents(request: AllocationRequest, quarantine: Quarantine) -> list[Document]:
     """The documents of a request in memory; malformed records go to `quarantine`. Raises as `load_corpus` does."""
@@ -99,17 +104,20 @@ def put_together(
     documents = sum(pq.read_metadata(part).num_rows for part in parts) - len(dropped)
     _check_count(request, documents)
     clusters, united = _merged(request, parts, dropped, documents, work)
+    strategy, count = find_strategy(request.strategy), int(clusters.labels.max()) + 1
+    strategy.check(request.draw_options, count)
     manifest = Manifest(
         strategy=request.strategy,
         num_entries=request.num_entries,
-        entries_per_doc=request.num_entries if find_strategy(request.strategy).gives_all else request.entries_per_doc,
+        entries_per_doc=request.num_entries if strategy.gives_all else request.entries_per_doc,
         seed=request.seed,
         scheme=DAFT_SCHEME,
         library=library_version("daft"),
         corpus=request.corpus,
-        clusters=int(clusters.labels.max()) + 1,
+        clusters=count,
         merge_similarity=clusters.merge_similarity,
         bad_records=len(quarantine.records),
+        partition_by=request.partition_by if strategy.is_cut else None,
     )
     return write_rows(rows_of_parts(read_parts(parts, dropped), manifest, clusters.labels, united), manifest, output)
 
@@ -143,10 +151,12 @@ def _merged(
 
 def check_large(request: AllocationRequest) -> None:
     """Raise RequestError for options that do not fit together, or that only the in-memory engine knows."""
-    check_allocation(request.strategy, request.draw_options)
-    if not find_strategy(request.strategy).draws_alone(request.draw_options):
+    request.check()
+    strategy = find_strategy(request.strategy)
+    if not strategy.draws_alone(request.draw_options):
+        cut = f" --partition-by {request.partition_by}" if strategy.is_cut else ""
         raise RequestError(
-            f"--allocation {request.strategy} is for corpora that fit into memory: use --engine datasketch"
+            f"--allocation {request.strategy}{cut} is for corpora that fit into memory: use --engine datasketch"
         )
 
 

@@ -20,7 +20,7 @@ from simset_bench.simset.large.sign import SignedChunk
 from simset_bench.simset.lookup import open_lookup, write_lookup
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import DAFT_SCHEME, signatures
-from simset_bench.simset.store import Manifest, check_same_hashes, draws_alone, read_manifest, read_rows
+from simset_bench.simset.store import Manifest, check_same_hashes, draw_options, draws_alone, read_manifest, read_rows
 from simset_bench.simset.strategies import strategy_of_allocation
 
 _SIGNED_TOGETHER = 1024
@@ -55,6 +55,7 @@ def append_documents(
         added = sum(len(part.ids) for part in read_parts(parts, dropped))
         if not added:
             raise RequestError(f"corpus {corpus['corpus']}: no new documents")
+        strategy_of_allocation(old.strategy).check(draw_options(old), old.clusters + added)
         made = dataclasses.replace(
             old,
             clusters=old.clusters + added,

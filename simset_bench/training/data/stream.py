@@ -131,6 +131,7 @@ def survey(config: TrainConfig, base: Base, lookup: "Lookup", allocation_file: P
                 bad_records=made.bad_records,
                 normalisation=made.normalisation,
                 unicode=made.unicode,
+                partition_by=made.partition_by,
             )
         )
     return Survey(np.array(numbers), np.array(counts), tokens, digest.hexdigest())

@@ -11,6 +11,7 @@ import yaml
 
 from simset_bench import package
 from simset_bench.errors import RequestError, did_you_mean
+from simset_bench.simset.strategies import TooManyDocuments
 from simset_bench.training.config import TrainConfig, check, checked_option
 from simset_bench.training.method_options import only_own, with_method_defaults
 
@@ -21,13 +22,17 @@ OPTIONS = tuple(field.name for field in dataclasses.fields(TrainConfig))
 
 @dataclass(frozen=True)
 class Grid:
-    """`cells` are the configurations in the order of the axes, the last axis running fastest."""
+    """`cells` are the configurations in the order of the axes, the last axis running fastest.
+
+    `left_out` counts the cells that cannot exist: `partitioned`, with fewer entries than documents and blocks need.
+    """
 
     name: str
     path: Path
     axes: dict[str, tuple[Any, ...]]
     fixed: dict[str, Any]
     cells: tuple[TrainConfig, ...]
+    left_out: int = 0
 
 
 def shipped_grids() -> dict[str, Path]:
@@ -39,8 +44,9 @@ def shipped_grids() -> dict[str, Path]:
 def read_grid(given: str) -> Grid:
     """The grid in a YAML file, or a shipped one by its name.
 
-    Raises RequestError for a file that cannot be read, an unknown option, a value of a wrong type or out of range, and
-    a grid without cells, naming file, field and cell.
+    Cells of `partitioned` whose documents (or clusters) times `entries_per_doc` exceed `entries` are left out and
+    counted. Raises RequestError for a file that cannot be read, an unknown option, a value of a wrong type or out of
+    range, and a grid without cells, naming file, field and cell.
     """
     path = Path(given)
     if not path.exists() and given in shipped_grids():
@@ -58,15 +64,20 @@ def read_grid(given: str) -> Grid:
     if not axes:
         raise RequestError(f"{path}: axes: name at least one option with a list of values")
     rules = _rules(path, content.get("exclude") or [], axes.keys() | fixed.keys())
-    cells = []
+    cells, left_out = [], 0
     for values in itertools.product(*axes.values()):
         chosen = fixed | dict(zip(axes, values, strict=True))
         if not any(_matches(rule, chosen) for rule in rules):
             # A method is crossed with all axes, and those that it does not use make no further cells of it.
-            cells.append(_cell(path, only_own(chosen) if "method" in axes else chosen))
+            try:
+                cells.append(_cell(path, only_own(chosen) if "method" in axes else chosen))
+            except TooManyDocuments as error:
+                too_many, left_out = error, left_out + 1
+    if not cells and left_out:
+        raise RequestError(f"{path}: no cell of the grid can exist: {too_many}")
     if not cells:
         raise RequestError(f"{path}: exclude leaves no cell of the grid")
-    return Grid(path.stem, path, axes, fixed, tuple(dict.fromkeys(cells)))
+    return Grid(path.stem, path, axes, fixed, tuple(dict.fromkeys(cells)), left_out)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -134,6 +145,8 @@ def _cell(path: Path, chosen: Mapping[str, Any]) -> TrainConfig:
     try:
         config = TrainConfig(**with_method_defaults(chosen))
         check(config)
+    except TooManyDocuments:
+        raise
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from error
     if config.num_clusters is not None and config.num_docs is not None and config.num_clusters > config.num_docs:

@@ -15,7 +15,7 @@ from simset_bench.console import note
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.sizes import ModelSizes, model_sizes
 from simset_bench.training.checkpoint import Progress
-from simset_bench.training.config import TrainConfig, corpus_options, uses
+from simset_bench.training.config import TrainConfig, corpus_options, entries_in_force, uses
 from simset_bench.training.method_options import MEMORY
 from simset_bench.training.prepare import load_documents
 from simset_bench.training.run import SECONDS_BETWEEN_CHECKPOINTS, train_run
@@ -73,7 +73,10 @@ def sizes_of(model: str) -> ModelSizes:
 
 
 def numbered_cells(grid: Grid) -> list[TrainConfig]:
-    """The grid's cells with blocks, documents and clusters as numbers. Raises RequestError for what is not there."""
+    """The grid's cells with blocks, documents, clusters and entries of a document as numbers.
+
+    Raises RequestError for what is not there.
+    """
     counts: dict[str, int] = {}
     found = []
     for cell in grid.cells:
@@ -81,10 +84,13 @@ def numbered_cells(grid: Grid) -> list[TrainConfig]:
         corpus = str(corpus_options(config))
         if corpus not in counts:
             counts[corpus] = len(load_documents(config))
-        clusters = config.num_clusters
-        if clusters is None and uses(config, "num_clusters"):
-            clusters = counts[corpus]
-        found.append(dataclasses.replace(config, num_docs=counts[corpus], num_clusters=clusters))
+        config = dataclasses.replace(config, num_docs=counts[corpus])
+        if uses(config, "num_clusters"):
+            clusters = config.num_clusters or counts[corpus]
+            config = dataclasses.replace(
+                config, num_clusters=clusters, entries_per_doc=entries_in_force(config, clusters)
+            )
+        found.append(config)
     return found
 
 
@@ -241,6 +247,7 @@ def summary(sweep: Sweep, began: float | None = None) -> dict[str, Any]:
     found = {
         "sweep": str(sweep.place.folder),
         "cells": len(sweep.grid.cells),
+        "left_out": sweep.grid.left_out,
         "distinct": len(sweep.trainings),
         "done": sum(sweep.place.is_done(config) for config in configs),
         "failed": [{"run": failure["run"], "error": failure["error"]} for failure in sweep.place.failures(configs)],

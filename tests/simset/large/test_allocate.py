@@ -1,5 +1,6 @@
 """Allocation out of core: nothing lost, nothing doubled, nothing partial, whatever fails on the way."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder
+from simset_bench.simset.allocate_to_file import allocate_to_file
 from simset_bench.simset.large import allocate as out_of_core
 from simset_bench.simset.large.allocate import LOCK, AllocationRequest, allocate_out_of_core
 from simset_bench.simset.large.sign import SignedChunk, Sketch, sign_texts
@@ -64,11 +66,34 @@ def test_clusters_share_the_entries_of_their_texts_together(make_corpus: MakeCor
     assert 0.5 < made.merge_similarity < 1
 
 
-@pytest.mark.parametrize("strategy", ["none", "random", "simset1", "simset3"])
-def test_every_strategy_without_partitions_is_there(strategy: str, make_corpus: MakeCorpus, tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["none", "random", "partitioned", "simset1", "simset3"])
+def test_every_strategy_that_draws_alone_is_there(strategy: str, make_corpus: MakeCorpus, tmp_path: Path) -> None:
     allocate_out_of_core(request_for(make_corpus(10), strategy=strategy), tmp_path / "a.parquet")
     found = read_allocation(tmp_path / "a.parquet")
     assert {len(entries) for entries in found.entries} == {256 if strategy == "none" else 16}
+
+
+@pytest.mark.parametrize("num_clusters", [None, 5])
+def test_partitions_are_those_of_the_engine_in_memory(
+    num_clusters: int | None, make_corpus: MakeCorpus, tmp_path: Path
+) -> None:
+    request = request_for(make_corpus(10), strategy="partitioned", num_clusters=num_clusters)
+    made = [allocate_to_file(request, tmp_path / engine, engine) for engine in ("daft", "datasketch")]
+    large, small = (read_allocation(tmp_path / engine) for engine in ("daft", "datasketch"))
+    assert (np.stack(list(large.entries)) == np.stack(list(small.entries))).all()
+    assert [(each.partition_by, each.entries_per_doc) for each in made] == [("size", 16)] * 2
+
+
+def test_partitions_that_do_not_fit_are_refused_once_documents_are_counted(
+    make_corpus: MakeCorpus, tmp_path: Path
+) -> None:
+    request = request_for(make_corpus(17), strategy="partitioned")
+    with pytest.raises(RequestError, match="17 documents or clusters with --entries-per-doc 16 need 272 entries"):
+        allocate_out_of_core(request, tmp_path / "a.parquet")
+    assert not (tmp_path / "a.parquet").exists()
+    for by in ("length", "whole"):
+        with pytest.raises(RequestError, match=f"--allocation partitioned --partition-by {by} is for corpora that fit"):
+            allocate_out_of_core(dataclasses.replace(request, partition_by=by), tmp_path / "a.parquet")
 
 
 def test_malformed_records_are_set_aside_counted_and_named(make_corpus: MakeCorpus, tmp_path: Path) -> None:

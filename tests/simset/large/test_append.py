@@ -25,11 +25,11 @@ def options(path: Path) -> dict[str, object]:
 
 
 def allocated(path: Path, output: Path, engine: str, strategy: str = "simset1") -> Manifest:
-    return allocate_to_file(AllocationRequest(options(path), None, strategy, 512, 32, 5), output, engine)
+    return allocate_to_file(AllocationRequest(options(path), None, strategy, 1024, 32, 5), output, engine)
 
 
 @pytest.mark.parametrize("engine", ["datasketch", "daft"])
-@pytest.mark.parametrize("strategy", ["simset1", "random", "none"])
+@pytest.mark.parametrize("strategy", ["simset1", "random", "none", "partitioned"])
 def test_appending_is_the_same_as_allocating_all(
     engine: str, strategy: str, make_corpus: MakeCorpus, tmp_path: Path
 ) -> None:
@@ -75,6 +75,21 @@ def test_a_text_shares_the_memory_of_its_likes(engine: str, make_corpus: MakeCor
     assert (found[0].overlap, found[0].similarity) == (1.0, 1.0)
     assert found[1].overlap > 0.7
     assert nearest_to_document(output, "d12", 1)[0].document == "d13"
+
+
+def test_blocks_are_added_while_the_memory_has_room_and_never_to_a_whole(
+    make_corpus: MakeCorpus, tmp_path: Path
+) -> None:
+    output, more = tmp_path / "a.parquet", options(make_corpus(13, "new.jsonl", first=20))
+    allocated(make_corpus(20), output, "datasketch", "partitioned")
+    before = output.read_bytes()
+    with pytest.raises(RequestError, match="33 documents or clusters with --entries-per-doc 32 need 1056 entries"):
+        append_documents(output, more, None, 0)
+    assert output.read_bytes() == before
+    whole = AllocationRequest(options(make_corpus(20)), None, "partitioned", 1024, 32, 5, partition_by="whole")
+    allocate_to_file(whole, output, "datasketch")
+    with pytest.raises(RequestError, match="under partitioned the entries of one document depend on all"):
+        append_documents(output, more, None, 0)
 
 
 def test_what_cannot_be_asked_or_added_is_said(make_corpus: MakeCorpus, tmp_path: Path) -> None:

@@ -25,8 +25,26 @@ def test_cells_are_the_product_of_the_axes_less_what_is_excluded(tmp_path: Path)
     ]
 
 
-def test_the_full_grid_has_the_designs_1920_runs() -> None:
-    assert len(read_grid("full").cells) == 1920
+def test_the_full_grid_has_the_designs_1920_runs_less_partitions_that_do_not_fit() -> None:
+    grid = read_grid("full")
+    assert (len(grid.cells), grid.left_out) == (1632, 288)
+    # 1,024 entries are enough for 32 each of 2 or 10 documents.
+    assert {cell.num_docs for cell in grid.cells if cell.allocation == "partitioned"} == {2, 10}
+
+
+def test_partitions_of_too_many_documents_or_clusters_are_left_out_and_counted(tmp_path: Path) -> None:
+    sizes = "num_docs: [2, 4], num_clusters: [2, null], entries_per_doc: [8, 16]"
+    text = f"axes: {{{sizes}, allocation: [partitioned, random]}}\nfixed: {{entries: 32}}"
+    grid = read_grid(written(tmp_path, text))
+    kept = {(c.num_docs, c.num_clusters, c.entries_per_doc) for c in grid.cells if c.allocation == "partitioned"}
+    every = {(c.num_docs, c.num_clusters, c.entries_per_doc) for c in grid.cells if c.allocation == "random"}
+    assert (every - kept, grid.left_out) == ({(4, None, 16)}, 1)
+
+
+def test_a_grid_of_partitions_that_do_not_fit_says_so(tmp_path: Path) -> None:
+    text = "axes: {num_docs: [40, 50]}\nfixed: {allocation: partitioned}"
+    with pytest.raises(RequestError, match=r"no cell of the grid can exist: .*50 documents or clusters with --entries"):
+        read_grid(written(tmp_path, text))
 
 
 def test_the_layer_search_goes_in_steps_of_a_tenth_without_structure() -> None:

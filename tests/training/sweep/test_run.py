@@ -164,10 +164,10 @@ def test_a_diverging_run_is_recorded_and_the_others_go_on(write_grid: WriteGrid,
 
 
 def test_failed_runs_are_left_until_they_are_to_be_retried(write_grid: WriteGrid, tmp_path: Path) -> None:
-    grid = write_grid({"allocation": ["random", "partitioned"], "num_docs": [8]}, entries=4, entries_per_doc=2)
+    grid = write_grid({"allocation": ["random", "partitioned"], "num_docs": [None]}, entries=4, entries_per_doc=2)
     found = sweep(grid, tmp_path)
     assert (found["done"], len(found["failed"])) == (1, 1)
-    assert "partitions of 8 documents" in found["failed"][0]["error"]
+    assert "24 documents or clusters with --entries-per-doc 2 need 48 entries" in found["failed"][0]["error"]
     assert plan_sweep(read_grid(str(grid)), tmp_path, SweepOptions()).fleets == ()
     again = plan_sweep(read_grid(str(grid)), tmp_path, SweepOptions(retry_failed=True))
     assert sum(len(fleet.configs) for fleet in again.fleets) == 1
