@@ -1,11 +1,11 @@
 """How fast memories are trained, against the plain loop, and where the gain comes from.
 
-    python benchmarks/training.py                  # CPU: SmolLM2-135M, block 22, batch 4 x 128
-    python benchmarks/training.py --model FOLDER   # CPU: any other model
-    python benchmarks/training.py --device cuda    # GPU: Pythia-1B and Llama-2-7B shapes, random weights
+    python benchmarks/training.py                  # SmolLM2-135M, block 22, batch 4 x 128
+    python benchmarks/training.py --model FOLDER   # any other model
 
-prints a Markdown table a model. Every way of training gets the same batches, one after the other on each, so that
-whatever else the machine does falls on all alike; with `--threads 1` processor time is little moved by other processes.
+prints a Markdown table; `gpu.sh` is for a GPU. Every way of training gets the same batches, one after another on each,
+so that whatever else the machine does falls on all alike; with `--threads 1` processor time is little moved by other
+processes.
 All of them train the same memory from the same start, and that they come to the same loss is checked.
 On a CPU that multiplies bfloat16 natively the engine is measured in it too, which is what `--dtype auto` takes there.
 The first way leaves the base trainable, as the published research code does; the second is the plain loop: base frozen,
@@ -30,14 +30,12 @@ import numpy as np
 import torch
 import typer
 from torch import Tensor
-from transformers import AutoConfig, PretrainedConfig
 
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.devices import cpu_has_bfloat16
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.malloc import keep_freed_memory
 from simset_bench.models.memory import Memory, MemoryShape, attached
-from simset_bench.models.random_base import random_base
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.models.split import UpperModel
 from simset_bench.training.checkpoint import Progress
@@ -361,11 +359,7 @@ def run_setting(setting: Setting, steps: int, pass_tokens: int) -> dict[str, Any
         ways += engine_ways(lower, rounded, at_once, ", bfloat16")
     peaks = measure(setting, ways, batches)
     tokens = sum(len(setting.segments[row].token_ids) for rows in batches for row in rows)
-    found = report(setting, ways, tokens, peaks, prefix_seconds)
-    if setting.base.device.type == "cuda":
-        found["peak_device_bytes"] = torch.cuda.max_memory_allocated(setting.base.device)
-        print(f"peak of device memory, all ways: {found['peak_device_bytes'] / 1e9:.1f} GB")
-    return found
+    return report(setting, ways, tokens, peaks, prefix_seconds)
 
 
 def cpu_setting(model: str, corpus: str, layer: str, max_tokens: int) -> Setting:
@@ -382,59 +376,22 @@ def cpu_setting(model: str, corpus: str, layer: str, max_tokens: int) -> Setting
     return Setting(name, base, config, segments, 3, 8, lower)
 
 
-def gpu_settings(dtype: str) -> list[Callable[[], Setting]]:
-    """Pythia-1B at block 12 of 16 and Llama-2-7B at block 24 of 32, with random weights and documents of 512 tokens."""
-    neox = AutoConfig.for_model(
-        "gpt_neox", hidden_size=2048, num_hidden_layers=16, num_attention_heads=8, intermediate_size=8192,
-        vocab_size=50304, max_position_embeddings=2048,
-    )  # fmt: skip
-    llama = AutoConfig.for_model(
-        "llama", hidden_size=4096, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=32,
-        intermediate_size=11008, vocab_size=32000, max_position_embeddings=4096,
-    )  # fmt: skip
-    return [
-        lambda: gpu_setting("Pythia-1B shape, block 12 of 16", neox, 12, 1000, 40, dtype),
-        lambda: gpu_setting("Llama-2-7B shape, block 24 of 32", llama, 24, 200, 8, dtype),
-    ]
-
-
-def gpu_setting(name: str, shape: PretrainedConfig, layer: int, documents: int, fleet: int, dtype: str) -> Setting:
-    """A base with random weights and documents of 512 random tokens: eight alphas by five allocations."""
-    torch.manual_seed(0)
-    base = random_base(shape, dtype, "cuda")
-    generator = np.random.default_rng(0)
-    segments = [
-        Segment(number, 0, "", tuple(generator.integers(0, shape.vocab_size, 512).tolist()), 0)
-        for number in range(documents)
-    ]
-    config = TrainConfig(layer=layer, batch_size=8, max_tokens=512, num_docs=documents, epochs=10)
-    return Setting(f"{name}, batch 8 x 512, {dtype}", base, config, segments, 5, fleet)
-
-
 def main(
-    model: Annotated[str, typer.Option(help="With cpu: preset, folder, .gguf file or hub id.")] = "smollm2-135m",
-    corpus: Annotated[str, typer.Option(help="With cpu: where 32 documents come from.")] = "vital",
-    layer: Annotated[str, typer.Option(help="With cpu: block of the memory, or a share of the depth.")] = "22",
-    max_tokens: Annotated[int, typer.Option(help="With cpu: most tokens of a segment.")] = 128,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    model: Annotated[str, typer.Option(help="Preset, folder, .gguf file or hub id.")] = "smollm2-135m",
+    corpus: Annotated[str, typer.Option(help="Where 32 documents come from.")] = "vital",
+    layer: Annotated[str, typer.Option(help="Block of the memory, or a share of the depth.")] = "22",
+    max_tokens: Annotated[int, typer.Option(help="Most tokens of a segment.")] = 128,
     steps: Annotated[int, typer.Option(help="Steps measured of each way, from the first epoch.")] = 11,
-    pass_tokens: Annotated[int, typer.Option(help="Tokens that go through the upper blocks at once.")] = 0,
-    dtype: Annotated[str, typer.Option(help="With cuda: bfloat16, or float32 to see what it gives.")] = "bfloat16",
-    tf32: Annotated[bool, typer.Option("--tf32/--no-tf32", help="With cuda: TF32 for what is float32.")] = True,
+    pass_tokens: Annotated[int, typer.Option(help="Tokens that go through the upper blocks at once.")] = 1024,
     threads: Annotated[int, typer.Option(help="Processor threads, 0 for PyTorch's choice.")] = 0,
     save: Annotated[Path | None, typer.Option(help="Write the figures there as JSON too.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, tables aside.")] = False,
 ) -> None:
-    """Measure every way of training and print the tables; exit code 1 where they come to different losses."""
+    """Measure every way of training and print the table; exit code 1 where they come to different losses."""
     if threads:
         torch.set_num_threads(threads)
-    settings: list[Callable[[], Setting]] = [lambda: cpu_setting(model, corpus, layer, max_tokens)]
-    if device != "cpu":
-        torch.set_float32_matmul_precision("high" if tf32 else "highest")
-        settings = gpu_settings(dtype)
-    at_once = pass_tokens or (1024 if device == "cpu" else 40 * 4096)
     with redirect_stdout(sys.stderr) if json_output else nullcontext():
-        found = [run_setting(make(), steps, at_once) for make in settings]
+        found = [run_setting(cpu_setting(model, corpus, layer, max_tokens), steps, pass_tokens)]
     if save:
         save.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if json_output:
