@@ -17,6 +17,8 @@ PARTITIONS_BY = ("size", "length", "whole")
 
 # Signatures turned into entries at once.
 _TOGETHER = 512
+# Keeps the generator of permutations apart from those of random entries, which are seeded with small numbers.
+_SHUFFLE = 0x5348_5546_464C_4544
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,34 @@ def entries_by_signature(signed: np.ndarray, num_entries: int) -> np.ndarray:
     return entries + first_of_block
 
 
+def shuffled(units: Units, options: DrawOptions, *, shingle_words: int) -> Drawn:
+    """The entries of `simset`, given to other units: the same overlaps and loads, between units that are not alike.
+
+    A seeded permutation without fixed points says whose entries a unit has. Units are clusters, so that documents of
+    one cluster go on sharing theirs. It separates what similarity does from what overlap does.
+    """
+    drawn = simset(units, options, shingle_words=shingle_words)
+    return Drawn([drawn.entries[source] for source in derangement(len(units.lengths), options.seed).tolist()])
+
+
+def derangement(count: int, seed: int) -> np.ndarray:
+    """A permutation (count,) int64 of 0 to count - 1 in which no number stays in its place; all are equally likely."""
+    generator = np.random.default_rng([seed, _SHUFFLE])
+    places = np.arange(count)
+    order = places
+    # One permutation in e (2.7) has no fixed point, whatever their length.
+    while (order == places).any():
+        order = generator.permutation(count)
+    return order
+
+
+def check_shuffled(options: DrawOptions, units: int | None) -> None:
+    """Raise RequestError where k does not divide M, and where one unit has no other to take entries from."""
+    check_divisible(options)
+    if units == 1:
+        raise RequestError("--allocation shuffled needs two documents or clusters at least, to exchange their entries")
+
+
 def tfidf(units: Units, options: DrawOptions) -> Drawn:
     """Entries that the hashes of a unit's most specific terms name, by TF-IDF among the units.
 
@@ -229,6 +259,15 @@ def tfidf(units: Units, options: DrawOptions) -> Drawn:
     terms = specific_terms(units.texts())
     numbers = (options.num_entries, options.entries_per_doc, options.seed)
     return Drawn([entries_of_terms(own, *numbers) for own in terms])
+
+
+def _shuffled(words: int) -> Strategy:
+    return Strategy(
+        f"the entries of simset{words}, permuted over the documents",
+        partial(shuffled, shingle_words=words),
+        shingle_words=words,
+        check=check_shuffled,
+    )
 
 
 def _simset(words: int) -> Strategy:
@@ -262,6 +301,9 @@ STRATEGIES: dict[str, Strategy] = {
     "simset1": _simset(1),
     "simset2": _simset(2),
     "simset3": _simset(3),
+    "shuffled1": _shuffled(1),
+    "shuffled2": _shuffled(2),
+    "shuffled3": _shuffled(3),
     "tfidf": Strategy("by hashes of the most specific terms", tfidf, library="scikit-learn"),
 }
 

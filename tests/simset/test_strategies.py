@@ -9,10 +9,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from simset_bench.corpora.documents import Document
+from simset_bench.errors import RequestError
+from simset_bench.simset.allocation import allocate
+from simset_bench.simset.analysis import compare_pairs, entry_loads
+from simset_bench.simset.large.allocate import AllocationRequest, check_large
 from simset_bench.simset.lookup import open_lookup
+from simset_bench.simset.strategies import derangement
 
+SHUFFLED = [f"shuffled{words}" for words in (1, 2, 3)]
+FIVE_SIGMA = 5.0
 Command = Callable[..., subprocess.CompletedProcess[str]]
 EVERY_SECOND = Path(__file__).with_name("every_second.py")
 
@@ -78,3 +89,67 @@ def test_what_cannot_be_done_with_such_a_strategy_is_refused(
     assert asked.returncode == 2
     assert "under every_second entries do not follow from a text alone" in asked.stderr
     assert (tmp_path / "a.parquet").read_bytes() == before
+
+
+@settings(max_examples=60)
+@given(st.integers(2, 60), st.integers(0, (1 << 32) - 1))
+def test_a_derangement_moves_everybody_and_follows_from_its_seed(count: int, seed: int) -> None:
+    order = derangement(count, seed)
+    assert sorted(order.tolist()) == list(range(count))
+    assert (order != np.arange(count)).all()
+    assert (order == derangement(count, seed)).all()
+
+
+def test_every_derangement_is_as_likely_as_another() -> None:
+    drawn = [tuple(derangement(4, seed).tolist()) for seed in range(3000)]
+    counts = np.array([drawn.count(order) for order in set(drawn)])
+    # Four places have nine derangements.
+    assert len(counts) == 9
+    spread = (3000 / 9 * (1 - 1 / 9)) ** 0.5
+    assert (np.abs(counts - 3000 / 9) < FIVE_SIGMA * spread).all()
+
+
+@pytest.mark.parametrize("num_clusters", [None, 18])
+@pytest.mark.parametrize("strategy", SHUFFLED)
+def test_shuffled_entries_are_those_of_simset_on_other_documents(
+    tiny_documents: list[Document], strategy: str, num_clusters: int | None
+) -> None:
+    simset = allocate(tiny_documents, strategy.replace("shuffled", "simset"), 256, 16, 3, num_clusters)
+    made, again = (allocate(tiny_documents, strategy, 256, 16, 3, num_clusters) for _ in range(2))
+    other = allocate(tiny_documents, strategy, 256, 16, 4, num_clusters)
+    assert (made.clusters == simset.clusters).all()
+    # One document of each cluster: what is permuted are the clusters' entries.
+    firsts = np.unique(made.clusters, return_index=True)[1].tolist()
+    before, after = ([a.entries[d].tolist() for d in firsts] for a in (simset, made))
+    assert sorted(before) == sorted(after)
+    assert after == [before[source] for source in derangement(len(firsts), 3)]
+    for d, cluster in enumerate(made.clusters.tolist()):
+        assert made.entries[d].tolist() == after[cluster]
+    assert [e.tolist() for e in made.entries] == [e.tolist() for e in again.entries]
+    assert [e.tolist() for e in made.entries] != [e.tolist() for e in other.entries]
+    if num_clusters is None:
+        assert (entry_loads(made) == entry_loads(simset)).all()
+    assert made.signatures is None
+
+
+def test_overlap_of_shuffled_entries_says_nothing_of_similarity(
+    planted_pairs: Callable[[int, int, int], list[Document]],
+) -> None:
+    documents = planted_pairs(60, 50, 10)
+    correlations = {}
+    for strategy in ("simset1", "shuffled1"):
+        pairs = compare_pairs(allocate(documents, strategy, 1024, 32, 0), documents)
+        correlations[strategy] = np.corrcoef(pairs.jaccard, pairs.overlap)[0, 1]
+    assert correlations["simset1"] > 0.8
+    # Of 7,140 pairs 60 are alike. Were pairs independent, a correlation would have this standard error.
+    assert abs(correlations["shuffled1"]) < FIVE_SIGMA * 7140**-0.5
+
+
+def test_shuffled_needs_another_document_and_the_whole_corpus(tiny_documents: list[Document]) -> None:
+    with pytest.raises(RequestError, match="needs two documents or clusters"):
+        allocate(tiny_documents[:1], "shuffled2", 64, 8, 0)
+    with pytest.raises(RequestError, match="--entries 64 is not divisible by --entries-per-doc 7"):
+        allocate(tiny_documents, "shuffled2", 64, 7, 0)
+    corpus = {"corpus": "vital", "group_by": "article", "num_docs": None, "match_subjects": None}
+    with pytest.raises(RequestError, match="--allocation shuffled2 is for corpora that fit into memory"):
+        check_large(AllocationRequest(corpus, None, "shuffled2", 64, 8, 0))
