@@ -1,0 +1,163 @@
+"""Which of a closed list of values a model finds likeliest after a prompt, and how many bits of the true one it has."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from simset_bench.console import track
+from simset_bench.models.packing import attending_within
+from simset_bench.models.token_trees import TreeBatch, plant
+
+# Nodes that go through a model at once: enough that its matrix products reach their rate.
+CPU_NODES, GPU_NODES = 2048, 32768
+_TOGETHER = 256
+
+# Makes the context of a forward pass in which row or node i is about request number `requests[i]`.
+Around = Callable[[np.ndarray], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class ClosedRequest:
+    """Token ids of a prompt (one or more) and of its candidates (the same each), of which none begins another."""
+
+    prompt: tuple[int, ...]
+    candidates: tuple[tuple[int, ...], ...]
+
+
+def closed_request(tokenizer: PreTrainedTokenizerBase, prompt: str, candidates: Sequence[str]) -> ClosedRequest:
+    """The tokens of a prompt, and what each candidate adds to them after a space, as lm-eval cuts them."""
+    shown = tokenizer(prompt).input_ids
+    whole = tokenizer([f"{prompt} {candidate}" for candidate in candidates]).input_ids
+    return ClosedRequest(tuple(shown), tuple(tuple(ids[len(shown) :]) for ids in whole))
+
+
+@torch.no_grad()
+def candidate_scores(
+    model: PreTrainedModel, requests: Sequence[ClosedRequest], around: Around = lambda _requests: nullcontext()
+) -> np.ndarray:
+    """Log-likelihood in nats of every candidate of every request: (requests, candidates) float64.
+
+    Every request has the same number of candidates. A prompt goes through the model once, and so does what candidates
+    share. Raises CannotPack where the model's attention cannot be kept within a prompt's tree.
+    """
+    sequences, owners, numbers = _sequences(requests)
+    device = model.device
+    most = GPU_NODES if device.type == "cuda" else CPU_NODES
+    trees = plant(sequences, owners, most, device)
+    nodes, targets, cells = _cells(requests, numbers, trees.last_nodes)
+    scores = np.zeros(sum(len(request.candidates) for request in requests))
+    head = model.get_output_embeddings()
+    assert isinstance(head, nn.Module)
+    for batch in track(trees.batches, "scoring candidates"):
+        first, last = np.searchsorted(nodes, (batch.start, batch.stop))
+        chosen, rows = np.unique(nodes[first:last] - batch.start, return_inverse=True)
+        with around(trees.owners[batch.start : batch.stop].numpy()):
+            logits = _logits_at(model, head, trees.tokens[batch.start : batch.stop], batch, chosen)
+        scored = logits.float().log_softmax(-1)
+        wanted = torch.from_numpy(targets[first:last]).to(device)
+        found = scored[torch.from_numpy(rows).to(device), wanted].double().cpu().numpy()
+        np.add.at(scores, cells[first:last], found)
+    return scores.reshape(len(requests), -1)
+
+
+def _sequences(
+    requests: Sequence[ClosedRequest],
+) -> tuple[list[tuple[int, ...]], list[int], list[list[int]]]:
+    """Prompts with all but the last token of each candidate, each once; of which request; and which is whose."""
+    sequences: list[tuple[int, ...]] = []
+    owners: list[int] = []
+    numbers: list[list[int]] = []
+    for owner, request in enumerate(requests):
+        number_of: dict[tuple[int, ...], int] = {}
+        for candidate in request.candidates:
+            if candidate[:-1] not in number_of:
+                number_of[candidate[:-1]] = len(sequences)
+                sequences.append((*request.prompt, *candidate[:-1]))
+                owners.append(owner)
+        numbers.append([number_of[candidate[:-1]] for candidate in request.candidates])
+    return sequences, owners, numbers
+
+
+def _cells(
+    requests: Sequence[ClosedRequest], numbers: Sequence[Sequence[int]], last_nodes: Callable[[int, int], list[int]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nodes in rising order, the token scored after each, and the number of the candidate that it belongs to."""
+    nodes: list[int] = []
+    targets: list[int] = []
+    cells: list[int] = []
+    cell = 0
+    for request, sequence_of in zip(requests, numbers, strict=True):
+        for candidate, sequence in zip(request.candidates, sequence_of, strict=True):
+            nodes += last_nodes(sequence, len(candidate))
+            targets += candidate
+            cells += [cell] * len(candidate)
+            cell += 1
+    order = np.argsort(nodes, kind="stable")
+    return np.array(nodes)[order], np.array(targets)[order], np.array(cells)[order]
+
+
+def _logits_at(model: PreTrainedModel, head: nn.Module, tokens: Tensor, batch: TreeBatch, chosen: np.ndarray) -> Tensor:
+    """Logits (chosen, vocabulary) after the chosen nodes of a batch; the head sees no other."""
+    rows = torch.from_numpy(chosen).to(model.device)
+    hook = head.register_forward_pre_hook(lambda _head, inputs: (inputs[0][:, rows], *inputs[1:]))
+    try:
+        with attending_within(model, batch.packing):
+            ids = batch.packing.position_ids[None]
+            return model(input_ids=tokens[None], position_ids=ids, use_cache=False).logits[0]
+    finally:
+        hook.remove()
+
+
+def bits_of_truth(scores: np.ndarray, truth: Sequence[int]) -> np.ndarray:
+    """log2 n + log2 of the true candidate's share among all n: (requests,) float64.
+
+    `scores` (requests, n) are log-likelihoods in nats, `truth` (requests,) numbers of true candidates. log2 n where
+    the model is sure of the truth, 0 for a uniform guess, below 0 where it is surer of what is wrong.
+    """
+    shares = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+    return math.log2(scores.shape[1]) + shares[np.arange(len(scores)), truth] / math.log(2)
+
+
+@torch.no_grad()
+def greedy_answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[tuple[int, ...]],
+    most_tokens: int,
+    around: Around = lambda _requests: nullcontext(),
+) -> list[str]:
+    """What the model writes after each prompt, always the likeliest token, up to `most_tokens` of them."""
+    answers = [""] * len(prompts)
+    # Typed as anything, since transformers' own types do not know that this model generates.
+    generator: Any = model
+    for numbers in track(list(_batches(prompts)), "answering"):
+        longest = len(prompts[numbers[-1]])
+        padding = [longest - len(prompts[number]) for number in numbers]
+        pad = tokenizer.pad_token_id or 0
+        ids = [[pad] * count + list(prompts[number]) for count, number in zip(padding, numbers, strict=True)]
+        mask = [[0] * count + [1] * (longest - count) for count in padding]
+        with around(np.array(numbers)):
+            written = generator.generate(
+                input_ids=torch.tensor(ids, device=model.device),
+                attention_mask=torch.tensor(mask, device=model.device),
+                max_new_tokens=most_tokens,
+                do_sample=False,
+                pad_token_id=pad,
+            )
+        for number, tokens in zip(numbers, written[:, longest:].tolist(), strict=True):
+            answers[number] = str(tokenizer.decode(tokens, skip_special_tokens=True))
+    return answers
+
+
+def _batches(prompts: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
+    """Numbers of prompts, those of about the same length together, the longest of a batch last."""
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+    for start in range(0, len(order), _TOGETHER):
+        yield order[start : start + _TOGETHER]
