@@ -16,6 +16,7 @@ from simset_bench.cli import (
     leaderboard,
     lm_eval,
     models,
+    pretrain,
     quickstart,
     show,
     study,
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "allocate": allocate.command,
     "analyze": analyze.command,
     "models": models.command,
+    "pretrain": pretrain.command,
     "corpora": corpora.command,
 }
 

@@ -19,6 +19,7 @@ from simset_bench.files import sha256_of_file, sha256_of_texts
 from simset_bench.models.blocks import find_blocks
 from simset_bench.models.devices import find_device, find_dtype
 from simset_bench.models.presets import PRESETS
+from simset_bench.models.pretrained_here import make_world
 from simset_bench.models.sources import ModelSource, cache_folder, find_model, local_choices
 
 
@@ -124,13 +125,18 @@ def _hash_of_weights(folder: Path) -> str:
 
 
 def local_location(source: ModelSource) -> str:
-    """Folder of the model's files, converted first where they are GGUF, or its repository on the hub."""
+    """Folder of the model's files, made first where it is a world model or GGUF, or its repository on the hub.
+
+    Raises RequestError where a world model cannot be made.
+    """
     return str(_local_folder(source) or source.repository)
 
 
 def _local_folder(source: ModelSource) -> Path | None:
     if source.gguf is not None:
         return _converted(source.gguf)
+    if source.world is not None:
+        make_world(source.world)
     return source.folder
 
 

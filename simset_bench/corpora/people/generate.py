@@ -1,13 +1,13 @@
 """Invented people: documents of which every fact is known, after the biographies of arXiv 2309.14316 and 2404.05405."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from simset_bench.corpora.documents import Article, ClosedFact, Paragraph, Prompt, Question
 from simset_bench.corpora.people.draws import draws, shuffled
 from simset_bench.corpora.people.names import study_name
 from simset_bench.corpora.people.options import PeopleOptions
-from simset_bench.corpora.people.tables import NAME, VALUE, VALUES
+from simset_bench.corpora.people.tables import NAME, VALUE, VALUES, Tables
 
 _ALL = 1 << 32
 
@@ -88,10 +88,11 @@ def article(options: PeopleOptions, one: Person) -> Article:
         )
         for wordings, order in zip(one.wordings, one.orders, strict=True)
     ]
-    facts = tuple(_facts(options, one))
+    identity = f"{options.seed}-{one.number}"
+    facts = tuple(closed_facts(options.tables, identity, one.name, one.values, one.wordings[0]))
     questions = tuple(Question(fact.id, fact.questions[0], (fact.value,)) for fact in facts)
     return Article(
-        f"person-{options.seed}-{one.number}",
+        f"person-{identity}",
         one.name,
         (Paragraph(texts[0], questions, facts=facts), *map(Paragraph, texts[1:])),
         f"family-{options.seed}-{one.family}",
@@ -104,27 +105,31 @@ def filled(wording: str, name: str, value: str) -> str:
     return wording.replace(NAME, name).replace(VALUE, value)
 
 
-def prompt_of(wording: str, name: str) -> Prompt:
+def closed_facts(
+    tables: Tables, identity: str, name: str, values: Sequence[int], stated: Sequence[int]
+) -> Iterator[ClosedFact]:
+    """One fact an attribute, about `name`: `values` and trained wordings `stated` are numbers, one an attribute.
+
+    `identity` begins the facts' ids, and is what is drawn by which held-out wording and which question stand first.
+    """
+    first = draws(2 * len(tables.attributes), "prompts", identity)
+    for place, attribute in enumerate(tables.attributes):
+        yield ClosedFact(
+            f"{identity}-{attribute.name}",
+            name,
+            attribute.name,
+            attribute.values[values[place]],
+            attribute.values,
+            _prompt(attribute.trained[stated[place]], name),
+            tuple(_prompt(wording, name) for wording in _turned(attribute.held_out, first[2 * place])),
+            tuple(text.replace(NAME, name) for text in _turned(attribute.questions, first[2 * place + 1])),
+        )
+
+
+def _prompt(wording: str, name: str) -> Prompt:
     """A wording cut before its value."""
     before, _, after = wording.partition(VALUE)
     return Prompt(before.rstrip().replace(NAME, name), after)
-
-
-def _facts(options: PeopleOptions, one: Person) -> Iterator[ClosedFact]:
-    attributes = options.tables.attributes
-    # Which held-out wording and which question stand first.
-    first = draws(2 * len(attributes), "prompts", options.seed, one.number)
-    for place, attribute in enumerate(attributes):
-        yield ClosedFact(
-            f"{options.seed}-{one.number}-{attribute.name}",
-            one.name,
-            attribute.name,
-            attribute.values[one.values[place]],
-            attribute.values,
-            prompt_of(attribute.trained[one.wordings[0][place]], one.name),
-            tuple(prompt_of(wording, one.name) for wording in _turned(attribute.held_out, first[2 * place])),
-            tuple(text.replace(NAME, one.name) for text in _turned(attribute.questions, first[2 * place + 1])),
-        )
 
 
 def _turned(texts: tuple[str, ...], by: int) -> tuple[str, ...]:

@@ -1,0 +1,25 @@
+"""World models, which no hub has: made by `simset-bench pretrain` when first used."""
+
+import subprocess
+import sys
+
+from simset_bench.console import note, stderr
+from simset_bench.errors import RequestError
+from simset_bench.models.presets import WORLD_SIZES, Preset
+from simset_bench.models.sources import is_model_folder, world_folder
+
+
+def make_world(preset: Preset) -> None:
+    """Pretrain a world model unless it is here already. Raises RequestError where its pretraining fails."""
+    folder = world_folder(preset)
+    if is_model_folder(folder):
+        return
+    note(
+        f"{preset.name} is not here yet: it is pretrained in {folder} (once; about "
+        f"{WORLD_SIZES[preset.location].minutes} minutes on two processor cores, less on a GPU)"
+    )
+    # A process of its own: pretraining reads corpora and trains, which nothing in this room does.
+    command = [sys.executable, "-m", "simset_bench", "pretrain", "--type", preset.type, "--size", preset.location]
+    quiet = ["--quiet"] if stderr.quiet else []
+    if subprocess.run([*command, *quiet], stdout=sys.stderr, check=False).returncode:
+        raise RequestError(f"model {preset.name}: its pretraining failed; `simset-bench pretrain` goes on with it")

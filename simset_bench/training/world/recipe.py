@@ -1,0 +1,28 @@
+"""What world models are pretrained on and how: sizes, people, texts, steps."""
+
+from dataclasses import dataclass
+
+from simset_bench.models.presets import WORLD_SIZES, WorldSize
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a world model of one size is made.
+
+    `people` are seen `times` times each, in a biography and in a text of questions, which are never one text; for
+    every two of them one person is seen once. `leads` articles of `vital` are read once.
+    """
+
+    size: WorldSize
+    people: int
+    times: int
+    leads: int
+    batch: int
+    learning_rate: float
+
+
+RECIPES: dict[str, Recipe] = {
+    "tiny": Recipe(WORLD_SIZES["tiny"], 60, 120, 0, 16, 3e-3),
+    "small": Recipe(WORLD_SIZES["small"], 250, 80, 3000, 32, 2e-3),
+    "medium": Recipe(WORLD_SIZES["medium"], 500, 120, 10_000, 32, 1e-3),
+}
