@@ -48,12 +48,12 @@ def measures(level: float, number: int) -> dict[str, dict[str, list[float]]]:
     }
 
 
-def dress(folder: Path, **changes: object) -> None:
+def dress(folder: Path) -> None:
     """Give a written run what training leaves beside its scores."""
     epochs = [{"epoch": epoch, "cross_entropy": 3.0 / (1 + epoch)} for epoch in range(6)]
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(epoch)}\n" for epoch in epochs))
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"num_blocks": 30} | changes))
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"num_blocks": 30}))
     bands = [
         {"jaccard": 0.1, "overlap": 0.12, "pairs": 20, "overlap_due": 0.15},
         {"jaccard": 0.9, "overlap": 0.9, "pairs": 2},
@@ -88,7 +88,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, write_runs_below: Callable[[P
         dress(write(measures(level, number), num_clusters=documents, **options))
     unused = dict.fromkeys(("allocation", "alpha", "layer", "num_clusters", "location", "inductive_form"))
     asked = {task: found for task, found in measures(0.1, 99).items() if task != "location"}
-    dress(write(asked, num_docs=4, **unused), schema=2, method="lora")
+    dress(write(asked, num_docs=4, method="lora", **unused))
     (root / "outputs" / "broken").mkdir()
     (root / "outputs" / "broken" / "manifest.json").write_text("{")
     return root

@@ -40,10 +40,11 @@ def test_other_versions_are_named(version: object) -> None:
 
 
 def test_the_table_has_the_method_and_leaves_later_versions_out(write_run: Write, tmp_path: Path) -> None:
-    old, new, later = (write_run(mem_seed=seed) for seed in range(3))
-    for folder, changes in ((new, {"schema": 2, "method": "lora"}), (later, {"schema": 99})):
+    old, new, later = write_run(mem_seed=0), write_run(method="lora"), write_run(mem_seed=2)
+    for folder, version in ((old, 1), (later, 99)):
         path = folder / "manifest.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+        manifest = json.loads(path.read_text()) | {"schema": version}
+        path.write_text(json.dumps({name: value for name, value in manifest.items() if name != "method"}))
     table = read_runs([tmp_path])
     assert table.runs["method"].to_dict() == {str(old): "memory", str(new): "lora"}
     (left,) = table.left_out
