@@ -142,7 +142,11 @@ def random_setting(
     return Setting(name, base, config, segments, allocations=5, fleet=1)
 
 
-def cache_on_device(setting: Setting) -> HiddenCache:
-    """Hidden states below the memory, kept on the base's device."""
-    cache = fill_cache(setting.base, int(setting.config.layer), setting.segments)
-    return HiddenCache(cache.states.to(setting.base.device), cache.starts)
+def cache_of(setting: Setting) -> HiddenCache:
+    """Hidden states below the memory, in the machine's memory, as training keeps them."""
+    return fill_cache(setting.base, int(setting.config.layer), setting.segments)
+
+
+def on_device(cache: HiddenCache, device: torch.device) -> HiddenCache:
+    """The same states on a device."""
+    return HiddenCache(cache.states.to(device), cache.starts)

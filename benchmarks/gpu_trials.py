@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_figures import Figures, Report, cache_on_device, time_steps
+from gpu_figures import Figures, Report, cache_of, time_steps
 from gpu_training import Shape, setting_of, shapes, stacked_step
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
@@ -162,5 +162,5 @@ def run(report: Report, tiny: bool) -> None:
     shape: Shape = shapes(tiny)[0]
     setting = setting_of(shape, "bfloat16", report.device)
     head_trials(report, setting, 64 if tiny else 16384)
-    cache, upper = cache_on_device(setting), UpperModel(setting.base, shape.layer)
+    cache, upper = cache_of(setting), UpperModel(setting.base, shape.layer)
     step_trials(report, setting, upper, cache, shape.fleets[0])

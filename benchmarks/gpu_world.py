@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from gpu_figures import Figures, Report, cache_on_device, neox_shape, random_setting, time_steps
+from gpu_figures import Figures, Report, cache_of, neox_shape, random_setting, time_steps
 from gpu_profile import profile_steps
 from gpu_stack import MemoryPart, StackedFleet, as_graph, memory_part, padded_texts
 from training import ALPHAS, Setting, engine, new_member
@@ -74,7 +74,7 @@ def figures_of(runs: int, step: Callable[[int], object], device: torch.device, b
 def measure_one(report: Report, setting: Setting, fleets: tuple[int, ...], *, engine_too: bool, compiled: bool) -> None:
     """Every way of training one model's fleets."""
     device, on_card = report.device, report.device.type == "cuda"
-    cache, upper = cache_on_device(setting), UpperModel(setting.base, int(setting.config.layer))
+    cache, upper = cache_of(setting), UpperModel(setting.base, int(setting.config.layer))
 
     def one(name: str, runs: int, make: Callable[[], Callable[[int], object]], budget: float = 1.0) -> None:
         work = lambda: figures_of(runs, make(), device, budget)  # noqa: E731
@@ -101,7 +101,7 @@ def measure_one(report: Report, setting: Setting, fleets: tuple[int, ...], *, en
 
 def profile_both(report: Report, setting: Setting, runs: int) -> None:
     """Where a step of the engine and one of a stacked fleet go."""
-    cache, upper = cache_on_device(setting), UpperModel(setting.base, int(setting.config.layer))
+    cache, upper = cache_of(setting), UpperModel(setting.base, int(setting.config.layer))
     step = partial(engine_step, setting, upper, cache, runs)
     report.measure(f"{setting.name} | engine, fleet of {runs}, profile", lambda: profile_steps(step(), report.device))
     stacked = partial(stacked_step, setting, upper, cache, runs, graph=False)

@@ -29,7 +29,7 @@ def load(monkeypatch: pytest.MonkeyPatch):
 def test_a_stacked_fleet_learns_what_the_engine_does(load) -> None:
     figures, world, stack, training = (load(name) for name in ("gpu_figures", "gpu_world", "gpu_stack", "training"))
     setting = world.world_setting("llama", 3, 64, 64, "float32", torch.device("cpu"))
-    cache = figures.cache_on_device(setting)
+    cache = figures.cache_of(setting)
     upper = stack.UpperModel(setting.base, int(setting.config.layer))
     alphas, allocation = [1.0, 0.0, 5.0], [0, 0, 1]
     members = [training.new_member(setting, *each) for each in zip(alphas, allocation, strict=True)]

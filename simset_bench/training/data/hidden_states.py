@@ -27,7 +27,7 @@ class HiddenCache:
     def batch(self, rows: Sequence[int], device: torch.device) -> Tensor:
         """Hidden states of the segments `rows`, right-padded with zeros: (batch, tokens, width)."""
         lengths = [int(self.starts[row + 1] - self.starts[row]) for row in rows]
-        padded = torch.zeros(len(rows), max(lengths), self.states.shape[1], dtype=self.states.dtype)
+        padded = self.states.new_zeros(len(rows), max(lengths), self.states.shape[1])
         for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
             start = int(self.starts[row])
             padded[place, :length] = self.states[start : start + length]
