@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from simset_bench.corpora.load import load_corpus
+from simset_bench.corpora.load import CorpusOptions, load_corpus
 from simset_bench.simset.allocate_to_file import allocate_to_file
 from simset_bench.simset.large.allocate import AllocationRequest
 from simset_bench.simset.lookup import open_lookup
@@ -63,8 +63,8 @@ def allocate_by(engine: str, corpus: Path, output: Path) -> None:
     if engine == "rensa":
         sign_by_rensa(corpus, output)
         return
-    options = {"corpus": f"parquet:{corpus}", "group_by": "article", "num_docs": None, "match_subjects": None}
-    allocate_to_file(AllocationRequest(options, None, f"simset{SHINGLE_WORDS}", ENTRIES, HASHES, SEED), output, engine)
+    options = CorpusOptions(f"parquet:{corpus}")
+    allocate_to_file(AllocationRequest(options, f"simset{SHINGLE_WORDS}", ENTRIES, HASHES, SEED), output, engine)
 
 
 def sign_by_rensa(corpus: Path, output: Path) -> None:

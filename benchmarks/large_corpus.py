@@ -14,6 +14,7 @@ from pathlib import Path
 
 from allocation import write_corpus
 
+from simset_bench.corpora.load import CorpusOptions
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.simset.allocate_to_file import allocate_to_file
@@ -49,10 +50,10 @@ def run(chosen: argparse.Namespace, folder: Path) -> dict[str, object]:
     corpus, allocation = folder / "corpus.parquet", folder / "allocation.parquet"
     if not corpus.is_file():
         write_corpus(chosen.documents, corpus, words=WORDS)
-    options = {"corpus": f"parquet:{corpus}", "group_by": "article", "num_docs": None, "match_subjects": None}
+    options = CorpusOptions(f"parquet:{corpus}")
     started = time.monotonic()
     if not allocation.is_file():
-        allocate_to_file(AllocationRequest(options, None, "simset2", ENTRIES, ENTRIES_PER_DOC, 0), allocation, "daft")
+        allocate_to_file(AllocationRequest(options, "simset2", ENTRIES, ENTRIES_PER_DOC, 0), allocation, "daft")
     allocated = time.monotonic()
     trained_on = {"num_docs": chosen.stream, "epochs": chosen.epochs, "alpha": chosen.alpha, "batch_size": 16}
     config = make_config(

@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from allocation import SEED, sentences_of_vital
 
+from simset_bench.corpora.load import CorpusOptions
 from simset_bench.corpora.readers.mediawiki import mediawiki_pages
 from simset_bench.simset.allocate_to_file import allocate_to_file
 from simset_bench.simset.large.allocate import AllocationRequest
@@ -70,9 +71,9 @@ def measure(pages: int, folder: Path) -> dict[str, float]:
     started = time.monotonic()
     words = sum(len(getattr(found, "wikitext", "").split()) for found in mediawiki_pages(str(dump)))
     read = time.monotonic()
-    options = {"corpus": f"mediawiki:{dump}", "group_by": "article", "num_docs": None, "match_subjects": None}
+    options = CorpusOptions(f"mediawiki:{dump}")
     output = folder / "allocation.parquet"
-    allocate_to_file(AllocationRequest(options, None, "simset2", 4096, 64, SEED), output, "daft")
+    allocate_to_file(AllocationRequest(options, "simset2", 4096, 64, SEED), output, "daft")
     allocated = time.monotonic()
     output.unlink()
     return {

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,9 @@ from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import stdout
 from simset_bench.errors import RequestError
 from simset_bench.simset.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from simset_bench.corpora.load import CorpusOptions
 
 DEFAULTS = {"allocation": "simset2", "partition_by": "size", "entries": 1024, "entries_per_doc": 32, "mem_seed": 0}
 NEIGHBOURS = 10
@@ -48,6 +51,7 @@ def command(
     debug: Debug = False,
 ) -> None:
     """Allocate entries to documents and write the allocation alone, without a model. Defaults stand in brackets."""
+    from simset_bench.corpora.load import CorpusOptions
     from simset_bench.training.config import make_config
 
     chosen = {
@@ -62,13 +66,8 @@ def command(
         _refuse(given | ({"append": True} if append else {}) | ({"corpus": corpus} if corpus else {}), "--query")
         _print_neighbours(output, query, json_output)
         return
-    options = {
-        "corpus": corpus or "vital",
-        "group_by": group_by,
-        "num_docs": num_docs,
-        "match_subjects": match_subjects,
-    }
-    make_config(None, **{name: value for name, value in options.items() if name != "num_docs"}, mem_seed=mem_seed)
+    options = CorpusOptions(corpus or "vital", group_by, num_docs, match_subjects)
+    make_config(None, corpus=corpus, group_by=group_by, match_subjects=match_subjects, mem_seed=mem_seed)
     made = (
         _append(output, options, max_bad, ray, given | ({"num_clusters": num_clusters} if num_clusters else {}))
         if append
@@ -83,16 +82,16 @@ def _refuse(given: dict[str, Any], because: str) -> None:
         raise RequestError(f"--{name} does not go with {because}, which takes the allocation as it was made")
 
 
-def _append(output: Path, options: dict[str, Any], max_bad: int, ray: str | None, given: dict[str, Any]) -> Any:
+def _append(output: Path, options: "CorpusOptions", max_bad: int, ray: str | None, given: dict[str, Any]) -> Any:
     from simset_bench.simset.large.append import append_documents
 
     _refuse(given, "--append")
-    return append_documents(output, options, _subjects(options), max_bad, ray)
+    return append_documents(output, options, max_bad, ray)
 
 
 def _allocate(
     output: Path,
-    options: dict[str, Any],
+    options: "CorpusOptions",
     chosen: dict[str, Any],
     how: tuple[int | None, int, str | None, str | None],
     overwrite: bool,
@@ -104,15 +103,8 @@ def _allocate(
         raise RequestError(f"--output {output}: is already there (--overwrite replaces it), and --append adds to it")
     num_clusters, max_bad, ray, engine = how
     numbers = (chosen["entries"], chosen["entries_per_doc"], chosen["mem_seed"], num_clusters, max_bad, ray)
-    request = AllocationRequest(options, _subjects(options), chosen["allocation"], *numbers, chosen["partition_by"])
+    request = AllocationRequest(options, chosen["allocation"], *numbers, chosen["partition_by"])
     return allocate_to_file(request, output, engine)
-
-
-def _subjects(options: dict[str, Any]) -> frozenset[str] | None:
-    from simset_bench.corpora.facts.counterfact import read_facts
-
-    source = options["match_subjects"]
-    return frozenset(fact.subject for fact in read_facts(source)) if source else None
 
 
 def _print_made(output: Path, made: Any, json_output: bool) -> None:

@@ -35,8 +35,7 @@ def command(
     if name is None:
         _list_kinds(json_output)
         return
-    from simset_bench.corpora.facts.counterfact import read_facts
-    from simset_bench.corpora.load import load_corpus, split_spec
+    from simset_bench.corpora.load import CorpusOptions, split_spec
     from simset_bench.corpora.people.figures import family_similarity
     from simset_bench.corpora.people.files import write_people
     from simset_bench.corpora.people.options import parse_people
@@ -46,8 +45,7 @@ def command(
     kind, location = split_spec(name)
     if write and kind != "people":
         raise RequestError(f"--write is for corpora of invented people (people:count=200), not for {name}")
-    subjects = frozenset(fact.subject for fact in read_facts(match_subjects)) if match_subjects else None
-    documents = load_corpus(name, group_by=group_by, num_docs=num_docs, match_subjects=subjects)
+    documents = CorpusOptions(name, group_by, num_docs, match_subjects).load()
     shingles_of = partial(word_shingles, words=SHINGLE_WORDS)
     found = preview(documents, shingles_of)
     families = family_similarity(documents, shingles_of) if kind == "people" else None

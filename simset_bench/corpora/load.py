@@ -1,11 +1,13 @@
 """From the name of a corpus to its documents."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from itertools import islice
+from typing import Any
 
 from simset_bench.corpora.bad_records import BadRecord, Record, flaw, good_articles, refuse
 from simset_bench.corpora.documents import Article, Document, same_title_key
+from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.grouping import find_grouping
 from simset_bench.corpora.readers.fictionalqa import fictionalqa_articles
 from simset_bench.corpora.readers.hub import hub_articles
@@ -53,6 +55,46 @@ CORPORA: dict[str, CorpusKind] = {
     "text": CorpusKind("text:FOLDER", "every .txt file below a folder", text_articles),
     "hub": CorpusKind("hub:NAME[:CONFIG[:SPLIT]]", "a data set of the hub, streamed", hub_articles),
 }
+
+
+@dataclass(frozen=True)
+class CorpusOptions:
+    """Which documents: the options that a command, a run and an allocation file name them by.
+
+    `corpus` is a form of `CORPORA`, `group_by` a grouping; `num_docs` None takes all. With `match_subjects`, a
+    CounterFact file or `builtin`, only articles whose title is one of its subjects are documents.
+    """
+
+    corpus: str
+    group_by: str = "article"
+    num_docs: int | None = None
+    match_subjects: str | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "CorpusOptions":
+        """Those among other options, as a configuration or the manifest of an allocation has them."""
+        return cls(**{field.name: options[field.name] for field in fields(cls)})
+
+    def subjects(self) -> frozenset[str] | None:
+        """The subjects that titles must be of, None for any. Raises RequestError where their file cannot be read."""
+        source = self.match_subjects
+        return frozenset(fact.subject for fact in read_facts(source)) if source else None
+
+    def load(self, on_bad: Callable[[BadRecord], None] = refuse) -> list[Document]:
+        """The documents in memory, as `load_corpus` gives them."""
+        return load_corpus(
+            self.corpus,
+            group_by=self.group_by,
+            num_docs=self.num_docs,
+            match_subjects=self.subjects(),
+            on_bad=on_bad,
+        )
+
+    def stream(self, on_bad: Callable[[BadRecord], None] = refuse) -> Iterator[Document]:
+        """All documents of the corpus one at a time, beyond `num_docs` too, and those whose id came before."""
+        return stream_corpus(
+            self.corpus, group_by=self.group_by, match_subjects=self.subjects(), on_bad=on_bad, unique=False
+        )
 
 
 def load_corpus(

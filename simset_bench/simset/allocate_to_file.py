@@ -1,16 +1,16 @@
 """Which engine makes an allocation: datasketch in memory, or Daft out of core."""
 
 import importlib.util
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
 from simset_bench.console import note
 from simset_bench.corpora.bad_records import BadRecord, Quarantine
 from simset_bench.corpora.documents import hash_documents
-from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError, missing_extra, unknown_name
 from simset_bench.simset.allocation import allocate
-from simset_bench.simset.large.allocate import AllocationRequest, allocate_out_of_core, load_documents
+from simset_bench.simset.large.allocate import AllocationRequest, allocate_out_of_core
 from simset_bench.simset.store import Manifest, read_manifest, write_allocation
 from simset_bench.simset.strategies import find_strategy
 
@@ -36,10 +36,11 @@ def allocate_to_file(request: AllocationRequest, output: Path, engine: str | Non
             raise missing_extra("daft", "--engine daft")
         return allocate_out_of_core(request, output)
     quarantine = Quarantine(output, request.max_bad)
-    documents = load_documents(request, quarantine)
+    documents = request.corpus.load(quarantine.add)
     numbers = (request.num_entries, request.entries_per_doc, request.seed, request.num_clusters)
     made = allocate(documents, request.strategy, *numbers, request.partition_by)
-    write_allocation(made, output, request.corpus | {"sha256": hash_documents(documents)}, len(quarantine.records))
+    corpus = asdict(request.corpus) | {"sha256": hash_documents(documents)}
+    write_allocation(made, output, corpus, len(quarantine.records))
     quarantine.close()
     return read_manifest(output)
 
@@ -56,15 +57,8 @@ def _engine_for(request: AllocationRequest) -> str:
 
 
 def _is_large(request: AllocationRequest) -> bool:
-    asked = request.corpus["num_docs"]
-    if asked is not None:
-        return asked > MOST_IN_MEMORY
+    if request.corpus.num_docs is not None:
+        return request.corpus.num_docs > MOST_IN_MEMORY
     bad: list[BadRecord] = []
-    stream = stream_corpus(
-        request.corpus["corpus"],
-        group_by=request.corpus["group_by"],
-        match_subjects=request.subjects,
-        on_bad=bad.append,
-        unique=False,
-    )
-    return sum(1 for _ in islice(stream, MOST_IN_MEMORY + 1)) > MOST_IN_MEMORY
+    first = islice(request.corpus.stream(bad.append), MOST_IN_MEMORY + 1)
+    return sum(1 for _ in first) > MOST_IN_MEMORY

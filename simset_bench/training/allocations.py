@@ -1,5 +1,6 @@
 """The allocation that a run folder holds."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,6 @@ def store_allocation(folder: Path, config: TrainConfig, allocation: Allocation, 
     """Write a run's allocation, with the corpus that it was made for, and return the file's SHA-256."""
     from simset_bench.simset.store import write_allocation
 
-    corpus = corpus_options(config) | {"sha256": hash_documents(documents)}
+    corpus = dataclasses.asdict(corpus_options(config)) | {"sha256": hash_documents(documents)}
     write_allocation(allocation, folder / folders.ALLOCATION, corpus)
     return sha256_of_file(folder / folders.ALLOCATION)

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from simset_bench.corpora.load import CorpusOptions
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
 from simset_bench.models.presets import DEFAULT_MODEL
 from simset_bench.simset.allocation import check_allocation
@@ -157,7 +158,7 @@ def of_allocation_file(path: Path) -> dict[str, Any]:
         "entries_per_doc": made.entries_per_doc,
         "mem_seed": made.seed,
         **({"partition_by": made.partition_by} if made.partition_by else {}),
-        **{name: made.corpus[name] for name in ("corpus", "group_by", "num_docs", "match_subjects")},
+        **dataclasses.asdict(CorpusOptions.of(made.corpus)),
     }
 
 
@@ -235,10 +236,9 @@ def config_text(config: TrainConfig, names: Sequence[str] | None = None) -> str:
     return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
 
 
-def corpus_options(config: TrainConfig) -> dict[str, Any]:
-    """The options that say which documents there are, as an allocation file records them."""
-    names = ("corpus", "group_by", "num_docs", "match_subjects")
-    return {name: getattr(config, name) for name in names}
+def corpus_options(config: TrainConfig) -> CorpusOptions:
+    """The options that say which documents there are."""
+    return CorpusOptions.of(dataclasses.asdict(config))
 
 
 def differences(found: TrainConfig, asked: TrainConfig) -> str:

@@ -1,13 +1,11 @@
 """From a configuration to what is trained: documents, their segments, the layer, and hashes of all of it."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from simset_bench.corpora.documents import Document, hash_documents
-from simset_bench.corpora.facts.counterfact import read_facts
-from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 from simset_bench.files import write_text
 from simset_bench.models.blocks import resolve_layer
@@ -19,17 +17,9 @@ from simset_bench.training.method_options import find_method
 from simset_bench.training.train_in_folder import check_same
 
 
-def load_documents(options: TrainConfig | Mapping[str, Any]) -> list[Document]:
-    """The documents that a configuration, or what `corpus_options` kept of one, names.
-
-    Raises RequestError where the corpus or its files are at fault.
-    """
-    chosen = corpus_options(options) if isinstance(options, TrainConfig) else options
-    source = chosen["match_subjects"]
-    subjects = frozenset(fact.subject for fact in read_facts(source)) if source else None
-    return load_corpus(
-        chosen["corpus"], group_by=chosen["group_by"], num_docs=chosen["num_docs"], match_subjects=subjects
-    )
+def load_documents(config: TrainConfig) -> list[Document]:
+    """The documents that a configuration names. Raises RequestError where the corpus or its files are at fault."""
+    return corpus_options(config).load()
 
 
 def cut_documents(documents: Sequence[Document], base: Base, config: TrainConfig) -> list[Segment]:

@@ -12,6 +12,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from simset_bench.corpora.documents import Document
+from simset_bench.corpora.load import load_corpus
 from simset_bench.corpora.readers.vital import vital_file
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
@@ -25,7 +26,6 @@ from simset_bench.training.config import make_config
 from simset_bench.training.data.segments import segment_documents
 from simset_bench.training.method_options import METHODS
 from simset_bench.training.open_run import open_run
-from simset_bench.training.prepare import load_documents
 from simset_bench.training.run import train_run
 
 
@@ -117,8 +117,7 @@ def test_every_method_is_a_row_of_the_leaderboard(
 @pytest.fixture(scope="module")
 def documents(tiny_corpus: Path) -> list[Document]:
     """Four documents, no two of which are near copies."""
-    about = {"corpus": f"jsonl:{tiny_corpus}", "group_by": "article", "num_docs": 8, "match_subjects": None}
-    return load_documents(about)[::2]
+    return load_corpus(f"jsonl:{tiny_corpus}", num_docs=8)[::2]
 
 
 def test_a_document_stands_before_the_prompts_about_it(lm: MemoryLM, documents: list[Document]) -> None:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simset_bench.corpora.documents import Document
+from simset_bench.corpora.load import CorpusOptions
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocation import allocate
 from simset_bench.simset.analysis import compare_pairs, entry_loads
@@ -150,6 +151,5 @@ def test_shuffled_needs_another_document_and_the_whole_corpus(tiny_documents: li
         allocate(tiny_documents[:1], "shuffled2", 64, 8, 0)
     with pytest.raises(RequestError, match="--entries 64 is not divisible by --entries-per-doc 7"):
         allocate(tiny_documents, "shuffled2", 64, 7, 0)
-    corpus = {"corpus": "vital", "group_by": "article", "num_docs": None, "match_subjects": None}
     with pytest.raises(RequestError, match="--allocation shuffled2 is for corpora that fit into memory"):
-        check_large(AllocationRequest(corpus, None, "shuffled2", 64, 8, 0))
+        check_large(AllocationRequest(CorpusOptions("vital"), "shuffled2", 64, 8, 0))

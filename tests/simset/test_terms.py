@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from simset_bench.corpora.documents import Document
+from simset_bench.corpora.load import CorpusOptions
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocation import allocate
 from simset_bench.simset.large.allocate import AllocationRequest, check_large
@@ -56,6 +57,5 @@ def test_the_seed_chooses_which_entries_terms_lead_to(tiny_documents: list[Docum
 
 
 def test_a_corpus_out_of_memory_is_refused() -> None:
-    corpus = {"corpus": "vital", "num_docs": None, "group_by": "article", "match_subjects": None}
     with pytest.raises(RequestError, match="tfidf is for corpora that fit into memory"):
-        check_large(AllocationRequest(corpus, None, "tfidf", 64, 8, 0))
+        check_large(AllocationRequest(CorpusOptions("vital"), "tfidf", 64, 8, 0))

@@ -10,28 +10,24 @@ import pyarrow.parquet as pq
 
 from simset_bench.console import track
 from simset_bench.corpora.bad_records import BadRecord
-from simset_bench.corpora.documents import Document
 from simset_bench.corpora.in_parts.chunks import CHUNK_BYTES, DOCUMENT_SCHEMA, PAGE_SCHEMA, Chunk
-from simset_bench.corpora.load import stream_corpus
+from simset_bench.corpora.load import CorpusOptions, split_spec
 from simset_bench.corpora.readers.mediawiki import Page, mediawiki_pages
 from simset_bench.files import whole_file, write_text
 
 _WHOLE = "staged"
 
 
-def stage(
-    spec: str, group_by: str, match_subjects: frozenset[str] | None, num_docs: int | None, folder: Path
-) -> list[Chunk]:
+def stage(options: CorpusOptions, folder: Path) -> list[Chunk]:
     """Lay a corpus down in `folder` as chunks, in its order; files that an earlier call left whole are kept.
 
     Pages of a MediaWiki dump keep their markup, since stripping it takes longer than all else and can be shared out.
-    At most `num_docs` documents are laid down. Raises RequestError for what the corpus cannot be read past.
+    At most `options.num_docs` documents are laid down. Raises RequestError for what the corpus cannot be read past.
     """
-    kind, _, location = spec.partition(":")
-    if kind == "mediawiki" and match_subjects is None:
+    kind, location = split_spec(options.corpus)
+    if kind == "mediawiki" and options.match_subjects is None:
         return _laid_down("pages", map(_page_row, mediawiki_pages(location)), PAGE_SCHEMA, "wikitext", folder)
-    rows = _document_rows(spec, group_by, match_subjects, num_docs)
-    return _laid_down("documents", rows, DOCUMENT_SCHEMA, "text", folder)
+    return _laid_down("documents", _document_rows(options), DOCUMENT_SCHEMA, "text", folder)
 
 
 def _page_row(page: Page | BadRecord) -> dict[str, Any]:
@@ -40,14 +36,9 @@ def _page_row(page: Page | BadRecord) -> dict[str, Any]:
     return {"title": page.title, "wikitext": page.wikitext, "origin": page.origin, "reason": None}
 
 
-def _document_rows(
-    spec: str, group_by: str, match_subjects: frozenset[str] | None, num_docs: int | None
-) -> Iterator[dict[str, Any]]:
+def _document_rows(options: CorpusOptions) -> Iterator[dict[str, Any]]:
     bad: list[BadRecord] = []
-    stream: Iterator[Document] = stream_corpus(
-        spec, group_by=group_by, match_subjects=match_subjects, on_bad=bad.append, unique=False
-    )
-    for document in islice(stream, num_docs):
+    for document in islice(options.stream(bad.append), options.num_docs):
         yield from _taken(bad)
         yield {"id": document.id, "text": document.text, "origin": None, "reason": None}
     yield from _taken(bad)

@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 
 from simset_bench.console import note, progress_bar
 from simset_bench.corpora.bad_records import Quarantine
-from simset_bench.corpora.documents import Document
 from simset_bench.corpora.in_parts.chunks import Chunk, plan_chunks
 from simset_bench.corpora.in_parts.staging import stage
-from simset_bench.corpora.load import load_corpus, split_spec
+from simset_bench.corpora.load import CorpusOptions, split_spec
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder, sha256_of_texts, whole_file, write_json
 from simset_bench.simset.allocation import CLUSTER_HASHES, CLUSTER_SHINGLE_WORDS, check_allocation
@@ -39,12 +38,10 @@ _PLAN, LOCK = "plan.json", ".lock"
 class AllocationRequest:
     """What is allocated: a corpus and the documents of it, how entries are drawn, and how many bad records may be.
 
-    `corpus` holds the options corpus, group_by, num_docs and match_subjects; `subjects` are those that the last one
-    names. `num_clusters` None gives every document a memory of its own.
+    `num_clusters` None gives every document a memory of its own.
     """
 
-    corpus: dict[str, Any]
-    subjects: frozenset[str] | None
+    corpus: CorpusOptions
     strategy: str
     num_entries: int
     entries_per_doc: int
@@ -61,20 +58,8 @@ class AllocationRequest:
 
     def check(self) -> None:
         """Raise RequestError for options that no allocation can have, before any document is read."""
-        units = self.corpus["num_docs"] if self.num_clusters is None else self.num_clusters
+        units = self.corpus.num_docs if self.num_clusters is None else self.num_clusters
         check_allocation(self.strategy, self.draw_options, units)
-
-
-def load_documents(request: AllocationRequest, quarantine: Quarantine) -> list[Document]:
-    """The documents of a request in memory; malformed records go to `quarantine`. Raises as `load_corpus` does."""
-    corpus = request.corpus
-    return load_corpus(
-        corpus["corpus"],
-        group_by=corpus["group_by"],
-        num_docs=corpus["num_docs"],
-        match_subjects=request.subjects,
-        on_bad=quarantine.add,
-    )
 
 
 def allocate_out_of_core(request: AllocationRequest, output: Path) -> Manifest:
@@ -113,7 +98,7 @@ def put_together(
         seed=request.seed,
         scheme=DAFT_SCHEME,
         library=library_version("daft"),
-        corpus=request.corpus,
+        corpus=dataclasses.asdict(request.corpus),
         clusters=count,
         merge_similarity=clusters.merge_similarity,
         bad_records=len(quarantine.records),
@@ -123,7 +108,7 @@ def put_together(
 
 
 def _check_count(request: AllocationRequest, documents: int) -> None:
-    spec, asked = request.corpus["corpus"], request.corpus["num_docs"]
+    spec, asked = request.corpus.corpus, request.corpus.num_docs
     if not documents:
         raise RequestError(f"corpus {spec}: no documents")
     if asked is not None and documents < asked:
@@ -187,11 +172,11 @@ def signed_parts(request: AllocationRequest, work: Path, quarantine: Quarantine)
         quarantine.extend(_bad_of(part))
     if parts:
         note(f"going on from chunk {done} of {len(chunks)}")
-    limit = request.corpus["num_docs"]
+    limit = request.corpus.num_docs
     documents = sum(pq.read_metadata(part).num_rows for part in parts)
     if done < len(chunks) and (limit is None or documents < limit):
         signed = sign_chunks(
-            chunks[done:], done, request.corpus["group_by"], sketches_of(request), request.seed, request.ray_address
+            chunks[done:], done, request.corpus.group_by, sketches_of(request), request.seed, request.ray_address
         )
         remaining = None if limit is None else limit - documents
         parts += write_parts(_bar(_first(signed, remaining), done, len(chunks)), work, quarantine)
@@ -199,17 +184,17 @@ def signed_parts(request: AllocationRequest, work: Path, quarantine: Quarantine)
 
 
 def _chunks(request: AllocationRequest, work: Path) -> list[Chunk]:
-    spec, group_by = request.corpus["corpus"], request.corpus["group_by"]
-    kind, location = split_spec(spec)
+    corpus = request.corpus
+    kind, location = split_spec(corpus.corpus)
     # Articles of one topic lie in many chunks.
-    cut = None if request.subjects is not None or group_by == "topic" else plan_chunks(kind, location)
+    cut = None if corpus.match_subjects or corpus.group_by == "topic" else plan_chunks(kind, location)
     if cut is None:
-        source = json.dumps([request.corpus, _state(location)], sort_keys=True)
+        source = json.dumps([dataclasses.asdict(corpus), _state(location)], sort_keys=True)
         folder = work / f"staged-{sha256_of_texts([source])[:16]}"
         folder.mkdir(exist_ok=True)
-        cut = stage(spec, group_by, request.subjects, request.corpus["num_docs"], folder)
+        cut = stage(corpus, folder)
     if not cut:
-        raise RequestError(f"corpus {spec}: no documents")
+        raise RequestError(f"corpus {corpus.corpus}: no documents")
     return cut
 
 
@@ -225,7 +210,7 @@ def _state(location: str) -> list[int]:
 
 def _signing_options(request: AllocationRequest) -> list[Any]:
     sketches = [dataclasses.asdict(sketch) for sketch in sketches_of(request)]
-    return [request.corpus, sketches, request.seed, DAFT_SCHEME, library_version("daft")]
+    return [dataclasses.asdict(request.corpus), sketches, request.seed, DAFT_SCHEME, library_version("daft")]
 
 
 def _read_json(path: Path) -> Any:

@@ -5,16 +5,16 @@ import shutil
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from simset_bench.corpora.bad_records import Quarantine
 from simset_bench.corpora.documents import Document
+from simset_bench.corpora.load import CorpusOptions
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder
-from simset_bench.simset.large.allocate import LOCK, AllocationRequest, load_documents, signed_parts, write_parts
+from simset_bench.simset.large.allocate import LOCK, AllocationRequest, signed_parts, write_parts
 from simset_bench.simset.large.assemble import find_duplicates, read_parts, rows_of_parts, write_rows
 from simset_bench.simset.large.sign import SignedChunk
 from simset_bench.simset.lookup import open_lookup, write_lookup
@@ -26,9 +26,7 @@ from simset_bench.simset.strategies import strategy_of_allocation
 _SIGNED_TOGETHER = 1024
 
 
-def append_documents(
-    output: Path, corpus: dict[str, Any], subjects: frozenset[str] | None, max_bad: int, ray_address: str | None = None
-) -> Manifest:
+def append_documents(output: Path, corpus: CorpusOptions, max_bad: int, ray_address: str | None = None) -> Manifest:
     """Give entries to documents of another corpus by an allocation's own hashes; the rows that are there stay.
 
     A new document is a cluster of its own. One whose id the allocation has already is a malformed record.
@@ -41,7 +39,7 @@ def append_documents(
         )
     check_same_hashes(output, old)
     request = AllocationRequest(
-        corpus, subjects, old.strategy, old.num_entries, old.entries_per_doc, old.seed, None, max_bad, ray_address
+        corpus, old.strategy, old.num_entries, old.entries_per_doc, old.seed, None, max_bad, ray_address
     )
     work = output.with_name(f".{output.name}.append.work")
     quarantine = Quarantine(output, max_bad)
@@ -54,13 +52,13 @@ def append_documents(
         dropped = find_duplicates(parts, known, quarantine)
         added = sum(len(part.ids) for part in read_parts(parts, dropped))
         if not added:
-            raise RequestError(f"corpus {corpus['corpus']}: no new documents")
+            raise RequestError(f"corpus {corpus.corpus}: no new documents")
         strategy_of_allocation(old.strategy).check(draw_options(old), old.clusters + added)
         made = dataclasses.replace(
             old,
             clusters=old.clusters + added,
             bad_records=old.bad_records + len(quarantine.records),
-            appended=(*old.appended, corpus),
+            appended=(*old.appended, dataclasses.asdict(corpus)),
         )
         labels = np.arange(old.clusters, old.clusters + added, dtype=np.uint32)
         new_rows = rows_of_parts(read_parts(parts, dropped), made, labels, None)
@@ -72,7 +70,7 @@ def append_documents(
 
 
 def _sign_in_memory(request: AllocationRequest, quarantine: Quarantine) -> Iterator[SignedChunk]:
-    documents = load_documents(request, quarantine)
+    documents = request.corpus.load(quarantine.add)
     words = strategy_of_allocation(request.strategy).signed_words
     nothing_bad = pa.table({name: pa.array([], pa.large_string()) for name in ("origin", "reason", "text")})
     for number, start in enumerate(range(0, len(documents), _SIGNED_TOGETHER)):

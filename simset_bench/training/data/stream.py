@@ -1,5 +1,6 @@
 """Documents that are streamed past the memory, with entries from an allocation file of any size."""
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,13 +15,11 @@ from transformers import PreTrainedTokenizerBase
 from simset_bench.console import note, track
 from simset_bench.corpora.bad_records import BadRecord, refuse
 from simset_bench.corpora.documents import Document
-from simset_bench.corpora.facts.counterfact import read_facts
-from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
 from simset_bench.files import whole_file
 from simset_bench.models.loading import Base
 from simset_bench.simset.strategies import strategy_of_allocation
-from simset_bench.training.config import TrainConfig
+from simset_bench.training.config import TrainConfig, corpus_options
 from simset_bench.training.data.hidden_states_of_stream import StreamCache
 from simset_bench.training.data.segments import PackedBatch, Segment, check_lengths, pack_batch, segments_of
 
@@ -51,16 +50,8 @@ def stream_documents(config: TrainConfig, lookup: "Lookup") -> Iterator[tuple[in
     Malformed records and duplicates that the allocation set aside are passed over.
     Raises RequestError for a document that the allocation does not hold.
     """
-    source = config.match_subjects
-    subjects = frozenset(fact.subject for fact in read_facts(source)) if source else None
     tolerant = lookup.manifest.bad_records > 0
-    stream = stream_corpus(
-        config.corpus,
-        group_by=config.group_by,
-        match_subjects=subjects,
-        on_bad=_pass_over if tolerant else refuse,
-        unique=False,
-    )
+    stream = corpus_options(config).stream(_pass_over if tolerant else refuse)
     seen = np.zeros(lookup.manifest.documents, dtype=bool)
     count = 0
     while batch := list(islice(stream, _TOGETHER)):
@@ -125,7 +116,7 @@ def survey(config: TrainConfig, base: Base, lookup: "Lookup", allocation_file: P
                 made.seed,
                 made.scheme,
                 made.library,
-                {name: getattr(config, name) for name in ("corpus", "group_by", "num_docs", "match_subjects")},
+                dataclasses.asdict(corpus_options(config)),
                 clusters=len(np.unique(lookup.clusters[numbers])),
                 merge_similarity=made.merge_similarity,
                 bad_records=made.bad_records,

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from simset_bench.corpora.load import load_corpus
+from simset_bench.corpora.load import CorpusOptions, load_corpus
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder
 from simset_bench.simset.allocate_to_file import allocate_to_file
@@ -29,10 +29,10 @@ pytest.importorskip("daft", reason="needs the extra `scale`")
 
 
 def request_for(path: Path, **changes: object) -> AllocationRequest:
-    corpus = {"corpus": f"jsonl:{path}", "group_by": "article", "num_docs": None, "match_subjects": None}
-    corpus |= {name: changes.pop(name) for name in list(changes) if name in corpus}
+    names = {field.name for field in dataclasses.fields(CorpusOptions)}
+    corpus = {"corpus": f"jsonl:{path}"} | {name: changes.pop(name) for name in list(changes) if name in names}
     options: dict = {"strategy": "simset2", "num_entries": 256, "entries_per_doc": 16, "seed": 3} | changes
-    return AllocationRequest(corpus, None, **options)
+    return AllocationRequest(CorpusOptions(**corpus), **options)
 
 
 def test_entries_are_those_of_each_text_alone(make_corpus: MakeCorpus, tmp_path: Path) -> None:

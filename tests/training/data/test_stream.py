@@ -12,6 +12,7 @@ from fixtures.runs import load_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simset_bench.corpora.load import CorpusOptions
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, MemoryShape, attached
@@ -45,8 +46,8 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
 
 @pytest.fixture
 def allocation_file(tiny_corpus: Path, tmp_path: Path) -> Path:
-    corpus = {"corpus": f"jsonl:{tiny_corpus}", "group_by": "article", "num_docs": None, "match_subjects": None}
-    allocate_to_file(AllocationRequest(corpus, None, "simset2", 64, 8, 0), tmp_path / "a.parquet", "datasketch")
+    corpus = CorpusOptions(f"jsonl:{tiny_corpus}")
+    allocate_to_file(AllocationRequest(corpus, "simset2", 64, 8, 0), tmp_path / "a.parquet", "datasketch")
     return tmp_path / "a.parquet"
 
 
