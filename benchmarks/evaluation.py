@@ -30,7 +30,7 @@ from lm_eval.models.huggingface import HFLM
 from torch.utils.flop_counter import FlopCounterMode
 
 from simset_bench.corpora.facts.counterfact import read_facts
-from simset_bench.evaluation.lm.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryAtWork, MemoryLM
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, attached
@@ -120,7 +120,7 @@ def compare(base: Base, requests: list[Instance], layer: int, entries: int, runs
         lm = MemoryLM(base, 32)
         # Looked at once a base, as a command does before its first run.
         assert lm.scorer.usable(layer)
-        return ask(lm, asked, [lm.recalling(memory, layer, None) for memory in given[:count]])
+        return ask(lm, asked, [lm.recalling(MemoryAtWork(memory, layer)) for memory in given[:count]])
 
     def bare_ours(asked: list[Instance]) -> list[Scores]:
         lm = MemoryLM(base, 32)

@@ -8,6 +8,8 @@ import typer
 from simset_bench.cli.options import FAILED_WORK, Debug, Json, Quiet, print_json
 from simset_bench.console import stdout
 from simset_bench.errors import RequestError, unknown_name
+from simset_bench.evaluation.probes.table import PROBES
+from simset_bench.evaluation.tasks.table import OUR_TASKS
 
 GROUPS = ("relation", "position", "popularity", "label")
 
@@ -20,56 +22,57 @@ def command(
     task: Annotated[
         list[str] | None,
         typer.Option(
-            help="docmem, doccloze, docqa, counterfact, counterfact_attributes, counterfact_generation, "
-            "teacher_forcing, zsre, popqa, relations, relations_fewshot, fever, damage, memorisation, location, "
-            "sharing, unlearning, membership, capacity; docqa_samples, zsre_samples, popqa_samples (five sampled "
-            "answers); or a task of lm-eval; repeatable, or several with commas."
+            help=f"What to ask: {', '.join([*OUR_TASKS, *PROBES])}; or a task of lm-eval. Repeatable, or several with "
+            "commas."
         ),
     ] = None,
-    recall: Annotated[str, typer.Option(help="free, oracle or erased.")] = "free",
-    limit: Annotated[int | None, typer.Option(help="At most this many records or documents a task.")] = None,
+    recall: Annotated[
+        str,
+        typer.Option(help="free (all entries), oracle (as trained on the document) or erased (without its entries)."),
+    ] = "free",
+    limit: Annotated[
+        int | None, typer.Option(help="Ask each task about at most this many records or documents.")
+    ] = None,
     data: Annotated[
         list[str] | None,
         typer.Option(
-            help="What a task reads beside the documents: SOURCE, or TASK=SOURCE; a file, hub:NAME, or for CounterFact "
-            "builtin, the default; repeatable."
+            help="What tasks read beside the documents: SOURCE for all, or TASK=SOURCE for one. A SOURCE is a file, "
+            "hub:NAME, or for CounterFact builtin, the default. Repeatable."
         ),
     ] = None,
     qa_finetune: Annotated[
-        bool, typer.Option("--qa-finetune", help="Ask again after a LoRA has learned the form of answers.")
+        bool, typer.Option("--qa-finetune", help="Ask again after a LoRA has learned how questions are answered.")
     ] = False,
     control: Annotated[
-        bool, typer.Option("--control", help="Ask the untouched base the same; adds each measure's gain over it.")
+        bool, typer.Option("--control", help="Ask the untouched base the same, and add each measure's gain over it.")
     ] = False,
     by: Annotated[
         str | None,
-        typer.Option(help="Show measures by relation, position, popularity or label too, where a task has it."),
+        typer.Option(help="Also show measures by relation, position, popularity or label, where a task has these."),
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Every finished run below RUNS [outputs], but for what was asked before.")
+        bool, typer.Option("--all", help="Ask every finished run below RUNS [outputs] what it was not asked before.")
     ] = False,
     baseline: Annotated[
-        bool, typer.Option("--baseline", help="The untouched base: of the runs named, or of --model.")
+        bool, typer.Option("--baseline", help="Ask the untouched base of the runs, or --model.")
     ] = False,
-    model: Annotated[str | None, typer.Option(help="With --baseline: which model [smollm2-135m].")] = None,
-    corpus: Annotated[str | None, typer.Option(help="With --baseline: documents to ask about [vital].")] = None,
-    num_docs: Annotated[int | None, typer.Option(help="With --baseline: how many [16].")] = None,
+    model: Annotated[str | None, typer.Option(help="With --baseline: the model [smollm2-135m].")] = None,
+    corpus: Annotated[str | None, typer.Option(help="With --baseline: the documents to ask about [vital].")] = None,
+    num_docs: Annotated[int | None, typer.Option(help="With --baseline: how many documents [16].")] = None,
     group_by: Annotated[str | None, typer.Option(help="With --baseline, as in train.")] = None,
     match_subjects: Annotated[str | None, typer.Option(help="With --baseline, as in train.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="With --baseline, as in train [128].")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Of the base, where other than in training.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="The base's number format [as in training].")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    save_dir: Annotated[Path, typer.Option(help="With --baseline: folder under which baselines lie.")] = Path(
-        "outputs"
-    ),
+    save_dir: Annotated[Path, typer.Option(help="With --baseline: write results below this folder.")] = Path("outputs"),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Ask trained runs, or an untouched base, through lm-evaluation-harness; results go into each folder's eval/."""
-    about = {"model": model, "corpus": corpus, "num_docs": num_docs, "group_by": group_by}
-    about |= {"match_subjects": match_subjects, "max_tokens": max_tokens}
-    named = [name for name, value in about.items() if value is not None]
+    of_base = {"model": model, "corpus": corpus, "num_docs": num_docs, "group_by": group_by}
+    of_base |= {"match_subjects": match_subjects, "max_tokens": max_tokens}
+    named = [name for name, value in of_base.items() if value is not None]
     if every and baseline:
         raise RequestError("--all asks trained runs and --baseline their bases: use one at a time")
     if not runs and not baseline and not every:
@@ -96,7 +99,7 @@ def command(
     elif runs:
         results = evaluate_baselines_of(runs, request, save_dir)
     else:
-        results = evaluate_baseline(about, request, save_dir)
+        results = evaluate_baseline(of_base, request, save_dir)
     if json_output:
         print_json({"results": results})
     else:
@@ -108,10 +111,8 @@ def command(
 
 
 def _sources(given: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """The source for every task that reads one, and those that are named for one task."""
-    from simset_bench.evaluation.probes.table import PROBES
+    """The source for every task that reads one, and pairs of a task and its own source."""
     from simset_bench.evaluation.request import EvalRequest
-    from simset_bench.evaluation.tasks.table import OUR_TASKS
 
     known = {*OUR_TASKS, *PROBES}
     parted = [(entry.partition("="), entry) for entry in given]
@@ -123,17 +124,17 @@ def _sources(given: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 
 def _evaluate_all(roots: list[Path], request: "EvalRequest", json_output: bool) -> None:
-    """Results are printed as JSON only: of many runs one wants the leaderboard."""
+    """Ask all runs and print how much was done; the figures of many runs are for the leaderboard."""
     from simset_bench.evaluation.all_runs import evaluate_all
 
-    done = evaluate_all(roots, request)
+    outcome = evaluate_all(roots, request)
     if json_output:
-        print_json({"results": done.kept + done.made, "left_out": done.left_out})
+        print_json({"results": outcome.kept + outcome.made, "left_out": outcome.left_out})
     else:
-        stdout.print(f"{len(done.made)} results made, {len(done.kept)} were there before")
-        for run, reason in done.left_out.items():
+        stdout.print(f"{len(outcome.made)} results made, {len(outcome.kept)} were there before")
+        for run, reason in outcome.left_out.items():
             stdout.print(f"left out: {run}: {reason}", markup=False, soft_wrap=True)
-    if done.left_out:
+    if outcome.left_out:
         raise typer.Exit(FAILED_WORK)
 
 
@@ -143,7 +144,7 @@ def _print_result(result: dict[str, Any], by: str | None) -> None:
 
     limited = f", limit {result['limit']}" if result["limit"] else ""
     after = ", after question-answer fine-tuning" if result["qa_finetuned"] else ""
-    # Above the table and not as its title, which would be wrapped to the table's width.
+    # Not as the table's title, which would be wrapped to the table's width.
     stdout.print(f"{result['label']}, recall {result['recall']}{limited}{after}", style="italic", markup=False)
     groups = result.get("groups", {}).get(by, {}) if by else {}
     names = ("measure", "value", "standard error", "n")
@@ -155,9 +156,9 @@ def _print_result(result: dict[str, Any], by: str | None) -> None:
         for name in result["measures"]
     ]
     rows += [
-        (value, name, found["value"], found["standard_error"], found["n"])
+        (value, name, estimate["value"], estimate["standard_error"], estimate["n"])
         for value, part in groups.items()
-        for name, found in part.items()
+        for name, estimate in part.items()
     ]
     for value, name, score, error, count in rows:
         shown = (name, f"{score:.4f}", "–" if error is None else f"{error:.4f}", str(count))

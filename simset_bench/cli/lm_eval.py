@@ -1,4 +1,4 @@
-"""`simset-bench lm-eval`: lm-eval's own command, with our model and our tasks known to it."""
+"""`simset-bench lm-eval`: lm-eval's own command with our model and our tasks."""
 
 import sys
 
@@ -11,9 +11,9 @@ CONTEXT = {"ignore_unknown_options": True, "allow_extra_args": True, "help_optio
 
 
 def command(context: typer.Context) -> None:
-    """lm-eval's own command, which then knows `--model simset --model_args run=RUN` and the tasks simset_*.
+    """Run lm-eval's own command with `--model simset --model_args run=RUN` and the tasks simset_* known to it.
 
-    Every argument goes to lm-eval as it is; `--include_path` is that of our tasks unless given.
+    Every argument goes to lm-eval unchanged; `--include_path` is the folder of our tasks unless given.
     """
     from lm_eval.__main__ import cli_evaluate
 

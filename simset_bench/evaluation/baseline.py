@@ -14,14 +14,13 @@ from simset_bench.evaluation.result_files import Result
 from simset_bench.evaluation.run import evaluate_subject, on_shared_bases
 from simset_bench.evaluation.subject import Subject
 from simset_bench.files import write_json, write_text
-from simset_bench.models.loading import Base
 from simset_bench.models.sources import find_model
 from simset_bench.training.config import TrainConfig, config_text, make_config
 from simset_bench.training.manifest import SCHEMA, git_commit, machine, versions
 from simset_bench.training.prepare import load_documents
 from simset_bench.training.run_folder import CONFIG, MANIFEST, open_finished
 
-# Options that say which documents a base is asked about; the others are those of a memory, which it has not.
+# Options that say which documents a base is asked about; the others are those of a memory.
 KEPT = ("model", "corpus", "num_docs", "group_by", "match_subjects", "max_tokens", "dtype", "device")
 
 
@@ -40,25 +39,26 @@ def evaluate_baselines_of(runs: Sequence[Path], request: EvalRequest, root: Path
 
 
 def _evaluate(configs: Sequence[TrainConfig], request: EvalRequest, root: Path) -> list[Result]:
-    # What can be wrong with a request is found before a model is loaded.
+    # A wrong request is refused before a model is loaded.
     for config in configs:
         find_model(config.model)
     documents = [load_documents(config) for config in configs]
 
     def evaluate(lm: MemoryLM, number: int) -> list[Result]:
-        subject = _subject(configs[number], documents[number], lm.base, root)
-        results = evaluate_subject(lm, subject, request)
-        _write_folder(subject, lm.base)
+        subject = _subject(lm, configs[number], documents[number], root)
+        results = evaluate_subject(subject, request)
+        _write_folder(subject)
         return results
 
     return on_shared_bases(configs, request, evaluate)
 
 
-def _subject(config: TrainConfig, documents: list[Document], base: Base, root: Path) -> Subject:
+def _subject(lm: MemoryLM, config: TrainConfig, documents: list[Document], root: Path) -> Subject:
+    base = lm.base
     dtype = str(base.dtype).removeprefix("torch.")
     config = dataclasses.replace(config, num_docs=len(documents), dtype=dtype, device=str(base.device))
     folder = root / "baselines" / f"lm_{base.name}" / f"docs_{len(documents)}_{_key(config)}"
-    return Subject(folder, config, documents, None)
+    return Subject(lm, config, documents, None, folder)
 
 
 def _key(config: TrainConfig) -> str:
@@ -66,16 +66,17 @@ def _key(config: TrainConfig) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _write_folder(subject: Subject, base: Base) -> None:
+def _write_folder(subject: Subject) -> None:
     """Written after the results: a folder with a manifest holds a finished evaluation."""
+    base = subject.lm.base
     write_text(subject.folder / CONFIG, config_text(subject.config, KEPT))
     hashes = {"model": base.revision, "corpus": hash_documents(subject.documents), "config": _key(subject.config)}
-    made = {
+    manifest = {
         "schema": SCHEMA,
         "kind": "baseline",
         "method": None,
         "model": base.name,
         "documents": len(subject.documents),
     }
-    made |= {"versions": versions(), "git_commit": git_commit(), "hashes": hashes, **machine(base.device)}
-    write_json(subject.folder / MANIFEST, made)
+    manifest |= {"versions": versions(), "git_commit": git_commit(), "hashes": hashes, **machine(base.device)}
+    write_json(subject.folder / MANIFEST, manifest)

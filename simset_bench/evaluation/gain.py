@@ -1,4 +1,4 @@
-"""Scores of a memory beside those of the untouched base on the same samples."""
+"""Scores of a run beside those of the untouched base on the same samples."""
 
 from dataclasses import replace
 
@@ -7,12 +7,12 @@ from simset_bench.evaluation.measures import find_measure
 
 
 def with_gain(scored: Scored, bare: Scored) -> Scored:
-    """Adds to each measure of samples the base's (`_base`) and the gain over it (`_gain`), above 0 where it is better.
+    """Adds to each measure the base's value (`_base`) and the gain over it (`_gain`), above 0 where the run is better.
 
     The gain's standard error is that of the paired difference, far smaller than that of either. A gain in NLL is its
-    fall. Measures that no sample has by itself, such as a harmonic mean or a perplexity, get none.
+    fall. Measures that no single sample has, such as a harmonic mean or a perplexity, get no gain.
     A method that puts a document before the prompts is compared with the base that sees the prompts alone.
-    Raises RuntimeError where the two were not asked the same.
+    Raises RuntimeError where the two answered different samples.
     """
     pairs = list(zip(scored.samples, bare.samples, strict=True))
     if any(one["sample"] != other["sample"] or one["cluster"] != other["cluster"] for one, other in pairs):
@@ -35,3 +35,21 @@ def with_gain(scored: Scored, bare: Scored) -> Scored:
         estimates[f"{name}_gain"] = ratio_with_error(gains, weights, clusters)
         directions |= {f"{name}_base": None, f"{name}_gain": True}
     return replace(scored, estimates=estimates, samples=samples, higher_is_better=directions)
+
+
+def with_base(scored: Scored, bare: Scored) -> Scored:
+    """Adds the base's values (`_base`) and the rise in NLL from the base to the run, `nll_rise`.
+
+    `nll_rise` is a mean over tokens with the standard error of the paired difference, far smaller than that of either.
+    """
+    estimates = scored.estimates | {f"{name}_base": estimate for name, estimate in bare.estimates.items()}
+    before = {record["sample"]: record["measures"]["nll"] for record in bare.samples}
+    rises = [record["measures"]["nll"] - before[record["sample"]] for record in scored.samples]
+    tokens = [float(record["tokens"]) for record in scored.samples]
+    weighted = [rise * count for rise, count in zip(rises, tokens, strict=True)]
+    estimates["nll_rise"] = ratio_with_error(weighted, tokens, [record["cluster"] for record in scored.samples])
+    samples = [
+        record | {"measures": record["measures"] | {"nll_rise": rise}}
+        for record, rise in zip(scored.samples, rises, strict=True)
+    ]
+    return replace(scored, estimates=estimates, samples=samples)

@@ -46,11 +46,11 @@ def foreign_tasks() -> TaskManager:
 
 def run_ours(lm: MemoryLM, name: str, rows_folder: Path) -> Scored:
     """Scores of our task `name`, whose rows lie in `rows_folder`."""
-    manager = TaskManager(
-        include_path=str(tasks_folder()), include_defaults=False, metadata={"rows_folder": str(rows_folder)}
-    )
-    # Errors are computed here, clustered by document.
-    parts = list(OUR_TASKS[name].parts)
+    task = OUR_TASKS[name]
+    yaml_files = str(task.folder or tasks_folder())
+    manager = TaskManager(include_path=yaml_files, include_defaults=False, metadata={"rows_folder": str(rows_folder)})
+    # lm-eval computes no errors (0 draws): ours are clustered by document.
+    parts = list(task.parts)
     return _score(_evaluate(lm, manager, parts, None, 0), parts)
 
 

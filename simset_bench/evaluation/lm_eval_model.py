@@ -1,4 +1,4 @@
-"""lm-eval's model `simset`: a finished run, by its folder, as `simset-bench eval` asks it."""
+"""lm-eval's model `simset`: a finished run, named by its folder, as `simset-bench eval` asks it."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,21 +10,20 @@ from lm_eval.api.registry import register_model
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.run import BATCH_SIZE
-from simset_bench.evaluation.subject import memory_at_work, subject_of
+from simset_bench.evaluation.subject import subject_of
 from simset_bench.models.loading import load_base
-from simset_bench.training.methods.table import learned_weights
 from simset_bench.training.open_run import LoadedRun, open_run
 
 
 @register_model("simset")
 class SimsetLM(MemoryLM):
-    """A run with its memory at work, or the weights that its method learned: `--model simset --model_args run=RUN`.
+    """A run with its memory, or with the weights that its method learned: `--model simset --model_args run=RUN`.
 
-    `recall=oracle` is for runs whose documents have entries. Documents in context stand in the rows of the run.
+    `recall=oracle` is for runs whose documents have entries. Documents in context are part of the run's rows.
 
-    Batches are as large as in `simset-bench eval`, whatever `--batch_size` says, so that all that it computes is the
-    same. Raises RequestError for a missing or damaged run, where its base is no longer that of the training, and for a
-    recall mode other than free of a method without entries.
+    Batches are as large as in `simset-bench eval`, whatever `--batch_size` says, so that both compute the same.
+    Raises RequestError for a missing or damaged run, for a base that is no longer the one of the training, and for a
+    recall mode other than free where the run's method has no entries.
     """
 
     def __init__(
@@ -33,15 +32,15 @@ class SimsetLM(MemoryLM):
         loaded = open_run(Path(run))
         if recall != "free" and not isinstance(loaded, LoadedRun):
             raise RequestError(f"recall={recall} is about entries, of which method {loaded.config.method} has none")
-        # lm-eval's default is cuda:0, by which it means the processor where there is none.
+        # lm-eval's default is cuda:0, by which it means the processor where there is no GPU.
         where = device if torch.cuda.is_available() or not device.startswith("cuda") else "cpu"
         base = load_base(loaded.config.model, dtype or loaded.config.dtype, where)
-        subject = subject_of(loaded, base)
         super().__init__(base, BATCH_SIZE)
-        # For as long as this process asks.
+        subject = subject_of(self, loaded)
+        # Never closed: the run is asked for as long as the process lives.
         self._at_work = ExitStack()
-        self._at_work.enter_context(learned_weights(base, loaded.config.method, loaded.folder))
-        self._at_work.enter_context(memory_at_work(self, subject, recall))
+        self._at_work.enter_context(subject.with_weights())
+        self._at_work.enter_context(subject.recalling(recall))
         self.run, self.recall = run, recall
 
     def get_model_info(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
 from simset_bench.evaluation.harness import foreign_tasks
 from simset_bench.evaluation.probes.table import PROBES
+from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks.documents_in_prompts import CONTEXTS
 from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.training.method_options import find_method
@@ -18,10 +19,10 @@ from simset_bench.training.run_folder import FinishedRun
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """What is asked of each run. `limit` cuts each task's records or documents.
+    """What each run is asked. `limit` is the most records or documents that a task asks about.
 
-    `data` is read by the tasks that must be told a source and by those on CounterFact; `task_data` has pairs of a task
-    and its own source, which come first. With `control` the untouched base is asked the same.
+    `data` is the source for all tasks that have no default source and for those on CounterFact. `task_data` has pairs
+    of a task and its own source, which precedes `data`. With `control` the untouched base is asked the same.
     """
 
     tasks: tuple[str, ...]
@@ -35,9 +36,9 @@ class EvalRequest:
     control: bool = False
 
     def source(self, name: str) -> str | None:
-        """What task `name` reads beside the documents, None where it reads nothing or has not been told.
+        """What task `name` reads beside the documents, None where it reads nothing or no source is named.
 
-        A task with a default other than the built-in records reads another source only where it is named for it.
+        `data` does not replace a default other than the built-in records; only `task_data` does.
         """
         task = OUR_TASKS.get(name) or PROBES.get(name)
         if task is None or task.data is None:
@@ -46,6 +47,10 @@ class EvalRequest:
         if given is None and (task.default == BUILTIN or (task.default is None and self.data != BUILTIN)):
             given = self.data
         return given or task.default
+
+    def options(self, name: str) -> TaskOptions:
+        """The options of task `name`."""
+        return TaskOptions(self.recall, self.source(name) or "", self.limit)
 
 
 def check_request(request: EvalRequest, *, baseline: bool) -> None:

@@ -1,4 +1,4 @@
-"""The files that one evaluation leaves in a run's `eval/`: a result, the samples behind it, the rows it was asked."""
+"""The files that one evaluation leaves in a run's `eval/`: a result, the samples behind it, the rows it was key."""
 
 import fcntl
 import json
@@ -17,7 +17,7 @@ from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.measures import RESULT_SCHEMA
 from simset_bench.evaluation.probes.table import PROBES
-from simset_bench.evaluation.tasks.documents import SAME_CORPUS
+from simset_bench.evaluation.task_options import SAME_CORPUS
 from simset_bench.evaluation.tasks.rows import Row, write_rows
 from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.files import sha256_of_texts, write_json, write_text
@@ -27,12 +27,12 @@ Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How one task was asked: all that its result stands for, beside the run.
+class ResultKey:
+    """All that a result of one task stands for, beside the run.
 
-    `data` is the source that the task reads beside the documents, None where it reads none, `data_sha256` of what was
-    read. `pairs` are those of the Q-A fine-tuning before it, None without one. With `control` the untouched base was
-    asked the same.
+    `data` is the source that the task reads beside the documents, None where it reads none, `data_sha256` the hash of
+    what was read. `pairs` are those of the Q-A fine-tuning before it, None without one. With `control` the untouched
+    base was asked the same.
     """
 
     task: str
@@ -59,7 +59,7 @@ class Asked:
 
 
 def write_result(
-    folder: Path, asked: Asked, scored: Scored, rows: dict[str, list[Row]], seconds: float
+    folder: Path, key: ResultKey, scored: Scored, rows: dict[str, list[Row]], seconds: float
 ) -> dict[str, Any]:
     """Write rows and samples, then the result that stands for them, and return the result.
 
@@ -69,16 +69,16 @@ def write_result(
     """
     for name, estimate in scored.estimates.items():
         if not math.isfinite(estimate.value):
-            raise RuntimeError(f"task {asked.task}: {name} is {estimate.value}, so the model computes no numbers")
-    result = _result(asked, scored, seconds)
-    stem = asked.stem
+            raise RuntimeError(f"task {key.task}: {name} is {estimate.value}, so the model computes no numbers")
+    result = _result(key, scored, seconds)
+    stem = key.stem
     lines = (json.dumps(record, ensure_ascii=False, sort_keys=True) for record in scored.samples)
     with _alone_in(folder):
         for leftover in folder.glob(f".{stem}.*"):
             leftover.unlink()
         (folder / f"{stem}.json").unlink(missing_ok=True)
-        for name in _parts(asked.task):
-            write_rows(folder / f"rows_{asked.recall}", name, rows[name])
+        for name in _parts(key.task):
+            write_rows(folder / f"rows_{key.recall}", name, rows[name])
         write_text(folder / f"{stem}.samples.jsonl", "".join(f"{line}\n" for line in lines))
         write_json(folder / f"{stem}.json", result)
     return result
@@ -89,16 +89,16 @@ def hash_of_rows(task: str, rows: dict[str, list[Row]]) -> str:
     return sha256_of_texts([json.dumps(rows[part], sort_keys=True) for part in dict.fromkeys(_parts(task))])
 
 
-def find_result(folder: Path, asked: Asked) -> Result | None:
+def find_result(folder: Path, key: ResultKey) -> Result | None:
     """The result of having asked just this before: same task and version, data, options and lm-eval; else None.
 
     Of the Q-A fine-tuning it is only asked whether there was one: its pairs follow from the rows.
     """
     try:
-        found = json.loads((folder / f"{asked.stem}.json").read_text(encoding="utf-8"))
+        found = json.loads((folder / f"{key.stem}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    same = isinstance(found, dict) and all(found.get(name) == value for name, value in _key(asked).items())
+    same = isinstance(found, dict) and all(found.get(name) == value for name, value in _fields(key).items())
     return dict(found) if same else None
 
 
@@ -124,28 +124,28 @@ def _version(task: str) -> int:
     return ours.version if ours else 1
 
 
-def _key(asked: Asked) -> dict[str, Any]:
+def _fields(key: ResultKey) -> dict[str, Any]:
     """What a result stands for, beside the folder that it lies in."""
     return {
         "schema": RESULT_SCHEMA,
-        "task": asked.task,
-        "label": asked.label,
-        "task_version": _version(asked.task),
-        "recall": asked.recall,
-        "qa_finetuned": asked.pairs is not None,
-        "limit": asked.limit,
-        "control": asked.control,
-        "data": asked.data,
-        "data_sha256": asked.data_sha256,
+        "task": key.task,
+        "label": key.label,
+        "task_version": _version(key.task),
+        "recall": key.recall,
+        "qa_finetuned": key.pairs is not None,
+        "limit": key.limit,
+        "control": key.control,
+        "data": key.data,
+        "data_sha256": key.data_sha256,
         "lm_eval": lm_eval.__version__,
-        "dtype": asked.dtype,
+        "dtype": key.dtype,
     }
 
 
-def _result(asked: Asked, scored: Scored, seconds: float) -> Result:
-    pairs = asked.pairs
+def _result(key: ResultKey, scored: Scored, seconds: float) -> Result:
+    pairs = key.pairs
     return {
-        **_key(asked),
+        **_fields(key),
         "qa_pairs": None if pairs is None else len(pairs),
         "qa_pairs_sha256": None if pairs is None else sha256_of_texts([repr(pair) for pair in pairs]),
         "measures": {name: estimate.value for name, estimate in scored.estimates.items()},

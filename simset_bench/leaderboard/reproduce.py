@@ -13,11 +13,12 @@ from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import KEPT, evaluate_baseline
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
+from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import BATCH_SIZE, evaluate_runs, evaluate_subject
-from simset_bench.evaluation.subject import Subject, subject_of
+from simset_bench.evaluation.subject import subject_of
 from simset_bench.leaderboard.verify import BASELINE
-from simset_bench.models.loading import Base, load_base
+from simset_bench.models.loading import load_base
 from simset_bench.results.migrate import migrated
 from simset_bench.results.samples import PARQUET, read_samples, samples_file
 from simset_bench.results.scores import gather_evidence, mean_over_seeds, uncertain
@@ -65,11 +66,12 @@ def recompute_samples(entry: Path, run: Path | None, count: int) -> int:
     results = _results(entry)
     for dtype in dict.fromkeys(result["dtype"] for result in results):
         lm = MemoryLM(load_base(opened.config.model, dtype, opened.config.device), BATCH_SIZE)
-        run_again = _subject_in(opened, lm.base, is_base=theirs["kind"] == BASELINE)
+        run_again = subject_of(lm, opened)
+        run_again = run_again.bare if theirs["kind"] == BASELINE else run_again
         for result in (result for result in results if result["dtype"] == dtype):
             with tempfile.TemporaryDirectory(prefix="simset-bench-") as folder:
                 request = _request(result, min(count, result["limit"] or count))
-                evaluate_subject(lm, dataclasses.replace(run_again, folder=Path(folder)), request)
+                evaluate_subject(dataclasses.replace(run_again, folder=Path(folder)), request)
                 compared += _compare_result(entry, result["stem"], Path(folder))
     return compared
 
@@ -102,11 +104,6 @@ def _base_config(entry: Path) -> TrainConfig:
     return make_config(None, **kept)
 
 
-def _subject_in(opened: OpenedRun, base: Base, *, is_base: bool) -> Subject:
-    found = subject_of(opened, base)
-    return dataclasses.replace(found, run=None) if is_base else found
-
-
 def _compare_result(entry: Path, stem: str, again: Path) -> int:
     kept = {_key(r): r for r in read_samples(entry / EVALUATIONS / f"{stem}{PARQUET}")}
     records = read_samples(again / EVALUATIONS / f"{stem}.samples.jsonl")
@@ -120,9 +117,9 @@ def _key(record: dict[str, Any]) -> tuple[str, ...]:
 def _compare_sample(entry: Path, stem: str, kept: dict[str, Any] | None, record: dict[str, Any]) -> int:
     if kept is None:
         raise RequestError(f"{entry}: refused: {stem} has no sample {record['sample']} as the run gives it")
+    probe = PROBES.get(stem.split(".")[0])
     for name, value in record["measures"].items():
-        # What is measured against the other documents depends on how many of them are asked.
-        if stem.startswith("location") and name in ("erasure_others", "attribution_at_1"):
+        if probe and name in probe.set_by_others:
             continue
         told = kept["measures"].get(name)
         if told is None or not math.isclose(told, value, rel_tol=_SAME_SAMPLE, abs_tol=_SAME_SAMPLE):

@@ -17,8 +17,9 @@ from simset_bench.errors import RequestError
 from simset_bench.evaluation.all_runs import evaluate_all
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks import table as tasks
-from simset_bench.evaluation.tasks.rows import Evaluated
 
 ASKED = EvalRequest(("docmem", "location"), limit=2)
 COMMAND = str(Path(sys.executable).parent / "simset-bench")
@@ -71,8 +72,8 @@ def test_what_differs_in_anything_is_asked_again(root: Path, monkeypatch: pytest
         assert len(evaluate_all(run, replace(asked, limit=3)).made) == 1
         assert not evaluate_all(run, replace(asked, limit=3)).made
 
-        def fewer(about: Evaluated) -> dict[str, list]:
-            return {name: rows[:-1] for name, rows in newer.rows(about).items()}
+        def fewer(subject: Subject, options: TaskOptions) -> dict[str, list]:
+            return {name: rows[:-1] for name, rows in newer.rows(subject, options).items()}
 
         patch.setitem(tasks.OUR_TASKS, "docmem", replace(newer, rows=fewer))
         assert len(evaluate_all(run, replace(asked, limit=3)).made) == 1

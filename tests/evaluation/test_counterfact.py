@@ -14,7 +14,7 @@ from scipy import stats
 from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.lm.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryAtWork, MemoryLM
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
 from simset_bench.evaluation.subject import Subject
@@ -64,8 +64,8 @@ def evaluated(
 ) -> dict[str, Any]:
     """What `eval` gives for a task on CounterFact records and a bare base."""
     config = make_config(None, model=base.name, corpus=corpus, num_docs=2)
-    subject = Subject(folder, config, load_documents(config), None)
-    (result,) = evaluate_subject(MemoryLM(base, batch), subject, EvalRequest((task,), data=data, limit=limit))
+    subject = Subject(MemoryLM(base, batch), config, load_documents(config), None, folder)
+    (result,) = evaluate_subject(subject, EvalRequest((task,), data=data, limit=limit))
     return result
 
 
@@ -133,7 +133,7 @@ def test_scores_of_smollm2_are_romes(shared_data: Path, tiny_corpus: Path, tmp_p
 
 def test_scores_with_a_memory_are_romes_with_that_memory(trained_run: Path, loaded: Any, lm: MemoryLM) -> None:
     (result,) = evaluate_runs([trained_run], EvalRequest(("counterfact",), limit=3))
-    with lm.recalling(loaded.memory, int(loaded.config.layer), None):
+    with lm.recalling(MemoryAtWork(loaded.memory, int(loaded.config.layer))):
         wanted = expected(lm.base, read_facts("builtin")[:3], rome_tokens)
     for name, value in wanted.items():
         assert result["measures"][name] == pytest.approx(value, abs=1e-4), name

@@ -8,7 +8,9 @@ import pytest
 from lm_eval.tasks import TaskManager
 
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.tasks.rows import Evaluated, Row, write_rows
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
+from simset_bench.evaluation.tasks.rows import Row, write_rows
 from simset_bench.evaluation.tasks.table import OUR_TASKS, tasks_folder
 from simset_bench.models.loading import Base
 from simset_bench.training.config import make_config
@@ -37,7 +39,7 @@ def rows_of(
         documents, rows = load_documents(config), {}
         for name, task in OUR_TASKS.items():
             source = sources.get(name.split("_")[0], task.default or "")
-            rows |= task.rows(Evaluated(config, documents, lm, str(source), 6))
+            rows |= task.rows(Subject(lm, config, documents, None, folder), TaskOptions(source=str(source), limit=6))
         return rows
 
     return made

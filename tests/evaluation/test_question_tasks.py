@@ -13,8 +13,8 @@ from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
 from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks.questions import fever_rows
-from simset_bench.evaluation.tasks.rows import Evaluated
 from simset_bench.evaluation.tasks.scoring import f1_macro, f1_micro, score_claim, score_completion, score_question
 from simset_bench.training.config import make_config
 from simset_bench.training.prepare import load_documents
@@ -30,8 +30,8 @@ def ask(lm: MemoryLM, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactor
         folder = tmp_path_factory.mktemp("asked")
         about = {"corpus": corpus, "num_docs": 2} if corpus else {"corpus": f"jsonl:{tiny_corpus}", "num_docs": 4}
         config = make_config(None, model="m", **about)
-        subject = Subject(folder, config, load_documents(config), None)
-        (result,) = evaluate_subject(lm, subject, EvalRequest((task,), limit=limit, data=str(source)))
+        subject = Subject(lm, config, load_documents(config), None, folder)
+        (result,) = evaluate_subject(subject, EvalRequest((task,), limit=limit, data=str(source)))
         (rows,) = (folder / "eval" / "rows_free").iterdir()
         return result | {"rows": [json.loads(line) for line in rows.read_text().splitlines()]}
 
@@ -67,11 +67,12 @@ def test_a_limit_keeps_the_shares_of_the_verdicts_and_the_memorised_pages_first(
                 claim = {"id": f"{label}-{number}", "claim": f"It is {number}.", "label": label, "evidence": evidence}
                 file.write(json.dumps(claim) + "\n")
     config = make_config(None, model="m", corpus=f"jsonl:{tiny_corpus}", num_docs=4)
-    (every,) = fever_rows(Evaluated(config, load_documents(config), lm, str(path), None)).values()
+    subject = Subject(lm, config, load_documents(config), None, tmp_path)
+    (every,) = fever_rows(subject, TaskOptions(source=str(path))).values()
     shares = {label: count / 174 for label, count in Counter(row["label"] for row in every).items()}
     assert len(every) == 174 and len(shares) == 3
     for limit in range(1, 175):
-        (rows,) = fever_rows(Evaluated(config, load_documents(config), lm, str(path), limit)).values()
+        (rows,) = fever_rows(subject, TaskOptions(source=str(path), limit=limit)).values()
         assert rows == every[:limit]
         asked = Counter(row["label"] for row in rows)
         # Each count is its share of some common number rounded, so that it is off by less than 0.5 + 3 * 0.5 * share.

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -17,8 +18,21 @@ from simset_bench.evaluation.lm.sampling import SeededSampling
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, attached
 
-# Pairs of context and continuation whose tokens are kept: runs are asked the same.
+# Pairs of context and continuation whose tokens are kept: several runs are asked the same.
 _MOST_PAIRS = 1 << 19
+
+
+@dataclass(frozen=True)
+class MemoryAtWork:
+    """A memory on block `layer` of a base, whose activations are multiplied by `multiplier_of(document)`.
+
+    `multiplier_of` takes a document's id, or None for a text about no memorised document, and gives (entries,) float32.
+    None leaves activations as they are.
+    """
+
+    memory: Memory
+    layer: int
+    multiplier_of: MultiplierOf | None = None
 
 
 def _nobody_watches() -> bool:
@@ -26,15 +40,15 @@ def _nobody_watches() -> bool:
 
 
 class MemoryLM(SeededSampling):
-    """lm-eval's transformers model, whose requests are answered with the memory that `recalling` attaches.
+    """lm-eval's transformers model, which answers with the memory that `recalling` attaches.
 
-    Where activations are multiplied by what a document has, a request's sample names its document in the field
-    `document`. Scores come from `RequestScorer` where the base's attention allows it, else from
-    lm-eval's own loop; `batch_size` is that of the latter, and of generation.
+    Where the memory's multipliers depend on a document, a request's sample names it in the field `document`. Scores
+    come from `RequestScorer` where the base's attention allows it, else from lm-eval's own loop. `batch_size` is that
+    of lm-eval's loop and of generation.
     """
 
     def __init__(self, base: Base, batch_size: int) -> None:
-        # It warns that a model was passed ready-made, which is what we mean to do.
+        # It warns about a model that is passed as an object, which is what we mean to do.
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         super().__init__(
             pretrained=base.model, tokenizer=base.tokenizer, batch_size=batch_size, device=str(base.device)
@@ -45,21 +59,21 @@ class MemoryLM(SeededSampling):
         self._active: AttachedMemory | None = None
         self._layer: int | None = None
         self._multiplier_of: MultiplierOf | None = None
-        # What lm-eval's code is at: each request's document, or the one document of all, or each prompt's.
+        # Documents of the requests that lm-eval's code has in hand: of each one, of all, or by prompt.
         self._documents: list[str | None] | None = None
         self._about: str | None = None
         self._document_of: dict[str, str] = {}
 
     @contextmanager
-    def recalling(self, memory: Memory, layer: int, multiplier_of: MultiplierOf | None) -> Iterator[None]:
-        """Answer with `memory` on block `layer`, its activations multiplied by `multiplier_of(document)` (entries,).
-
-        None leaves the activations as they are.
-        """
-        # Looked at while no memory is attached.
-        self.scorer.usable(layer)
-        with attached(self.base.model, self.base.blocks[layer], memory) as active:
-            self._active, self._layer, self._multiplier_of = active, layer, multiplier_of
+    def recalling(self, at_work: MemoryAtWork | None) -> Iterator[None]:
+        """Answer with a memory within the context; without one the bare base answers."""
+        if at_work is None:
+            yield
+            return
+        # The scorer tries the base, which it can do only while no memory is attached.
+        self.scorer.usable(at_work.layer)
+        with attached(self.base.model, self.base.blocks[at_work.layer], at_work.memory) as active:
+            self._active, self._layer, self._multiplier_of = active, at_work.layer, at_work.multiplier_of
             try:
                 yield
             finally:
@@ -73,12 +87,12 @@ class MemoryLM(SeededSampling):
         return self._encoded(context, continuation)
 
     def _encode(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        """Tokens of both texts as one, parted where the continuation begins.
+        """Tokens of both texts as one, split where the continuation begins.
 
-        lm-eval parts them after as many tokens as the context has alone, which holds wherever these begin the whole.
-        Where a tokenizer merges across the border they do not, and what lm-eval would score then is no tokenisation of
-        the text. Parted by characters instead, a token is the continuation's if it begins after the context or holds
-        a character of the continuation other than the white space that opens it.
+        lm-eval splits after as many tokens as the context has alone, which is right wherever these tokens begin the
+        whole text. Where a tokenizer merges across the border they do not, and lm-eval would score something that is
+        no tokenisation of the text. We split by characters there: a token is the continuation's if it begins after the
+        context, or holds a character of the continuation other than the white space that opens it.
         """
         context_ids, continuation_ids = super()._encode_pair(context, continuation)
         whole = self.tok_encode(context + continuation)
@@ -90,7 +104,7 @@ class MemoryLM(SeededSampling):
         ids, spans = encoded["input_ids"], encoded["offset_mapping"]
         first = next((place for place, (start, end) in enumerate(spans) if start >= border or end > word), len(ids))
         opening = next((place for place in range(len(whole)) if whole[place : place + len(ids)] == ids), 0)
-        # Where nothing is before a first token that belongs to both, lm-eval's own prefix stands in.
+        # A first token that belongs to both texts has nothing before it: lm-eval's own prefix goes there.
         return (whole[:opening] + ids[:first]) or [self.prefix_token_id], ids[first:]
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
@@ -110,8 +124,8 @@ class MemoryLM(SeededSampling):
         answers: list[Any] = [None] * len(requests)
         for numbers in self._rounds(requests):
             chosen = [requests[number] for number in numbers]
-            found = super().generate_until(chosen, disable_tqdm=disable_tqdm or _nobody_watches())
-            for number, answer in zip(numbers, found, strict=True):
+            generated = super().generate_until(chosen, disable_tqdm=disable_tqdm or _nobody_watches())
+            for number, answer in zip(numbers, generated, strict=True):
                 answers[number] = answer
         if self._active is not None:
             self._active.multiplier = None
@@ -125,7 +139,7 @@ class MemoryLM(SeededSampling):
         return super().tok_batch_encode(strings, *args, **options)
 
     def _rounds(self, requests: Sequence[Instance]) -> Iterator[list[int]]:
-        """Numbers of the requests to generate at once: where recall is by document, each prompt is about one then."""
+        """Numbers of the requests to generate at once, such that equal prompts are about the same document."""
         left = list(range(len(requests)))
         while left:
             self._document_of = {}
@@ -143,22 +157,22 @@ class MemoryLM(SeededSampling):
         self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
         if not self.scorer.usable(self._layer):
-            # lm-eval asks for a bar here whatever its caller was told.
+            # lm-eval shows a bar here even where its caller wants none.
             return super()._loglikelihood_tokens(requests, disable_tqdm or _nobody_watches(), override_bs)
         documents = self._documents or [self._about] * len(requests)
-        asked = [
-            # What is too long loses its beginning, as in lm-eval.
+        to_score = [
+            # A context that is too long loses its beginning, as in lm-eval.
             TokenRequest(tuple(context[-(self.max_length + 1 - len(rest)) :]), tuple(rest), document)
             for (_, context, rest), document in zip(requests, documents, strict=True)
         ]
-        found = self.scorer.scores(asked, self._active, self._layer, self._multiplier_of)
-        for (texts, _, _), answer in zip(requests, found, strict=True):
+        scores = self.scorer.scores(to_score, self._active, self._layer, self._multiplier_of)
+        for (texts, _, _), score in zip(requests, scores, strict=True):
             if texts is not None:
-                self.cache_hook.add_partial("loglikelihood", texts, answer)
-        return found
+                self.cache_hook.add_partial("loglikelihood", texts, score)
+        return scores
 
     def _document(self, request: Instance) -> str | None:
-        """The document that a request is about. Raises RequestError where recall needs it and the sample has none."""
+        """The document that a request is about. Raises RequestError where recall needs one that the sample lacks."""
         document = request.doc.get("document") if isinstance(request.doc, dict) else None
         if not document and self._multiplier_of is not None:
             raise RequestError(
@@ -177,8 +191,8 @@ class MemoryLM(SeededSampling):
             self._about = document
             multiplier = torch.from_numpy(self._multiplier_of(str(document))).to(self.base.device)
             with self._active.recalling(multiplier):
-                found = answer([requests[n] for n in numbers], disable_tqdm=True)
-            for number, value in zip(numbers, found, strict=True):
+                values = answer([requests[n] for n in numbers], disable_tqdm=True)
+            for number, value in zip(numbers, values, strict=True):
                 answers[number] = value
         self._about = None
         return answers

@@ -39,7 +39,8 @@ class TokenRequest(NamedTuple):
     document: str | None
 
 
-MultiplierOf = Callable[[str], np.ndarray]
+# What activations are multiplied by, (entries,) float32, for a document, or for a text about none.
+MultiplierOf = Callable[[str | None], np.ndarray]
 
 
 @dataclass
@@ -199,7 +200,7 @@ class RequestScorer:
             return None
         owners, places = asked.trees.owners[batch.start : batch.stop].unique(return_inverse=True)
         documents = [asked.documents[owner] for owner in owners.tolist()]
-        rows = np.stack([multiplier_of(document) for document in documents if document is not None])
+        rows = np.stack([multiplier_of(document) for document in documents])
         return torch.from_numpy(rows).to(self.base.device)[places.to(self.base.device)][None]
 
     def _target_scores(self, final: Tensor, places: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

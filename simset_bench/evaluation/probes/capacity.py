@@ -3,14 +3,16 @@
 import math
 
 from simset_bench.evaluation.estimates import Scored
-from simset_bench.evaluation.probes.records import Probed, record, scored
-from simset_bench.evaluation.probes.token_scores import TokenRequest, token_scores
+from simset_bench.evaluation.probes.records import record, scored
+from simset_bench.evaluation.probes.token_scores import ScoredText, token_scores
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
 
 # What a parameter of a language model was found to hold at most (arXiv 2404.05405).
 BITS_A_PARAMETER = 2.0
 
 
-def capacity(probed: Probed) -> Scored:
+def capacity(subject: Subject, options: TaskOptions) -> Scored:
     """Bits that the documents take less with the memory than without, over its parameters.
 
     A document's bits are its NLL reduction summed over its tokens, over ln 2.
@@ -19,22 +21,21 @@ def capacity(probed: Probed) -> Scored:
     - `bits_per_parameter`: over the memory's parameters
     - `capacity_used`: over the 2 bits a parameter of arXiv 2404.05405, which counts knowledge and not text: a yardstick
     """
-    assert probed.run is not None
-    segments = probed.segments(probed.documents)
+    segments = subject.segments(subject.documents)
     tokens = [len(segment.token_ids) - segment.specials - 1 for segment in segments]
-    limit = len(probed.documents) if probed.limit is None else probed.limit
+    limit = len(subject.documents) if options.limit is None else options.limit
     rows = [row for row, segment in enumerate(segments) if segment.document < limit and tokens[row]]
     asked = [
-        TokenRequest(segments[row].token_ids, segments[row].specials + 1, probed.documents[segments[row].document].id)
+        ScoredText(segments[row].token_ids, segments[row].specials + 1, subject.documents[segments[row].document].id)
         for row in rows
     ]
-    with_memory = token_scores(probed.lm.base, asked, probed.memory_at_work())
-    without = token_scores(probed.lm.base, asked, None)
-    parameters = sum(parameter.numel() for parameter in probed.run.memory.parameters())
+    with_memory = token_scores(subject.lm.base, asked, subject.memory_at_work(options.recall))
+    without = token_scores(subject.lm.base, asked, None)
+    parameters = sum(parameter.numel() for parameter in subject.memory_run.memory.parameters())
     records = []
     for row, after, before in zip(rows, with_memory, without, strict=True):
         segment = segments[row]
-        document = probed.documents[segment.document]
+        document = subject.documents[segment.document]
         bits = float((before.nll - after.nll).sum()) / math.log(2) / tokens[row]
         # Each is what all documents would give if they were like this one.
         values = {"bits_per_token": bits, "bits_memorised": bits * sum(tokens)}

@@ -12,7 +12,9 @@ from simset_bench.console import track
 from simset_bench.corpora.documents import Document
 from simset_bench.evaluation.estimates import Estimate, Scored, ratio_with_error
 from simset_bench.evaluation.measures import MEASURES
-from simset_bench.evaluation.probes.records import Probed, estimates_of, record
+from simset_bench.evaluation.probes.records import estimates_of, record
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, attached
 from simset_bench.models.split import UpperModel
@@ -176,15 +178,14 @@ def locate(
     return found
 
 
-def location(probed: Probed) -> Scored:
+def location(subject: Subject, options: TaskOptions) -> Scored:
     """Location measures of the first documents, at most `--limit` and at most 64, and their `specificity`."""
-    run = probed.run
-    assert run is not None
-    base, layer = probed.lm.base, int(run.config.layer)
-    documents = probed.documents[: min(probed.limit or DOCUMENTS, DOCUMENTS)]
-    segments = probed.segments(documents)
+    run = subject.memory_run
+    base, layer = subject.lm.base, int(run.config.layer)
+    documents = subject.documents[: min(options.limit or DOCUMENTS, DOCUMENTS)]
+    segments = subject.segments(documents)
     cache = cached_states(base, [layer], segments, layer)
-    found = locate(run, base, segments, cache, probed.recall)
+    found = locate(run, base, segments, cache, options.recall)
     records = [_location_record(place, document) for place, document in zip(found, documents, strict=True)]
     estimates = estimates_of(records)
     if "erasure_others" in estimates:

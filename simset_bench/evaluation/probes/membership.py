@@ -12,10 +12,13 @@ from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Scored, jackknife
+from simset_bench.evaluation.lm.memory_lm import MemoryAtWork
 from simset_bench.evaluation.measures import higher_is_better
 from simset_bench.evaluation.probes.location import LocationProbe
-from simset_bench.evaluation.probes.records import Probed, record
-from simset_bench.evaluation.probes.token_scores import MemoryAtWork, TokenRequest, token_scores
+from simset_bench.evaluation.probes.records import record
+from simset_bench.evaluation.probes.token_scores import ScoredText, token_scores
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 
 DOCUMENTS = 64
@@ -24,7 +27,7 @@ MIN_K = 0.2
 MemberAndScore = tuple[bool, float]
 
 
-def membership(probed: Probed) -> Scored:
+def membership(subject: Subject, options: TaskOptions) -> Scored:
     """Areas under the ROC curve, in [0, 1], for telling memorised documents from others of the same corpus.
 
     As many others as memorised ones (at most 64 of each), the next in the corpus. 0.5 is a guess, 1 tells all apart.
@@ -39,16 +42,13 @@ def membership(probed: Probed) -> Scored:
     AUC from scikit-learn, errors by a jackknife over documents. Raises RequestError where the corpus has no other
     document, and for a recall mode other than free, which would tell the attacker whose document it is.
     """
-    run = probed.run
-    assert run is not None
-    if probed.recall != "free":
+    if options.recall != "free":
         raise RequestError("task membership: who is asked may not be told whose document it is, so use --recall free")
-    members, others = members_and_others(probed)
+    members, others = members_and_others(subject, options)
     documents = members + others
-    memory = run.memory.to(probed.lm.base.device).requires_grad_(False)
-    free = MemoryAtWork(memory, int(run.config.layer), lambda _document: torch.ones(memory.shape.entries))
-    scores = _activation_scores(probed, documents) | output_scores(probed, documents, free)
-    scores |= {f"{name}_base": found for name, found in output_scores(probed, documents, None).items()}
+    free = subject.memory_at_work("free")
+    scores = _activation_scores(subject, documents) | output_scores(subject, documents, free)
+    scores |= {f"{name}_base": found for name, found in output_scores(subject, documents, None).items()}
     clusters = [document.id for document in documents]
     estimates = {}
     for name, found in scores.items():
@@ -70,28 +70,40 @@ def area_under_curve(pairs: Sequence[MemberAndScore]) -> float:
     return float(roc_auc_score([is_member for is_member, _ in pairs], [score for _, score in pairs]))
 
 
-def members_and_others(probed: Probed) -> tuple[list[Document], list[Document]]:
+def texts_read(subject: Subject, options: TaskOptions) -> list[str]:
+    """Ids and texts of the documents that members are compared with."""
+    return ids_and_texts(members_and_others(subject, options)[1])
+
+
+def ids_and_texts(documents: Sequence[Document]) -> list[str]:
+    """Id and text of each document, in turn."""
+    return [part for document in documents for part in (document.id, document.text)]
+
+
+def members_and_others(subject: Subject, options: TaskOptions) -> tuple[list[Document], list[Document]]:
     """The documents that are to be told apart: memorised ones, and as many others where the corpus has them."""
-    members = list(probed.documents[: min(probed.limit or DOCUMENTS, DOCUMENTS)])
-    return members, other_documents(probed, len(members))
+    members = list(subject.documents[: min(options.limit or DOCUMENTS, DOCUMENTS)])
+    return members, other_documents(subject, len(members))
 
 
-def other_documents(probed: Probed, count: int) -> list[Document]:
+def other_documents(subject: Subject, count: int) -> list[Document]:
     """The first `count` documents of the run's corpus that it has not memorised. RequestError where it has no other."""
-    memorised = {document.id for document in probed.documents}
-    everything = stream_corpus(probed.config.corpus, group_by=probed.config.group_by)
+    memorised = {document.id for document in subject.documents}
+    everything = stream_corpus(subject.config.corpus, group_by=subject.config.group_by)
     others = list(islice((document for document in everything if document.id not in memorised), count))
     if not others:
-        raise RequestError(f"corpus {probed.config.corpus} has no document that was not memorised to compare with")
+        raise RequestError(f"corpus {subject.config.corpus} has no document that was not memorised to compare with")
     return others
 
 
-def output_scores(probed: Probed, documents: Sequence[Document], at_work: MemoryAtWork | None) -> dict[str, np.ndarray]:
+def output_scores(
+    subject: Subject, documents: Sequence[Document], at_work: MemoryAtWork | None
+) -> dict[str, np.ndarray]:
     """Loss, zlib and Min-K% of each document (documents,), the higher the more it looks memorised."""
-    segments = probed.segments(documents)
-    asked = [TokenRequest(segment.token_ids, segment.specials + 1, None) for segment in segments]
+    segments = subject.segments(documents)
+    asked = [ScoredText(segment.token_ids, segment.specials + 1, None) for segment in segments]
     parts: list[list[np.ndarray]] = [[] for _ in documents]
-    for segment, found in zip(segments, token_scores(probed.lm.base, asked, at_work), strict=True):
+    for segment, found in zip(segments, token_scores(subject.lm.base, asked, at_work), strict=True):
         parts[segment.document].append(found.nll)
     nll = [np.concatenate(found) for found in parts]
     packed = [len(zlib.compress(document.text.encode())) for document in documents]
@@ -108,11 +120,10 @@ def min_k(nll: np.ndarray, share: float = MIN_K) -> float:
 
 
 @torch.no_grad()
-def _activation_scores(probed: Probed, documents: Sequence[Document]) -> dict[str, np.ndarray]:
-    run = probed.run
-    assert run is not None
-    base, layer = probed.lm.base, int(run.config.layer)
-    segments = probed.segments(documents)
+def _activation_scores(subject: Subject, documents: Sequence[Document]) -> dict[str, np.ndarray]:
+    run = subject.memory_run
+    base, layer = subject.lm.base, int(run.config.layer)
+    segments = subject.segments(documents)
     probe = LocationProbe(base, layer, segments, cached_states(base, [layer], segments, layer))
     every = torch.ones(run.memory.shape.entries, device=base.device)
     location = []

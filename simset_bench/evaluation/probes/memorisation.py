@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from simset_bench.evaluation.estimates import Scored
-from simset_bench.evaluation.probes.records import Probed, record, scored
-from simset_bench.evaluation.probes.token_scores import TokenRequest, TokenScores, token_scores
+from simset_bench.evaluation.probes.records import record, scored
+from simset_bench.evaluation.probes.token_scores import ScoredText, TokenScores, token_scores
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.training.data.segments import Segment
 
 PREFIXES = (8, 16, 32, 64)
@@ -20,7 +22,7 @@ SUFFIX = 32
 POSITIONS = 32
 
 
-def memorisation(probed: Probed) -> Scored:
+def memorisation(subject: Subject, options: TaskOptions) -> Scored:
     """Exact memorisation and extraction strength of each segment, and what can be extracted from each of its windows.
 
     - `exact_memorisation`: share of a segment's tokens that are the likeliest after those before them, in [0, 1]; the
@@ -33,12 +35,12 @@ def memorisation(probed: Probed) -> Scored:
 
     `exact_memorisation` and `nll` again by position in the document (`groups`), in steps of 32 tokens.
     """
-    documents = probed.documents[: probed.limit]
-    segments = [segment for segment in probed.segments(documents) if len(segment.token_ids) > segment.specials + 1]
-    asked = [_whole(probed, segment) for segment in segments]
+    documents = subject.documents[: options.limit]
+    segments = [segment for segment in subject.segments(documents) if len(segment.token_ids) > segment.specials + 1]
+    asked = [_whole(subject, segment) for segment in segments]
     windows = [(number, start) for number, segment in enumerate(segments) for start in _starts(segment)]
-    asked += [_window(probed, segments[number], start) for number, start in windows]
-    found = token_scores(probed.lm.base, asked, probed.memory_at_work())
+    asked += [_window(subject, segments[number], start) for number, start in windows]
+    found = token_scores(subject.lm.base, asked, subject.memory_at_work(options.recall))
 
     records: list[dict[str, Any]] = []
     positions: dict[int, list[dict[str, Any]]] = {}
@@ -78,8 +80,8 @@ def extraction_strength(greedy: np.ndarray) -> float:
     return 1.0 - (int(wrong[-1]) + 1 if len(wrong) else 0) / len(greedy)
 
 
-def _whole(probed: Probed, segment: Segment) -> TokenRequest:
-    return TokenRequest(segment.token_ids, segment.specials + 1, probed.documents[segment.document].id)
+def _whole(subject: Subject, segment: Segment) -> ScoredText:
+    return ScoredText(segment.token_ids, segment.specials + 1, subject.documents[segment.document].id)
 
 
 def _starts(segment: Segment) -> range:
@@ -87,8 +89,8 @@ def _starts(segment: Segment) -> range:
     return range(0, last + 1, SUFFIX)
 
 
-def _window(probed: Probed, segment: Segment, start: int) -> TokenRequest:
+def _window(subject: Subject, segment: Segment, start: int) -> ScoredText:
     """The longest prefix and its suffix, opened by the same special tokens as a document."""
     own = segment.token_ids[segment.specials :][start : start + PREFIXES[-1] + SUFFIX]
     ids = (*segment.token_ids[: segment.specials], *own)
-    return TokenRequest(ids, segment.specials + 1, probed.documents[segment.document].id)
+    return ScoredText(ids, segment.specials + 1, subject.documents[segment.document].id)

@@ -5,7 +5,9 @@ import torch
 
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.probes.location import LocationProbe
-from simset_bench.evaluation.probes.records import Probed, record, scored
+from simset_bench.evaluation.probes.records import record, scored
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.models.memory import attached
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.training.data.hidden_states_on_disk import cached_states
@@ -17,7 +19,7 @@ DOCUMENTS = 64
 
 
 @torch.no_grad()
-def sharing(probed: Probed) -> Scored:
+def sharing(subject: Subject, options: TaskOptions) -> Scored:
     """NLL rise in nats a token, when a document's entries are erased, of its most and of its least similar documents.
 
     - `erasure_similar`, `erasure_unrelated`: mean rise of the three documents of highest and of lowest Jaccard
@@ -30,16 +32,15 @@ def sharing(probed: Probed) -> Scored:
     Rises are over the NLL in the recall mode, each document being met as the mode has it. Of documents too few to have
     two others only `erasure_own` is given.
     """
-    run = probed.run
-    assert run is not None
-    base, layer = probed.lm.base, int(run.config.layer)
-    documents = probed.documents[: min(probed.limit or DOCUMENTS, DOCUMENTS)]
-    segments = probed.segments(documents)
+    run = subject.memory_run
+    base, layer = subject.lm.base, int(run.config.layer)
+    documents = subject.documents[: min(options.limit or DOCUMENTS, DOCUMENTS)]
+    segments = subject.segments(documents)
     probe = LocationProbe(base, layer, segments, cached_states(base, [layer], segments, layer))
     words = [word_shingles(document.text, SHINGLE_WORDS) for document in documents]
     own = torch.from_numpy(run.allocation.mask(range(len(documents)))).to(base.device)
     everything = list(range(len(documents)))
-    used = torch.from_numpy(run.multipliers(everything, probed.recall)).to(base.device)
+    used = torch.from_numpy(run.multipliers(everything, options.recall)).to(base.device)
     records = []
     with attached(base.model, base.blocks[layer], run.memory.to(base.device)) as active:
         before = probe.nll(active, everything, used)

@@ -1,5 +1,6 @@
 """Teacher-forced token accuracy on CounterFact records: what most published editing scores measure."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from simset_bench.corpora.documents import Document
@@ -7,13 +8,15 @@ from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Scored
-from simset_bench.evaluation.probes.records import Probed, record, scored
+from simset_bench.evaluation.probes.records import record, scored
 from simset_bench.evaluation.probes.token_scores import pair_request, token_scores
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks.rows import document_of_title
 from simset_bench.training.qa_finetune import question_prompt
 
 
-def teacher_forcing(probed: Probed) -> Scored:
+def teacher_forcing(subject: Subject, options: TaskOptions) -> Scored:
     """`teacher_forced_accuracy_KIND`: share of the true target's tokens that are the likeliest after the true ones.
 
     In [0, 1], for the kinds rewrite, paraphrase, neighborhood and question. Each token is predicted with all before it
@@ -21,13 +24,13 @@ def teacher_forcing(probed: Probed) -> Scored:
     no other one here works so. To be read beside `exact_match` of the task `counterfact`. Records about memorised
     documents come first. Raises RequestError where recall depends on the document and no record is about one.
     """
-    about = asked_facts(probed)
+    about = asked_facts(subject, options)
     asked = [(fact, document, kind, prompt) for fact, document in about for kind, prompt in _prompts(fact)]
     requests = [
-        pair_request(probed.lm, prompt, f" {fact.target_true}", document.id if document else None)
+        pair_request(subject.lm, prompt, f" {fact.target_true}", document.id if document else None)
         for fact, document, _, prompt in asked
     ]
-    found = token_scores(probed.lm.base, requests, probed.memory_at_work())
+    found = token_scores(subject.lm.base, requests, subject.memory_at_work(options.recall))
     records: list[dict[str, Any]] = []
     for (fact, document, kind, prompt), scores in zip(asked, found, strict=True):
         shown = document or Document(fact.subject, fact.subject, prompt)
@@ -37,15 +40,20 @@ def teacher_forcing(probed: Probed) -> Scored:
     return scored(records)
 
 
-def asked_facts(probed: Probed) -> list[tuple[Fact, Document | None]]:
+def texts_read(subject: Subject, options: TaskOptions) -> Iterator[str]:
+    """The records that are asked, as texts."""
+    return (repr(fact) for fact, _ in asked_facts(subject, options))
+
+
+def asked_facts(subject: Subject, options: TaskOptions) -> list[tuple[Fact, Document | None]]:
     """The records that are asked, each with the document about its subject, as `teacher_forcing` orders them."""
-    find = document_of_title(probed.documents)
-    facts = sorted(read_facts(probed.data or ""), key=lambda fact: find(fact.subject) is None)[: probed.limit]
+    find = document_of_title(subject.documents)
+    facts = sorted(read_facts(options.source), key=lambda fact: find(fact.subject) is None)[: options.limit]
     about = [(fact, find(fact.subject)) for fact in facts]
-    if probed.recall != "free":
+    if options.recall != "free":
         about = [(fact, document) for fact, document in about if document is not None]
     if not about:
-        raise RequestError(f"task teacher_forcing: --recall {probed.recall} needs records about memorised documents")
+        raise RequestError(f"task teacher_forcing: --recall {options.recall} needs records about memorised documents")
     return about
 
 

@@ -1,24 +1,24 @@
-"""NLL and greedy agreement of every token of a text, which lm-eval's requests only give in sum."""
+"""NLL and greedy agreement of every token of a text; lm-eval's requests give only their sums."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from simset_bench.console import track
-from simset_bench.evaluation.lm.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryAtWork, MemoryLM
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import AttachedMemory, Memory, attached
+from simset_bench.models.memory import AttachedMemory, attached
 
 BATCH = 8
 
 
 @dataclass(frozen=True)
-class TokenRequest:
-    """Ids of a text, of which those from number `start` >= 1 on are scored; `document` is whose memory may be asked."""
+class ScoredText:
+    """Token ids of a text, of which those from number `start` >= 1 on are scored; `document` is the id of the
+    memorised document that it is about, None where it is about none."""
 
     ids: tuple[int, ...]
     start: int
@@ -27,50 +27,42 @@ class TokenRequest:
 
 @dataclass(frozen=True)
 class TokenScores:
-    """Of each scored token given those before it: its NLL in nats (tokens,) float64, whether it is the likeliest."""
+    """Of each scored token, given those before it: its NLL in nats (tokens,) float64, and whether it is the likeliest
+    (tokens,) bool."""
 
     nll: np.ndarray
     greedy: np.ndarray
 
 
-@dataclass(frozen=True)
-class MemoryAtWork:
-    """A memory on block `layer`; `multiplier` gives what a document's activations are scaled by, (entries,) float32."""
-
-    memory: Memory
-    layer: int
-    multiplier: Callable[[str | None], Tensor]
-
-
-def pair_request(lm: MemoryLM, prompt: str, target: str, document: str | None) -> TokenRequest:
-    """The request for the tokens of `target` after `prompt`, parted as lm-eval's requests are."""
+def pair_request(lm: MemoryLM, prompt: str, target: str, document: str | None) -> ScoredText:
+    """A text of which the tokens of `target` after `prompt` are scored, split as lm-eval's requests are."""
     context, continuation = lm._encode_pair(prompt, target)
-    return TokenRequest((*context, *continuation), len(context), document)
+    return ScoredText((*context, *continuation), len(context), document)
 
 
 @torch.no_grad()
-def token_scores(base: Base, asked: Sequence[TokenRequest], at_work: MemoryAtWork | None) -> list[TokenScores]:
-    """Scores of each request, with a memory at work or of the bare base; batches are of texts of similar length."""
-    found: dict[int, TokenScores] = {}
-    order = sorted(range(len(asked)), key=lambda number: -len(asked[number].ids))
+def token_scores(base: Base, texts: Sequence[ScoredText], at_work: MemoryAtWork | None) -> list[TokenScores]:
+    """Scores of each text, with a memory at work or of the bare base; batches hold texts of similar length."""
+    scores: dict[int, TokenScores] = {}
+    order = sorted(range(len(texts)), key=lambda number: -len(texts[number].ids))
     batches = [order[first : first + BATCH] for first in range(0, len(order), BATCH)]
     with _attached(base, at_work) as active:
         for numbers in track(batches, "token scores"):
-            batch = [asked[number] for number in numbers]
-            longest = max(len(request.ids) for request in batch)
+            batch = [texts[number] for number in numbers]
+            longest = max(len(text.ids) for text in batch)
             ids = torch.full((len(batch), longest), base.tokenizer.pad_token_id, device=base.device)
             real = torch.zeros_like(ids)
-            for row, request in enumerate(batch):
-                ids[row, : len(request.ids)] = torch.tensor(request.ids)
-                real[row, : len(request.ids)] = 1
+            for row, text in enumerate(batch):
+                ids[row, : len(text.ids)] = torch.tensor(text.ids)
+                real[row, : len(text.ids)] = 1
             with _recalling(active, at_work, batch, base.device):
                 logits = base.model(input_ids=ids, attention_mask=real, use_cache=False).logits
-            for row, (number, request) in enumerate(zip(numbers, batch, strict=True)):
-                wanted = ids[row, request.start : len(request.ids)]
-                given = logits[row, request.start - 1 : len(request.ids) - 1].float()
-                nll = torch.nn.functional.cross_entropy(given, wanted, reduction="none").double()
-                found[number] = TokenScores(nll.cpu().numpy(), (given.argmax(1) == wanted).cpu().numpy())
-    return [found[number] for number in range(len(asked))]
+            for row, (number, text) in enumerate(zip(numbers, batch, strict=True)):
+                targets = ids[row, text.start : len(text.ids)]
+                given = logits[row, text.start - 1 : len(text.ids) - 1].float()
+                nll = torch.nn.functional.cross_entropy(given, targets, reduction="none").double()
+                scores[number] = TokenScores(nll.cpu().numpy(), (given.argmax(1) == targets).cpu().numpy())
+    return [scores[number] for number in range(len(texts))]
 
 
 @contextmanager
@@ -84,12 +76,12 @@ def _attached(base: Base, at_work: MemoryAtWork | None) -> Iterator[AttachedMemo
 
 @contextmanager
 def _recalling(
-    active: AttachedMemory | None, at_work: MemoryAtWork | None, batch: Sequence[TokenRequest], device: torch.device
+    active: AttachedMemory | None, at_work: MemoryAtWork | None, batch: Sequence[ScoredText], device: torch.device
 ) -> Iterator[None]:
-    if active is None or at_work is None:
+    if active is None or at_work is None or at_work.multiplier_of is None:
         with nullcontext():
             yield
         return
-    multipliers = torch.stack([at_work.multiplier(request.document) for request in batch]).to(device)
-    with active.recalling(multipliers[:, None, :]):
+    multipliers = np.stack([at_work.multiplier_of(text.document) for text in batch])
+    with active.recalling(torch.from_numpy(multipliers).to(device)[:, None, :]):
         yield

@@ -1,19 +1,19 @@
 """Rows of the tasks about documents: memorisation, cloze, their own questions, and damage to other text."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
 from transformers import PreTrainedTokenizerBase
 
-from simset_bench.corpora.documents import Document
 from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import SAME_CORPUS, TaskOptions
 from simset_bench.evaluation.tasks.cloze import clozes
-from simset_bench.evaluation.tasks.rows import Evaluated, Row, choice_fields
-from simset_bench.training.data.segments import Segment, segment_documents
+from simset_bench.evaluation.tasks.rows import Row, choice_fields
+from simset_bench.training.data.segments import Segment
 from simset_bench.training.qa_finetune import question_prompt
 
 # Tokens of a document shown, and of its continuation compared; the generation budget leaves room to spare.
@@ -32,40 +32,40 @@ DAMAGE_DOCUMENTS = 16
 CLOZE_SEED = 0
 
 
-def docmem_rows(asked: Evaluated) -> dict[str, list[Row]]:
+def docmem_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
     """Each segment's text after its first token, and a prefix of it with the continuation that follows."""
-    segments = _segments(asked, asked.documents[: asked.limit])
-    texts = [_text_row(asked, segment) for segment in segments]
-    continued = [row for segment in segments if (row := _continuation_row(asked, segment))]
+    segments = subject.segments(subject.documents[: options.limit])
+    texts = [_text_row(subject, segment) for segment in segments]
+    continued = [row for segment in segments if (row := _continuation_row(subject, segment))]
     return {"docmem": [row for row in texts if row["tokens"]], "docmem_continuation": continued}
 
 
-def damage_rows(asked: Evaluated) -> dict[str, list[Row]]:
+def damage_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
     """First segments of documents that were not memorised, in their corpus's order; or what CounterFact says of others.
 
     The corpus is the run's own unless `data` names another; `counterfact:SOURCE` are neighborhood prompts with what is
     true of them. Raises RequestError where the corpus has no other document, or the records no such prompt.
     """
-    kind, _, source = asked.data.partition(":")
+    kind, _, source = options.source.partition(":")
     if kind == "counterfact":
-        return {"damage": _neighborhood_rows(asked, source)}
-    corpus = asked.config.corpus if asked.data == SAME_CORPUS else asked.data
-    memorised = {document.id for document in asked.documents}
-    texts = {document.text for document in asked.documents}
-    everything = stream_corpus(corpus, group_by=asked.config.group_by)
+        return {"damage": _neighborhood_rows(subject, source, options.limit)}
+    corpus = subject.config.corpus if options.source == SAME_CORPUS else options.source
+    memorised = {document.id for document in subject.documents}
+    texts = {document.text for document in subject.documents}
+    everything = stream_corpus(corpus, group_by=subject.config.group_by)
     others = (document for document in everything if document.id not in memorised and document.text not in texts)
-    chosen = list(islice(others, asked.limit or DAMAGE_DOCUMENTS))
+    chosen = list(islice(others, options.limit or DAMAGE_DOCUMENTS))
     if not chosen:
         raise RequestError(f"task damage: corpus {corpus} has no document that was not memorised")
-    rows = [_text_row(replace(asked, documents=chosen), segment) for segment in _segments(asked, chosen)]
+    rows = [_text_row(replace(subject, documents=chosen), segment) for segment in subject.segments(chosen)]
     return {"damage": [row for row in rows if row["tokens"] and row["sample"].endswith("#0")]}
 
 
-def _neighborhood_rows(asked: Evaluated, source: str) -> list[Row]:
-    facts = read_facts(source or BUILTIN)[: asked.limit or DAMAGE_DOCUMENTS]
+def _neighborhood_rows(subject: Subject, source: str, limit: int | None) -> list[Row]:
+    facts = read_facts(source or BUILTIN)[: limit or DAMAGE_DOCUMENTS]
     rows: list[Row] = [
         {"document": None, "sample": f"{fact.case_id}/{number}", "subject": fact.subject, "prompt": prompt}
-        | {"target": f" {fact.target_true}", "tokens": asked.lm.continuation_tokens(prompt, f" {fact.target_true}")}
+        | {"target": f" {fact.target_true}", "tokens": subject.lm.continuation_tokens(prompt, f" {fact.target_true}")}
         for fact in facts
         for number, prompt in enumerate(fact.neighborhood_prompts)
     ]
@@ -74,13 +74,13 @@ def _neighborhood_rows(asked: Evaluated, source: str) -> list[Row]:
     return rows
 
 
-def doccloze_rows(asked: Evaluated) -> dict[str, list[Row]]:
+def doccloze_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
     """Sentences of the documents cut before a name, number or date. Raises RequestError where there are none."""
-    found = clozes(asked.documents, CLOZES_PER_DOCUMENT, CLOZE_SEED)
+    found = clozes(subject.documents, CLOZES_PER_DOCUMENT, CLOZE_SEED)
     choices, answers = [], []
-    for number, cloze in enumerate(found[: asked.limit]):
+    for number, cloze in enumerate(found[: options.limit]):
         row: Row = {"document": cloze.document, "sample": f"{cloze.document}#{number}", "prompt": cloze.prefix}
-        choices.append(row | choice_fields(asked.lm, cloze.prefix, cloze.answer, cloze.distractor))
+        choices.append(row | choice_fields(subject.lm, cloze.prefix, cloze.answer, cloze.distractor))
         answers.append(row | {"target": cloze.answer})
     if not choices:
         raise RequestError(
@@ -90,7 +90,7 @@ def doccloze_rows(asked: Evaluated) -> dict[str, list[Row]]:
     return {"doccloze": choices, "doccloze_answer": answers}
 
 
-def docqa_rows(asked: Evaluated) -> dict[str, list[Row]]:
+def docqa_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
     """People's questions on the documents, without the documents. Raises RequestError where there are none."""
     rows: list[Row] = [
         {
@@ -100,41 +100,37 @@ def docqa_rows(asked: Evaluated) -> dict[str, list[Row]]:
             "answers": list(question.answers),
             "target": question.answers[0],
         }
-        for document in asked.documents
+        for document in subject.documents
         for question in document.questions
     ]
     if not rows:
-        raise RequestError(f"task docqa: corpus {asked.config.corpus} has no questions (squad:FILE has)")
-    return {"docqa": rows[: asked.limit]}
+        raise RequestError(f"task docqa: corpus {subject.config.corpus} has no questions (squad:FILE has)")
+    return {"docqa": rows[: options.limit]}
 
 
-def docqa_samples_rows(asked: Evaluated) -> dict[str, list[Row]]:
+def docqa_samples_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
     """The same questions, for sampled answers."""
-    return {"docqa_samples": docqa_rows(asked)["docqa"]}
+    return {"docqa_samples": docqa_rows(subject, options)["docqa"]}
 
 
-def _segments(asked: Evaluated, documents: Sequence[Document]) -> list[Segment]:
-    return segment_documents(documents, asked.lm.base.tokenizer, asked.config.max_tokens)
-
-
-def _text_row(asked: Evaluated, segment: Segment) -> Row:
-    ends = token_ends(segment.text, asked.lm.base.tokenizer)
+def _text_row(subject: Subject, segment: Segment) -> Row:
+    ends = token_ends(segment.text, subject.lm.base.tokenizer)
     prompt, target = _cut(segment.text, next((end for end in ends if segment.text[:end].strip()), ends[-1]))
-    document = asked.documents[segment.document].id
-    tokens = asked.lm.continuation_tokens(prompt, target) if target else 0
+    document = subject.documents[segment.document].id
+    tokens = subject.lm.continuation_tokens(prompt, target) if target else 0
     return {"document": document, "sample": f"{document}#{segment.number}", "prompt": prompt, "target": target} | {
         "tokens": tokens
     }
 
 
-def _continuation_row(asked: Evaluated, segment: Segment) -> Row | None:
-    ends = token_ends(segment.text, asked.lm.base.tokenizer)
+def _continuation_row(subject: Subject, segment: Segment) -> Row | None:
+    ends = token_ends(segment.text, subject.lm.base.tokenizer)
     shown = min(PREFIX_TOKENS, len(ends) // 2)
     if not shown:
         return None
     last = min(len(ends), shown + CONTINUATION_TOKENS) - 1
     prompt, target = _cut(segment.text[: ends[last]], ends[shown - 1])
-    document = asked.documents[segment.document].id
+    document = subject.documents[segment.document].id
     return {"document": document, "sample": f"{document}#{segment.number}", "prompt": prompt, "target": target}
 
 
@@ -148,6 +144,3 @@ def token_ends(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Where each token of `text` ends, in characters, increasing; tokens that share a character share its end."""
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
     return sorted({end for _, end in offsets if end})
-
-
-SAME_CORPUS = "corpus"

@@ -1,11 +1,12 @@
 """Rows with a document before their prompt: the document they are about, or the one that retrieval finds."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from simset_bench.console import note
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import missing_extra
-from simset_bench.evaluation.estimates import Estimate, mean_with_error
+from simset_bench.evaluation.estimates import Scored, mean_with_error
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.tasks.documents import token_ends
 from simset_bench.evaluation.tasks.rows import Row
@@ -79,14 +80,18 @@ def _with_context(lm: MemoryLM, row: Row, document: Document | None, context: st
     return changed
 
 
-def retrieval_at_1(rows: Sequence[Row], documents: Sequence[Document]) -> Estimate | None:
-    """Share of the samples about memorised documents before which the right one stands; None where there are none."""
+def with_retrieval(scored: Scored, rows: Sequence[Row], documents: Sequence[Document]) -> Scored:
+    """Adds `retrieval_at_1`: of the rows about memorised documents, the share that has the right document before it.
+
+    Scores of rows about no memorised document stay as they are.
+    """
     memorised = {document.id for document in documents}
     about = [row for row in rows if row.get("document") in memorised]
     if not about:
-        return None
+        return scored
     right = [float(row["context"] == row["document"]) for row in about]
-    return mean_with_error(right, [row["document"] for row in about])
+    estimate = mean_with_error(right, [row["document"] for row in about])
+    return replace(scored, estimates=scored.estimates | {"retrieval_at_1": estimate})
 
 
 class DocumentIndex:

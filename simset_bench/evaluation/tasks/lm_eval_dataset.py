@@ -1,4 +1,4 @@
-"""Rows for lm-eval's own command, where no run was evaluated before: what `simset-bench eval --baseline` would ask."""
+"""The data sets of our lm-eval tasks: a run's rows, or rows built for any model, as `eval --baseline` builds them."""
 
 import json
 from functools import cache
@@ -10,26 +10,28 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.tasks.rows import Evaluated, Row
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
+from simset_bench.evaluation.tasks.rows import Row
 from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.models.blocks import find_blocks
 from simset_bench.models.loading import Base
 from simset_bench.training.config import make_config
 from simset_bench.training.prepare import load_documents
 
-# Of --metadata and --model_args, what says which documents are asked about; see `train --help`.
+# Keys of --metadata and --model_args that say which documents are asked about; see `train --help`.
 _ABOUT = ("corpus", "num_docs", "group_by", "match_subjects", "max_tokens")
 
 
-def build_rows(
+def rows_without_run(
     name: str, pretrained: str | None = None, data: str | dict[str, str] | None = None, **options: Any
 ) -> list[Row]:
-    """The rows `name` of one of our tasks, asked of the model `pretrained` as of an untouched base.
+    """The rows `name` of one of our tasks, as the untouched base `pretrained` is asked them.
 
-    `data` is what the task reads beside the documents, or such a source for each of several tasks, by their names in
-    `simset-bench eval`; where it says nothing the task reads its default. `corpus`, `num_docs`, `group_by`,
-    `match_subjects` and `max_tokens` are as in `simset-bench eval --baseline`.
-    Raises RequestError where no model is named, and for a task that must be told what to read.
+    `data` is what the task reads beside the documents, or one source for each of several tasks, by their names in
+    `simset-bench eval`; without it the task reads its default. `corpus`, `num_docs`, `group_by`, `match_subjects` and
+    `max_tokens` are as in `simset-bench eval --baseline`.
+    Raises RequestError where no model is named, and where a task without a default has no source.
     """
     if pretrained is None:
         raise RequestError(
@@ -37,9 +39,9 @@ def build_rows(
             '--metadata \'{"pretrained": "..."}\', or the rows of a run: \'{"rows_folder": "RUN/eval/rows_free"}\''
         )
     about = tuple((key, options[key]) for key in _ABOUT if key in options)
-    task = next(task for task, found in OUR_TASKS.items() if name in found.parts.values())
-    wanted = data.get(task) if isinstance(data, dict) else data
-    source = wanted or OUR_TASKS[task].default
+    task = next(task for task, record in OUR_TASKS.items() if name in record.parts.values())
+    named = data.get(task) if isinstance(data, dict) else data
+    source = named or OUR_TASKS[task].default
     if source is None and OUR_TASKS[task].data is not None:
         raise RequestError(
             f'task {task} reads data of its own: name it with --metadata \'{{"data": "..."}}\', {OUR_TASKS[task].data}'
@@ -50,7 +52,8 @@ def build_rows(
 @cache
 def _rows_of(task: str, pretrained: str, data: str, about: tuple[tuple[str, Any], ...]) -> dict[str, list[Row]]:
     config = make_config(None, model=pretrained, **dict(about))
-    return OUR_TASKS[task].rows(Evaluated(config, load_documents(config), _only_tokens(pretrained), data, None))
+    subject = Subject(_only_tokens(pretrained), config, load_documents(config), None, Path())
+    return OUR_TASKS[task].rows(subject, TaskOptions(source=data))
 
 
 @cache
@@ -69,17 +72,17 @@ def _only_tokens(pretrained: str) -> MemoryLM:
 def load(
     name: str, rows_folder: str | None = None, run: str | None = None, recall: str = "free", **about: Any
 ) -> dict[str, Any]:
-    """What a task's `custom_dataset` names: the rows `name` as the split `test`.
+    """The rows `name` as the split `test`; a task's `custom_dataset` names this function.
 
-    They are those in `rows_folder`, or those that `simset-bench eval` left in the folder of a `run`; where neither is
-    given they are built for the model that lm-eval was given (see `standalone.build_rows`). All but `name`, which is
-    of the task's `dataset_kwargs`, comes from `--metadata` and `--model_args`, of which others are unused.
-    Raises RequestError where rows are not there.
+    The rows are read from `rows_folder`, or from what `simset-bench eval` left in the folder of a `run`. Where neither
+    is given they are built for lm-eval's model (see `rows_without_run`). `name` comes from the task's `dataset_kwargs`,
+    all else from `--metadata` and `--model_args`, whose other keys are ignored.
+    Raises RequestError where a file of rows is missing.
     """
     from datasets import Dataset
 
     if rows_folder is None and run is None:
-        return {"test": Dataset.from_list(build_rows(name, **about))}
+        return {"test": Dataset.from_list(rows_without_run(name, **about))}
     path = (Path(rows_folder) if rows_folder else Path(str(run)) / "eval" / f"rows_{recall}") / f"{name}.jsonl"
     if not path.is_file():
         raise RequestError(f"{path}: missing; `simset-bench eval RUN --task ...` makes the rows of a run")

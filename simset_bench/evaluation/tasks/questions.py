@@ -9,7 +9,9 @@ import numpy as np
 from simset_bench.corpora.facts.fever import LABELS, Claim, read_claims
 from simset_bench.corpora.facts.questions import FactQuestion, popqa_questions, relation_prompts, zsre_questions
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.tasks.rows import Evaluated, Row, RowsOf, document_of_title
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
+from simset_bench.evaluation.tasks.rows import Row, RowsOf, document_of_title
 from simset_bench.training.qa_finetune import question_prompt
 
 Questions = Callable[[str], Iterator[list[FactQuestion]]]
@@ -25,10 +27,10 @@ RELATION_SHOTS = 5
 def rows_of_questions(name: str, read: Questions, prompt: Callable[[str], str]) -> RowsOf:
     """Rows `name` of what `read` finds, those about memorised documents first; `prompt` makes a question a prompt."""
 
-    def rows(asked: Evaluated) -> dict[str, list[Row]]:
-        find = document_of_title(asked.documents)
-        records = sorted(read(asked.data), key=lambda record: find(record[0].subject) is None)
-        return {name: [_row(question, find, prompt) for record in records[: asked.limit] for question in record]}
+    def rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
+        find = document_of_title(subject.documents)
+        records = sorted(read(options.source), key=lambda record: find(record[0].subject) is None)
+        return {name: [_row(question, find, prompt) for record in records[: options.limit] for question in record]}
 
     return rows
 
@@ -60,26 +62,26 @@ relations_rows = rows_of_questions("relations", relation_prompts, str)
 relations_fewshot_rows = rows_of_questions("relations_fewshot", partial(relation_prompts, shots=RELATION_SHOTS), str)
 
 
-def fever_rows(asked: Evaluated) -> dict[str, list[Row]]:
-    """Claims after worked examples, the same for all, which are none of those asked.
+def fever_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
+    """Claims, each after the same worked examples, which are never asked themselves.
 
     Two examples of each verdict are drawn, and shuffled, by a fixed seed. A limit keeps each verdict's share of the
     claims, and within a verdict those with a memorised page come first: a claim without enough information names no
-    page, so that otherwise none would be asked. Raises RequestError where claims are too few.
+    page, so that otherwise no such claim would be asked. Raises RequestError where claims are too few.
     """
-    claims = read_claims(asked.data)
+    claims = read_claims(options.source)
     generator = np.random.default_rng(SHOTS_SEED)
     shots: list[Claim] = []
     for label in LABELS:
         having = [claim for claim in claims if claim.label == label]
         if len(having) <= SHOTS_A_LABEL:
             raise RequestError(
-                f"{asked.data}: task fever shows {SHOTS_A_LABEL} claims of each verdict and asks about others; "
+                f"{options.source}: task fever shows {SHOTS_A_LABEL} claims of each verdict and asks about others; "
                 f"there are {len(having)} of {label}"
             )
         shots += [having[number] for number in generator.permutation(len(having))[:SHOTS_A_LABEL]]
     shown = "\n\n".join(_claim_text(shots[number], answered=True) for number in generator.permutation(len(shots)))
-    find = document_of_title(asked.documents)
+    find = document_of_title(subject.documents)
     used = {claim.id for claim in shots}
     about = _in_shares([(claim, _document(claim, find)) for claim in claims if claim.id not in used])
     rows: list[Row] = [
@@ -93,7 +95,7 @@ def fever_rows(asked: Evaluated) -> dict[str, list[Row]]:
             "labels": dict(zip(LETTERS, LABELS, strict=True)),
             "label": claim.label,
         }
-        for claim, document in islice(about, asked.limit)
+        for claim, document in islice(about, options.limit)
     ]
     return {"fever": rows}
 

@@ -1,42 +1,25 @@
-"""Rows of our lm-eval tasks: made for a run, written as JSON Lines, read back by the tasks."""
+"""Rows of our lm-eval tasks: what they have in common, and how they are written for the tasks to read."""
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from simset_bench.corpora.documents import Document, same_title_key
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.files import sha256_of_texts, write_text
-from simset_bench.training.config import TrainConfig
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
+from simset_bench.files import write_text
 
 Row = dict[str, Any]
+# The rows of a task's parts, by the parts' names, for a subject.
+RowsOf = Callable[[Subject, TaskOptions], dict[str, list[Row]]]
 
 
-def write_rows(folder: Path, name: str, rows: Sequence[Row]) -> str:
-    """Write `rows` to `folder/name.jsonl` and return the SHA-256 of their lines."""
+def write_rows(folder: Path, name: str, rows: Sequence[Row]) -> None:
+    """Write `rows` to `folder/name.jsonl`."""
     lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) for row in rows]
     write_text(folder / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
-    return sha256_of_texts(lines)
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What is asked about: documents (memorised, or those a bare base is compared on) under one configuration.
-
-    `data` is the source that the task reads beside the documents, where it reads one; `limit` the most records,
-    documents or questions asked about, None for all.
-    """
-
-    config: TrainConfig
-    documents: Sequence[Document]
-    lm: MemoryLM
-    data: str
-    limit: int | None
-
-
-RowsOf = Callable[[Evaluated], dict[str, list[Row]]]
 
 
 def choice_fields(lm: MemoryLM, prompt: str, true: str, other: str) -> Row:
@@ -46,6 +29,6 @@ def choice_fields(lm: MemoryLM, prompt: str, true: str, other: str) -> Row:
 
 
 def document_of_title(documents: Sequence[Document]) -> Callable[[str], Document | None]:
-    """The document whose title is a subject, None where there is none."""
+    """A function that gives the document whose title is a subject, None where no document has that title."""
     titles = {same_title_key(document.title): document for document in documents}
     return lambda subject: titles.get(same_title_key(subject))

@@ -2,50 +2,41 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simset_bench import package
 from simset_bench.corpora.facts.fact import BUILTIN
-from simset_bench.evaluation.tasks.counterfact import counterfact_attribute_rows, counterfact_rows, generation_rows
-from simset_bench.evaluation.tasks.documents import (
-    SAME_CORPUS,
-    damage_rows,
-    doccloze_rows,
-    docmem_rows,
-    docqa_rows,
-    docqa_samples_rows,
-)
-from simset_bench.evaluation.tasks.questions import (
-    fever_rows,
-    popqa_rows,
-    popqa_samples_rows,
-    relations_fewshot_rows,
-    relations_rows,
-    zsre_rows,
-    zsre_samples_rows,
-)
-from simset_bench.evaluation.tasks.rows import RowsOf
+from simset_bench.evaluation.late import late
+from simset_bench.evaluation.task_options import SAME_CORPUS
+
+if TYPE_CHECKING:
+    from simset_bench.evaluation.tasks.rows import RowsOf
 
 
 def tasks_folder() -> Path:
-    """Folder of our lm-eval tasks: inside the installed package, or beside it in a checkout."""
+    """The folder of our lm-eval tasks: in the installed package, or beside it in a checkout."""
     installed = package.FOLDER / "tasks"
     return installed if installed.is_dir() else package.FOLDER.parent / "tasks"
 
 
 @dataclass(frozen=True)
 class OurTask:
-    """One of our tasks: `parts` maps its lm-eval tasks to the rows that each reads.
+    """One of our tasks.
 
-    `data` says what it reads beside the documents, as `--data` is to name it; None for nothing. `default` is what it
-    reads where none is named, None where it must be.
+    `parts` maps the lm-eval tasks that it is made of to the rows that each reads; `rows` builds them. `data` says what
+    it reads beside the documents, as `--data` is to name it, None for nothing; `default` is what it reads unless
+    `--data` names something, None where `--data` must. With `beside_base` the untouched base is always asked the same
+    rows, and the task reports the rise in NLL over it. Its YAML files lie in `folder`, ours by default.
     """
 
     question: str
     version: int
     parts: dict[str, str]
-    rows: RowsOf
+    rows: "RowsOf"
     data: str | None = None
     default: str | None = None
+    beside_base: bool = False
+    folder: Path | None = None
 
 
 COUNTERFACT = "builtin, a file in ROME's or EasyEdit's format, or hub:azhx/counterfact"
@@ -57,20 +48,25 @@ OUR_TASKS: dict[str, OurTask] = {
         "NLL of the memorised documents, and verbatim continuation of a prefix",
         3,
         {"simset_docmem": "docmem", "simset_docmem_continuation": "docmem_continuation"},
-        docmem_rows,
+        late("tasks.documents", "docmem_rows"),
     ),
     "doccloze": OurTask(
         "sentences cut before a name, number or date",
         2,
         {"simset_doccloze": "doccloze", "simset_doccloze_answer": "doccloze_answer"},
-        doccloze_rows,
+        late("tasks.documents", "doccloze_rows"),
     ),
-    "docqa": OurTask("people's questions on the documents (squad corpora)", 1, {"simset_docqa": "docqa"}, docqa_rows),
+    "docqa": OurTask(
+        "people's questions on the documents (squad corpora)",
+        1,
+        {"simset_docqa": "docqa"},
+        late("tasks.documents", "docqa_rows"),
+    ),
     "docqa_samples": OurTask(
         "the same questions, five sampled answers each",
         1,
         {"simset_docqa_samples": "docqa_samples"},
-        docqa_samples_rows,
+        late("tasks.documents", "docqa_samples_rows"),
     ),
     "counterfact": OurTask(
         "CounterFact probes, and the same facts as questions",
@@ -80,7 +76,7 @@ OUR_TASKS: dict[str, OurTask] = {
             "simset_counterfact_answer": "counterfact_questions",
             "simset_counterfact_questions": "counterfact_questions",
         },
-        counterfact_rows,
+        late("tasks.counterfact", "counterfact_rows"),
         data=COUNTERFACT,
         default=BUILTIN,
     ),
@@ -88,7 +84,7 @@ OUR_TASKS: dict[str, OurTask] = {
         "CounterFact prompts about other subjects, of which the new target is true (ROME's format)",
         1,
         {"simset_counterfact_attributes": "counterfact_attributes"},
-        counterfact_attribute_rows,
+        late("tasks.counterfact", "counterfact_attribute_rows"),
         data=COUNTERFACT,
         default=BUILTIN,
     ),
@@ -96,7 +92,7 @@ OUR_TASKS: dict[str, OurTask] = {
         "fluency of generated text, and its consistency with memorised documents (ROME's format)",
         1,
         {"simset_counterfact_generation": "counterfact_generation"},
-        generation_rows,
+        late("tasks.counterfact", "generation_rows"),
         data=COUNTERFACT,
         default=BUILTIN,
     ),
@@ -104,57 +100,58 @@ OUR_TASKS: dict[str, OurTask] = {
         "zsRE: questions, rephrasings, and questions on something else",
         1,
         {"simset_zsre": "zsre"},
-        zsre_rows,
+        late("tasks.questions", "zsre_rows"),
         data=ZSRE,
     ),
     "zsre_samples": OurTask(
         "zsRE: the same questions, five sampled answers each",
         1,
         {"simset_zsre_samples": "zsre_samples"},
-        zsre_samples_rows,
+        late("tasks.questions", "zsre_samples_rows"),
         data=ZSRE,
     ),
     "popqa": OurTask(
         "PopQA: questions on entities more and less known",
         1,
         {"simset_popqa": "popqa"},
-        popqa_rows,
+        late("tasks.questions", "popqa_rows"),
         data=POPQA,
     ),
     "popqa_samples": OurTask(
         "PopQA: the same questions, five sampled answers each",
         1,
         {"simset_popqa_samples": "popqa_samples"},
-        popqa_samples_rows,
+        late("tasks.questions", "popqa_samples_rows"),
         data=POPQA,
     ),
     "relations": OurTask(
         "prompts on the factual relations of the LRE data",
         1,
         {"simset_relations": "relations"},
-        relations_rows,
+        late("tasks.questions", "relations_rows"),
         data=RELATIONS,
     ),
     "relations_fewshot": OurTask(
         "the same relations, after five examples with other subjects",
         1,
         {"simset_relations_fewshot": "relations_fewshot"},
-        relations_fewshot_rows,
+        late("tasks.questions", "relations_fewshot_rows"),
         data=RELATIONS,
     ),
     "fever": OurTask(
         "FEVER claims, by lettered answers after worked examples",
         3,
         {"simset_fever": "fever"},
-        fever_rows,
+        late("tasks.questions", "fever_rows"),
         data="a file of FEVER claims, or hub:fever/fever:v1.0:labelled_dev",
     ),
     "damage": OurTask(
         "NLL of text that was not memorised",
         1,
         {"simset_damage": "damage"},
-        damage_rows,
+        late("tasks.documents", "damage_rows"),
         data="a corpus such as wikitext:FILE, or counterfact:SOURCE for its neighborhood prompts",
         default=SAME_CORPUS,
+        beside_base=True,
     ),
 }

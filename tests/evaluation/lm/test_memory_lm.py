@@ -12,7 +12,7 @@ from lm_eval.models.huggingface import HFLM
 
 from simset_bench.corpora.facts.builtin import builtin_facts
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.lm.memory_lm import MemoryLM
+from simset_bench.evaluation.lm.memory_lm import MemoryAtWork, MemoryLM
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.training.open_run import LoadedRun
@@ -46,10 +46,13 @@ def nll(lm: MemoryLM, requests: list[Instance]) -> np.ndarray:
 def recalling(lm: MemoryLM, run: LoadedRun, recall: str, memory: Memory | None = None) -> Iterator[None]:
     ids = run.allocation.document_ids
 
-    def multiplier_of(document: str) -> np.ndarray:
+    def multiplier_of(document: str | None) -> np.ndarray:
+        assert document is not None
         return run.multipliers([ids.index(document)], recall)[0]
 
-    with lm.recalling(memory or run.memory, int(run.config.layer), None if recall == "free" else multiplier_of):
+    with lm.recalling(
+        MemoryAtWork(memory or run.memory, int(run.config.layer), None if recall == "free" else multiplier_of)
+    ):
         yield
 
 

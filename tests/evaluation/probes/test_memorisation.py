@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ from hypothesis import strategies as st
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probes.memorisation import PREFIXES, SUFFIX, extraction_strength, memorisation
-from simset_bench.evaluation.probes.records import Probed
+from simset_bench.evaluation.subject import Subject, subject_of
+from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.models.memory import attached
 from simset_bench.training.open_run import LoadedRun
 
@@ -27,21 +27,23 @@ def run(run_of: Callable[..., Path]) -> LoadedRun:
 
 
 @pytest.fixture(scope="module")
-def probed(run: LoadedRun, lm: MemoryLM) -> Probed:
-    return Probed(lm, run.config, run.documents, run, "free", None, None)
+def subject(run: LoadedRun, lm: MemoryLM) -> Subject:
+    return subject_of(lm, run)
 
 
 @pytest.fixture(scope="module")
-def found(probed: Probed) -> Scored:
-    return memorisation(probed)
+def found(subject: Subject) -> Scored:
+    return memorisation(subject, TaskOptions())
 
 
 @pytest.mark.parametrize("with_memory", [True, False])
-def test_what_counts_as_extractable_is_what_the_model_generates(probed: Probed, with_memory: bool) -> None:
+def test_what_counts_as_extractable_is_what_the_model_generates(subject: Subject, with_memory: bool) -> None:
     """Greedy, with a budget of 32 tokens and nothing of the answer, by transformers' own generation."""
-    asked = replace(probed, limit=2) if with_memory else replace(probed, limit=2).bare
+    asked = subject if with_memory else subject.bare
     windows = {
-        record["sample"]: record["measures"] for record in memorisation(asked).samples if "+" in record["sample"]
+        record["sample"]: record["measures"]
+        for record in memorisation(asked, TaskOptions(limit=2)).samples
+        if "+" in record["sample"]
     }
     seen = []
     for segment in asked.segments(asked.documents[:2]):
@@ -59,21 +61,20 @@ def test_what_counts_as_extractable_is_what_the_model_generates(probed: Probed, 
     assert with_memory in seen, "the memory repeats some windows, the base some not, or this tests nothing"
 
 
-def generated(asked: Probed, shown: list[int]) -> list[int]:
+def generated(asked: Subject, shown: list[int]) -> list[int]:
     base, ids = asked.lm.base, torch.tensor([shown])
     how = {"max_new_tokens": SUFFIX, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
-    run = asked.run
-    memory = attached(base.model, base.blocks[int(run.config.layer)], run.memory) if run else nullcontext()
+    at_work = asked.memory_at_work("free")
+    memory = attached(base.model, base.blocks[at_work.layer], at_work.memory) if at_work else nullcontext()
     with memory, torch.no_grad():
         return base.model.generate(ids, attention_mask=torch.ones_like(ids), **how)[0, len(shown) :].tolist()
 
 
-def test_segments_are_scored_by_the_published_definitions(probed: Probed, found: Scored) -> None:
+def test_segments_are_scored_by_the_published_definitions(subject: Subject, found: Scored) -> None:
     """Exact memorisation and extraction strength by a plain loop over the whole model's argmax."""
-    run, base = probed.run, probed.lm.base
-    assert run is not None
+    run, base = subject.memory_run, subject.lm.base
     exact, strength = [], []
-    for segment in probed.segments(probed.documents):
+    for segment in subject.segments(subject.documents):
         ids = torch.tensor([segment.token_ids])
         with attached(base.model, base.blocks[int(run.config.layer)], run.memory), torch.no_grad():
             guesses = base.model(ids).logits[0].argmax(1).tolist()
@@ -85,23 +86,23 @@ def test_segments_are_scored_by_the_published_definitions(probed: Probed, found:
     assert found.estimates["extraction_strength"].value == pytest.approx(np.mean(strength))
     positions = found.groups["position"]
     assert list(positions)[:2] == ["0-31", "32-63"]
-    tokens = sum(len(segment.token_ids) - segment.specials - 1 for segment in probed.segments(probed.documents))
+    tokens = sum(len(segment.token_ids) - segment.specials - 1 for segment in subject.segments(subject.documents))
     weighted = sum(record["measures"]["nll"] * record["tokens"] for record in found.samples if "tokens" in record)
     assert found.estimates["nll"].value == pytest.approx(weighted / tokens)
 
 
-def test_the_untouched_base_has_memorised_less(probed: Probed, found: Scored) -> None:
-    bare = memorisation(probed.bare)
+def test_the_untouched_base_has_memorised_less(subject: Subject, found: Scored) -> None:
+    bare = memorisation(subject.bare, TaskOptions())
     for name in ("exact_memorisation", "extraction_strength", "extractable_8"):
         assert bare.estimates[name].value < found.estimates[name].value
     assert [one["sample"] for one in bare.samples] == [other["sample"] for other in found.samples]
 
 
-def test_oracle_recall_of_all_entries_is_free_recall(probed: Probed, found: Scored) -> None:
+def test_oracle_recall_of_all_entries_is_free_recall(subject: Subject, found: Scored) -> None:
     """With no structure every document has every entry, so the modes must agree, and erased must be the bias alone."""
-    oracle = memorisation(replace(probed, recall="oracle"))
+    oracle = memorisation(subject, TaskOptions("oracle"))
     assert oracle.estimates["exact_memorisation"] == found.estimates["exact_memorisation"]
-    erased = memorisation(replace(probed, recall="erased"))
+    erased = memorisation(subject, TaskOptions("erased"))
     assert erased.estimates["exact_memorisation"].value < found.estimates["exact_memorisation"].value
 
 

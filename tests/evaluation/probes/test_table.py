@@ -20,25 +20,21 @@ from simset_bench.evaluation.estimates import jackknife
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probes.capacity import capacity
 from simset_bench.evaluation.probes.membership import area_under_curve, membership, min_k
-from simset_bench.evaluation.probes.records import Probed
 from simset_bench.evaluation.probes.sharing import sharing
-from simset_bench.evaluation.probes.table import MEASURE, PROBES
 from simset_bench.evaluation.probes.teacher_forcing import teacher_forcing
 from simset_bench.evaluation.probes.unlearning import unlearning
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
+from simset_bench.evaluation.subject import subject_of
+from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.models.memory import attached
 from simset_bench.training.open_run import LoadedRun
-
-
-def probed(run: LoadedRun, lm: MemoryLM, recall: str = "free", limit: int | None = None) -> Probed:
-    return Probed(lm, run.config, run.documents, run, recall, limit, "builtin")
 
 
 def nll_by_loop(run: LoadedRun, lm: MemoryLM, document: int, memory: bool) -> np.ndarray:
     """NLL of a document's tokens after its first, one segment at a time, in float64."""
     parts = []
-    for segment in probed(run, lm).segments([run.documents[document]]):
+    for segment in subject_of(lm, run).segments([run.documents[document]]):
         ids = torch.tensor([segment.token_ids])
         with torch.no_grad():
             if memory:
@@ -51,12 +47,8 @@ def nll_by_loop(run: LoadedRun, lm: MemoryLM, document: int, memory: bool) -> np
     return np.array(parts)
 
 
-def test_every_probe_is_described_and_measured() -> None:
-    assert set(MEASURE) == set(PROBES)
-
-
 def test_bits_are_the_nll_reduction_over_ln_2_and_parameters(loaded: LoadedRun, lm: MemoryLM) -> None:
-    found = capacity(probed(loaded, lm)).estimates
+    found = capacity(subject_of(lm, loaded), TaskOptions()).estimates
     both = [[nll_by_loop(loaded, lm, number, memory) for memory in (False, True)] for number in range(8)]
     bits = sum((before - after).sum() for before, after in both) / math.log(2)
     parameters = sum(parameter.numel() for parameter in loaded.memory.parameters())
@@ -65,12 +57,12 @@ def test_bits_are_the_nll_reduction_over_ln_2_and_parameters(loaded: LoadedRun, 
     assert found["bits_per_parameter"].value == pytest.approx(bits / parameters, rel=1e-4)
     assert found["capacity_used"].value == pytest.approx(bits / parameters / 2, rel=1e-4)
     # Half of the documents stand for all of them.
-    half = capacity(probed(loaded, lm, limit=4)).estimates["bits_memorised"].value
+    half = capacity(subject_of(lm, loaded), TaskOptions(limit=4)).estimates["bits_memorised"].value
     assert half == pytest.approx(bits, rel=0.5) and half != pytest.approx(bits, rel=1e-3)
 
 
 def test_members_are_told_by_the_attacks_as_their_papers_define_them(loaded: LoadedRun, lm: MemoryLM) -> None:
-    found = membership(probed(loaded, lm))
+    found = membership(subject_of(lm, loaded), TaskOptions())
     members = [record for record in found.samples if record["is_member"]]
     others = [record for record in found.samples if not record["is_member"]]
     assert [record["document"] for record in members] == [document.id for document in loaded.documents]
@@ -95,7 +87,7 @@ def test_similar_documents_pay_for_shared_entries_and_not_for_their_own(
 ) -> None:
     """The corpus has pairs that differ in one word: simset gives these the same entries, partitions do not."""
     simset, apart = (
-        sharing(probed(load_run(run_of(allocation=name, num_docs=12, alpha=5.0, epochs=12)), lm))
+        sharing(subject_of(lm, load_run(run_of(allocation=name, num_docs=12, alpha=5.0, epochs=12))), TaskOptions())
         for name in ("simset1", "partitioned")
     )
     assert simset.estimates["overlap_similar"].value > 2 * simset.estimates["overlap_unrelated"].value
@@ -111,7 +103,7 @@ def test_erasing_a_set_of_partitioned_documents_under_oracle_forgets_these_alone
     run_of: Callable[..., Path], lm: MemoryLM
 ) -> None:
     run = load_run(run_of(allocation="partitioned"))
-    found = unlearning(probed(run, lm, "oracle"))
+    found = unlearning(subject_of(lm, run), TaskOptions("oracle"))
     assert found.estimates["retain_rise"].value == pytest.approx(0, abs=1e-5)
     assert found.estimates["utility_kept"].value == pytest.approx(1, abs=1e-4)
     assert found.estimates["forget_rise"].value > 0.1
@@ -122,7 +114,7 @@ def test_erasing_a_set_of_partitioned_documents_under_oracle_forgets_these_alone
 
 
 def test_forget_quality_is_the_test_of_two_samples_of_truth_ratios(loaded: LoadedRun, lm: MemoryLM) -> None:
-    found = unlearning(probed(loaded, lm))
+    found = unlearning(subject_of(lm, loaded), TaskOptions())
     ratios = [record for record in found.samples if "truth_ratio" in record]
     erased = [record for record in ratios if record["erased"]]
     test = stats.ks_2samp([r["truth_ratio"] for r in erased], [r["truth_ratio_base"] for r in erased])
@@ -132,13 +124,13 @@ def test_forget_quality_is_the_test_of_two_samples_of_truth_ratios(loaded: Loade
     kept = np.mean([max(0, 1 - r["truth_ratio"]) for r in ratios if not r["erased"]])
     assert found.estimates["truth_ratio_retain"].value == pytest.approx(kept)
     with pytest.raises(RequestError, match="needs two documents"):
-        unlearning(probed(loaded, lm, limit=1))
+        unlearning(subject_of(lm, loaded), TaskOptions(limit=1))
 
 
 def test_teacher_forced_accuracy_is_the_share_of_tokens_and_stands_under_its_name(
     loaded: LoadedRun, lm: MemoryLM
 ) -> None:
-    found = teacher_forcing(replace(probed(loaded, lm, limit=3).bare))
+    found = teacher_forcing(subject_of(lm, loaded).bare, TaskOptions(source="builtin", limit=3))
     shares: dict[str, list[float]] = {}
     for fact in read_facts("builtin")[:3]:
         asked = {"rewrite": (fact.prompt,), "paraphrase": fact.paraphrase_prompts}

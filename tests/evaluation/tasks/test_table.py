@@ -16,9 +16,10 @@ from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
 from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks.documents import token_ends
 from simset_bench.evaluation.tasks.lm_eval_dataset import load
-from simset_bench.evaluation.tasks.rows import Evaluated, write_rows
+from simset_bench.evaluation.tasks.rows import write_rows
 from simset_bench.evaluation.tasks.table import OUR_TASKS, tasks_folder
 from simset_bench.models.loading import Base
 from simset_bench.training.config import TrainConfig, make_config
@@ -45,8 +46,8 @@ def squad_results(lm: MemoryLM, squad_file: Path, tmp_path_factory: pytest.TempP
     """Every task of ours asked of a bare base, on three of four paragraphs; and the folder, as `folder`."""
     config = make_config(None, model="m", corpus=f"squad:{squad_file}", num_docs=3, group_by="paragraph")
     folder = tmp_path_factory.mktemp("squad_run")
-    subject = Subject(folder, config, load_documents(config), None)
-    found = evaluate_subject(lm, subject, EvalRequest(tuple(NAMES), limit=4))
+    subject = Subject(lm, config, load_documents(config), None, folder)
+    found = evaluate_subject(subject, EvalRequest(tuple(NAMES), limit=4))
     return {result["task"]: result for result in found} | {"folder": {"path": folder}}
 
 
@@ -100,15 +101,15 @@ def test_docqa_needs_questions_and_damage_other_documents(
 ) -> None:
     documents = load_documents(tiny_config)
     with pytest.raises(RequestError, match=r"docqa: corpus jsonl:.* has no questions \(squad:FILE has\)"):
-        OUR_TASKS["docqa"].rows(Evaluated(tiny_config, documents, lm, "builtin", None))
+        OUR_TASKS["docqa"].rows(Subject(lm, tiny_config, documents, None, tmp_path), TaskOptions())
     corpus = tmp_path / "one.jsonl"
     corpus.write_text('{"id": "only", "text": "One text and no other."}\n')
     config = make_config(None, corpus=f"jsonl:{corpus}", num_docs=1)
-    asked = Evaluated(config, load_documents(config), lm, "corpus", None)
+    subject = Subject(lm, config, load_documents(config), None, tmp_path)
     with pytest.raises(RequestError, match=r"damage: corpus jsonl:.* has no document that was not memorised"):
-        OUR_TASKS["damage"].rows(asked)
+        OUR_TASKS["damage"].rows(subject, TaskOptions(source="corpus"))
     with pytest.raises(RequestError, match="doccloze: no sentence"):
-        OUR_TASKS["doccloze"].rows(asked)
+        OUR_TASKS["doccloze"].rows(subject, TaskOptions())
 
 
 def test_a_choice_is_likelier_by_its_mean_over_tokens(squad_results: dict[str, dict]) -> None:
@@ -133,16 +134,15 @@ def test_token_ends_rise_to_the_end_of_the_text(base_with: Callable[[str], Base]
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     rows = [{"document": "a", "prompt": "line\u2028separator\n", "tokens": [1, 2]}, {"document": "b", "prompt": ""}]
-    first = write_rows(tmp_path, "part", [rows[0]] * 2)
+    write_rows(tmp_path, "part", [rows[0]] * 2)
     assert load("part", rows_folder=str(tmp_path), version=1)["test"].to_list() == [rows[0]] * 2
-    assert write_rows(tmp_path, "part", [rows[0]] * 2) == first != write_rows(tmp_path, "part", [rows[0]])
 
 
 def test_documents_of_odd_characters_are_scored(lm: MemoryLM, tmp_path: Path) -> None:
     texts = ["数学", "👩‍🚀👩‍🚀 flew", "\u2028 a line", "ﬁn\u0301e and well"]
     documents = [Document(str(n), f"t{n}", text.strip()) for n, text in enumerate(texts)]
     config = make_config(None, model="m", corpus="jsonl:x", num_docs=len(texts))
-    (result,) = evaluate_subject(lm, Subject(tmp_path, config, documents, None), EvalRequest(("docmem",)))
+    (result,) = evaluate_subject(Subject(lm, config, documents, None, tmp_path), EvalRequest(("docmem",)))
     assert result["n"]["nll"] == len(texts)
 
 

@@ -1,0 +1,62 @@
+"""The rows of all tasks that a request names, as a subject is asked them."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.tasks.documents_in_prompts import with_contexts
+from simset_bench.evaluation.tasks.rows import Row, write_rows
+from simset_bench.evaluation.tasks.table import OUR_TASKS
+
+
+@dataclass(frozen=True)
+class TaskRows:
+    """Rows of our tasks by their parts: as the subject's method asks them, and without the documents that the methods
+    `in-context` and `retrieval` put before prompts (`bare`).
+
+    lm-eval's tasks read them from `folder` and `bare_folder`, where they lie within `written_rows`.
+    """
+
+    asked: dict[str, list[Row]]
+    bare: dict[str, list[Row]]
+    folder: Path = Path()
+
+    @property
+    def bare_folder(self) -> Path:
+        """Where the bare rows lie."""
+        return self.folder / "bare"
+
+
+def build_rows(subject: Subject, request: EvalRequest) -> TaskRows:
+    """The rows of all our tasks that are asked for; in a recall mode that depends on the document, those about one.
+
+    Raises RequestError where a task has no rows.
+    """
+    bare: dict[str, list[Row]] = {}
+    memorised = {document.id for document in subject.documents}
+    for name in (name for name in request.tasks if name in OUR_TASKS):
+        for part, rows in OUR_TASKS[name].rows(subject, request.options(name)).items():
+            kept = [row for row in rows if request.recall == "free" or row["document"] in memorised]
+            if not kept:
+                raise RequestError(f"task {name}: --recall {request.recall} needs samples about memorised documents")
+            bare[part] = kept
+    return TaskRows(with_contexts(subject.lm, subject.config.method, subject.documents, bare), bare)
+
+
+@contextmanager
+def written_rows(rows: TaskRows) -> Iterator[TaskRows]:
+    """The rows with a temporary folder that holds them.
+
+    It is not the subject's folder, since a second command may be asking the same run something else meanwhile.
+    """
+    with tempfile.TemporaryDirectory(prefix="simset-bench-") as folder:
+        written = replace(rows, folder=Path(folder))
+        for name in rows.asked:
+            write_rows(written.folder, name, rows.asked[name])
+            write_rows(written.bare_folder, name, rows.bare[name])
+        yield written
