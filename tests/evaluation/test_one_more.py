@@ -43,7 +43,7 @@ def test_a_task_and_a_probe_of_one_record_each_are_known_from_help_to_page(
     assert {"exact_match_base", "exact_match_gain"} <= set(word["measures"])
     mean = np.mean([len(text) / len(text.split()) for text in texts])
     assert letters["measures"]["letters_a_word"] == pytest.approx(mean)
-    again = json.loads(output_of("eval", "--all", "outputs", *options))
+    again = json.loads(output_of("eval", "--all", tmp_path / "outputs", *options))
     assert again["results"] == [word, letters], "both were asked before"
 
     page = tmp_path / "page.html"
