@@ -13,10 +13,9 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from scipy import stats
 
-from simset_bench.errors import RequestError
 from simset_bench.evaluation.harness import run_foreign
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.request import EvalRequest, check_tasks
+from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.models.loading import Base
 
@@ -72,16 +71,3 @@ def test_lm_evals_own_tasks_run_on_a_trained_run(run_of: Callable[..., Path], da
     assert theirs["standard_errors"]["acc"] == pytest.approx(stats.sem(scores))
     assert len({sample["prompt_hash"] for sample in samples}) == 5
     assert math.isfinite(theirs["seconds"])
-
-
-def test_an_unknown_task_is_named_with_its_near_miss() -> None:
-    with pytest.raises(RequestError, match=r"unknown task 'counterfacts' \(did you mean 'counterfact'\?\): ours are"):
-        check_tasks(["docmem", "counterfacts"])
-    with pytest.raises(RequestError, match=r"did you mean 'hellaswag'"):
-        check_tasks(["helaswag"])
-    check_tasks(["hellaswag", "docmem", "location"])
-
-
-def test_oracle_recall_of_lm_evals_own_tasks_is_refused_at_once(trained_run: Path) -> None:
-    with pytest.raises(RequestError, match="--recall oracle: samples of lm-eval's hellaswag are about no memorised"):
-        evaluate_runs([trained_run], EvalRequest(("docmem", "hellaswag"), recall="oracle"))

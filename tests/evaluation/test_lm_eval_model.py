@@ -16,8 +16,7 @@ from simset_bench.evaluation.harness import run_ours
 from simset_bench.evaluation.lm_eval_model import SimsetLM
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
-from simset_bench.evaluation.tasks.lm_eval_dataset import load
-from simset_bench.evaluation.tasks.table import OUR_TASKS, tasks_folder
+from simset_bench.evaluation.tasks.table import tasks_folder
 
 BIN = Path(sys.executable).parent
 PROBES = "simset_counterfact_probes"
@@ -39,8 +38,8 @@ def lm_eval(command: list[str], folder: Path, *arguments: str) -> dict[str, dict
 
 
 def theirs_in_ours(theirs: dict[str, float], ours: dict[str, float], tolerance: float) -> bool:
-    """Whether each of lm-eval's measures is one of ours, with the same value."""
-    return bool(theirs) and all(abs(ours[name] - value) <= tolerance for name, value in theirs.items())
+    """Whether each of lm-eval's measures is one of ours, with the same value to a tolerance relative to it."""
+    return bool(theirs) and all(abs(ours[name] - value) <= tolerance * abs(value) for name, value in theirs.items())
 
 
 @pytest.mark.slow
@@ -64,18 +63,6 @@ def test_a_lora_is_at_work_in_lm_evals_model_too(run_of_method: Callable[[str], 
     assert {name: found.value for name, found in theirs.estimates.items()} == ours["measures"]
     with pytest.raises(RequestError, match="recall=oracle is about entries, of which method lora has none"):
         SimsetLM(run=str(run), recall="oracle", device="cpu")
-
-
-def test_rows_are_built_of_what_each_task_reads(tiny_gpt2: Path, tmp_path: Path, shared_data: Path) -> None:
-    """Of one source for all, of one for each, or of a task's default; one that has none must be told."""
-    about = {"pretrained": str(tiny_gpt2), "corpus": f"jsonl:{make_corpus(tmp_path)}", "num_docs": 1}
-    relation = str(shared_data / "relations" / "country_capital_city.json")
-    by_default = load("damage", **about)["test"]
-    assert by_default["document"][0] != load("docmem", **about)["test"]["document"][0], "another text of the corpus"
-    for data in (relation, {"relations": relation, "damage": "counterfact:builtin"}):
-        assert load("relations", data=data, **about)["test"]["relation"][0] == "country capital city"
-    with pytest.raises(RequestError, match=r"task relations reads data of its own: name it with --metadata"):
-        load("relations", **about)
 
 
 @pytest.mark.slow
@@ -104,6 +91,7 @@ def test_our_tasks_run_in_the_stock_command_on_any_model(tiny_gpt2: Path, tmp_pa
     arguments = ["--model_args", f"pretrained={tiny_gpt2},dtype=float32", "--metadata", metadata, "--batch_size", "16"]
     arguments += ["--include_path", str(tasks_folder()), "--tasks", ",".join([PROBES, *DOCMEM])]
     theirs = lm_eval([str(BIN / "lm_eval"), "--model", "hf"], tmp_path / "stock", *arguments)
+    # Log-probabilities are float32 sums in batches of other shapes; a perplexity has their error relative to itself.
     assert theirs_in_ours(theirs[PROBES], counterfact["measures"], 1e-4)
     for task in DOCMEM:
         assert theirs_in_ours(theirs[task], docmem["measures"], 1e-4)
@@ -122,23 +110,3 @@ def test_the_model_is_declared_to_versions_that_look_for_it() -> None:
     if not found:
         pytest.skip("needs the package installed since its entry point was added: pip install -e .")
     assert found[0].load() is SimsetLM
-
-
-def test_rows_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"eval/rows_free/docmem.jsonl: missing; `simset-bench eval"):
-        load("docmem", run=str(tmp_path))
-    with pytest.raises(RequestError, match="name it in --model_args pretrained="):
-        load("counterfact_probes")
-
-
-def test_every_tasks_folder_has_the_readme_that_lm_eval_asks_for() -> None:
-    sections = ["### Paper", "### Citation", "### Groups, Tags, and Tasks", "### Checklist", "### Changelog"]
-    for folder in (folder for folder in tasks_folder().iterdir() if list(folder.glob("*.yaml"))):
-        text = (folder / "README.md").read_text(encoding="utf-8")
-        found = [line for line in text.splitlines() if line.startswith("### ")]
-        assert [line for line in found if line != "### Running"] == sections, folder
-        for path in folder.glob("*.yaml"):
-            assert f"`{path.stem}`" in text, path
-    assert {part for task in OUR_TASKS.values() for part in task.parts} <= {
-        path.stem for path in tasks_folder().glob("*/*.yaml")
-    }

@@ -1,28 +1,28 @@
 """Our tasks as stock lm-eval sees them, and the rows that they are made of."""
 
+import base64
+import gzip
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lm_eval.tasks import TaskManager
 
-from simset_bench.corpora.documents import Document
-from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
-from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
+from simset_bench.evaluation.run import evaluate_subject
 from simset_bench.evaluation.subject import Subject
-from simset_bench.evaluation.task_options import TaskOptions
-from simset_bench.evaluation.tasks.documents import token_ends
 from simset_bench.evaluation.tasks.lm_eval_dataset import load
-from simset_bench.evaluation.tasks.rows import write_rows
 from simset_bench.evaluation.tasks.table import OUR_TASKS, tasks_folder
-from simset_bench.models.loading import Base
-from simset_bench.training.config import TrainConfig, make_config
+from simset_bench.training.config import make_config
+from simset_bench.training.open_run import open_run
 from simset_bench.training.prepare import load_documents
 
 KINDS = ("rewrite", "paraphrase", "neighborhood")
@@ -96,22 +96,6 @@ def test_questions_are_asked_without_the_document(squad_results: dict[str, dict]
     assert rows[0]["answers"] == ["1911", "in 1911"]
 
 
-def test_docqa_needs_questions_and_damage_other_documents(
-    lm: MemoryLM, tiny_config: TrainConfig, tmp_path: Path
-) -> None:
-    documents = load_documents(tiny_config)
-    with pytest.raises(RequestError, match=r"docqa: corpus jsonl:.* has no questions \(squad:FILE has\)"):
-        OUR_TASKS["docqa"].rows(Subject(lm, tiny_config, documents, None, tmp_path), TaskOptions())
-    corpus = tmp_path / "one.jsonl"
-    corpus.write_text('{"id": "only", "text": "One text and no other."}\n')
-    config = make_config(None, corpus=f"jsonl:{corpus}", num_docs=1)
-    subject = Subject(lm, config, load_documents(config), None, tmp_path)
-    with pytest.raises(RequestError, match=r"damage: corpus jsonl:.* has no document that was not memorised"):
-        OUR_TASKS["damage"].rows(subject, TaskOptions(source="corpus"))
-    with pytest.raises(RequestError, match="doccloze: no sentence"):
-        OUR_TASKS["doccloze"].rows(subject, TaskOptions())
-
-
 def test_a_choice_is_likelier_by_its_mean_over_tokens(squad_results: dict[str, dict]) -> None:
     """An answer of many tokens is not worse than one of few for its length."""
     folder = squad_results["folder"]["path"] / "eval"
@@ -125,30 +109,58 @@ def test_a_choice_is_likelier_by_its_mean_over_tokens(squad_results: dict[str, d
         assert record["measures"]["truth_preference"] == float(true / tokens[0] > new / tokens[1])
 
 
-@pytest.mark.parametrize("text", ["Plain words.", "naïve – déjà vu", "数学 is 1.", "👩‍🚀 flew", "á"])
-def test_token_ends_rise_to_the_end_of_the_text(base_with: Callable[[str], Base], text: str) -> None:
-    for kind in ("gpt2", "sentencepiece"):
-        ends = token_ends(text, base_with(kind).tokenizer)
-        assert ends == sorted(set(ends)) and ends[-1] == len(text)
+def test_every_tasks_folder_has_the_readme_that_lm_eval_asks_for() -> None:
+    sections = ["### Paper", "### Citation", "### Groups, Tags, and Tasks", "### Checklist", "### Changelog"]
+    for folder in (folder for folder in tasks_folder().iterdir() if list(folder.glob("*.yaml"))):
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        found = [line for line in text.splitlines() if line.startswith("### ")]
+        assert [line for line in found if line != "### Running"] == sections, folder
+        for path in folder.glob("*.yaml"):
+            assert f"`{path.stem}`" in text, path
+    assert {part for task in OUR_TASKS.values() for part in task.parts} <= {
+        path.stem for path in tasks_folder().glob("*/*.yaml")
+    }
 
 
-def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
-    rows = [{"document": "a", "prompt": "line\u2028separator\n", "tokens": [1, 2]}, {"document": "b", "prompt": ""}]
-    write_rows(tmp_path, "part", [rows[0]] * 2)
-    assert load("part", rows_folder=str(tmp_path), version=1)["test"].to_list() == [rows[0]] * 2
+ONE_MORE = Path(__file__).with_name("one_more.py")
 
 
-def test_documents_of_odd_characters_are_scored(lm: MemoryLM, tmp_path: Path) -> None:
-    texts = ["数学", "👩‍🚀👩‍🚀 flew", "\u2028 a line", "ﬁn\u0301e and well"]
-    documents = [Document(str(n), f"t{n}", text.strip()) for n, text in enumerate(texts)]
-    config = make_config(None, model="m", corpus="jsonl:x", num_docs=len(texts))
-    (result,) = evaluate_subject(Subject(lm, config, documents, None, tmp_path), EvalRequest(("docmem",)))
-    assert result["n"]["nll"] == len(texts)
+@pytest.fixture
+def output_of(tmp_path: Path) -> Callable[..., str]:
+    """What `simset-bench` with the further task and probe prints, run in a folder of the test's own."""
+
+    def run(*arguments: object) -> str:
+        line = [sys.executable, str(ONE_MORE), *map(str, arguments)]
+        finished = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    return run
 
 
-def test_limit_counts_records_or_documents(trained_run: Path) -> None:
-    docmem, doccloze, counterfact = evaluate_runs(
-        [trained_run], EvalRequest(("docmem", "doccloze", "counterfact"), limit=2)
-    )
-    assert docmem["n"]["nll"] == doccloze["n"]["nll_true"] == counterfact["n"]["nll_true_rewrite"] == 2
-    assert {result["limit"] for result in (docmem, doccloze, counterfact)} == {2}
+def test_a_task_and_a_probe_of_one_record_each_are_known_from_help_to_page(
+    output_of: Callable[..., str], trained_run: Path, tmp_path: Path
+) -> None:
+    assert {"next_word", "letters"} <= set(re.findall(r"\w+", output_of("eval", "--help")))
+    run = Path(shutil.copytree(trained_run, tmp_path / "outputs" / "run", ignore=shutil.ignore_patterns("eval")))
+    options = ["--task", "next_word", "--task", "letters", "--control", "--device", "cpu", "--quiet", "--json"]
+    word, letters = json.loads(output_of("eval", run, *options))["results"]
+    texts = [document.text for document in open_run(run).documents]
+    assert word["n"]["exact_match"] == len(texts)
+    assert {"exact_match_base", "exact_match_gain"} <= set(word["measures"])
+    mean = np.mean([len(text) / len(text.split()) for text in texts])
+    assert letters["measures"]["letters_a_word"] == pytest.approx(mean)
+    again = json.loads(output_of("eval", "--all", tmp_path / "outputs", *options))
+    assert again["results"] == [word, letters], "both were asked before"
+
+    page = tmp_path / "page.html"
+    board = json.loads(output_of("leaderboard", "outputs", "--html", page, "--json"))
+    (row,) = board["rows"]
+    assert {"next_word/exact_match", "letters/letters_a_word"} <= set(row["measures"])
+    shown = re.search(r'id="data"[^>]*>([^<]*)<', page.read_text(encoding="utf-8"))
+    assert shown is not None
+    data = json.loads(gzip.decompress(base64.b64decode(shown.group(1))))
+    better = {measure["name"]: measure["better"] for measure in data["measures"]}
+    assert (better["next_word/exact_match"], better["letters/letters_a_word"]) == ("higher", "lower")
+    tasks = {task["task"]: task["of"] for task in data["runs"][0]["tasks"]}
+    assert tasks["next_word.free"] == tasks["letters.free"] == len(texts)

@@ -11,15 +11,22 @@ import torch
 from fixtures.runs import load_run
 from rouge_score import rouge_scorer
 
+from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import load_corpus
+from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
-from simset_bench.evaluation.run import evaluate_runs
-from simset_bench.evaluation.tasks.documents import CONTINUATION_TOKENS, PREFIX_TOKENS
+from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
+from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import TaskOptions
+from simset_bench.evaluation.tasks.documents import CONTINUATION_TOKENS, PREFIX_TOKENS, token_ends
+from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, attached
+from simset_bench.training.config import TrainConfig, make_config
 from simset_bench.training.data.segments import segment_documents
 from simset_bench.training.open_run import LoadedRun
+from simset_bench.training.prepare import load_documents
 
 
 def token_nlls(base: Base, text: str, memory: Memory | None, layer: int) -> list[float]:
@@ -148,3 +155,47 @@ def test_damage_is_on_documents_outside_the_matched_subjects_too(run_of: Callabl
     (memorised,) = [document.id for document in load_run(run).documents]
     evaluate_runs([run], EvalRequest(("damage",)))
     assert [record["document"] for record in samples(run, "damage.free")] == [t for t in titles if t != memorised]
+
+
+def test_damage_is_asked_of_other_corpora_and_of_counterfacts_neighbors(
+    trained_run: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    wiki = f"wikitext:{shared_data / 'wikitext' / 'wikitext2_valid.txt'}"
+    asked = EvalRequest(("damage",), limit=2, task_data=(("damage", wiki),))
+    (result,) = evaluate_runs([trained_run], asked)
+    assert result["label"] == "damage:wikitext2_valid" and result["n"]["nll_rise"] == 2
+    found = EvalRequest(("damage",), limit=2, task_data=(("damage", "counterfact:builtin"),))
+    (result,) = evaluate_runs([trained_run], found)
+    assert result["n"]["nll_rise"] > 2 and result["label"] == "damage:counterfact_builtin"
+    assert {"nll", "nll_base", "nll_rise"} <= set(result["measures"])
+
+
+def test_docqa_needs_questions_and_damage_other_documents(
+    lm: MemoryLM, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    documents = load_documents(tiny_config)
+    with pytest.raises(RequestError, match=r"docqa: corpus jsonl:.* has no questions \(squad:FILE has\)"):
+        OUR_TASKS["docqa"].rows(Subject(lm, tiny_config, documents, None, tmp_path), TaskOptions())
+    corpus = tmp_path / "one.jsonl"
+    corpus.write_text('{"id": "only", "text": "One text and no other."}\n')
+    config = make_config(None, corpus=f"jsonl:{corpus}", num_docs=1)
+    subject = Subject(lm, config, load_documents(config), None, tmp_path)
+    with pytest.raises(RequestError, match=r"damage: corpus jsonl:.* has no document that was not memorised"):
+        OUR_TASKS["damage"].rows(subject, TaskOptions(source="corpus"))
+    with pytest.raises(RequestError, match="doccloze: no sentence"):
+        OUR_TASKS["doccloze"].rows(subject, TaskOptions())
+
+
+@pytest.mark.parametrize("text", ["Plain words.", "naïve – déjà vu", "数学 is 1.", "👩‍🚀 flew", "á"])
+def test_token_ends_rise_to_the_end_of_the_text(base_with: Callable[[str], Base], text: str) -> None:
+    for kind in ("gpt2", "sentencepiece"):
+        ends = token_ends(text, base_with(kind).tokenizer)
+        assert ends == sorted(set(ends)) and ends[-1] == len(text)
+
+
+def test_documents_of_odd_characters_are_scored(lm: MemoryLM, tmp_path: Path) -> None:
+    texts = ["数学", "👩‍🚀👩‍🚀 flew", "\u2028 a line", "ﬁn\u0301e and well"]
+    documents = [Document(str(n), f"t{n}", text.strip()) for n, text in enumerate(texts)]
+    config = make_config(None, model="m", corpus="jsonl:x", num_docs=len(texts))
+    (result,) = evaluate_subject(Subject(lm, config, documents, None, tmp_path), EvalRequest(("docmem",)))
+    assert result["n"]["nll"] == len(texts)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ from typer.testing import CliRunner
 from simset_bench.cli.app import app
 
 COMMAND = str(Path(sys.executable).parent / "simset-bench")
+
+
+@pytest.fixture
+def trained_run(run_of_method: Callable[[str], Path]) -> Path:
+    return run_of_method("memory")
 
 
 def asked(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

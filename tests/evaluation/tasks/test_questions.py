@@ -1,4 +1,4 @@
-"""zsRE, PopQA, relations, FEVER and damage on other text, asked of a tiny base and scored by hand."""
+"""zsRE, PopQA, relations and FEVER, asked of a tiny base."""
 
 import json
 from collections import Counter
@@ -6,16 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sklearn.metrics import f1_score
 
-from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.request import EvalRequest, check_request
-from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
+from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.run import evaluate_subject
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks.questions import fever_rows
-from simset_bench.evaluation.tasks.scoring import f1_macro, f1_micro, score_claim, score_completion, score_question
 from simset_bench.training.config import make_config
 from simset_bench.training.prepare import load_documents
 
@@ -83,50 +80,6 @@ def test_a_limit_keeps_the_shares_of_the_verdicts_and_the_memorised_pages_first(
         assert with_one > 0 and None not in documents[:with_one]
 
 
-@pytest.mark.parametrize(
-    ("answer", "label"),
-    [
-        (" A", "SUPPORTS"),
-        ("b.", "REFUTES"),
-        ("(C)", "NOT ENOUGH INFO"),
-        (" C) Not enough", "NOT ENOUGH INFO"),
-        ("B. Refutes.", "REFUTES"),
-        ("A\nClaim: B", "SUPPORTS"),
-        ("A man is", None),
-        ("A. The film", None),
-        ("B. Supports", None),
-        ("A, B or C", None),
-        ("A_", None),
-        ("B2", None),
-        ("Supports", None),
-        ("Apple", None),
-        ("", None),
-        ("D", None),
-    ],
-)
-def test_a_verdict_is_read_from_its_letter_or_counts_as_unparsable(answer: str, label: str | None) -> None:
-    found = score_claim({"labels": LABELS, "label": "SUPPORTS"}, [answer])
-    assert found["f1_micro"] == ("SUPPORTS", label)
-    assert found["unparsable"] == (label is None)
-    assert found["verdict_accuracy"] == (label == "SUPPORTS")
-
-
-def test_f1_of_verdicts_is_that_of_the_counts() -> None:
-    """By hand: an unparsable answer is found for no label, so that it costs recall alone."""
-    pairs = [
-        ("SUPPORTS", "SUPPORTS"),
-        ("SUPPORTS", None),
-        ("REFUTES", "SUPPORTS"),
-        ("NOT ENOUGH INFO", "NOT ENOUGH INFO"),
-    ]
-    right, found, wanted = 2, 3, 4
-    assert f1_micro(pairs) == pytest.approx(2 * right / (found + wanted))
-    assert f1_macro(pairs) == pytest.approx((2 * 1 / (2 + 2) + 0 + 1) / 3)
-    every = [(wanted, found or "REFUTES") for wanted, found in pairs]
-    micro = f1_score([wanted for wanted, _ in every], [found for _, found in every], average="micro")
-    assert f1_micro(every) == pytest.approx(micro)
-
-
 def test_relations_are_asked_as_prompts_and_grouped(ask: Callable[..., dict], shared_data: Path) -> None:
     found = ask("relations", shared_data / "relations" / "country_capital_city.json", 3)
     assert set(found["measures"]) == {"prefix_match", "contains_answer"}
@@ -176,38 +129,3 @@ def test_zsre_measures_are_told_apart_by_kind(ask: Callable[..., dict], tmp_path
     }
     assert set(found["measures"]) == names
     assert found["rows"][0]["prompt"] == "Question: What is Orrin?\nAnswer:"
-
-
-def test_answers_of_questions_and_completions_are_scored_apart() -> None:
-    row = {"answers": ["Eiffel Tower", "la Tour Eiffel"]}
-    assert score_question(row, [" It is the Eiffel tower.\nMore"])["contains_answer"] == 1
-    assert score_question(row, [" the Eiffel Tower"])["exact_match"] == 1
-    assert score_question(row | {"kind": "rephrase"}, ["x"]) == {
-        "exact_match_rephrase": 0.0,
-        "f1_rephrase": 0.0,
-        "contains_answer_rephrase": 0.0,
-    }
-    assert score_completion(row, [" the Eiffel Tower in Paris."]) == {"prefix_match": 1.0, "contains_answer": 1.0}
-    assert score_completion(row, [" Paris, near the Eiffel Tower"]) == {"prefix_match": 0.0, "contains_answer": 1.0}
-    assert score_completion({"answers": ["Rome"]}, [" Romeo"]) == {"prefix_match": 0.0, "contains_answer": 0.0}
-
-
-def test_damage_is_asked_of_other_corpora_and_of_counterfacts_neighbors(
-    trained_run: Path, shared_data: Path, tmp_path: Path
-) -> None:
-    wiki = f"wikitext:{shared_data / 'wikitext' / 'wikitext2_valid.txt'}"
-    asked = EvalRequest(("damage",), limit=2, task_data=(("damage", wiki),))
-    (result,) = evaluate_runs([trained_run], asked)
-    assert result["label"] == "damage:wikitext2_valid" and result["n"]["nll_rise"] == 2
-    found = EvalRequest(("damage",), limit=2, task_data=(("damage", "counterfact:builtin"),))
-    (result,) = evaluate_runs([trained_run], found)
-    assert result["n"]["nll_rise"] > 2 and result["label"] == "damage:counterfact_builtin"
-    assert {"nll", "nll_base", "nll_rise"} <= set(result["measures"])
-
-
-def test_a_task_that_reads_data_of_its_own_must_be_told() -> None:
-    with pytest.raises(RequestError, match=r"task popqa reads data of its own: name it with --data, popQA.tsv or hub:"):
-        check_request(EvalRequest(("popqa",)), baseline=False)
-    check_request(EvalRequest(("popqa",), task_data=(("popqa", "popQA.tsv"),)), baseline=False)
-    # What is named for every task is not another corpus for damage.
-    assert EvalRequest(("popqa", "damage"), data="popQA.tsv").source("damage") == "corpus"

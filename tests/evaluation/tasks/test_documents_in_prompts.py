@@ -1,0 +1,81 @@
+"""Documents before prompts: their own, or the one that retrieval finds."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from simset_bench.corpora.documents import Document
+from simset_bench.corpora.load import load_corpus
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
+from simset_bench.evaluation.tasks.documents_in_prompts import DocumentIndex, with_contexts
+
+
+@pytest.fixture(scope="module")
+def documents(tiny_corpus: Path) -> list[Document]:
+    """Four documents, no two of which are near copies."""
+    return load_corpus(f"jsonl:{tiny_corpus}", num_docs=8)[::2]
+
+
+def test_a_document_stands_before_the_prompts_about_it(lm: MemoryLM, documents: list[Document]) -> None:
+    first = documents[0]
+    about = {"document": first.id, "sample": "0", "prompt": "It was", "target": " built", "tokens": 1}
+    rows = {"part": [about, about | {"document": "unknown"}, about | {"choices": [" one", " two"], "tokens": [1, 1]}]}
+    found = with_contexts(lm, "in-context", documents, rows)["part"]
+    assert found[0]["prompt"] == f"{first.text}\n\nIt was"
+    assert (found[0]["bare_prompt"], found[0]["context"]) == ("It was", first.id)
+    assert found[0]["tokens"] == lm.continuation_tokens(found[0]["prompt"], " built")
+    assert (found[1]["prompt"], found[1]["context"]) == ("It was", None)
+    assert found[2]["tokens"] == [lm.continuation_tokens(found[2]["prompt"], choice) for choice in (" one", " two")]
+    assert with_contexts(lm, "memory", documents, rows) is rows
+
+
+def test_a_document_that_does_not_fit_is_cut_at_its_end(lm: MemoryLM, documents: list[Document]) -> None:
+    long = Document("long", "", " ".join([documents[0].text] * 12))
+    row = {"document": "long", "sample": "0", "prompt": "It was", "target": " built"}
+    (found,) = with_contexts(lm, "in-context", [long], {"part": [row]})["part"]
+    shown = found["prompt"].removesuffix("\n\nIt was")
+    assert long.text.startswith(shown) and len(documents[0].text) < len(shown) < len(long.text)
+    assert len(lm.tok_encode(found["prompt"] + " built")) < lm.max_length
+
+
+def test_retrieval_finds_the_document_that_a_passage_is_from(documents: list[Document]) -> None:
+    index = DocumentIndex(documents)
+    for document in documents:
+        words = document.text.split()
+        found = index.best(" ".join(words[: len(words) * 2 // 3]))
+        assert found is not None and found.id == document.id
+    assert index.best("") is None
+    assert index.best("xylophone") is None
+
+
+def test_retrieval_looks_up_what_is_asked_and_not_the_examples_before_it(
+    lm: MemoryLM, documents: list[Document]
+) -> None:
+    asked = " ".join(documents[1].text.split()[:5])
+    row = {"document": documents[1].id, "sample": "0", "target": " A"}
+    row |= {"prompt": f"Claim: {documents[0].text}\nAnswer: A\n\nClaim: {asked}\nAnswer:"}
+    (whole,) = with_contexts(lm, "retrieval", documents, {"part": [row]})["part"]
+    (found,) = with_contexts(lm, "retrieval", documents, {"part": [row | {"query": asked}]})["part"]
+    assert whole["context"] == documents[0].id, "or this tests nothing"
+    assert found["context"] == documents[1].id
+    assert found["prompt"].startswith(asked) and found["prompt"].endswith(f"\n\n{row['prompt']}")
+
+
+def test_retrieval_scores_are_lucenes_bm25(documents: list[Document]) -> None:
+    texts = [document.text.casefold().replace(".", "").replace(",", "").split() for document in documents]
+    mean = sum(map(len, texts)) / len(texts)
+    query = texts[2][3:9]
+
+    def score(words: list[str]) -> float:
+        total = 0.0
+        for term in query:
+            having = sum(term in text for text in texts)
+            idf = math.log(1 + (len(texts) - having + 0.5) / (having + 0.5))
+            count = words.count(term)
+            total += idf * count / (count + 1.5 * (1 - 0.75 + 0.75 * len(words) / mean))
+        return total
+
+    best = max(range(len(texts)), key=lambda number: score(texts[number]))
+    found = DocumentIndex(documents).best(" ".join(query))
+    assert found is not None and found.id == documents[best].id
