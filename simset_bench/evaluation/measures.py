@@ -171,7 +171,8 @@ _ALL = (
     _share("forget_quality", LOCATION, form="other"),
     _share("truth_ratio_forget", LOCATION),
     _share("truth_ratio_retain", LOCATION),
-    Measure("privacy_leakage", None, LOCATION, bounds=(-1.0, None), form="other"),
+    # In percent, as in MUSE, whose figures it is read beside.
+    Measure("privacy_leakage", None, LOCATION, "percent", (-100.0, None), form="other"),
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}
 

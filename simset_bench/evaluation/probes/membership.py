@@ -31,13 +31,15 @@ def membership(subject: Subject, options: TaskOptions) -> Scored:
     """Areas under the ROC curve, in [0, 1], for telling memorised documents from others of the same corpus.
 
     As many others as memorised ones (at most 64 of each), the next in the corpus. 0.5 is a guess, 1 tells all apart.
+    What an attack on the memory is to be compared with is the same attack on the untouched base (`_base`), which has
+    seen neither: where that is away from 0.5, the two sets of documents differ by themselves.
     - `auc_location`: by the largest share of its activation that any document's entries hold
     - `auc_energy`: by its activation's energy, summed over entries, in the mean of the logarithm over tokens
     - `auc_loss`: by its NLL a token (arXiv 1709.01604)
-    - `auc_zlib`: by its NLL over the length of its zlib-compressed text (arXiv 2012.07805)
+    - `auc_zlib`: by its NLL a token over the length in bytes of its zlib-compressed text, as in Min-K%'s released code;
+      that of arXiv 2012.07805 ranks by the reciprocal, which is the same order
     - `auc_min_k`: by the mean NLL of its 20% least likely tokens (Min-K%, arXiv 2310.16789)
-    - `auc_loss_base`, and so on: the same attacks on the untouched base. Away from 0.5 they say that the two sets of
-      documents differ by themselves.
+    - `auc_loss_base`, `auc_zlib_base`, `auc_min_k_base`: the same attacks on the untouched base
 
     AUC from scikit-learn, errors by a jackknife over documents. Raises RequestError where the corpus has no other
     document, and for a recall mode other than free, which would tell the attacker whose document it is.
@@ -100,18 +102,27 @@ def output_scores(
     subject: Subject, documents: Sequence[Document], at_work: MemoryAtWork | None
 ) -> dict[str, np.ndarray]:
     """Loss, zlib and Min-K% of each document (documents,), the higher the more it looks memorised."""
-    segments = subject.segments(documents)
-    asked = [ScoredText(segment.token_ids, segment.specials + 1, None) for segment in segments]
-    parts: list[list[np.ndarray]] = [[] for _ in documents]
-    for segment, found in zip(segments, token_scores(subject.lm.base, asked, at_work), strict=True):
-        parts[segment.document].append(found.nll)
-    nll = [np.concatenate(found) for found in parts]
+    nll = document_nll(subject, documents, at_work)
     packed = [len(zlib.compress(document.text.encode())) for document in documents]
     return {
         "loss": np.array([-found.mean() for found in nll]),
-        "zlib": np.array([-found.sum() / size for found, size in zip(nll, packed, strict=True)]),
+        "zlib": np.array([-found.mean() / size for found, size in zip(nll, packed, strict=True)]),
         "min_k": np.array([min_k(found) for found in nll]),
     }
+
+
+def document_nll(subject: Subject, documents: Sequence[Document], at_work: MemoryAtWork | None) -> list[np.ndarray]:
+    """NLL in nats of each document's tokens (tokens,) float64, as the attacks' released codes count them.
+
+    They score every token that follows another, so that the first word counts where a BOS precedes it. They see a text
+    in one piece; here it comes in the segments that it was cut to for training.
+    """
+    segments = subject.segments(documents)
+    asked = [ScoredText(segment.token_ids, max(1, segment.specials), None) for segment in segments]
+    parts: list[list[np.ndarray]] = [[] for _ in documents]
+    for segment, found in zip(segments, token_scores(subject.lm.base, asked, at_work), strict=True):
+        parts[segment.document].append(found.nll)
+    return [np.concatenate(found) for found in parts]
 
 
 def min_k(nll: np.ndarray, share: float = MIN_K) -> float:

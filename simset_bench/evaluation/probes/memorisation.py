@@ -1,4 +1,4 @@
-"""How much of the memorised documents a model repeats word for word, from one teacher-forced pass over them.
+"""How much of the memorised documents a model repeats word for word, without generating anything.
 
 A greedy continuation of a prefix is the document's own exactly where each of its tokens is the likeliest one after
 those before it. So what a model would generate with a fixed budget is known without generating it, and nothing of the
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from simset_bench.console import note
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.probes.records import record, scored
 from simset_bench.evaluation.probes.token_scores import ScoredText, TokenScores, token_scores
@@ -23,14 +24,15 @@ POSITIONS = 32
 
 
 def memorisation(subject: Subject, options: TaskOptions) -> Scored:
-    """Exact memorisation and extraction strength of each segment, and what can be extracted from each of its windows.
+    """Exact memorisation and extraction strength of each segment, and whether each of its suffixes can be extracted.
 
     - `exact_memorisation`: share of a segment's tokens that are the likeliest after those before them, in [0, 1]; the
       EM of OpenUnlearning (arXiv 2506.12618), after arXiv 2205.10770
     - `extraction_strength`: 1 - k / n for the least k such that the last n - k of n tokens are each the likeliest, in
       [0, 1]; its ES, after arXiv 2012.07805. Its released code gives 1 / n and not 0 where the last token is wrong.
-    - `extractable_P`: share of windows of P tokens whose greedy continuation repeats the next 32 tokens, for P of 8,
-      16, 32 and 64 (arXiv 2202.07646); windows begin at every 32nd token, and those too near the end are left out
+    - `extractable_P`: share of suffixes of 32 tokens that the greedy continuation of the P tokens before them repeats,
+      for P of 8, 16, 32 and 64 (arXiv 2202.07646, which asks for 50 tokens after 50 to 500). The suffixes are the same
+      for every P: they begin at every 32nd token of a segment from the 64th on, so that one of fewer than 96 has none
     - `nll` in nats a token
 
     `exact_memorisation` and `nll` again by position in the document (`groups`), in steps of 32 tokens.
@@ -38,8 +40,10 @@ def memorisation(subject: Subject, options: TaskOptions) -> Scored:
     documents = subject.documents[: options.limit]
     segments = [segment for segment in subject.segments(documents) if len(segment.token_ids) > segment.specials + 1]
     asked = [_whole(subject, segment) for segment in segments]
-    windows = [(number, start) for number, segment in enumerate(segments) for start in _starts(segment)]
-    asked += [_window(subject, segments[number], start) for number, start in windows]
+    suffixes = [(segment, place) for segment in segments for place in _places(segment)]
+    if not suffixes:
+        note(f"memorisation: no text has {PREFIXES[-1] + SUFFIX} tokens, so nothing is asked of what can be extracted")
+    asked += [_suffix(subject, segment, place, prefix) for segment, place in suffixes for prefix in PREFIXES]
     found = token_scores(subject.lm.base, asked, subject.memory_at_work(options.recall))
 
     records: list[dict[str, Any]] = []
@@ -58,14 +62,11 @@ def memorisation(subject: Subject, options: TaskOptions) -> Scored:
             here = places == place
             part = _agreement(TokenScores(scores.nll[here], scores.greedy[here]))
             positions.setdefault(place, []).append(record(document, "", "", part, tokens=int(here.sum())))
-    for (number, start), scores in zip(windows, found[len(segments) :], strict=True):
-        segment = segments[number]
+    repeated = iter(found[len(segments) :])
+    for segment, place in suffixes:
         document = documents[segment.document]
-        values = {}
-        for prefix in PREFIXES:
-            if len(scores.greedy) + 1 >= prefix + SUFFIX:
-                values[f"extractable_{prefix}"] = float(scores.greedy[prefix - 1 : prefix - 1 + SUFFIX].all())
-        records.append(record(document, f"{document.id}#{segment.number}+{start}", segment.text, values))
+        values = {f"extractable_{prefix}": float(next(repeated).greedy.all()) for prefix in PREFIXES}
+        records.append(record(document, f"{document.id}#{segment.number}+{place}", segment.text, values))
     by_position = {f"{place}-{place + POSITIONS - 1}": part for place, part in sorted(positions.items())}
     return scored(records, {"position": by_position})
 
@@ -84,13 +85,14 @@ def _whole(subject: Subject, segment: Segment) -> ScoredText:
     return ScoredText(segment.token_ids, segment.specials + 1, subject.documents[segment.document].id)
 
 
-def _starts(segment: Segment) -> range:
-    last = len(segment.token_ids) - segment.specials - PREFIXES[0] - SUFFIX
-    return range(0, last + 1, SUFFIX)
+def _places(segment: Segment) -> range:
+    """Where among a segment's own tokens a suffix begins that has the longest prefix before it."""
+    own = len(segment.token_ids) - segment.specials
+    return range(PREFIXES[-1], own - SUFFIX + 1, SUFFIX)
 
 
-def _window(subject: Subject, segment: Segment, start: int) -> ScoredText:
-    """The longest prefix and its suffix, opened by the same special tokens as a document."""
-    own = segment.token_ids[segment.specials :][start : start + PREFIXES[-1] + SUFFIX]
+def _suffix(subject: Subject, segment: Segment, place: int, prefix: int) -> ScoredText:
+    """The suffix at `place` after `prefix` tokens, opened by the same special tokens as a document."""
+    own = segment.token_ids[segment.specials :][place - prefix : place + SUFFIX]
     ids = (*segment.token_ids[: segment.specials], *own)
-    return ScoredText(ids, segment.specials + 1, subject.documents[segment.document].id)
+    return ScoredText(ids, segment.specials + prefix, subject.documents[segment.document].id)

@@ -46,7 +46,7 @@ PROBES: dict[str, Probe] = {
     ),
     "memorisation": Probe(
         "what of the documents can be extracted, by prefix length and position",
-        2,
+        3,
         late("probes.memorisation", "memorisation"),
     ),
     "teacher_forcing": Probe(
@@ -60,7 +60,7 @@ PROBES: dict[str, Probe] = {
     "capacity": Probe("bits memorised a memory parameter", 2, late("probes.capacity", "capacity"), needs_memory=True),
     "membership": Probe(
         "telling memorised documents from others",
-        1,
+        2,
         late("probes.membership", "membership"),
         needs_memory=True,
         reads=late("probes.membership", "texts_read"),
@@ -82,7 +82,7 @@ PROBES: dict[str, Probe] = {
     ),
     "unlearning": Probe(
         "erasing a quarter of the documents at once",
-        2,
+        3,
         late("probes.unlearning", "unlearning"),
         needs_memory=True,
         reads=late("probes.unlearning", "texts_read"),

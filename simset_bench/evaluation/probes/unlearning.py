@@ -12,7 +12,13 @@ from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Estimate, Scored, ratio_with_error
 from simset_bench.evaluation.lm.memory_lm import MemoryAtWork
 from simset_bench.evaluation.measures import higher_is_better
-from simset_bench.evaluation.probes.membership import area_under_curve, ids_and_texts, other_documents, output_scores
+from simset_bench.evaluation.probes.membership import (
+    area_under_curve,
+    document_nll,
+    ids_and_texts,
+    min_k,
+    other_documents,
+)
 from simset_bench.evaluation.probes.records import record, scored
 from simset_bench.evaluation.probes.token_scores import ScoredText, pair_request, token_scores
 from simset_bench.evaluation.subject import Subject
@@ -21,6 +27,8 @@ from simset_bench.evaluation.tasks.cloze import Cloze, clozes
 
 DOCUMENTS = 64
 FORGET_SHARE = 0.25
+# MUSE's share of the least likely tokens, `Min-40%` in its released code.
+MIN_K_OF_LEAKAGE = 0.4
 CLOZES_A_DOCUMENT = 3
 SEED = 0
 
@@ -33,13 +41,13 @@ def unlearning(subject: Subject, options: TaskOptions) -> Scored:
     - `forget_rise`, `retain_rise`: NLL rise of the erased and of the other documents, in nats a token
     - `forgotten`: rise of the erased documents over what the memory had gained on them; 1 is the base's own NLL
     - `utility_kept`: share of what the memory had gained on the others that is left, at most about 1
-    - `truth_ratio_forget`, `truth_ratio_retain`: of cut sentences, P(span of another document) / P(own span), each
-      probability to the power of 1 / tokens; TOFU's R_truth with one perturbed answer and the original in place of a
-      paraphrased one. Reported as min(R, 1 / R) of the erased and max(0, 1 - R) of the others, as OpenUnlearning does
-    - `forget_quality`: p-value of the Kolmogorov-Smirnov test that the truth ratios of the erased documents are the
-      base's (TOFU); near 1 the two cannot be told apart
-    - `privacy_leakage`: MUSE's PrivLeak with Min-K%: (AUC - base's AUC) / base's AUC for telling the erased documents
-      from ones never memorised; 0 is none, above 0 they can still be told. None of it where the base's AUC is 0
+    - `truth_ratio_forget`, `truth_ratio_retain`: of cut sentences, R = P(span of another document) / P(own span), each
+      probability to the power of 1 / tokens. Reported as min(R, 1 / R) of the erased and max(0, 1 - R) of the others,
+      as OpenUnlearning and TOFU's code do. Theirs compares the mean loss of five perturbed answers with that of a
+      paraphrase, so that values are comparable among runs here and not with theirs
+    - `forget_quality`: p-value of the Kolmogorov-Smirnov test that the truth ratios of the erased documents are
+      distributed as the base's on the same sentences (TOFU's test); near 1 the two cannot be told apart
+    - `privacy_leakage`: see `leakage`
 
     Up to 64 documents are asked about. Raises RequestError for fewer than two documents.
     """
@@ -57,9 +65,9 @@ def unlearning(subject: Subject, options: TaskOptions) -> Scored:
     if len(ratios) > 1:
         test = stats.ks_2samp([made["truth_ratio"] for made in ratios], [made["truth_ratio_base"] for made in ratios])
         estimates["forget_quality"] = Estimate(float(test.pvalue), None, len(ratios))
-    leakage = _privacy_leakage(asked, erased, [asked.documents[number] for number in numbers], others)
-    if leakage is not None:
-        estimates["privacy_leakage"] = leakage
+    leaked = privacy_leakage(asked, erased, [asked.documents[number] for number in numbers], others)
+    if leaked is not None:
+        estimates["privacy_leakage"] = leaked
     return Scored(estimates, records, {name: higher_is_better(name) for name in estimates})
 
 
@@ -142,14 +150,26 @@ def truth_ratios(subject: Subject, asked: Sequence[Cloze], at_work: MemoryAtWork
     return [float(np.exp(np.clip(own - other, -50, 50))) for own, other in zip(nll[::2], nll[1::2], strict=True)]
 
 
-def _privacy_leakage(
+def privacy_leakage(
     subject: Subject, erased: MemoryAtWork | None, members: list[Document], others: list[Document]
 ) -> Estimate | None:
-    pairs = {}
-    for name, at_work in (("now", erased), ("base", None)):
-        scores = output_scores(subject, members + others, at_work)["min_k"]
-        pairs[name] = [(number < len(members), float(score)) for number, score in enumerate(scores)]
-    base = area_under_curve(pairs["base"])
-    if base == 0:
-        return None
-    return Estimate((area_under_curve(pairs["now"]) - base) / base, None, len(members) + len(others))
+    scores = []
+    for at_work in (erased, None):
+        found = document_nll(subject, members + others, at_work)
+        scores.append([min_k(nll, MIN_K_OF_LEAKAGE) for nll in found])
+    value = leakage(*scores, forgotten=len(members))
+    return None if value is None else Estimate(value, None, len(members) + len(others))
+
+
+def leakage(now: Sequence[float], retrained: Sequence[float], *, forgotten: int) -> float | None:
+    """MUSE's PrivLeak: 100 * (AUC - AUC of the retrained model) / AUC of the retrained model, in [-100, inf).
+
+    `now`, `retrained`: Min-40% of each text by the model after erasure, and by one that never saw any of them; the
+    first `forgotten` texts are those that were to be erased, the others were never memorised. As in MUSE (arXiv
+    2407.06460, section 3, and its released code) the forgotten texts are the class of non-members, so that AUC is the
+    chance that a text never memorised looks more memorised than one that was. 0 is the aim; below 0 too little was
+    erased, -100 where every erased text is still told apart; above 0 too much. None where the retrained AUC is 0.
+    """
+    labels = [number >= forgotten for number in range(len(now))]
+    reached, due = (area_under_curve(list(zip(labels, scores, strict=True))) for scores in (now, retrained))
+    return None if due == 0 else 100 * (reached - due) / due

@@ -1,7 +1,9 @@
 """What can be extracted, against what the model generates by itself."""
 
+import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from fixtures.runs import load_run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simset_bench.corpora.documents import Document
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probes.memorisation import PREFIXES, SUFFIX, extraction_strength, memorisation
@@ -21,9 +24,15 @@ from simset_bench.training.open_run import LoadedRun
 
 
 @pytest.fixture(scope="module")
-def run(run_of: Callable[..., Path]) -> LoadedRun:
-    """A run that has learned its documents well enough to repeat them."""
-    return load_run(run_of(num_docs=4, epochs=24, allocation="none", entries=512))
+def run(run_of: Callable[..., Path], tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedRun:
+    """A run that has learned four texts of about 190 tokens well enough to repeat them."""
+    # Without the copies, which differ in one word.
+    texts = [json.loads(line)["text"] for line in tiny_corpus.read_text().splitlines() if "-copy" not in line]
+    path = tmp_path_factory.mktemp("long") / "long.jsonl"
+    made = [{"id": f"d{number}", "text": " ".join(texts[3 * number : 3 * number + 3])} for number in range(4)]
+    path.write_text("".join(json.dumps(document) + "\n" for document in made))
+    about = {"corpus": f"jsonl:{path}", "num_docs": 4, "max_tokens": 224}
+    return load_run(run_of(**about, epochs=40, allocation="none", entries=512))
 
 
 @pytest.fixture(scope="module")
@@ -40,25 +49,30 @@ def found(subject: Subject) -> Scored:
 def test_what_counts_as_extractable_is_what_the_model_generates(subject: Subject, with_memory: bool) -> None:
     """Greedy, with a budget of 32 tokens and nothing of the answer, by transformers' own generation."""
     asked = subject if with_memory else subject.bare
-    windows = {
-        record["sample"]: record["measures"]
-        for record in memorisation(asked, TaskOptions(limit=2)).samples
-        if "+" in record["sample"]
-    }
-    seen = []
+    samples = memorisation(asked, TaskOptions(limit=2)).samples
+    found = {record["sample"]: record["measures"] for record in samples if "+" in record["sample"]}
+    seen, expected = [], set()
     for segment in asked.segments(asked.documents[:2]):
         own = list(segment.token_ids[segment.specials :])
-        for start in range(0, len(own) - PREFIXES[0] - SUFFIX + 1, SUFFIX):
-            sample = f"{asked.documents[segment.document].id}#{segment.number}+{start}"
-            fitting = [prefix for prefix in PREFIXES if start + prefix + SUFFIX <= len(own)]
-            assert set(windows[sample]) == {f"extractable_{prefix}" for prefix in fitting}
-            for prefix in fitting:
-                shown = [*segment.token_ids[: segment.specials], *own[start : start + prefix]]
-                made = generated(asked, shown)
-                right = made == own[start + prefix : start + prefix + SUFFIX]
-                assert windows[sample][f"extractable_{prefix}"] == float(right), (sample, prefix)
+        for place in range(PREFIXES[-1], len(own) - SUFFIX + 1, SUFFIX):
+            sample = f"{asked.documents[segment.document].id}#{segment.number}+{place}"
+            expected.add(sample)
+            for prefix in PREFIXES:
+                shown = [*segment.token_ids[: segment.specials], *own[place - prefix : place]]
+                right = generated(asked, shown) == own[place : place + SUFFIX]
+                assert found[sample][f"extractable_{prefix}"] == float(right), (sample, prefix)
                 seen.append(right)
-    assert with_memory in seen, "the memory repeats some windows, the base some not, or this tests nothing"
+    assert set(found) == expected and len(expected) > 3
+    assert with_memory in seen, "the memory repeats some suffixes, the base some not, or this tests nothing"
+
+
+def test_every_prefix_length_is_asked_for_the_same_suffixes(subject: Subject, found: Scored) -> None:
+    """As many, of the same documents, and none of a text that is too short for the longest prefix."""
+    counts = {found.estimates[f"extractable_{prefix}"].n for prefix in PREFIXES}
+    segments = [len(segment.token_ids) - segment.specials for segment in subject.segments(subject.documents)]
+    assert counts == {sum(max(0, (tokens - 64) // 32) for tokens in segments)}
+    short = replace(subject.bare, documents=[Document("short", "Short", "Skarvik lighthouse was lit in 1858.")])
+    assert not [name for name in memorisation(short, TaskOptions()).estimates if name.startswith("extractable")]
 
 
 def generated(asked: Subject, shown: list[int]) -> list[int]:
@@ -93,7 +107,7 @@ def test_segments_are_scored_by_the_published_definitions(subject: Subject, foun
 
 def test_the_untouched_base_has_memorised_less(subject: Subject, found: Scored) -> None:
     bare = memorisation(subject.bare, TaskOptions())
-    for name in ("exact_memorisation", "extraction_strength", "extractable_8"):
+    for name in ("exact_memorisation", "extraction_strength", "extractable_64"):
         assert bare.estimates[name].value < found.estimates[name].value
     assert [one["sample"] for one in bare.samples] == [other["sample"] for other in found.samples]
 
