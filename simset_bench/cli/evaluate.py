@@ -43,6 +43,10 @@ def command(
     qa_finetune: Annotated[
         bool, typer.Option("--qa-finetune", help="Ask again after a LoRA has learned how questions are answered.")
     ] = False,
+    qa_disjoint: Annotated[
+        str | None,
+        typer.Option(help="What its questions share with no probe: subjects [the default], or targets too."),
+    ] = None,
     control: Annotated[
         bool, typer.Option("--control", help="Ask the untouched base the same, and add each measure's gain over it.")
     ] = False,
@@ -81,16 +85,21 @@ def command(
         raise RequestError(f"--{named[0].replace('_', '-')} goes with --baseline and no run folder")
     if qa_finetune and not task:
         raise RequestError("--qa-finetune needs --task, such as --task counterfact")
+    if qa_disjoint is not None and not qa_finetune:
+        raise RequestError("--qa-disjoint goes with --qa-finetune")
 
     from simset_bench.evaluation.baseline import evaluate_baseline, evaluate_baselines_of
     from simset_bench.evaluation.request import EvalRequest
     from simset_bench.evaluation.run import evaluate_runs
+    from simset_bench.training.qa_finetune import SUBJECTS
 
     tasks = tuple(dict.fromkeys(name.strip() for given in task or () for name in given.split(",")))
     if by is not None and by not in GROUPS:
         raise unknown_name("--by", by, GROUPS)
     source, task_data = _sources(data or [])
-    request = EvalRequest(tasks, recall, limit, source, qa_finetune, dtype, device, task_data, control)
+    request = EvalRequest(
+        tasks, recall, limit, source, qa_finetune, dtype, device, task_data, control, qa_disjoint or SUBJECTS
+    )
     if every:
         _evaluate_all(runs or [Path("outputs")], request, json_output)
         return
@@ -144,6 +153,7 @@ def _print_result(result: dict[str, Any], by: str | None) -> None:
 
     limited = f", limit {result['limit']}" if result["limit"] else ""
     after = ", after question-answer fine-tuning" if result["qa_finetuned"] else ""
+    after += " on targets of its own" if result.get("qa_disjoint") == "targets" else ""
     # Not as the table's title, which would be wrapped to the table's width.
     stdout.print(f"{result['label']}, recall {result['recall']}{limited}{after}", style="italic", markup=False)
     groups = result.get("groups", {}).get(by, {}) if by else {}

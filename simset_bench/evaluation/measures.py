@@ -128,6 +128,8 @@ _ALL = (
         for name in ("location", "energy", "loss", "zlib", "min_k")
     ),
     _hit("exact_match"),
+    # What the pairs of a question-answer fine-tuning alone would score: a floor, and no merit of a run.
+    _hit("majority_answer", better=None),
     _hit("exact_match_any"),
     _hit("exact_match_majority"),
     _share("exact_match_sampled"),
@@ -187,7 +189,7 @@ def find_measure(name: str) -> Measure:
     of a difference of two values. Of a measure that is not ours only the name is known.
     """
     task, _, rest = name.rpartition("/") if "/" not in name else name.partition("/")
-    bare = rest.removesuffix("+qa").split("@", 1)[0] if task else rest
+    bare = _before_qa(rest).split("@", 1)[0] if task else rest
     task = task.split("@", 1)[0].split(":", 1)[0]
     if bare.endswith("_gain"):
         return _gain(_known(task, bare.removesuffix("_gain")))
@@ -235,6 +237,19 @@ def _of_base(measure: Measure) -> Measure:
     return replace(measure, better=None, form=form, parts=parts if form == "auc" else (), chance=None, derive=None)
 
 
+def after_qa(disjoint: str | None) -> str:
+    """What a board puts behind the names of tasks and measures after Q-A fine-tuning: `+qa`, or `+qa-targets`.
+
+    disjoint: what the fine-tuning's pairs share with no probe, `subjects` (or None, as in old results) or `targets`.
+    """
+    return "+qa" if disjoint in (None, "subjects") else f"+qa-{disjoint}"
+
+
+def _before_qa(name: str) -> str:
+    """A board's name without what `after_qa` puts behind it."""
+    return name.partition("+qa")[0]
+
+
 def direction(measure: str) -> Direction | None:
     """Which side of a measure is better, None where neither is."""
     return find_measure(measure).better
@@ -248,7 +263,7 @@ def higher_is_better(measure: str) -> bool | None:
 
 def bare_name(measure: str) -> str:
     """`nll` of `docmem/nll@oracle+qa`: the name that samples call it by."""
-    return measure.split("/", 1)[1].removesuffix("+qa").split("@", 1)[0]
+    return _before_qa(measure.split("/", 1)[1]).split("@", 1)[0]
 
 
 def best_known(measures: Iterable[str]) -> list[str]:
@@ -258,17 +273,18 @@ def best_known(measures: Iterable[str]) -> list[str]:
     for measure in (measure for measure in MEASURES.values() if measure.short):
         names = [name for name in there if bare_name(name) == measure.name.rpartition("/")[2]]
         ours = [name for name in names if "@" not in name and ":" not in name and find_measure(name) is measure]
-        chosen += sorted(name for name in ours if measure.group == RECALL or not name.endswith("+qa"))
+        chosen += sorted(name for name in ours if measure.group == RECALL or name == _before_qa(name))
     return chosen
 
 
 def short_name(measure: str) -> str:
     """What heads a column of a board's measure; a mode of recall and Q-A fine-tuning follow the name."""
-    plain, _, recall = measure.removesuffix("+qa").partition("@")
+    plain, _, recall = _before_qa(measure).partition("@")
     record = find_measure(plain)
     if not record.short or ":" in plain or record.name.rpartition("/")[2] != bare_name(plain):
         return measure
-    return " ".join([record.short, *([recall] if recall else []), *(["+QA"] if measure.endswith("+qa") else [])])
+    after = measure.removeprefix(_before_qa(measure)).replace("+qa", "+QA").replace("-", " ")
+    return " ".join(part for part in (record.short, recall, after) if part)
 
 
 def summed_over_tokens() -> list[str]:

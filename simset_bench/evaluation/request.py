@@ -13,6 +13,7 @@ from simset_bench.evaluation.tasks.documents_in_prompts import CONTEXTS
 from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.training.method_options import find_method
 from simset_bench.training.open_run import OpenedRun
+from simset_bench.training.qa_finetune import DISJOINT, SUBJECTS
 from simset_bench.training.recall import RECALLS
 from simset_bench.training.run_folder import FinishedRun
 
@@ -23,6 +24,7 @@ class EvalRequest:
 
     `data` is the source for all tasks that have no default source and for those on CounterFact. `task_data` has pairs
     of a task and its own source, which precedes `data`. With `control` the untouched base is asked the same.
+    `qa_disjoint` says what the pairs of a question-answer fine-tuning share with no probe: `subjects` or `targets` too.
     """
 
     tasks: tuple[str, ...]
@@ -34,6 +36,7 @@ class EvalRequest:
     device: str = "auto"
     task_data: tuple[tuple[str, str], ...] = ()
     control: bool = False
+    qa_disjoint: str = SUBJECTS
 
     def source(self, name: str) -> str | None:
         """What task `name` reads beside the documents, None where it reads nothing or no source is named.
@@ -61,6 +64,8 @@ def check_request(request: EvalRequest, *, baseline: bool) -> None:
         raise RequestError(f"--limit {request.limit}: must be at least 1")
     if request.recall not in RECALLS:
         raise unknown_name("--recall", request.recall, RECALLS)
+    if request.qa_disjoint not in DISJOINT:
+        raise unknown_name("--qa-disjoint", request.qa_disjoint, DISJOINT)
     for name in request.tasks if baseline else ():
         if name in PROBES and PROBES[name].needs_memory:
             raise RequestError(f"task {name} measures a memory, of which a bare base has none")

@@ -21,7 +21,7 @@ from simset_bench.evaluation.task_options import SAME_CORPUS
 from simset_bench.evaluation.tasks.rows import Row, write_rows
 from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.files import sha256_of_texts, write_json, write_text
-from simset_bench.training.qa_finetune import QuestionPair
+from simset_bench.training.qa_finetune import SUBJECTS, QuestionPair
 
 Result = dict[str, Any]
 
@@ -31,8 +31,8 @@ class ResultKey:
     """All that a result of one task stands for, beside the run.
 
     `data` is the source that the task reads beside the documents, None where it reads none, `data_sha256` the hash of
-    what was read. `pairs` are those of the Q-A fine-tuning before it, None without one. With `control` the untouched
-    base was asked the same.
+    what was read. `pairs` are those of the Q-A fine-tuning before it, None without one; `qa_disjoint` says what they
+    share with no probe. With `control` the untouched base was asked the same.
     """
 
     task: str
@@ -43,6 +43,7 @@ class ResultKey:
     dtype: str
     pairs: Sequence[QuestionPair] | None
     control: bool = False
+    qa_disjoint: str = SUBJECTS
 
     @property
     def label(self) -> str:
@@ -55,7 +56,8 @@ class ResultKey:
     @property
     def stem(self) -> str:
         """What the names of the files begin with."""
-        return f"{self.label.replace(':', '-')}.{self.recall}" + (".qa" if self.pairs is not None else "")
+        after = "" if self.pairs is None else ".qa" if self.qa_disjoint == SUBJECTS else f".qa-{self.qa_disjoint}"
+        return f"{self.label.replace(':', '-')}.{self.recall}{after}"
 
 
 def write_result(
@@ -92,7 +94,7 @@ def hash_of_rows(task: str, rows: dict[str, list[Row]]) -> str:
 def find_result(folder: Path, key: ResultKey) -> Result | None:
     """The result of having asked just this before: same task and version, data, options and lm-eval; else None.
 
-    Of the Q-A fine-tuning it is only asked whether there was one: its pairs follow from the rows.
+    Of the Q-A fine-tuning only its sort is compared: its pairs follow from the rows.
     """
     try:
         found = json.loads((folder / f"{key.stem}.json").read_text(encoding="utf-8"))
@@ -133,6 +135,7 @@ def _fields(key: ResultKey) -> dict[str, Any]:
         "task_version": _version(key.task),
         "recall": key.recall,
         "qa_finetuned": key.pairs is not None,
+        "qa_disjoint": None if key.pairs is None else key.qa_disjoint,
         "limit": key.limit,
         "control": key.control,
         "data": key.data,

@@ -13,6 +13,7 @@ from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.gain import with_base, with_gain
 from simset_bench.evaluation.harness import run_foreign, run_ours
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
+from simset_bench.evaluation.majority import with_majority_answer
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.request import EvalRequest, askable_tasks, check_request, is_ours
 from simset_bench.evaluation.result_files import Result, ResultKey, hash_of_rows, write_result
@@ -25,7 +26,7 @@ from simset_bench.files import sha256_of_texts
 from simset_bench.models.loading import load_base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.open_run import open_run
-from simset_bench.training.qa_finetune import QuestionPair, qa_finetuned, question_pairs
+from simset_bench.training.qa_finetune import TARGETS, QuestionPair, qa_finetuned, question_pairs
 from simset_bench.training.run_folder import EVALUATIONS
 
 BATCH_SIZE = 16
@@ -77,8 +78,9 @@ def evaluate_subject(subject: Subject, request: EvalRequest) -> list[Result]:
         results = _ask_and_write(changed, request, rows, None, bare)
         if request.qa_finetune:
             base, questions = subject.lm.base, replace(request, tasks=_without_probes(request.tasks))
-            pairs = question_pairs(_probed_texts(subject.documents, rows.bare))
-            note(f"question-answer fine-tuning on {len(pairs)} pairs, whose subjects are not probed")
+            targets = _targets(rows.bare) if request.qa_disjoint == TARGETS else None
+            pairs = question_pairs(_probed_texts(subject.documents, rows.bare), targets)
+            note(f"question-answer fine-tuning on {len(pairs)} pairs, whose {request.qa_disjoint} are not probed")
             if is_controlled:
                 with changed.without_weights(), qa_finetuned(base, pairs, QA_SEED, nullcontext()):
                     bare = _scores_of_base(changed, questions, rows)
@@ -98,6 +100,15 @@ def _probed_texts(documents: Sequence[Document], rows: dict[str, list[Row]]) -> 
         for row in part:
             yield row["prompt"]
             yield row.get("subject") or ""
+
+
+def _targets(rows: dict[str, list[Row]]) -> Iterator[str]:
+    """Every answer and choice of the rows."""
+    for part in rows.values():
+        for row in part:
+            yield row.get("target") or ""
+            yield from row.get("answers", [])
+            yield from (choice.strip() for choice in row.get("choices", []))
 
 
 def _scores_of_base(subject: Subject, request: EvalRequest, rows: TaskRows) -> dict[str, Scored]:
@@ -126,6 +137,8 @@ def _ask_and_write(
         scored = with_derived(_ask(subject, request, rows, name))
         if name in bare:
             scored = with_gain(scored, with_derived(bare[name]))
+        if pairs is not None and name in OUR_TASKS:
+            scored = with_majority_answer(scored, rows.of_task(name), pairs)
         seconds = round(time.monotonic() - started, 3)
         key = result_key(subject, request, name, rows.asked, pairs)
         written = write_result(subject.folder / EVALUATIONS, key, scored, rows.asked, seconds)
@@ -152,7 +165,7 @@ def _ask(subject: Subject, request: EvalRequest, rows: TaskRows, name: str) -> S
             scored = with_base(scored, run_ours(subject.lm, name, rows.bare_folder))
     if subject.config.method != "retrieval":
         return scored
-    return with_retrieval(scored, [row for part in task.parts.values() for row in rows.asked[part]], subject.documents)
+    return with_retrieval(scored, rows.of_task(name), subject.documents)
 
 
 def result_key(
@@ -171,4 +184,5 @@ def result_key(
     data_sha256 = sha256_of_texts(texts) if name in PROBES else hash_of_rows(name, rows)
     dtype = str(subject.lm.base.dtype).removeprefix("torch.")
     source = request.source(name)
-    return ResultKey(name, request.recall, request.limit, source, data_sha256, dtype, pairs, request.control)
+    control, disjoint = request.control, request.qa_disjoint
+    return ResultKey(name, request.recall, request.limit, source, data_sha256, dtype, pairs, control, disjoint)

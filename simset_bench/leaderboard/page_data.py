@@ -36,7 +36,7 @@ _MOST_SENTENCES = 12
 def measure_group(measure: str) -> str:
     """The group of columns that a measure stands in; answers after Q-A fine-tuning have one of their own."""
     group = find_measure(measure).group
-    return f"{group}{_AFTER}" if group == RECALL and measure.endswith("+qa") else group
+    return f"{group}{_AFTER}" if group == RECALL and "+qa" in measure else group
 
 
 def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import KEPT, evaluate_baseline
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
+from simset_bench.evaluation.majority import MAJORITY_ANSWER
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import BATCH_SIZE, evaluate_runs, evaluate_subject
@@ -27,6 +28,7 @@ from simset_bench.training.config import TrainConfig, make_config, read_config
 from simset_bench.training.method_options import find_method
 from simset_bench.training.open_run import OpenedRun, open_run
 from simset_bench.training.prepare import load_documents
+from simset_bench.training.qa_finetune import SUBJECTS
 from simset_bench.training.run import train_run
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read_folder_config
 
@@ -119,7 +121,8 @@ def _compare_sample(entry: Path, stem: str, kept: dict[str, Any] | None, record:
         raise RequestError(f"{entry}: refused: {stem} has no sample {record['sample']} as the run gives it")
     probe = PROBES.get(stem.split(".")[0])
     for name, value in record["measures"].items():
-        if probe and name in probe.set_by_others:
+        # The floor follows from the pairs of the fine-tuning, and these from all that is asked.
+        if (probe and name in probe.set_by_others) or name.startswith(MAJORITY_ANSWER):
             continue
         told = kept["measures"].get(name)
         if told is None or not math.isclose(told, value, rel_tol=_SAME_SAMPLE, abs_tol=_SAME_SAMPLE):
@@ -190,4 +193,5 @@ def _request(result: dict[str, Any], limit: int | None) -> EvalRequest:
         result["dtype"],
         task_data=((task, data),) if data else (),
         control=bool(result.get("control")),
+        qa_disjoint=result.get("qa_disjoint") or SUBJECTS,
     )

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from simset_bench.evaluation.measures import RESULT_SCHEMA, direction
+from simset_bench.evaluation.measures import RESULT_SCHEMA, after_qa, direction
 from simset_bench.results.migrate import migrated
 from simset_bench.results.samples import samples_file
 from simset_bench.training.earlier_options import in_todays_words
@@ -57,9 +57,9 @@ class RunTable:
     """`runs`: a row a run, indexed by `run` (its folder), with the run columns and `cell`, a key equal for runs that
     differ only in seeds. `values`: a row a run and measure.
 
-    Columns of `values`: run; task (with its data, as in `counterfact:rome_format`, then `@recall` unless free and `+qa`
-    after Q-A fine-tuning); measure (`task/measure`, followed by the same); value; standard_error; n; limit; better
-    (`higher`, `lower` or None); samples (the file of its samples).
+    Columns of `values`: run; task (with its data, as in `counterfact:rome_format`, then `@recall` unless free and
+    `+qa` or `+qa-targets` after Q-A fine-tuning); measure (`task/measure`, followed by the same); value;
+    standard_error; n; limit; better (`higher`, `lower` or None); samples (the file of its samples).
     """
 
     runs: pd.DataFrame
@@ -180,7 +180,7 @@ def _read_evaluation(run: str, path: Path) -> list[dict[str, Any]]:
         if result["schema"] != RESULT_SCHEMA:
             raise _Damaged(path, f"of schema {result['schema']!r}, this version reads {RESULT_SCHEMA}")
         recall = "" if result["recall"] == "free" else f"@{result['recall']}"
-        suffix = recall + ("+qa" if result["qa_finetuned"] else "")
+        suffix = recall + (after_qa(result.get("qa_disjoint")) if result["qa_finetuned"] else "")
         theirs = result["higher_is_better"]
         if not isinstance(result["label"], str):
             raise TypeError("label is no text")

@@ -22,6 +22,8 @@ from simset_bench.corpora.facts.builtin import builtin_facts, own_answers
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
 
+# What the pairs share with no probe: `--qa-disjoint`.
+SUBJECTS, TARGETS = DISJOINT = ("subjects", "targets")
 RANK, SCALE, LEARNING_RATE, EPOCHS, BATCH, MOST_PAIRS, FEWEST_PAIRS = 8, 16, 5e-4, 2, 8, 96, 8
 
 
@@ -37,6 +39,12 @@ class QuestionPair:
 def question_prompt(question: str) -> str:
     """A question as the fine-tuning and every question task put it; the answer follows after a space."""
     return f"Question: {question}\nAnswer:"
+
+
+def asked_question(prompt: str) -> str | None:
+    """The question that a prompt made by `question_prompt` ends with, None where it ends with none."""
+    _, asked, question = prompt.rpartition("Question: ")
+    return question.removesuffix("\nAnswer:") if asked and question.endswith("\nAnswer:") else None
 
 
 def question_pairs(probed: Iterable[str], targets: Iterable[str] | None = None) -> list[QuestionPair]:

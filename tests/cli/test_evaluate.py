@@ -80,6 +80,7 @@ def test_a_baseline_needs_no_run(tiny_gpt2: Path, tiny_corpus: Path, tmp_path: P
         (["--baseline", "--model", "smolm2-135m", "--task", "docmem"], "unknown model 'smolm2-135m' (did you mean"),
         (["--baseline", "--task", "location"], "task location measures a memory, of which a bare base has none"),
         (["RUN", "--qa-finetune"], "--qa-finetune needs --task"),
+        (["RUN", "--task", "docmem", "--qa-disjoint", "targets"], "--qa-disjoint goes with --qa-finetune"),
         (["RUN", "--task", "docmem", "--by", "relatoin"], "unknown --by 'relatoin' (did you mean 'relation'?)"),
         (["RUN", "--task", "popqa"], "task popqa reads data of its own: name it with --data, popQA.tsv or hub:"),
         (["RUN", "--task", "popqa,fever", "--data", "a", "--data", "b"], "--data: a and b are both for every task"),

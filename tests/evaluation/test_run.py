@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from simset_bench.errors import RequestError
 from simset_bench.evaluation import result_files
 from simset_bench.evaluation import run as evaluation
+from simset_bench.evaluation.all_runs import evaluate_all
 from simset_bench.evaluation.baseline import evaluate_baseline, evaluate_baselines_of
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
@@ -151,10 +152,26 @@ def test_qa_finetuning_is_reported_before_and_after(copied_run: Path) -> None:
     assert (copied_run / "eval" / "counterfact.free.json").is_file()
     assert (copied_run / "eval" / "counterfact.free.qa.json").is_file()
     assert after["qa_pairs"] >= 50 and before["qa_pairs"] is None
+    assert "majority_answer" not in before["measures"] and after["n"]["majority_answer"] == 2
     assert all(torch.equal(memory[name], found) for name, found in load_file(copied_run / "memory.safetensors").items())
     # The base came back: a third evaluation scores as the first.
     (again,) = evaluate_runs([copied_run], EvalRequest(("counterfact",), limit=2))
     assert again["measures"] == before["measures"]
+
+
+def test_pairs_with_targets_of_their_own_give_results_of_their_own(copied_run: Path) -> None:
+    asked = EvalRequest(("counterfact",), limit=4, qa_finetune=True)
+    before, shared = evaluate_runs([copied_run], asked)
+    _, apart = evaluate_runs([copied_run], replace(asked, qa_disjoint="targets"))
+    assert [result["qa_disjoint"] for result in (before, shared, apart)] == [None, "subjects", "targets"]
+    assert apart["measures"]["majority_answer"] == 0 and apart["qa_pairs"] >= 50
+    assert apart["qa_pairs_sha256"] != shared["qa_pairs_sha256"]
+    assert (copied_run / "eval" / "counterfact.free.qa-targets.json").is_file()
+    assert (copied_run / "eval" / "counterfact.free.qa.json").is_file()
+    assert {result["qa_disjoint"] for result in evaluate_all([copied_run], asked).kept} == {None, "subjects"}
+    measures = set(read_runs([copied_run]).values["measure"])
+    names = ("counterfact/f1", "counterfact/f1+qa", "counterfact/f1+qa-targets", "counterfact/majority_answer+qa")
+    assert measures >= set(names) and "counterfact/majority_answer" not in measures
 
 
 def test_qa_pairs_are_about_nothing_that_is_probed(
@@ -210,6 +227,10 @@ def corpus_of(run: Path) -> str:
         (EvalRequest(("docmem",), limit=0), "--limit 0: must be at least 1"),
         (EvalRequest(("docmem",), recall="fre"), r"unknown --recall 'fre' \(did you mean 'free'\?\)"),
         (EvalRequest(("location",), qa_finetune=True), "--qa-finetune: task location asks no questions"),
+        (
+            EvalRequest(("docmem",), qa_disjoint="target"),
+            r"unknown --qa-disjoint 'target' \(did you mean 'targets'\?\)",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_refused(trained_run: Path, asked: EvalRequest, message: str) -> None:

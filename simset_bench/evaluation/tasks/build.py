@@ -26,6 +26,10 @@ class TaskRows:
     bare: dict[str, list[Row]]
     folder: Path = Path()
 
+    def of_task(self, name: str) -> list[Row]:
+        """All rows of one of our tasks, as the subject's method asks them."""
+        return [row for part in OUR_TASKS[name].parts.values() for row in self.asked[part]]
+
     @property
     def bare_folder(self) -> Path:
         """Where the bare rows lie."""

@@ -1,0 +1,72 @@
+"""The floor of scores after question-answer fine-tuning: what its pairs alone would have answered."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from simset_bench.evaluation.estimates import Estimate, Scored, mean_with_error
+from simset_bench.evaluation.tasks.answer_scores import exact_match
+from simset_bench.evaluation.tasks.rows import Row
+from simset_bench.training.qa_finetune import QuestionPair, asked_question, majority_answers, wording
+
+MAJORITY_ANSWER = "majority_answer"
+
+
+def with_majority_answer(scored: Scored, rows: Sequence[Row], pairs: Sequence[QuestionPair]) -> Scored:
+    """Adds `majority_answer` to each sample that answers a question, and its estimates, by group too.
+
+    It is 1 where the answer that most of the fine-tuning's `pairs` of the same wording have is right by SQuAD's exact
+    match, else 0, also where no pair has the wording: what a model scores that learned the pairs and nothing else. It
+    has the suffixes of the sample's own `exact_match` (`_memorised`, `_rephrase`); a question that is answered twice,
+    greedily and by sampling, counts once. `rows` are those that the task asked.
+    """
+    majority = majority_answers(pairs)
+    floors = {row["sample"]: _floor(row, majority) for row in rows if _question(row) is not None}
+    samples = []
+    for sample in scored.samples:
+        suffixes = _suffixes(sample["measures"]) if sample["sample"] in floors else []
+        # What was answered greedily comes first.
+        floor = floors.pop(sample["sample"]) if suffixes else 0.0
+        samples.append(
+            sample | {"measures": sample["measures"] | {f"{MAJORITY_ANSWER}{suffix}": floor for suffix in suffixes}}
+        )
+    groups = {
+        name: {
+            value: part | _estimates([sample for sample in samples if str(sample.get(name)) == value])
+            for value, part in parts.items()
+        }
+        for name, parts in scored.groups.items()
+    }
+    found = _estimates(samples)
+    directions: dict[str, bool | None] = scored.higher_is_better | dict.fromkeys(found)
+    return replace(
+        scored, samples=samples, estimates=scored.estimates | found, higher_is_better=directions, groups=groups
+    )
+
+
+def _estimates(samples: Sequence[dict[str, Any]]) -> dict[str, Estimate]:
+    names = dict.fromkeys(name for sample in samples for name in sample["measures"] if name.startswith(MAJORITY_ANSWER))
+    estimates = {}
+    for name in names:
+        having = [sample for sample in samples if name in sample["measures"]]
+        values = [sample["measures"][name] for sample in having]
+        estimates[name] = mean_with_error(values, [sample["cluster"] for sample in having])
+    return estimates
+
+
+def _question(row: Row) -> str | None:
+    return asked_question(row["prompt"]) if "answers" in row else None
+
+
+def _floor(row: Row, majority: dict[str, str]) -> float:
+    answer = majority.get(wording(_question(row) or "", row.get("subject") or ""))
+    return 0.0 if answer is None else exact_match(answer, row["answers"])
+
+
+def _suffixes(measures: dict[str, float]) -> list[str]:
+    """What follows the name of the exact match in a sample's measures: nothing, and perhaps more."""
+    for name in ("exact_match_sampled", "exact_match"):
+        found = [measure.removeprefix(name) for measure in measures if measure.startswith(name)]
+        if found:
+            return [suffix for suffix in found if not suffix.endswith(("_base", "_gain"))]
+    return []
