@@ -1,4 +1,4 @@
-"""Means and ratios with standard errors that know that samples of one document are not independent."""
+"""Means and ratios whose standard errors allow for samples of one document being alike."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from simset_bench.corpora.facts.fever import LABELS
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value, its standard error (None from fewer than two clusters) and the number of samples."""
+    """A value, its standard error (None with fewer than two clusters) and the number of samples."""
 
     value: float
     standard_error: float | None
@@ -47,14 +47,11 @@ def ratio_with_error(
     return Estimate(ratio, float(error), len(x))
 
 
-# Clusters are left out one by one where there are no more than these, else in as many groups of neighbors.
+# Clusters are left out one at a time up to this number of them; beyond it, in as many groups of neighbors.
 JACKKNIFE_GROUPS = 100
 
-
 KindAndScore = tuple[str, float]
-
-
-GoldAndFound = tuple[str, str | None]
+GoldAndAnswer = tuple[str, str | None]
 
 
 def harmonic_mean(pairs: Sequence[KindAndScore]) -> float:
@@ -70,21 +67,21 @@ def harmonic_mean(pairs: Sequence[KindAndScore]) -> float:
     return 0.0 if min(means) <= 0 else len(means) / math.fsum(1 / mean for mean in means)
 
 
-def f1_micro(pairs: Sequence[GoldAndFound]) -> float:
-    """Micro-averaged F1 in [0, 1] over FEVER's three labels; an answer that names none of them (None) is of none."""
+def f1_micro(pairs: Sequence[GoldAndAnswer]) -> float:
+    """Micro-averaged F1 in [0, 1] over FEVER's three labels; an answer without a label (None) counts for no label."""
     return _f1(pairs, "micro")
 
 
-def f1_macro(pairs: Sequence[GoldAndFound]) -> float:
-    """Mean over FEVER's three labels of their F1, in [0, 1]; a label that is neither wanted nor found counts 0."""
+def f1_macro(pairs: Sequence[GoldAndAnswer]) -> float:
+    """Mean over FEVER's three labels of their F1, in [0, 1]; a label that is neither gold nor answered counts 0."""
     return _f1(pairs, "macro")
 
 
-def _f1(pairs: Sequence[GoldAndFound], average: str) -> float:
+def _f1(pairs: Sequence[GoldAndAnswer], average: str) -> float:
     from sklearn.metrics import f1_score
 
-    gold, found = [wanted for wanted, _ in pairs], [label or "unparsable" for _, label in pairs]
-    return float(f1_score(gold, found, labels=list(LABELS), average=average, zero_division=0.0))
+    gold, answered = [label for label, _ in pairs], [label or "unparsable" for _, label in pairs]
+    return float(f1_score(gold, answered, labels=list(LABELS), average=average, zero_division=0.0))
 
 
 def consistency(pairs: Sequence[tuple[str, str]]) -> float:
@@ -98,11 +95,11 @@ def consistency(pairs: Sequence[tuple[str, str]]) -> float:
     vectorizer = TfidfVectorizer().fit(dict.fromkeys(reference for _, reference in pairs))
     generated = vectorizer.transform([text for text, _ in pairs])
     references = vectorizer.transform([reference for _, reference in pairs])
-    # Rows have length 1, or 0 where they hold no known word.
+    # Each row has length 1, or 0 where none of its words is known.
     return float(generated.multiply(references).sum()) / len(pairs)
 
 
-# Measures whose samples bear what only all of them together make a number.
+# Measures that exist for all samples together only: functions of the values that single samples keep.
 COMBINED: dict[str, Callable[[Sequence[Any]], float]] = {
     "harmonic_mean": harmonic_mean,
     "f1_micro": f1_micro,
@@ -115,8 +112,8 @@ def jackknife(statistic: Callable[[list[Any]], float], values: Sequence[Any], cl
     """`statistic` of all values, with the standard error of a delete-a-group jackknife over clusters.
 
     sqrt((G - 1) / G * sum_g (s_g - mean of s)^2), where s_g leaves group g out (Efron and Tibshirani, An Introduction
-    to the Bootstrap, 1993, equation 11.5, with whole clusters as observations). The error is None from fewer than two
-    clusters, or where `statistic` is not defined without one group (it raises ValueError, or gives no finite number).
+    to the Bootstrap, 1993, equation 11.5, with whole clusters as observations). The error is None with fewer than two
+    clusters, and where `statistic` is not defined without one group (it raises ValueError or gives no finite number).
     """
     whole = statistic(list(values))
     order = list(dict.fromkeys(clusters))
@@ -142,9 +139,9 @@ Groups = dict[str, dict[str, dict[str, Estimate]]]
 
 @dataclass(frozen=True)
 class Scored:
-    """Estimates by measure and a record a sample of one task; for lm-eval's own, which way each measure is better.
+    """What one task scored: estimates by measure, a record a sample, and whether more of a measure is better.
 
-    `groups` has the same estimates by what samples are told apart by: `groups["relation"]["P17"]["nll_true_rewrite"]`.
+    `groups` has the same estimates for the samples of each group: `groups["relation"]["P17"]["nll_true_rewrite"]`.
     `generation` says how each lm-eval task that generates was decoded: budget, temperature, top-p, samples and seed.
     """
 

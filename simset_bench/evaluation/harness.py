@@ -1,4 +1,4 @@
-"""Running lm-eval on rows or on its own tasks, and reading what it returns."""
+"""Running lm-eval on our rows or on its own tasks, and reading its results."""
 
 import dataclasses
 import math
@@ -30,11 +30,11 @@ from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.lm.sampling import SAMPLING_SEED
 from simset_bench.evaluation.tasks.table import OUR_TASKS, tasks_folder
 
-# For the errors of lm-eval's own tasks that have no formula, such as a perplexity's; it draws 100,000 where not told.
+# For errors of lm-eval's own tasks that have no formula, such as a perplexity's; lm-eval's default is 100,000.
 BOOTSTRAP_DRAWS = 1000
-# Fields of a row that its samples are told apart by.
+# Fields of a row that its samples are grouped by.
 GROUPED_BY = ("relation", "popularity", "label")
-# It would fork this process, with its model and its threads, for a second's work.
+# lm-eval would fork this process, with its model and its threads, for a second's work.
 os.environ.setdefault("DISABLE_MULTIPROC", "1")
 
 
@@ -58,13 +58,13 @@ def run_foreign(lm: MemoryLM, name: str, limit: int | None) -> Scored:
     """Scores of one of lm-eval's own tasks or groups, with errors as lm-eval computes them.
 
     A group's members stand beside it as `member.measure`; a measure that several filters give is `measure.filter`.
-    Raises RequestError where the task's data set is neither here nor within reach.
+    Raises RequestError where the task's data set is neither on this machine nor within reach.
     """
     try:
         results = _evaluate(lm, foreign_tasks(), [name], limit, BOOTSTRAP_DRAWS)
     except (OSError, DatasetNotFoundError) as failure:
         reason = " ".join(str(failure).split())[:200]
-        raise RequestError(f"task {name}: its data set cannot be had ({reason}); ours work offline") from failure
+        raise RequestError(f"task {name}: its data set cannot be loaded ({reason}); ours work offline") from failure
     estimates, higher_is_better = {}, {}
     for task, measures in results["results"].items():
         size = results["n-samples"].get(task, {}).get("effective") or measures.get("sample_len") or 0
@@ -73,10 +73,11 @@ def run_foreign(lm: MemoryLM, name: str, limit: int | None) -> Scored:
             if not comma or measure.endswith("_stderr") or not isinstance(value, int | float):
                 continue
             several = sum(other.partition(",")[0] == measure for other in measures) > 1
-            shown = f"{'' if task == name else f'{task}.'}{measure}{f'.{rest}' if several else ''}"
-            error = measures.get(f"{measure}_stderr,{rest}")
-            estimates[shown] = Estimate(float(value), float(error) if isinstance(error, int | float) else None, size)
-            higher_is_better[shown] = results["higher_is_better"].get(task, {}).get(measure)
+            full_name = f"{'' if task == name else f'{task}.'}{measure}{f'.{rest}' if several else ''}"
+            given = measures.get(f"{measure}_stderr,{rest}")
+            error = float(given) if isinstance(given, int | float) else None
+            estimates[full_name] = Estimate(float(value), error, size)
+            higher_is_better[full_name] = results["higher_is_better"].get(task, {}).get(measure)
     samples = [_record(sample) for task in results["samples"] for sample in results["samples"][task]]
     return Scored(estimates, samples, higher_is_better)
 
@@ -85,7 +86,7 @@ def _evaluate(
     lm: MemoryLM, manager: TaskManager, names: list[str], limit: int | None, bootstrap_draws: int
 ) -> dict[str, Any]:
     tasks = manager.load(names)
-    # lm-eval seeds few-shot draws only in simple_evaluate; unseeded, runs would see different prompts.
+    # lm-eval seeds few-shot draws only in simple_evaluate; without a seed runs would see different prompts.
     for task in tasks["tasks"].values():
         task.set_fewshot_seed(SAMPLING_SEED)
     # lm-eval prints as it bootstraps; standard output is for results.
@@ -97,7 +98,7 @@ def _evaluate(
 
 
 def _score(results: dict[str, Any], parts: Sequence[str]) -> Scored:
-    """Values as lm-eval aggregates them, errors clustered by document (by subject where there is none)."""
+    """Values as lm-eval aggregates them, with errors clustered by document, else by subject."""
     estimates: dict[str, Estimate] = {}
     groups: Groups = {}
     generation: dict[str, dict[str, Any]] = {}
@@ -124,40 +125,40 @@ def _add_groups(groups: Groups, name: str, samples: Sequence[dict[str, Any]]) ->
     """The estimates of each measure over the samples that have each value of the row field `name`."""
     values = dict.fromkeys(str(sample["doc"][name]) for sample in samples if sample["doc"].get(name) is not None)
     for value in values:
-        having = [sample for sample in samples if str(sample["doc"].get(name)) == value]
-        measures = dict.fromkeys(measure for sample in having for measure in sample["metrics"])
-        found = {measure: _estimate(measure, having) for measure in measures}
-        groups.setdefault(name, {}).setdefault(value, {}).update(found)
+        members = [sample for sample in samples if str(sample["doc"].get(name)) == value]
+        measures = dict.fromkeys(measure for sample in members for measure in sample["metrics"])
+        estimates = {measure: _estimate(measure, members) for measure in measures}
+        groups.setdefault(name, {}).setdefault(value, {}).update(estimates)
 
 
 def _estimate(measure: str, samples: Sequence[dict[str, Any]]) -> Estimate:
-    having = [sample for sample in samples if measure in sample["metrics"]]
-    clusters = [_cluster(sample) for sample in having]
-    found = [sample[measure] for sample in having]
-    together = COMBINED.get(measure.removesuffix("_memorised"))
-    if together is not None:
-        return jackknife(together, found, clusters)
-    if not isinstance(found[0], tuple | list):
-        return mean_with_error(found, clusters)
-    pairs = ratio_with_error([nll for nll, _ in found], [tokens for _, tokens in found], clusters)
+    measured = [sample for sample in samples if measure in sample["metrics"]]
+    clusters = [_cluster(sample) for sample in measured]
+    values = [sample[measure] for sample in measured]
+    combine = COMBINED.get(measure.removesuffix("_memorised"))
+    if combine is not None:
+        return jackknife(combine, values, clusters)
+    if not isinstance(values[0], tuple | list):
+        return mean_with_error(values, clusters)
+    nll = ratio_with_error([nll for nll, _ in values], [tokens for _, tokens in values], clusters)
     if measure != "perplexity":
-        return pairs
+        return nll
     # The derivative of exp is exp: a perplexity's error is the NLL's times the perplexity.
-    value, error = math.exp(pairs.value), pairs.standard_error
-    return Estimate(value, None if error is None else error * value, pairs.n)
+    perplexity, error = math.exp(nll.value), nll.standard_error
+    return Estimate(perplexity, None if error is None else error * perplexity, nll.n)
 
 
 def _cluster(sample: dict[str, Any]) -> str:
-    """What samples share that are not independent: the document, else the subject, else nothing but themselves."""
+    """What dependent samples share: their document, else their subject; a sample without either is a cluster alone."""
     doc = sample["doc"]
     named = (doc.get("document") or doc.get("subject")) if isinstance(doc, dict) else None
     return str(named or sample["doc_id"])
 
 
 def _record(sample: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of a sample: enough to pair runs by and to see what was asked and answered.
+    """What is kept of a sample: enough to pair runs by it, and to see what was asked and answered.
 
-    Of a text's NLL and token count the NLL a token is kept as its measure, and the count beside it.
+    A text's NLL and token count become the NLL a token, a measure, with the count beside it.
     """
     doc = sample["doc"] if isinstance(sample["doc"], dict) else {}
     measures, tokens = {}, {}
@@ -178,7 +179,7 @@ def _record(sample: dict[str, Any]) -> dict[str, Any]:
         "arguments": [list(argument[:1]) + [str(rest) for rest in argument[1:]] for argument in sample["arguments"]],
         "responses": sample["filtered_resps"],
         "doc_hash": sample["doc_hash"],
-        # Of what was asked without the document before it, so that runs with and without one can be paired.
+        # The hash of the prompt without a document before it, so that runs with and without one can be paired.
         "prompt_hash": hash_string(doc["bare_prompt"]) if "bare_prompt" in doc else sample["prompt_hash"],
         "target_hash": sample["target_hash"],
     }

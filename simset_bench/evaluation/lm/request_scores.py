@@ -1,4 +1,4 @@
-"""Log-likelihoods of requests: what requests share is computed once, and what lies below a memory once for all runs."""
+"""Log-likelihoods of requests: shared prefixes are computed once, and what lies below a memory once for all runs."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -20,11 +20,11 @@ from simset_bench.models.token_trees import TokenTrees, TreeBatch, plant
 from simset_bench.training.data.hidden_states import quarter_of_memory, states_room
 from simset_bench.training.data.hidden_states_on_disk import prefix_folder
 
-# Nodes that go through a model at once: enough that its matrix products reach their rate.
+# Nodes that go through a model at once: enough for its matrix products to reach their full rate.
 CPU_NODES, GPU_NODES = 1024, 32768
 # Logits held at a time.
 _CPU_LOGITS, _GPU_LOGITS = 1 << 22, 1 << 28
-# Numbers of each weight by which a change is noticed.
+# Numbers of each weight that are compared to notice a change.
 _SAMPLED = 16
 # Largest difference of a probe's log-probabilities, in nats, that rounding explains.
 _TOLERANCE = {torch.float32: 1e-3}
@@ -32,7 +32,10 @@ _COARSE = 0.1
 
 
 class TokenRequest(NamedTuple):
-    """`continuation` (one token or more) is scored after `context` (the same); `document` is what it is about."""
+    """`continuation` is scored after `context`, both of at least one token, with the memory as `document` has it.
+
+    `document` is the id of the document that the request is about, None where it is about none.
+    """
 
     context: tuple[int, ...]
     continuation: tuple[int, ...]
@@ -45,9 +48,9 @@ MultiplierOf = Callable[[str | None], np.ndarray]
 
 @dataclass
 class _RequestSet:
-    """Requests as trees, and hidden states of all nodes by layer, (nodes, width) each.
+    """Requests as trees, and the hidden states of all nodes by layer, (nodes, width) each.
 
-    Pairs are what is scored, sorted by node: the token `targets[i]` after the node `nodes[i]`, for `requests[i]`.
+    Token `targets[i]` is scored after node `nodes[i]` for request number `requests[i]`, sorted by node.
     """
 
     trees: TokenTrees
@@ -61,8 +64,8 @@ class _RequestSet:
 class RequestScorer:
     """Scores requests with a base, bare or with a memory attached to one of its blocks.
 
-    Sets of requests that were scored before are known again with their hidden states, as long as these take less than
-    a quarter of the machine's memory and the base's weights are those of its first use.
+    Hidden states of earlier sets of requests are kept and used again, as long as they take less than a quarter of the
+    machine's memory and the base's weights are those of its first use.
     """
 
     def __init__(self, base: Base) -> None:
@@ -73,9 +76,10 @@ class RequestScorer:
         self._trees_work: bool | None = None
 
     def usable(self, layer: int | None) -> bool:
-        """Whether this base can be asked like this; `layer` is the memory's block, None for none.
+        """Whether this base can be scored in this way with a memory on block `layer`, or without one (None).
 
-        Asked with no memory attached: some attention cannot be kept within trees, and some models not cut at a block.
+        Some attention cannot be kept within trees, and some models cannot be cut at a block. Call it while no memory is
+        attached.
         """
         try:
             upper = self._upper(len(self.base.blocks) - 1 if layer is None else layer)
@@ -98,39 +102,39 @@ class RequestScorer:
         `active` is the memory on block `layer`; its activations are multiplied by `multiplier_of(document)`
         (entries,), or as they are where that is None.
         """
-        asked = self._request_set(requests)
-        layer = self._bare_layer(asked) if layer is None else layer
+        request_set = self._request_set(requests)
+        layer = self._bare_layer(request_set) if layer is None else layer
         upper = self._upper(layer)
-        states = self._states(asked, layer) if self._weights_now() == self._weights else None
+        states = self._states(request_set, layer) if self._weights_now() == self._weights else None
         likelihoods, greedy = np.zeros(len(requests)), np.ones(len(requests), dtype=bool)
-        for batch in track(asked.trees.batches, "scoring requests"):
-            first, last = np.searchsorted(asked.nodes, (batch.start, batch.stop))
-            nodes, places = np.unique(asked.nodes[first:last], return_inverse=True)
-            hidden = self._hidden(asked, batch, layer) if states is None else states[batch.start : batch.stop]
+        for batch in track(request_set.trees.batches, "scoring requests"):
+            first, last = np.searchsorted(request_set.nodes, (batch.start, batch.stop))
+            nodes, places = np.unique(request_set.nodes[first:last], return_inverse=True)
+            hidden = self._hidden(request_set, batch, layer) if states is None else states[batch.start : batch.stop]
             chosen = torch.from_numpy(nodes - batch.start).to(self.base.device)
-            with _recalling(active, self._multiplier(asked, batch, multiplier_of)):
+            with _recalling(active, self._multiplier(request_set, batch, multiplier_of)):
                 final = upper.packed_final(hidden.to(self.base.device), batch.packing, chosen)
-            found, likeliest = self._target_scores(final, places, asked.targets[first:last])
-            np.add.at(likelihoods, asked.requests[first:last], found)
-            np.logical_and.at(greedy, asked.requests[first:last], likeliest)
+            scores, likeliest = self._target_scores(final, places, request_set.targets[first:last])
+            np.add.at(likelihoods, request_set.requests[first:last], scores)
+            np.logical_and.at(greedy, request_set.requests[first:last], likeliest)
         return list(zip(likelihoods.tolist(), greedy.tolist(), strict=True))
 
     def _upper(self, layer: int) -> UpperModel:
         if self._weights is None:
-            # The first that is asked of the weights, which a base that only counts tokens does not have.
+            # Not read earlier, since a base that only counts tokens has no weights.
             self._weights = self._weights_now()
         if layer not in self._uppers:
             self._uppers[layer] = UpperModel(self.base, layer)
         return self._uppers[layer]
 
-    def _bare_layer(self, asked: _RequestSet) -> int:
-        """Without a memory any block will do: the highest whose states are known, else the last."""
-        return max(asked.states, default=len(self.base.blocks) - 1)
+    def _bare_layer(self, request_set: _RequestSet) -> int:
+        """The block to cut at without a memory, where any will do: the highest with known states, else the last."""
+        return max(request_set.states, default=len(self.base.blocks) - 1)
 
     def _weights_now(self) -> tuple[list[int], bytes]:
-        """The weights there are and a few numbers of each.
+        """The identities of the base's weights and a few numbers of each, which change with any adapter.
 
-        An adapter adds weights or changes all numbers of some, and these are as before when it is taken out again.
+        An adapter adds weights or changes all numbers of some; both are as before once it is taken out.
         """
         weights = [parameter.detach() for parameter in self.base.model.parameters()]
         parts = [weight.flatten()[:: max(1, weight.numel() // _SAMPLED)] for weight in weights]
@@ -138,10 +142,10 @@ class RequestScorer:
 
     def _request_set(self, requests: Sequence[TokenRequest]) -> _RequestSet:
         key = tuple(requests)
-        found = self._sets.pop(key, None) or self._plan(requests)
-        # Taken out and put in again: the set used longest ago comes first.
-        self._sets[key] = found
-        return found
+        request_set = self._sets.pop(key, None) or self._plan(requests)
+        # Taken out and put in again, so that the set used longest ago comes first.
+        self._sets[key] = request_set
+        return request_set
 
     def _plan(self, requests: Sequence[TokenRequest]) -> _RequestSet:
         documents = list(dict.fromkeys(request.document for request in requests))
@@ -169,57 +173,60 @@ class RequestScorer:
         free, _ = torch.cuda.mem_get_info(self.base.device)
         return int(min(GPU_NODES, max(CPU_NODES, free // (4 * 6 * widest * self.base.dtype.itemsize))))
 
-    def _states(self, asked: _RequestSet, layer: int) -> Tensor:
-        if layer not in asked.states:
-            shape = len(asked.trees.tokens), self.base.width
-            self._make_room(asked, shape[0] * shape[1] * self.base.dtype.itemsize)
+    def _states(self, request_set: _RequestSet, layer: int) -> Tensor:
+        if layer not in request_set.states:
+            shape = len(request_set.trees.tokens), self.base.width
+            self._make_room(request_set, shape[0] * shape[1] * self.base.dtype.itemsize)
             prefix_folder().mkdir(parents=True, exist_ok=True)
             disk = prefix_folder() / f".requests-{os.getpid()}"
             states = states_room(*shape, self.base.dtype, disk, quarter_of_memory())
-            for batch in track(asked.trees.batches, "hidden states below the memory"):
-                states[batch.start : batch.stop] = self._hidden(asked, batch, layer).cpu()
-            asked.states[layer] = states
-        return asked.states[layer]
+            for batch in track(request_set.trees.batches, "hidden states below the memory"):
+                states[batch.start : batch.stop] = self._hidden(request_set, batch, layer).cpu()
+            request_set.states[layer] = states
+        return request_set.states[layer]
 
-    def _hidden(self, asked: _RequestSet, batch: TreeBatch, layer: int) -> Tensor:
-        return packed_hidden_states(self.base, layer, asked.trees.tokens[batch.start : batch.stop], batch.packing)
+    def _hidden(self, request_set: _RequestSet, batch: TreeBatch, layer: int) -> Tensor:
+        return packed_hidden_states(self.base, layer, request_set.trees.tokens[batch.start : batch.stop], batch.packing)
 
-    def _make_room(self, asked: _RequestSet, needed: int) -> None:
-        """Forget the sets used longest ago until `needed` more bytes fit, and this one's states at other layers."""
+    def _make_room(self, request_set: _RequestSet, needed: int) -> None:
+        """Forget the sets used longest ago, and this set's states at other layers, until `needed` more bytes fit."""
         for each in list(self._sets):
             taken = sum(states.nbytes for known in self._sets.values() for states in known.states.values())
             if taken + needed <= quarter_of_memory():
                 return
-            if self._sets[each] is asked:
-                asked.states.clear()
+            if self._sets[each] is request_set:
+                request_set.states.clear()
             else:
                 del self._sets[each]
 
-    def _multiplier(self, asked: _RequestSet, batch: TreeBatch, multiplier_of: MultiplierOf | None) -> Tensor | None:
+    def _multiplier(
+        self, request_set: _RequestSet, batch: TreeBatch, multiplier_of: MultiplierOf | None
+    ) -> Tensor | None:
         if multiplier_of is None:
             return None
-        owners, places = asked.trees.owners[batch.start : batch.stop].unique(return_inverse=True)
-        documents = [asked.documents[owner] for owner in owners.tolist()]
+        owners, places = request_set.trees.owners[batch.start : batch.stop].unique(return_inverse=True)
+        documents = [request_set.documents[owner] for owner in owners.tolist()]
         rows = np.stack([multiplier_of(document) for document in documents])
         return torch.from_numpy(rows).to(self.base.device)[places.to(self.base.device)][None]
 
     def _target_scores(self, final: Tensor, places: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Log-probability (pairs,) float64 of each target after row `places[i]` of `final`, and whether it is first."""
+        """Log-probability (targets,) float64 of each target after row `places[i]` of `final`, and whether it is the
+        likeliest."""
         head = next(iter(self._uppers.values())).head
         most = _CPU_LOGITS if final.device.type == "cpu" else _GPU_LOGITS
         rows = max(1, most // len(head.weight))
         order = np.argsort(places, kind="stable")
-        found, likeliest = np.empty(len(places)), np.empty(len(places), dtype=bool)
+        logs, likeliest = np.empty(len(places)), np.empty(len(places), dtype=bool)
         for start in range(0, len(final), rows):
-            # lm-eval's own function: one that rounds less would part from its scores by more than 1e-4.
+            # lm-eval's own function: one that rounds less would differ from its scores by more than 1e-4.
             scored = head(final[start : start + rows]).log_softmax(dim=-1, dtype=torch.float32)
             first, last = np.searchsorted(places[order], (start, start + rows))
             pairs = order[first:last]
             here = torch.from_numpy(places[pairs] - start).to(final.device)
             wanted = torch.from_numpy(targets[pairs]).to(final.device)
-            found[pairs] = scored[here, wanted].double().cpu().numpy()
+            logs[pairs] = scored[here, wanted].double().cpu().numpy()
             likeliest[pairs] = (scored.argmax(dim=-1)[here] == wanted).cpu().numpy()
-        return found, likeliest
+        return logs, likeliest
 
     @torch.no_grad()
     def _check_trees(self) -> bool:
@@ -230,10 +237,10 @@ class RequestScorer:
         texts = [(drawn[:12], drawn[12:15]), (drawn[:12], drawn[15:17]), (drawn[:4], drawn[17:])]
         requests = [TokenRequest(*text, None) for text in texts]
         try:
-            found = [likelihood for likelihood, _ in self.scores(requests)]
+            likelihoods = [likelihood for likelihood, _ in self.scores(requests)]
         except (CannotPack, TypeError, KeyError, IndexError, RuntimeError, ValueError):
             return False
-        for request, likelihood in zip(requests, found, strict=True):
+        for request, likelihood in zip(requests, likelihoods, strict=True):
             ids = torch.tensor([[*request.context, *request.continuation]], device=self.base.device)
             logits = self.base.model(input_ids=ids[:, :-1], use_cache=False).logits[0].float()
             wanted = ids[0, len(request.context) :]

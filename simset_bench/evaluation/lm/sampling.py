@@ -1,4 +1,4 @@
-"""Sampled answers that depend on their prompt alone, and not on the batch that they were drawn in."""
+"""Sampled answers that depend on their prompt alone, not on the batch that they were drawn in."""
 
 import hashlib
 from collections import Counter
@@ -21,10 +21,10 @@ SAMPLING_SEED = 0
 
 
 class SeededSampling(HFLM):
-    """lm-eval's transformers model, which samples each answer from a stream of its own.
+    """lm-eval's transformers model, with a random stream for each answer.
 
-    The stream is that of the seed, the prompt's tokens and how many answers to this prompt came before. So answers are
-    the same in batches of any size, and those of two runs differ by their models alone.
+    A stream follows from the seed, the prompt's tokens and the number of answers to this prompt so far. So answers are
+    the same in batches of any size, and the answers of two runs differ by their models alone.
     """
 
     _given: Counter[bytes]
@@ -50,7 +50,7 @@ class SeededSampling(HFLM):
 
 
 def _warpers(temperature: float | None, top_k: int | None, top_p: float | None) -> list[LogitsProcessor]:
-    """transformers' own, in its order; an option that is absent or has no effect gives none."""
+    """transformers' own processors, in its order, for the options that have an effect."""
     warpers: list[LogitsProcessor] = []
     if temperature not in (None, 1.0):
         warpers.append(TemperatureLogitsWarper(temperature))

@@ -1,4 +1,4 @@
-"""Scores of an answer against what was wanted."""
+"""Scores of an answer against the right ones."""
 
 import math
 import re
@@ -14,7 +14,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 class _Words:
-    """Words of letters and digits of every script; rouge_score's own know a to z only."""
+    """Words of letters and digits of every script; rouge_score's own tokenizer knows a to z only."""
 
     def tokenize(self, text: str) -> list[str]:
         return re.findall(r"[^\W_]+", text.lower())
@@ -31,39 +31,39 @@ def normalize_answer(text: str) -> str:
 
 def exact_match(prediction: str, answers: Sequence[str]) -> float:
     """1 where the prediction equals one of the answers after SQuAD's normalisation, else 0."""
-    return _best(prediction, answers, lambda found, wanted: float(found == wanted))
+    return _best(prediction, answers, lambda given, right: float(given == right))
 
 
 def token_f1(prediction: str, answers: Sequence[str]) -> float:
     """Highest F1 in [0, 1] of shared words with one of the answers (arXiv 1606.05250, section 6.1).
 
-    Where the prediction or the answer has no word left after normalisation, 1 if neither has and else 0.
+    Where normalisation leaves no word of the prediction or of the answer, 1 if it leaves none of both, else 0.
     """
     return _best(prediction, answers, _word_f1)
 
 
 def contains_answer(prediction: str, answers: Sequence[str]) -> float:
-    """1 where the words of an answer follow one another in the prediction (SQuAD's normalisation), else 0.
+    """1 where the prediction has the words of an answer in a row (SQuAD's normalisation), else 0.
 
-    PopQA's accuracy (arXiv 2212.10511, section 3), but for whole words: its code looks for the characters of an answer.
+    PopQA's accuracy (arXiv 2212.10511, section 3) for whole words: its code looks for the characters of an answer.
     """
-    return _best(prediction, answers, lambda found, wanted: float(bool(wanted) and f" {wanted} " in f" {found} "))
+    return _best(prediction, answers, lambda given, right: float(bool(right) and f" {right} " in f" {given} "))
 
 
 def prefix_match(prediction: str, answers: Sequence[str]) -> float:
     """1 where the prediction's first words are an answer's (SQuAD's normalisation), else 0.
 
-    For texts that go on after what is looked for; no exact match, since what follows does not count.
+    For texts that go on after the answer. It is no exact match, since what follows does not count.
     """
     return _best(prediction, answers, _begins_with)
 
 
-def _begins_with(found: str, wanted: str) -> float:
-    return float(bool(wanted) and f"{found} ".startswith(f"{wanted} "))
+def _begins_with(given: str, right: str) -> float:
+    return float(bool(right) and f"{given} ".startswith(f"{right} "))
 
 
 def majority(predictions: Sequence[str]) -> str:
-    """The prediction given most often after SQuAD's normalisation; of those given equally often the first."""
+    """The most frequent prediction after SQuAD's normalisation, the first of equally frequent ones."""
     votes = Counter(normalize_answer(prediction) for prediction in predictions)
     return max(predictions, key=lambda prediction: votes[normalize_answer(prediction)])
 
@@ -84,16 +84,16 @@ def _entropy(words: Sequence[str], length: int) -> float:
 
 
 def _best(prediction: str, answers: Sequence[str], score: Callable[[str, str], float]) -> float:
-    found = normalize_answer(prediction)
-    return max(score(found, normalize_answer(answer)) for answer in answers)
+    given = normalize_answer(prediction)
+    return max(score(given, normalize_answer(answer)) for answer in answers)
 
 
-def _word_f1(found: str, wanted: str) -> float:
-    found_words, wanted_words = found.split(), wanted.split()
-    if not found_words or not wanted_words:
-        return float(found_words == wanted_words)
-    shared = sum((Counter(found_words) & Counter(wanted_words)).values())
-    return 2 * shared / (len(found_words) + len(wanted_words))
+def _word_f1(given: str, right: str) -> float:
+    given_words, right_words = given.split(), right.split()
+    if not given_words or not right_words:
+        return float(given_words == right_words)
+    shared = sum((Counter(given_words) & Counter(right_words)).values())
+    return 2 * shared / (len(given_words) + len(right_words))
 
 
 def edit_similarity(prediction: str, reference: str) -> float:
@@ -107,7 +107,7 @@ def rouge_l(prediction: str, reference: str) -> float:
 
 
 def longest_common_substring(prediction: str, reference: str) -> float:
-    """Length of the longest run of characters that both texts have, over the reference's length, in [0, 1]."""
+    """Length of the longest run of characters in both texts over the reference's length, in [0, 1]."""
     if not reference:
         return 0.0
     run = SequenceMatcher(None, prediction, reference, autojunk=False).find_longest_match()

@@ -25,13 +25,13 @@ _DATE = "|".join(
     ]
 )
 _NUMBER = r"\d+(?:[.,:]\d+)*(?: ?%| (?:percent|per cent|thousand|million|billion|trillion))?"
-# The capitals of the Latin, Greek, Cyrillic and Armenian scripts; other scripts have none.
+# The capitals of the Latin, Greek, Cyrillic and Armenian scripts; other scripts have no capitals.
 _CAPITAL = "".join(letter for letter in map(chr, range(0x590)) if letter.isupper())
-# A hyphen only between letters, so that dashes set off by spaces end a name; an initial keeps its full stop.
+# A name has a hyphen only between letters, so that dashes between spaces end it; an initial keeps its full stop.
 _NAME_WORD = rf"(?:[{_CAPITAL}]\.|[{_CAPITAL}](?:\w|[’'-](?=[^\W\d])(?!s\b))*)"
 _PARTICLE = "(?:of|the|de|der|den|del|della|du|da|di|la|le|al|el|von|van|zu|y|bin|ibn)"
 _NAME = rf"{_NAME_WORD}(?:(?: {_PARTICLE}){{0,2}} {_NAME_WORD})+"
-# Dates first, since numbers and names are parts of them. A span begins a word and ends one.
+# Dates come first, since numbers and names are parts of them. A span begins and ends at the border of a word.
 _SPAN = re.compile(rf"(?<!\S)(?:(?P<date>{_DATE})|(?P<number>{_NUMBER})|(?P<name>{_NAME}))(?![\w%]|[-–:]\w)")
 
 _END = re.compile(r"""(?<=[.!?])["'”’)\]]*\s+(?=["'“‘(\[]*[^\W_])""")
@@ -67,9 +67,9 @@ def clozes(documents: Sequence[Document], per_document: int, seed: int) -> list[
     """At most `per_document` cut sentences of each document, spread evenly over it and in its order.
 
     A sentence is cut once, before its last span that has at least four words before it: a name of two words or more, a
-    number or a date. White space is made single spaces. Which of neighboring sentences, and the distractors, are
-    drawn by `seed`. A text whose script has no capitals gives no names, one without spaces no span. How many
-    documents give no cloze is noted on standard error. Raises ValueError for `per_document` below 1.
+    number or a date. White space becomes single spaces. `seed` draws one of neighboring sentences, and the distractors.
+    A text whose script has no capitals gives no names, and one without spaces gives no spans. A note on standard error
+    says how many documents give no cloze. Raises ValueError for `per_document` below 1.
     """
     if per_document < 1:
         raise ValueError(f"per_document must be at least 1, found {per_document}")
@@ -77,18 +77,18 @@ def clozes(documents: Sequence[Document], per_document: int, seed: int) -> list[
     texts = [" ".join(document.text.split()) for document in documents]
     spans = [list(_spans(document.text)) for document in documents]
     pools = _pools(spans, generator)
-    found: list[Cloze] = []
+    drawn: list[Cloze] = []
     empty = 0
     for document, text, own in zip(documents, texts, spans, strict=True):
-        before = len(found)
+        before = len(drawn)
         for span in _spread(own, per_document, generator):
             distractor = _distractor(span, pools[span.kind], text.casefold(), generator)
             if distractor is not None:
-                found.append(Cloze(document.id, span.prefix, span.answer, span.kind, distractor))
-        empty += len(found) == before
+                drawn.append(Cloze(document.id, span.prefix, span.answer, span.kind, distractor))
+        empty += len(drawn) == before
     if empty:
         note(f"cloze: {empty} of {len(documents)} documents have no sentence to cut before a name, number or date")
-    return found
+    return drawn
 
 
 def _spans(text: str) -> Iterator[_Span]:
@@ -105,7 +105,7 @@ def _sentences(text: str) -> Iterator[str]:
     for line in text.split("\n"):
         start = 0
         for end in _END.finditer(line):
-            # A full stop that shortens a word ends no sentence, nor does one before a small letter.
+            # The full stop of an abbreviation ends no sentence, nor does one before a small letter.
             if _ABBREVIATED.search(line[start : end.start()]) or line[end.end() :].lstrip("\"'“‘([")[:1].islower():
                 continue
             yield " ".join(line[start : end.end()].split())
@@ -114,7 +114,7 @@ def _sentences(text: str) -> Iterator[str]:
 
 
 def _pools(spans: Sequence[Sequence[_Span]], generator: np.random.Generator) -> dict[Kind, list[str]]:
-    """Different answers of each kind, shuffled."""
+    """The answers of each kind, each once, shuffled."""
     pools: dict[Kind, dict[str, str]] = {"name": {}, "number": {}, "date": {}}
     for span in (span for own in spans for span in own):
         pools[span.kind].setdefault(span.answer.casefold(), span.answer)
@@ -122,13 +122,13 @@ def _pools(spans: Sequence[Sequence[_Span]], generator: np.random.Generator) -> 
 
 
 def _spread(spans: Sequence[_Span], count: int, generator: np.random.Generator) -> list[_Span]:
-    """One span of each of `count` equal stretches; all where there are no more than `count`."""
+    """One span of each of `count` equal stretches; all spans where there are at most `count`."""
     stretches = np.array_split(np.arange(len(spans)), min(count, len(spans)) or 1)
     return [spans[generator.choice(stretch)] for stretch in stretches if len(stretch)]
 
 
 def _distractor(span: _Span, pool: Sequence[str], text: str, generator: np.random.Generator) -> str | None:
-    """The first answer of the pool, from a drawn place on, that is neither in the text nor around the answer."""
+    """The first of the pool, from a drawn place on, that is not in the text and does not contain the answer."""
     first = int(generator.integers(len(pool)))
     for candidate in (pool[(first + step) % len(pool)] for step in range(len(pool))):
         folded = candidate.casefold()

@@ -28,9 +28,9 @@ def counterfact_rows(subject: Subject, options: TaskOptions) -> dict[str, list[R
 
 
 def counterfact_attribute_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
-    """Prompts about other subjects, of which a record's new target is true: that one is the first choice.
+    """Prompts about other subjects, of which a record's new target is true: the new target is the first choice.
 
-    Raises RequestError where no record has any, as in the flat format.
+    Raises RequestError where no record has such prompts, as in the flat format.
     """
     rows = []
     for fact, about, _ in _facts(subject, options):
@@ -41,7 +41,7 @@ def counterfact_attribute_rows(subject: Subject, options: TaskOptions) -> dict[s
 def generation_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
     """Openings of texts about a record's subject, with its document as the reference where it was memorised.
 
-    An opening that a record repeats is asked once. Raises RequestError where no record has any.
+    An opening that a record repeats is asked once. Raises RequestError where no record has openings.
     """
     rows = [
         about | {"sample": f"{fact.case_id}/generation/{number}", "prompt": prompt, "target": ""} | {"reference": text}
@@ -52,9 +52,11 @@ def generation_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Ro
 
 
 def _facts(subject: Subject, options: TaskOptions) -> Iterator[tuple[Fact, Row, str]]:
-    """Records with what all their rows say, and the text of the document about their subject, those with one first."""
+    """Records with the fields of all their rows and the text of the document about their subject, or an empty text.
+
+    Those with a document come first; either part is in the file's order.
+    """
     find = document_of_title(subject.documents)
-    # Sorting by a flag keeps the file's order on either side.
     ordered = sorted(read_facts(options.source), key=lambda fact: find(fact.subject) is None)
     for fact in islice(ordered, options.limit):
         document = find(fact.subject)

@@ -1,4 +1,4 @@
-"""Rows of the tasks about documents: memorisation, cloze, their own questions, and damage to other text."""
+"""Rows of the tasks about documents: memorisation, cloze, people's questions, and damage to other text."""
 
 from dataclasses import replace
 from itertools import islice
@@ -16,24 +16,16 @@ from simset_bench.evaluation.tasks.rows import Row, choice_fields
 from simset_bench.training.data.segments import Segment
 from simset_bench.training.qa_finetune import question_prompt
 
-# Tokens of a document shown, and of its continuation compared; the generation budget leaves room to spare.
+# Tokens of a document that are shown, and of its continuation that are compared. The generation budget is larger.
 PREFIX_TOKENS = 32
-
-
 CONTINUATION_TOKENS = 32
-
-
 CLOZES_PER_DOCUMENT = 3
-
-
+CLOZE_SEED = 0
 DAMAGE_DOCUMENTS = 16
 
 
-CLOZE_SEED = 0
-
-
 def docmem_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
-    """Each segment's text after its first token, and a prefix of it with the continuation that follows."""
+    """The text of each segment after its first token, and a prefix of each with the continuation that follows."""
     segments = subject.segments(subject.documents[: options.limit])
     texts = [_text_row(subject, segment) for segment in segments]
     continued = [row for segment in segments if (row := _continuation_row(subject, segment))]
@@ -41,10 +33,10 @@ def docmem_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
 
 
 def damage_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
-    """First segments of documents that were not memorised, in their corpus's order; or what CounterFact says of others.
+    """First segments of documents that were not memorised, in their corpus's order, or CounterFact's neighborhood.
 
-    The corpus is the run's own unless `data` names another; `counterfact:SOURCE` are neighborhood prompts with what is
-    true of them. Raises RequestError where the corpus has no other document, or the records no such prompt.
+    The corpus is the run's own unless the source names another. `counterfact:SOURCE` gives neighborhood prompts with
+    their true targets. Raises RequestError where the corpus has no other document, or the records no such prompt.
     """
     kind, _, source = options.source.partition(":")
     if kind == "counterfact":
@@ -75,23 +67,22 @@ def _neighborhood_rows(subject: Subject, source: str, limit: int | None) -> list
 
 
 def doccloze_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
-    """Sentences of the documents cut before a name, number or date. Raises RequestError where there are none."""
-    found = clozes(subject.documents, CLOZES_PER_DOCUMENT, CLOZE_SEED)
+    """Sentences of the documents cut before a name, number or date. Raises RequestError where none can be cut."""
     choices, answers = [], []
-    for number, cloze in enumerate(found[: options.limit]):
+    for number, cloze in enumerate(clozes(subject.documents, CLOZES_PER_DOCUMENT, CLOZE_SEED)[: options.limit]):
         row: Row = {"document": cloze.document, "sample": f"{cloze.document}#{number}", "prompt": cloze.prefix}
         choices.append(row | choice_fields(subject.lm, cloze.prefix, cloze.answer, cloze.distractor))
         answers.append(row | {"target": cloze.answer})
     if not choices:
         raise RequestError(
-            "task doccloze: no sentence of these documents can be cut before a name, number or date for which another "
-            "of them has one of the same kind"
+            "task doccloze: no sentence of these documents can be cut before a name, number or date with another "
+            "document's as the distractor"
         )
     return {"doccloze": choices, "doccloze_answer": answers}
 
 
 def docqa_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
-    """People's questions on the documents, without the documents. Raises RequestError where there are none."""
+    """People's questions on the documents, which are not shown. Raises RequestError where there are no questions."""
     rows: list[Row] = [
         {
             "document": document.id,
@@ -135,12 +126,12 @@ def _continuation_row(subject: Subject, segment: Segment) -> Row | None:
 
 
 def _cut(text: str, end: int) -> tuple[str, str]:
-    """What stands before `end`, without the white space at its end, and the rest, which begins with that."""
+    """The text before `end` without the white space at its end, and the rest, which begins with that white space."""
     shown = text[:end].rstrip()
     return shown, text[len(shown) :]
 
 
 def token_ends(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Where each token of `text` ends, in characters, increasing; tokens that share a character share its end."""
+    """The ends of the tokens of `text`, in characters, increasing; tokens that share a character share its end."""
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
     return sorted({end for _, end in offsets if end})

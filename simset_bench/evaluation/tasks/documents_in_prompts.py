@@ -1,4 +1,4 @@
-"""Rows with a document before their prompt: the document they are about, or the one that retrieval finds."""
+"""Rows with a document before their prompt: the document that they are about, or the one that retrieval finds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,9 +12,8 @@ from simset_bench.evaluation.tasks.documents import token_ends
 from simset_bench.evaluation.tasks.rows import Row
 from simset_bench.simset.shingles import words_of
 
-# Between document and prompt.
-_BORDER = "\n\n"
-# Tokens left free for an answer and for what tokenizers do at borders.
+_BETWEEN_DOCUMENT_AND_PROMPT = "\n\n"
+# Tokens that are kept free for an answer, and for tokens that merging at borders adds.
 _ROOM = 72
 
 Choose = Callable[[Row], Document | None]
@@ -25,12 +24,12 @@ def _own(documents: Sequence[Document]) -> Choose:
     return lambda row: by_id.get(row.get("document") or "")
 
 
-def _found(documents: Sequence[Document]) -> Choose:
+def _best(documents: Sequence[Document]) -> Choose:
     index = DocumentIndex(documents)
     return lambda row: index.best(row.get("query") or row["prompt"])
 
 
-CONTEXTS: dict[str, Callable[[Sequence[Document]], Choose]] = {"in-context": _own, "retrieval": _found}
+CONTEXTS: dict[str, Callable[[Sequence[Document]], Choose]] = {"in-context": _own, "retrieval": _best}
 
 
 def with_contexts(
@@ -38,26 +37,27 @@ def with_contexts(
 ) -> dict[str, list[Row]]:
     """Rows as a method asks them: under `in-context` and `retrieval` with a document's text before the prompt.
 
-    Retrieval looks up a row's `query`, or its whole prompt where it has none: worked examples are about other things.
-    Such rows tell the prompt without it (`bare_prompt`) and the document (`context`, None where there is none: a sample
-    about no memorised document, a prompt without a word of any, or no room at all). A document that does not fit into
-    the model's context beside the prompt is cut at its end, which is noted.
+    Retrieval looks up a row's `query`, or its whole prompt where it has no query; worked examples before a question are
+    about other things. The rows keep the prompt without the document (`bare_prompt`) and the document's id (`context`),
+    None where no document stands there: for a sample about no memorised document, a prompt that shares no word with
+    any document, or where there is no room. A document that does not fit into the model's context beside the prompt is
+    cut at its end, and a note says so.
     """
     if method not in CONTEXTS:
         return rows
     choose = CONTEXTS[method](documents)
     cut = 0
-    asked: dict[str, list[Row]] = {}
-    for part, plain in rows.items():
-        asked[part] = []
-        for row in plain:
+    changed: dict[str, list[Row]] = {}
+    for part, bare in rows.items():
+        changed[part] = []
+        for row in bare:
             document = choose(row)
             context = _fitting(lm, row, document.text) if document else ""
             cut += document is not None and context != document.text
-            asked[part].append(_with_context(lm, row, document, context))
+            changed[part].append(_with_context(lm, row, document, context))
     if cut:
-        note(f"{method}: {cut} prompts have no room for a whole document, and only for its beginning")
-    return asked
+        note(f"{method}: {cut} prompts have room for the beginning of a document only")
+    return changed
 
 
 def _fitting(lm: MemoryLM, row: Row, text: str) -> str:
@@ -68,7 +68,7 @@ def _fitting(lm: MemoryLM, row: Row, text: str) -> str:
 
 
 def _with_context(lm: MemoryLM, row: Row, document: Document | None, context: str) -> Row:
-    prompt = f"{context}{_BORDER}{row['prompt']}" if context else row["prompt"]
+    prompt = f"{context}{_BETWEEN_DOCUMENT_AND_PROMPT}{row['prompt']}" if context else row["prompt"]
     changed = row | {
         "prompt": prompt,
         "bare_prompt": row["prompt"],
@@ -95,7 +95,7 @@ def with_retrieval(scored: Scored, rows: Sequence[Row], documents: Sequence[Docu
 
 
 class DocumentIndex:
-    """The documents that memorised text is looked up in, by BM25 as Lucene computes it (bm25s, arXiv 2407.03618).
+    """Documents that a text is looked up in, by BM25 as Lucene computes it (bm25s, arXiv 2407.03618).
 
     Words are those of `words_of`. Raises RequestError where bm25s is not installed.
     """
@@ -110,7 +110,7 @@ class DocumentIndex:
         self._index.index([words_of(document.text) or [""] for document in documents], show_progress=False)
 
     def best(self, text: str) -> Document | None:
-        """The document that fits `text` best, the first of equal ones; None where no word is in any."""
+        """The document that fits `text` best, the first of equal ones; None where no document has a word of it."""
         words = words_of(text)
         scores = self._index.get_scores(words) if words else []
         best = max(range(len(scores)), key=scores.__getitem__, default=None)

@@ -25,7 +25,10 @@ RELATION_SHOTS = 5
 
 
 def rows_of_questions(name: str, read: Questions, prompt: Callable[[str], str]) -> RowsOf:
-    """Rows `name` of what `read` finds, those about memorised documents first; `prompt` makes a question a prompt."""
+    """A function that builds the rows `name` from the records that `read` gives of a source.
+
+    Rows about memorised documents come first; `prompt` makes a question a prompt.
+    """
 
     def rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
         find = document_of_title(subject.documents)
@@ -37,21 +40,21 @@ def rows_of_questions(name: str, read: Questions, prompt: Callable[[str], str]) 
 
 def _row(question: FactQuestion, find: Callable, prompt: Callable[[str], str]) -> Row:
     document = find(question.subject)
-    asked = prompt(question.text)
+    shown = prompt(question.text)
     row: Row = {
         "document": document.id if document else None,
         "memorised": document is not None,
         "sample": question.id,
         "kind": question.kind,
         "subject": question.subject,
-        "prompt": "\n".join([*question.examples, asked]),
+        "prompt": "\n".join([*question.examples, shown]),
         "answers": list(question.answers),
         "target": question.answers[0],
         "relation": question.relation,
         "popularity": question.popularity,
     }
-    # What is to be looked up is the prompt and not the examples before it.
-    return row | ({"query": asked} if question.examples else {})
+    # Retrieval looks up the prompt without the examples before it.
+    return row | ({"query": shown} if question.examples else {})
 
 
 zsre_rows = rows_of_questions("zsre", zsre_questions, question_prompt)
@@ -73,13 +76,13 @@ def fever_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
     generator = np.random.default_rng(SHOTS_SEED)
     shots: list[Claim] = []
     for label in LABELS:
-        having = [claim for claim in claims if claim.label == label]
-        if len(having) <= SHOTS_A_LABEL:
+        labelled = [claim for claim in claims if claim.label == label]
+        if len(labelled) <= SHOTS_A_LABEL:
             raise RequestError(
                 f"{options.source}: task fever shows {SHOTS_A_LABEL} claims of each verdict and asks about others; "
-                f"there are {len(having)} of {label}"
+                f"there are {len(labelled)} of {label}"
             )
-        shots += [having[number] for number in generator.permutation(len(having))[:SHOTS_A_LABEL]]
+        shots += [labelled[number] for number in generator.permutation(len(labelled))[:SHOTS_A_LABEL]]
     shown = "\n\n".join(_claim_text(shots[number], answered=True) for number in generator.permutation(len(shots)))
     find = document_of_title(subject.documents)
     used = {claim.id for claim in shots}
@@ -101,11 +104,11 @@ def fever_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
 
 
 def _in_shares(about: list[ClaimAndDocument]) -> list[ClaimAndDocument]:
-    """Claims so ordered that the first n have each verdict in its share of all, those with a document first."""
+    """Claims in an order whose first n have each verdict in its share of all; those with a document come first."""
     placed: list[tuple[float, ClaimAndDocument]] = []
     for label in LABELS:
-        having = sorted((pair for pair in about if pair[0].label == label), key=lambda pair: pair[1] is None)
-        placed += [((place + 0.5) / len(having), pair) for place, pair in enumerate(having)]
+        labelled = sorted((pair for pair in about if pair[0].label == label), key=lambda pair: pair[1] is None)
+        placed += [((place + 0.5) / len(labelled), pair) for place, pair in enumerate(labelled)]
     return [pair for _, pair in sorted(placed, key=lambda one: one[0])]
 
 
@@ -116,5 +119,5 @@ def _claim_text(claim: Claim, *, answered: bool) -> str:
 
 
 def _document(claim: Claim, find: Callable) -> str | None:
-    found: Sequence = [document for page in claim.pages if (document := find(page))]
-    return found[0].id if found else None
+    documents: Sequence = [document for page in claim.pages if (document := find(page))]
+    return documents[0].id if documents else None

@@ -59,22 +59,22 @@ def token_perplexity(pairs: Sequence[NllAndTokens]) -> float:
 
 
 def score_text(row: Row, results: list[tuple[float, bool]]) -> dict[str, Any]:
-    """A text's NLL and token count, for both the mean NLL a token and the perplexity."""
+    """A text's NLL and token count, from which both the mean NLL a token and the perplexity are computed."""
     pair = (-results[0][0], row["tokens"])
     return {"nll": pair, "perplexity": pair}
 
 
 def score_continuation(row: Row, results: list[str]) -> dict[str, float]:
-    """How well a greedy continuation repeats the document: over as many characters as the document's own has.
+    """How well a greedy continuation repeats the document's own, over as many characters as that has.
 
-    `exact_match` is 1 only for the same characters (white space at both ends aside), since recall is to be verbatim.
+    `exact_match` is 1 only for the same characters (white space at both ends aside), since it measures verbatim recall.
     """
     target = row["target"].strip()
-    found = results[0].strip()[: len(target)]
+    generated = results[0].strip()[: len(target)]
     return {
-        "exact_match": float(found == target),
-        "edit_similarity": edit_similarity(found, target),
-        "rouge_l": rouge_l(found, target),
+        "exact_match": float(generated == target),
+        "edit_similarity": edit_similarity(generated, target),
+        "rouge_l": rouge_l(generated, target),
         "longest_common_substring": longest_common_substring(results[0].strip(), target),
     }
 
@@ -96,7 +96,7 @@ def score_probe(row: Row, results: list[tuple[float, bool]]) -> dict[str, Any]:
     The probability of a target is exp of its mean log-probability a token, as in ROME's released code (its paper,
     arXiv 2202.05262, section 3.2, writes P[target]). By kind of prompt, and a second time with `_memorised` where the
     subject's document was memorised:
-    - `truth_preference`: 1 where the true target is likelier; ROME's ES, PS and NS with the true target as the wanted
+    - `truth_preference`: 1 where the true target is likelier; ROME's ES, PS and NS with the true target as the goal
     - `magnitude`: P(true) - P(other), in [-1, 1]; ROME's EM, PM and NM in the same sense
     - `accuracy`: 1 where every token of the true target is the likeliest one after those before it
     - `nll_true`, `nll_new`: mean NLL in nats a token, of the true target and of the other
@@ -125,7 +125,7 @@ def score_answer(row: Row, results: list[str]) -> dict[str, float]:
 
 
 def score_question(row: Row, results: list[str]) -> dict[str, float]:
-    """The same, and whether an answer that counts as right is contained in the line, by kind of question.
+    """`score_answer`, and whether the line contains an answer that counts as right, by kind of question.
 
     The kind `question` has no suffix; `rephrase` and `locality` (a question on something else) are zsRE's.
     """
@@ -143,10 +143,10 @@ def score_completion(row: Row, results: list[str]) -> dict[str, float]:
 
 
 def score_samples(row: Row, results: list[list[str]]) -> dict[str, float]:
-    """Sampled answers to one question, each by its first line: all in [0, 1].
+    """Scores in [0, 1] of the first lines of several answers that were sampled for one question.
 
-    `exact_match_any`: any of them is right; `exact_match_majority`: the one given most often is;
-    `exact_match_sampled`, `f1_sampled`: means over them. Exact match and F1 as SQuAD's.
+    `exact_match_any`: any answer is right. `exact_match_majority`: the most frequent answer is right.
+    `exact_match_sampled`, `f1_sampled`: means over the answers. Exact match and F1 are SQuAD's.
     """
     answers = [_first_line(answer) for answer in results[0]]
     right = [exact_match(answer, row["answers"]) for answer in answers]
@@ -168,10 +168,10 @@ def score_question_samples(row: Row, results: list[list[str]]) -> dict[str, floa
 
 
 def score_claim(row: Row, results: list[str]) -> dict[str, Any]:
-    """A verdict on a claim, read strictly; an answer that is no verdict is `unparsable`, and wrong.
+    """A verdict on a claim, read strictly; an answer without a verdict is `unparsable`, and wrong.
 
-    A verdict is the letter alone (`B`, `(b)`, `B.`), or with the words of its own choice as far as the budget lets
-    them go (`B. Ref`). A letter that begins a sentence (`A man is`) is none.
+    A verdict is the letter alone (`B`, `(b)`, `B.`), or the letter and the words of its choice, as many as the budget
+    leaves room for (`B. Ref`). A letter that begins a sentence (`A man is`) is no verdict.
     """
     label = _verdict(_first_line(results[0]), row["labels"])
     pair = (row["label"], label)
@@ -180,9 +180,9 @@ def score_claim(row: Row, results: list[str]) -> dict[str, Any]:
 
 
 def _verdict(line: str, labels: dict[str, str]) -> str | None:
-    found = _LETTER.fullmatch(line)
-    label = labels.get(found[1].upper()) if found else None
-    words = found[2].strip(" .").casefold() if found else ""
+    match = _LETTER.fullmatch(line)
+    label = labels.get(match[1].upper()) if match else None
+    words = match[2].strip(" .").casefold() if match else ""
     return label if label and label.casefold().startswith(words) else None
 
 
