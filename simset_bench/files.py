@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,10 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `path`; on success it replaces `path`, on any error it is removed."""
+    """Yield an empty folder beside `path`; on success it replaces `path`, on any error it is removed.
+
+    Of two processes that make the same folder the later one's replaces the earlier one's.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
@@ -47,8 +50,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
         for written in (each for each in temporary.rglob("*") if each.is_file()):
             with written.open("rb") as handle:
                 os.fsync(handle.fileno())
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.rename(path)
+        with waiting_lock(path.with_name(f".{path.name}.lock")):
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -85,13 +89,28 @@ def held_folder(folder: Path, lock: str, message: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _locked(path: Path) -> int:
-    """Handle of the lock file, locked. Raises BlockingIOError where another process has it."""
+@contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, once no other process does; a killed process no longer holds it.
+
+    The file and its folder are made if need be, and the file is removed afterwards.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = _locked(path, wait=True)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _locked(path: Path, wait: bool = False) -> int:
+    """Handle of the lock file, locked. Raises BlockingIOError where another process has it, unless we are to wait."""
     while True:
         # Not the folder itself: over NFS only what is open for writing can be locked.
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             if path.exists() and os.path.samestat(path.stat(), os.fstat(handle)):
                 return handle
         except BaseException:
@@ -131,11 +150,26 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def sha256_of_texts(texts: Iterator[str] | list[str]) -> str:
-    """Hexadecimal SHA-256 of texts in their order; lengths are hashed too, so that boundaries count."""
-    digest = hashlib.sha256()
-    for text in texts:
+class TextsDigest:
+    """SHA-256 of texts in their order; lengths are hashed too, so that boundaries count."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def update(self, text: str) -> None:
+        """Add the next text."""
         encoded = text.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(8, "little"))
-        digest.update(encoded)
+        self._digest.update(len(encoded).to_bytes(8, "little"))
+        self._digest.update(encoded)
+
+    def hexdigest(self) -> str:
+        """The digest of the texts so far, in hexadecimal."""
+        return self._digest.hexdigest()
+
+
+def sha256_of_texts(texts: Iterable[str]) -> str:
+    """Hexadecimal SHA-256 of texts in their order, as `TextsDigest` makes it."""
+    digest = TextsDigest()
+    for text in texts:
+        digest.update(text)
     return digest.hexdigest()

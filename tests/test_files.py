@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simset_bench.errors import RequestError
-from simset_bench.files import sha256_of_file, sha256_of_texts, whole_file, whole_folder, write_json, write_text
+from simset_bench.files import (
+    TextsDigest,
+    sha256_of_file,
+    sha256_of_texts,
+    waiting_lock,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_text,
+)
 
 # Writes the letters of the alphabet over and over, a file of one letter each time.
 WRITER = """
@@ -163,6 +172,65 @@ def test_the_hash_of_texts_differs_wherever_the_texts_do(one: list[str], other: 
 
 def test_the_hash_of_texts_counts_boundaries_and_order() -> None:
     assert len({sha256_of_texts(texts) for texts in (["ab", "c"], ["a", "bc"], ["abc"], ["c", "ab"], ["abc", ""])}) == 5
+
+
+def test_texts_that_come_one_at_a_time_have_the_hash_of_all() -> None:
+    digest = TextsDigest()
+    for text in ("ab", "", "half a pair \ud83d"):
+        digest.update(text)
+    assert digest.hexdigest() == sha256_of_texts(["ab", "", "half a pair \ud83d"])
+
+
+def test_a_lock_lets_one_in_at_a_time_and_leaves_nothing(tmp_path: Path) -> None:
+    inside, most, turns = 0, 0, []
+
+    def work(number: int) -> None:
+        nonlocal inside, most
+        for _ in range(20):
+            with waiting_lock(tmp_path / "new" / ".lock"):
+                inside += 1
+                most = max(most, inside)
+                turns.append(number)
+                time.sleep(0.0005)
+                inside -= 1
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert (most, len(turns), names(tmp_path / "new")) == (1, 80, [])
+
+
+def test_a_killed_process_does_not_keep_a_lock(tmp_path: Path) -> None:
+    script = "import sys, time\nfrom pathlib import Path\nfrom simset_bench.files import waiting_lock\n"
+    script += "with waiting_lock(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)"
+    path = tmp_path / ".lock"
+    holder = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    holder.kill()
+    holder.communicate()
+    with waiting_lock(path):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_two_who_make_one_folder_leave_one_of_theirs(tmp_path: Path) -> None:
+    def make(number: int) -> None:
+        for _ in range(20):
+            with whole_folder(tmp_path / "folder") as temporary:
+                for name in "ab":
+                    (temporary / name).write_text(str(number))
+
+    makers = [threading.Thread(target=make, args=(number,)) for number in range(3)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    assert names(tmp_path) == ["folder"]
+    assert names(tmp_path / "folder") == ["a", "b"]
+    assert len({path.read_text() for path in (tmp_path / "folder").iterdir()}) == 1
 
 
 def test_a_folder_is_whole_or_absent(tmp_path: Path) -> None:

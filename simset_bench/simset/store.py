@@ -250,20 +250,7 @@ def _values(column: pa.Array) -> np.ndarray | list[np.ndarray] | None:
     return [np.array(row, dtype=np.uint32) for row in column.to_pylist()]
 
 
-@dataclass(frozen=True)
-class StoredAllocation:
-    """An allocation, and the options of the corpus that it was made for, as its manifest has them."""
-
-    allocation: Allocation
-    corpus: dict[str, Any]
-
-
 def read_allocation(path: Path) -> Allocation:
-    """The whole allocation of a file in memory; raises as `read_stored` does."""
-    return read_stored(path).allocation
-
-
-def read_stored(path: Path) -> StoredAllocation:
     """A whole allocation file in memory. Raises RequestError where it is missing, damaged or foreign."""
     made = read_manifest(path)
     parts = list(read_rows(path))
@@ -282,7 +269,7 @@ def read_stored(path: Path) -> StoredAllocation:
         else:
             entries = np.concatenate([part.entries for part in parts])
         signed = parts[0].signatures is not None
-        allocation = Allocation(
+        return Allocation(
             tuple(identity for part in parts for identity in part.ids.to_pylist()),
             np.concatenate([part.clusters for part in parts]),
             entries,
@@ -293,7 +280,6 @@ def read_stored(path: Path) -> StoredAllocation:
             np.concatenate([part.signatures for part in parts]).astype(np.uint64) if signed else None,
             made.partition_by,
         )
-    return StoredAllocation(allocation, made.corpus)
 
 
 def _checksum(how_made: bytes) -> bytes:

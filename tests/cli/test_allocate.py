@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 from simset_bench.cli.app import app
 from simset_bench.corpora.load import load_corpus
 from simset_bench.simset.allocation import allocate
-from simset_bench.simset.store import read_stored
+from simset_bench.simset.store import read_allocation, read_manifest
 from simset_bench.simset.strategies import STRATEGIES
 
 Run = Callable[..., Result]
@@ -28,12 +28,12 @@ def test_what_is_written_is_what_allocate_makes(run: Run, tiny_corpus: Path, tmp
     shown = run("--output", output, *options, "--num-docs", 12, "--partition-by", "length")
     assert shown.exit_code == 0
     assert "12 documents in 9 clusters" in shown.stdout
-    stored = read_stored(output)
+    stored = read_allocation(output)
     documents = load_corpus(f"jsonl:{tiny_corpus}", num_docs=12)
     made = allocate(documents, strategy, 64, 8, 3, 9, "length")
-    assert [e.tolist() for e in stored.allocation.entries] == [e.tolist() for e in made.entries]
-    assert stored.allocation.merge_similarity == made.merge_similarity
-    assert stored.corpus["corpus"] == f"jsonl:{tiny_corpus}"
+    assert [e.tolist() for e in stored.entries] == [e.tolist() for e in made.entries]
+    assert stored.merge_similarity == made.merge_similarity
+    assert read_manifest(output).corpus["corpus"] == f"jsonl:{tiny_corpus}"
 
 
 def test_the_same_command_writes_the_same_bytes(run: Run, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_file_that_is_there_is_kept_unless_told(run: Run, tmp_path: Path) -> N
     assert "is already there (--overwrite replaces it)" in shown.stderr
     assert output.read_text() == "mine"
     assert run("--output", output, "--overwrite").exit_code == 0
-    assert read_stored(output).allocation.strategy == "simset2"
+    assert read_allocation(output).strategy == "simset2"
 
 
 @pytest.mark.parametrize(

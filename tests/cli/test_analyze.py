@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from simset_bench.cli.app import app
 from simset_bench.corpora.load import load_corpus
 from simset_bench.simset.analysis import analyze, compare_pairs
-from simset_bench.simset.store import read_stored
+from simset_bench.simset.store import read_allocation
 
 Run = Callable[..., Result]
 
@@ -35,7 +35,7 @@ def run() -> Run:
 
 
 def test_json_holds_the_figures_of_the_analysis(run: Run, file: Path, corpus: Path) -> None:
-    stored = read_stored(file).allocation
+    stored = read_allocation(file)
     expected = asdict(analyze(stored, compare_pairs(stored, load_corpus(f"jsonl:{corpus}"))))
     found = json.loads(run(file, "--json").stdout)
     assert found.pop("strategy") == "simset2"

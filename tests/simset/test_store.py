@@ -11,7 +11,7 @@ import pytest
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocation import Allocation, allocate
-from simset_bench.simset.store import read_allocation, read_manifest, read_stored, write_allocation
+from simset_bench.simset.store import read_allocation, read_manifest, write_allocation
 from simset_bench.simset.strategies import STRATEGIES
 
 CORPUS = {"corpus": "jsonl:tiny.jsonl", "group_by": "article", "num_docs": 24, "match_subjects": None}
@@ -48,7 +48,7 @@ def test_what_is_written_is_read_back(
     made = allocate(tiny_documents, strategy, 64, 8, 5, num_clusters, partition_by="length")
     write_allocation(made, tmp_path / "a.parquet", CORPUS)
     assert_same(made, read_allocation(tmp_path / "a.parquet"))
-    assert read_stored(tmp_path / "a.parquet").corpus == CORPUS
+    assert read_manifest(tmp_path / "a.parquet").corpus == CORPUS
 
 
 def test_equal_allocations_give_equal_bytes(tiny_documents: list[Document], file: Path, tmp_path: Path) -> None:
@@ -72,13 +72,13 @@ def test_a_changed_byte_is_refused_or_changes_nothing(file: Path, allocation: Al
         damaged[place] ^= 1 << place % 8
         file.write_bytes(damaged)
         try:
-            stored = read_stored(file)
+            stored, manifest = read_allocation(file), read_manifest(file)
         except RequestError as error:
             assert str(error).startswith(str(file))
             refused += 1
         else:
-            assert_same(allocation, stored.allocation)
-            assert stored.corpus == CORPUS
+            assert_same(allocation, stored)
+            assert manifest.corpus == CORPUS
     assert refused > len(whole) / 7 / 2
 
 
@@ -87,25 +87,25 @@ def test_a_file_cut_short_is_refused(file: Path, kept: float) -> None:
     whole = file.read_bytes()
     file.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
     with pytest.raises(RequestError, match="damaged, or not an allocation"):
-        read_stored(file)
+        read_allocation(file)
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     with pytest.raises(RequestError, match="there is no such allocation file"):
-        read_stored(path)
+        read_allocation(path)
     pq.write_table(pa.table({"document": ["a"]}), path)
     with pytest.raises(RequestError, match="not an allocation of simset-bench"):
-        read_stored(path)
+        read_allocation(path)
     path.write_text("document,entries\n")
     with pytest.raises(RequestError, match="not an allocation of simset-bench"):
-        read_stored(path)
+        read_allocation(path)
 
 
 def test_signatures_of_another_scheme_are_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simset_bench.simset.store.SCHEME", "another")
     with pytest.raises(RequestError, match="scheme affine32, this version reads schema 2 and schemes another"):
-        read_stored(file)
+        read_allocation(file)
 
 
 @pytest.mark.parametrize(("partition_by", "read_as"), [("size", "whole"), ("whole", "whole"), ("length", "length")])

@@ -1,6 +1,6 @@
 """CounterFact records: from a file in ROME's or EasyEdit's format, from the hub, or built in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +76,6 @@ def read_facts(source: str) -> list[Fact]:
     if not facts:
         raise RequestError(f"{source}: has no records")
     return list(facts.values())
-
-
-def question_pairs(facts: Sequence[Fact]) -> list[tuple[str, str, str]]:
-    """Subject, question and answer of each record, to learn the form of an answer from."""
-    return [(fact.subject, fact.question, fact.target_true) for fact in facts]
 
 
 def _fact(record: Any, number: int, where: str) -> Fact:

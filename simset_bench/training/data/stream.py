@@ -1,7 +1,6 @@
 """Documents that are streamed past the memory, with entries from an allocation file of any size."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +15,7 @@ from simset_bench.console import note, track
 from simset_bench.corpora.bad_records import BadRecord, refuse
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
-from simset_bench.files import whole_file
+from simset_bench.files import TextsDigest, whole_file
 from simset_bench.models.loading import Base
 from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.training.config import TrainConfig, corpus_options
@@ -84,7 +83,7 @@ def survey(config: TrainConfig, base: Base, lookup: "Lookup", allocation_file: P
     """
     from simset_bench.simset.store import AllocationWriter, Manifest
 
-    numbers, counts, tokens, digest = list[int](), list[int](), 0, hashlib.sha256()
+    numbers, counts, tokens, digest = list[int](), list[int](), 0, TextsDigest()
     limit = getattr(base.model.config.get_text_config(), "max_position_embeddings", None)
     with whole_file(allocation_file) as temporary:
         writer, waiting = AllocationWriter(temporary), list[tuple[int, str]]()
@@ -94,9 +93,8 @@ def survey(config: TrainConfig, base: Base, lookup: "Lookup", allocation_file: P
             numbers.append(number)
             counts.append(len(pieces))
             tokens += sum(len(piece.token_ids) - piece.specials for piece in pieces)
-            for part in (document.id, document.text):
-                encoded = part.encode("utf-8", "surrogatepass")
-                digest.update(len(encoded).to_bytes(8, "little") + encoded)
+            digest.update(document.id)
+            digest.update(document.text)
             waiting.append((number, document.id))
             if len(waiting) == _TOGETHER:
                 writer.write(_rows(waiting, lookup))

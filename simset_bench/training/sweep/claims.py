@@ -1,6 +1,5 @@
 """Who works on which fleet: claims that one process can take at a time, and that expire when it falls silent."""
 
-import fcntl
 import json
 import os
 import socket
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from simset_bench.files import write_json
+from simset_bench.files import waiting_lock, write_json
 
 EXPIRY_SECONDS = 120.0
 # A claim is renewed at least four times before it expires, and often enough for its progress to be watched.
@@ -142,11 +141,6 @@ def _token(path: Path) -> str | None:
 @contextmanager
 def locked(folder: Path) -> Iterator[Path]:
     """Hold the folder's lock, which is only ever held for a moment; yields the lock's file."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / _LOCK
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with waiting_lock(path):
         yield path
-    finally:
-        os.close(handle)
