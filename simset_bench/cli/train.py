@@ -56,7 +56,9 @@ def command(
         ),
     ] = None,
     inductive_form: Annotated[str | None, typer.Option(help="log or ratio [log].")] = None,
-    location: Annotated[str | None, typer.Option(help="soft, or hard to mask activations in training [soft].")] = None,
+    location: Annotated[
+        str | None, typer.Option(help="soft, or hard: training turns other entries off [soft].")
+    ] = None,
     entries: Annotated[int | None, typer.Option(help="Entries of the memory, M [1024].")] = None,
     entries_per_doc: Annotated[int | None, typer.Option(help="Entries of a document, k [32].")] = None,
     mem_seed: Annotated[int | None, typer.Option(help="Seeds the allocation and the memory's start [0].")] = None,

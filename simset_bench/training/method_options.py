@@ -81,8 +81,15 @@ def find_method(name: str) -> Method:
 
 
 def with_method_defaults(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with the defaults of their method below them."""
-    return {**find_method(chosen.get("method", MEMORY)).defaults, **chosen}
+    """The chosen options, and the defaults of their method for what was not chosen.
+
+    Under `location: hard` the inductive loss is off unless `alpha` is chosen: training cuts off all activation that the
+    loss would press away.
+    """
+    defaults = dict(find_method(chosen.get("method", MEMORY)).defaults)
+    if chosen.get("location") == "hard":
+        defaults["alpha"] = 0.0
+    return {**defaults, **chosen}
 
 
 def only_own(chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -136,3 +136,14 @@ def test_a_model_whose_upper_blocks_need_more_than_the_cut_is_refused(tiny_base:
 def _as_base(model: torch.nn.Module) -> Base:
     layers = next(module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
     return Base("tiny", model, None, layers, 32, torch.device("cpu"), torch.float32, "none")  # type: ignore[arg-type]
+
+
+def test_hidden_states_below_a_memory_are_the_bare_models(tiny_base: Callable[[str], Base]) -> None:
+    base = tiny_base("llama")
+    ids = torch.arange(5, 25).view(2, 10)
+    bare = hidden_states(base, 1, ids)
+    memory = Memory(MemoryShape(32, base.width), torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        memory.down_weight.fill_(1.0)
+    with attached(base.model, base.blocks[1], memory):
+        assert (hidden_states(base, 1, ids) == bare).all()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from simset_bench.errors import RequestError
 from simset_bench.training.config import TrainConfig, check, config_text, differences, make_config, read_config
+from simset_bench.training.sweep.grid import read_grid
 
 
 @pytest.fixture
@@ -122,6 +123,17 @@ def test_an_option_out_of_range_is_told_what_is_allowed(options: dict[str, Any],
     with pytest.raises(RequestError) as raised:
         make_config(None, **options)
     assert str(raised.value) == told
+
+
+def test_hard_location_turns_the_inductive_loss_off_unless_alpha_is_given(tmp_path: Path) -> None:
+    assert make_config(None).alpha == make_config(None, location="soft").alpha == 1.0
+    assert make_config(None, location="hard").alpha == 0.0
+    assert make_config(None, location="hard", alpha=0.5).alpha == 0.5
+    file = tmp_path / "grid.yaml"
+    file.write_text("axes: {location: [soft, hard]}\nfixed: {entries: 64}\n")
+    assert [(cell.location, cell.alpha) for cell in read_grid(str(file)).cells] == [("soft", 1.0), ("hard", 0.0)]
+    file.write_text("location: hard\nalpha: 2.0\n")
+    assert make_config(file).alpha == 2.0
 
 
 def test_differences_name_each_field_with_both_values() -> None:

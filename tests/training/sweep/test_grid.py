@@ -1,11 +1,14 @@
 """Grids: what is crossed, left out and refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from simset_bench.errors import RequestError
 from simset_bench.training.sweep.grid import read_grid, shipped_grids
+
+WriteGrid = Callable[..., Path]
 
 
 def written(folder: Path, text: str) -> str:
@@ -85,3 +88,23 @@ def test_a_wrong_grid_is_refused_with_its_field(tmp_path: Path, text: str, messa
 def test_an_unknown_grid_names_the_shipped_ones() -> None:
     with pytest.raises(RequestError, match=r"did you mean .quick..*full, layer_search, main, quick"):
         read_grid("quik")
+
+
+def test_a_method_is_crossed_with_the_axes_that_it_uses(write_grid: WriteGrid) -> None:
+    axes = {"method": ["memory", "lora", "guidance", "none"], "allocation": ["random", "simset2"], "alpha": [0.0, 1.0]}
+    cells = read_grid(str(write_grid(axes, num_docs=4))).cells
+    found = [(cell.method, cell.alpha) for cell in cells]
+    assert found == [
+        *[("memory", 0.0), ("memory", 1.0)] * 2,
+        ("lora", 1.0),
+        ("guidance", 0.0),
+        ("guidance", 1.0),
+        ("none", 1.0),
+    ]
+    assert {cell.lr for cell in cells if cell.method == "lora"} == {1e-3}
+    assert {cell.entries for cell in cells if cell.method == "lora"} == {64}
+
+
+def test_without_the_axis_an_option_of_another_method_is_refused(write_grid: WriteGrid) -> None:
+    with pytest.raises(RequestError, match=r"grid.yaml: --\S+ \S+: --method none does not use it"):
+        read_grid(str(write_grid({"alpha": [0.5, 1.0]}, method="none")))

@@ -1,6 +1,7 @@
 """Sweeps as they are run: the runs of `train`, whatever happens to the process."""
 
 import json
+import math
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from simset_bench.models.memory_file import load_memory
 from simset_bench.results.read import read_runs
 from simset_bench.training.run import train_run
 from simset_bench.training.run_folder import open_finished
+from simset_bench.training.sweep.estimate import estimate
 from simset_bench.training.sweep.grid import read_grid
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
 
@@ -197,3 +199,24 @@ def test_a_sweep_that_failed_in_part_exits_with_1(write_grid: WriteGrid, tmp_pat
     assert ran.exit_code == 1
     assert "1 of 2 runs done" in ran.stdout
     assert "--retry-failed" in ran.stdout
+
+
+def test_every_method_of_a_grid_is_trained_once(write_grid: WriteGrid, tmp_path: Path) -> None:
+    grid = write_grid(
+        {"method": ["memory", "lora", "none"], "allocation": ["random", "simset2"]}, num_docs=4, alpha=0.0
+    )
+    planned = plan_sweep(read_grid(str(grid)), tmp_path / "sweep", SweepOptions())
+    cost = estimate(planned)
+    assert cost is not None and cost.flops > 0
+    found = run_sweep(planned)
+    assert (found["cells"], found["distinct"], found["done"], found["failed"]) == (4, 3, 4, [])
+    folders = sorted(path.parent for path in (tmp_path / "sweep").rglob("manifest.json"))
+    methods = [open_finished(folder).config.method for folder in folders]
+    assert sorted(methods) == ["lora", "memory", "memory", "none"]
+    manifests = [(folder / "manifest.json").read_bytes() for folder in folders]
+    again = run_sweep(plan_sweep(read_grid(str(grid)), tmp_path / "sweep", SweepOptions()))
+    assert again["done"] == 4
+    assert [(folder / "manifest.json").read_bytes() for folder in folders] == manifests
+    lora = json.loads(manifests[methods.index("lora")])
+    assert lora["steps"] == 3 * math.ceil(lora["segments"] / 4)
+    assert lora["final"]["cross_entropy"] > 0
