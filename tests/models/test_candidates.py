@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.closeness import LOG_PROBABILITY, near
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,8 +54,7 @@ def alone(base: Base, request: ClosedRequest, double: bool = True) -> list[float
 def test_scores_are_those_of_each_candidate_in_a_pass_of_its_own(base: Base, requests: list[ClosedRequest]) -> None:
     found = candidate_scores(base.model, requests)
     assert found.shape == (6, len(VALUES)) and found.dtype == np.float64
-    # Sums of some 10 log-probabilities of size 10, in float32 with seven digits, through four blocks.
-    np.testing.assert_allclose(found, [alone(base, request) for request in requests], rtol=1e-5)
+    assert found == near(np.array([alone(base, request) for request in requests]), LOG_PROBABILITY)
 
 
 def test_scores_with_a_memory_are_those_under_each_requests_own_multiplier(
@@ -74,7 +74,7 @@ def test_scores_with_a_memory_are_those_under_each_requests_own_multiplier(
         found = candidate_scores(base.model, requests, around)
         for number, request in enumerate(requests):
             with active.recalling(multipliers[number]):
-                np.testing.assert_allclose(found[number], alone(base, request, double=False), rtol=1e-5)
+                assert found[number] == near(np.array(alone(base, request, double=False)), LOG_PROBABILITY)
     assert np.abs(found - candidate_scores(base.model, requests)).max() > 0.1
 
 

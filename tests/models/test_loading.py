@@ -11,6 +11,7 @@ from pathlib import Path
 import gguf
 import pytest
 import torch
+from fixtures.closeness import assert_near
 from safetensors.torch import load_file, save_file
 
 from simset_bench.errors import RequestError
@@ -193,7 +194,7 @@ def test_a_gguf_file_gives_the_model_that_it_was_made_from(
     bare = {"add_special_tokens": False}
     assert found.tokenizer(text, **bare).input_ids == original.tokenizer(text, **bare).input_ids
     ids = torch.tensor([[7, 300, 12, 45, 9]])
-    torch.testing.assert_close(found.model(ids).logits, original.model(ids).logits, rtol=1e-5, atol=1e-5)
+    assert_near(found.model(ids).logits, original.model(ids).logits)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from fixtures.closeness import assert_near
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from simset_bench.errors import RequestError
@@ -15,7 +16,6 @@ KINDS = ["llama", "gpt_neox", "gpt2", "qwen2", "opt", "gemma2", "bloom", "openai
 SHORT, LONG = [7, 300, 12, 45], [9, 101, 33, 2, 480, 77, 5, 210]
 # Right-padded with a token that is no special one: nothing may depend on which it is.
 PADDED = torch.tensor([[*SHORT, 55, 55, 55, 55], LONG])
-CLOSE = {"rtol": 1e-5, "atol": 2e-5}
 
 
 def with_memory(base: Base, layer: int) -> Memory:
@@ -41,9 +41,9 @@ def test_two_parts_equal_the_whole_with_a_memory_between(
         final = upper.final_hidden(hidden, PADDED, everywhere)
         head = base.model.get_output_embeddings()
         through_head = head(final) if upper.head_is_linear else None
-    torch.testing.assert_close(parts.reshape(whole.shape), whole, **CLOSE)
+    assert_near(parts.reshape(whole.shape), whole)
     if through_head is not None:
-        torch.testing.assert_close(through_head.reshape(whole.shape), whole, **CLOSE)
+        assert_near(through_head.reshape(whole.shape), whole)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -53,7 +53,7 @@ def test_right_padding_and_neighbours_change_nothing(tiny_base: Callable[[str], 
     alone = torch.tensor([SHORT])
     lone_hidden = hidden_states(base, 2, alone)
     hidden = hidden_states(base, 2, PADDED)
-    torch.testing.assert_close(hidden[:1, :4], lone_hidden, **CLOSE)
+    assert_near(hidden[:1, :4], lone_hidden)
     real = torch.zeros_like(PADDED, dtype=torch.bool)
     real[0, :4] = True
     # What a cache pads with is not what the model makes of a padded token, and must not matter either.
@@ -61,7 +61,7 @@ def test_right_padding_and_neighbours_change_nothing(tiny_base: Callable[[str], 
     with attached(base.model, base.blocks[2], with_memory(base, 2)):
         batched = upper.logits(hidden, PADDED, real)
         lone = upper.logits(lone_hidden, alone, torch.ones_like(alone, dtype=torch.bool))
-    torch.testing.assert_close(batched, lone, **CLOSE)
+    assert_near(batched, lone)
 
 
 def test_only_chosen_positions_come_back_in_row_major_order(tiny_base: Callable[[str], Base]) -> None:
@@ -73,7 +73,7 @@ def test_only_chosen_positions_come_back_in_row_major_order(tiny_base: Callable[
     everywhere = upper.logits(hidden, PADDED, torch.ones_like(positions)).reshape(2, 8, -1)
     chosen = upper.logits(hidden, PADDED, positions)
     expected = torch.stack([everywhere[0, 1], everywhere[1, 0], everywhere[1, 5]])
-    torch.testing.assert_close(chosen, expected, **CLOSE)
+    assert_near(chosen, expected)
     assert upper.final_hidden(hidden, PADDED, positions).shape == (3, base.width)
 
 

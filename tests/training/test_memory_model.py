@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixtures.closeness import assert_near
 from fixtures.runs import load_run
 from safetensors.torch import load_file, save_file
 
@@ -108,7 +109,7 @@ def test_recall_masks_each_row_by_its_document_beams_too(
     for row, document in enumerate(ids):
         one = {name: tensor[row : row + 1] for name, tensor in inputs.items()}
         with model.recall(mode, doc=document), torch.no_grad():
-            assert torch.allclose(model(**one).logits, together[row : row + 1], atol=1e-4)
+            assert_near(model(**one).logits, together[row : row + 1])
             assert continued(model, one, num_beams=2, num_return_sequences=2) == beams[2 * row : 2 * row + 2]
     assert not torch.allclose(together, free, atol=1e-2)
     assert torch.equal(model(**inputs).logits, free), "recall ends with its context"

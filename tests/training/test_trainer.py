@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from fixtures.closeness import near
 from fixtures.training import CONFIG, Problem, new_memory
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,9 +61,9 @@ def test_metrics_of_an_epoch_are_means_over_its_tokens(problem: Callable[[str], 
     every = list(range(len(here.segments)))
     with torch.no_grad():
         batch, nll, shares = here.losses_of(memory, every)
-    assert epoch["cross_entropy"] == pytest.approx(float(nll.mean()), rel=1e-5)
-    assert epoch["on_share"] == pytest.approx(float(shares[batch.real].mean()), rel=1e-5)
-    assert epoch["inductive_loss"] == pytest.approx(float(inductive_loss(shares[None], batch.real[None])), rel=1e-5)
+    assert epoch["cross_entropy"] == near(float(nll.mean()))
+    assert epoch["on_share"] == near(float(shares[batch.real].mean()))
+    assert epoch["inductive_loss"] == near(float(inductive_loss(shares[None], batch.real[None])))
     assert 0 <= epoch["on_share"] <= 1
 
 
@@ -137,7 +138,8 @@ def test_gradients_are_clipped_by_their_norm_just_where_asked(problem: Callable[
         memory = new_memory()
         here.train(dataclasses.replace(one_step, grad_clip=clip), memory)
         norms[clip] = float(torch.nn.utils.get_total_norm([p.grad for p in memory.parameters()]))
-    assert norms[0.0] == norms[1e6] > 1e-2
+    assert norms[0.0] == near(norms[1e6]) and norms[0.0] > 1e-2
+    # clip_grad_norm_ adds 1e-6 to the norm that it divides by.
     assert norms[1e-3] == pytest.approx(1e-3, rel=1e-3)
 
 

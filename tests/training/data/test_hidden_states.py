@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixtures.closeness import assert_near
 
 from simset_bench.corpora.load import load_corpus
 from simset_bench.models.loading import Base, load_base
@@ -29,7 +30,7 @@ def test_a_cached_segment_is_what_the_model_makes_of_it_alone(
     assert len({len(segment.token_ids) for segment in segments}) > 1
     for row, segment in enumerate(segments):
         alone = hidden_states(base, 1, torch.tensor([segment.token_ids]))
-        torch.testing.assert_close(cache.batch([row], CPU), alone, rtol=1e-5, atol=1e-5)
+        assert_near(cache.batch([row], CPU), alone)
 
 
 def test_a_batch_has_its_rows_in_the_order_asked_for_padded_with_zeros(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixtures.closeness import LOG_PROBABILITY, assert_same_training, near
 
 from simset_bench.corpora.load import load_corpus
 from simset_bench.models.loading import Base, load_base
@@ -59,10 +60,9 @@ def problem(request: pytest.FixtureRequest, tiny_model: Callable[[str], Path], t
 
 
 def assert_same(one: Member, other: Member) -> None:
-    for ours, theirs in zip(one.memory.parameters(), other.memory.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert_same_training(one.memory, other.memory, one.config.lr, one.progress[0].step)
     for ours, theirs in zip(one.progress[0].epochs, other.progress[0].epochs, strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-4)
+        assert ours == near(theirs, LOG_PROBABILITY)
 
 
 @pytest.mark.parametrize("a_pass", [2, 5])

@@ -7,15 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from fixtures.runs import load_run
+from fixtures.closeness import LOG_PROBABILITY, assert_same_training, near
 from typer.testing import CliRunner
 
 from simset_bench.cli.app import app
 from simset_bench.errors import RequestError
 from simset_bench.models.memory_file import load_memory
 from simset_bench.results.read import read_runs
-from simset_bench.training.run import train_run
+from simset_bench.training.run import summary, train_run
 from simset_bench.training.run_folder import open_finished
 from simset_bench.training.sweep.estimate import estimate
 from simset_bench.training.sweep.grid import read_grid
@@ -40,11 +39,8 @@ def test_every_run_of_a_sweep_is_the_run_that_train_makes(write_grid: WriteGrid,
     assert (found["cells"], found["distinct"], found["done"], found["failed"]) == (8, 6, 8, [])
     for folder in run_folders(tmp_path / "sweep"):
         alone = train_run(open_finished(folder).config, tmp_path / "alone")
-        pairs = zip(
-            load_memory(folder / "memory.safetensors").parameters(), load_run(alone).memory.parameters(), strict=False
-        )
-        for one, other in pairs:
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+        one, other = (load_memory(each / "memory.safetensors") for each in (folder, alone))
+        assert_same_training(one, other, open_finished(folder).config.lr, summary(alone)["steps"])
         assert (folder / "allocation.parquet").read_bytes() == (alone / "allocation.parquet").read_bytes()
         assert json.loads((folder / "manifest.json").read_text())["fleet"]["runs"] == 3
         lines = [
@@ -52,7 +48,7 @@ def test_every_run_of_a_sweep_is_the_run_that_train_makes(write_grid: WriteGrid,
             (alone / "metrics.jsonl").read_text().splitlines(),
         ]
         for mine, its in zip(*lines, strict=True):
-            assert json.loads(mine) == pytest.approx(json.loads(its), rel=1e-4)
+            assert json.loads(mine) == near(json.loads(its), LOG_PROBABILITY)
 
 
 def test_runs_of_a_sweep_are_read_as_any_others(write_grid: WriteGrid, tmp_path: Path) -> None:
@@ -160,8 +156,7 @@ def test_a_diverging_run_is_recorded_and_the_others_go_on(write_grid: WriteGrid,
     for name, memory in memories(tmp_path / "calm").items():
         ours = load_memory(tmp_path / "both" / name)
         calm = load_memory(tmp_path / "calm" / name)
-        for one, other in zip(ours.parameters(), calm.parameters(), strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+        assert_same_training(ours, calm, 0.001, 6)
         assert memory
 
 
