@@ -1,4 +1,6 @@
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -6,7 +8,7 @@ import pytest
 
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.facts.counterfact import read_facts
-from simset_bench.corpora.load import CORPORA, load_corpus, stream_corpus
+from simset_bench.corpora.load import CORPORA, CorpusOptions, load_corpus, stream_corpus
 from simset_bench.errors import RequestError
 
 Write = Callable[[str, str | bytes], Path]
@@ -23,6 +25,23 @@ def test_a_stream_gives_the_documents_that_loading_gives(tiny_corpus: Path) -> N
     spec = f"jsonl:{tiny_corpus}"
     assert list(stream_corpus(spec)) == load_corpus(spec)
     assert list(islice(stream_corpus(spec, group_by="topic"), 1)) == load_corpus(spec, group_by="topic", num_docs=1)
+
+
+def test_options_load_and_stream_what_they_name(write: Write, tiny_corpus: Path) -> None:
+    options = CorpusOptions(f"jsonl:{tiny_corpus}", "topic", 2)
+    assert options.load() == load_corpus(options.corpus, group_by="topic", num_docs=2)
+    # A stream goes on beyond `num_docs`.
+    assert list(options.stream()) == load_corpus(options.corpus, group_by="topic")
+    assert CorpusOptions.of({**asdict(options), "sha256": "0", "alpha": 1.0}) == options
+    assert options.subjects() is None
+    record = {"prompt": "{} is by", "subject": "Tolvan bread", "target_true": {"str": "a"}, "target_new": {"str": "b"}}
+    facts = write(
+        "facts.json",
+        json.dumps([{"case_id": 1, "requested_rewrite": record, "paraphrase_prompts": [], "neighborhood_prompts": []}]),
+    )
+    matched = CorpusOptions(f"jsonl:{tiny_corpus}", match_subjects=str(facts))
+    assert matched.subjects() == {"Tolvan bread"}
+    assert [document.title for document in matched.load()] == ["Tolvan bread"]
 
 
 def test_matching_keeps_the_articles_whose_title_is_a_subject(tiny_corpus: Path) -> None:

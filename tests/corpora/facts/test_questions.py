@@ -7,7 +7,6 @@ import pytest
 
 from simset_bench.corpora.facts.fever import read_claims
 from simset_bench.corpora.facts.questions import FactQuestion, popqa_questions, relation_prompts, zsre_questions
-from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 
 ZSRE = {
@@ -102,22 +101,6 @@ def test_claims_of_several_rows_are_one_claim(tmp_path: Path) -> None:
     ]
     (claim,) = read_claims(written(tmp_path / "claims.jsonl", rows))
     assert claim.pages == ("Ask (band)", "Other")
-
-
-def test_fictionalqa_gives_texts_with_their_questions(tmp_path: Path) -> None:
-    row = {
-        "event_id": "e1",
-        "fiction_id": "f1",
-        "fict": "The mill of Orrin ground barley.",
-        "question": "What was ground?",
-    }
-    row |= {"question_id": "q1", "span_answer": "barley", "natural_answer": "Barley was ground."}
-    other = row | {"question_id": "q2", "question": "Where?", "span_answer": "Orrin", "natural_answer": None}
-    path = written(tmp_path / "fict_qa.jsonl", [row, other, row | {"fiction_id": "f2", "question_id": "q3"}])
-    first, second = load_corpus(f"fictionalqa:{path}")
-    assert (first.id, first.title, first.text, first.topic) == ("f1", "", row["fict"], "e1")
-    assert [question.answers for question in first.questions] == [("barley", "Barley was ground."), ("Orrin",)]
-    assert len(second.questions) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Adding to an allocation and asking it: by the same hashes, or not at all."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from simset_bench.errors import RequestError
 from simset_bench.simset.allocate_to_file import allocate_to_file
 from simset_bench.simset.large.allocate import AllocationRequest
 from simset_bench.simset.large.append import append_documents
-from simset_bench.simset.neighbours import nearest_to_document, nearest_to_text
-from simset_bench.simset.store import Manifest, check_same_hashes, read_allocation, read_manifest
+from simset_bench.simset.store import Manifest, check_same_hashes, read_allocation
 
 MakeCorpus = Callable[..., Path]
 
@@ -66,18 +64,6 @@ def test_signatures_of_other_hashes_are_not_mixed(make_corpus: MakeCorpus, tmp_p
             check_same_hashes(output, dataclasses.replace(made, **changed))
 
 
-@pytest.mark.parametrize("engine", ["datasketch", "daft"])
-def test_a_text_shares_the_memory_of_its_likes(engine: str, make_corpus: MakeCorpus, tmp_path: Path) -> None:
-    path, output = make_corpus(40), tmp_path / "a.parquet"
-    allocated(path, output, engine)
-    text = json.loads(path.read_text().split("\n")[12])["text"]
-    found = nearest_to_text(output, text.upper(), 3)
-    assert [neighbour.document for neighbour in found[:2]] == ["d12", "d13"]
-    assert (found[0].overlap, found[0].similarity) == (1.0, 1.0)
-    assert found[1].overlap > 0.7
-    assert nearest_to_document(output, "d12", 1)[0].document == "d13"
-
-
 def test_blocks_are_added_while_the_memory_has_room_and_never_to_a_whole(
     make_corpus: MakeCorpus, tmp_path: Path
 ) -> None:
@@ -91,13 +77,3 @@ def test_blocks_are_added_while_the_memory_has_room_and_never_to_a_whole(
     allocate_to_file(whole, output, "datasketch")
     with pytest.raises(RequestError, match="under partitioned the entries of one document depend on all"):
         append_documents(output, more, 0)
-
-
-def test_what_cannot_be_asked_or_added_is_said(make_corpus: MakeCorpus, tmp_path: Path) -> None:
-    output = tmp_path / "a.parquet"
-    allocated(make_corpus(4), output, "datasketch", "random")
-    with pytest.raises(RequestError, match="do not follow from a text alone"):
-        nearest_to_text(output, "some text", 3)
-    with pytest.raises(RequestError, match="holds no document 'nobody'"):
-        nearest_to_document(output, "nobody", 3)
-    assert read_manifest(output).documents == 4

@@ -1,0 +1,42 @@
+"""Asking an allocation which documents share the memory of a text or of a document."""
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from simset_bench.corpora.load import CorpusOptions
+from simset_bench.errors import RequestError
+from simset_bench.simset.allocate_to_file import allocate_to_file
+from simset_bench.simset.large.allocate import AllocationRequest
+from simset_bench.simset.neighbours import nearest_to_document, nearest_to_text
+
+MakeCorpus = Callable[..., Path]
+needs_daft = pytest.mark.skipif(not importlib.util.find_spec("daft"), reason="needs the extra `scale`")
+
+
+def allocated(path: Path, output: Path, engine: str, strategy: str = "simset1") -> None:
+    allocate_to_file(AllocationRequest(CorpusOptions(f"jsonl:{path}"), strategy, 1024, 32, 5), output, engine)
+
+
+@pytest.mark.parametrize("engine", ["datasketch", pytest.param("daft", marks=needs_daft)])
+def test_a_text_shares_the_memory_of_its_likes(engine: str, make_corpus: MakeCorpus, tmp_path: Path) -> None:
+    path, output = make_corpus(40), tmp_path / "a.parquet"
+    allocated(path, output, engine)
+    text = json.loads(path.read_text().split("\n")[12])["text"]
+    found = nearest_to_text(output, text.upper(), 3)
+    assert [neighbour.document for neighbour in found[:2]] == ["d12", "d13"]
+    assert (found[0].overlap, found[0].similarity) == (1.0, 1.0)
+    assert found[1].overlap > 0.7
+    assert nearest_to_document(output, "d12", 1)[0].document == "d13"
+
+
+def test_what_cannot_be_asked_is_said(make_corpus: MakeCorpus, tmp_path: Path) -> None:
+    output = tmp_path / "a.parquet"
+    allocated(make_corpus(4), output, "datasketch", "random")
+    with pytest.raises(RequestError, match="do not follow from a text alone"):
+        nearest_to_text(output, "some text", 3)
+    with pytest.raises(RequestError, match="holds no document 'nobody'"):
+        nearest_to_document(output, "nobody", 3)
