@@ -5,31 +5,29 @@ from dataclasses import replace
 from typing import Any
 
 from simset_bench.evaluation.estimates import Estimate, Scored, mean_with_error
-from simset_bench.evaluation.tasks.answer_scores import exact_match
+from simset_bench.evaluation.measures import FLOORS
+from simset_bench.evaluation.tasks.answer_scores import exact_match, token_f1
 from simset_bench.evaluation.tasks.rows import Row
 from simset_bench.training.qa_finetune import QuestionPair, asked_question, majority_answers, wording
 
-MAJORITY_ANSWER = "majority_answer"
-
 
 def with_majority_answer(scored: Scored, rows: Sequence[Row], pairs: Sequence[QuestionPair]) -> Scored:
-    """Adds `majority_answer` to each sample that answers a question, and its estimates, by group too.
+    """Adds `FLOORS` to each sample that answers a question, and their estimates, by group too.
 
-    It is 1 where the answer that most of the fine-tuning's `pairs` of the same wording have is right by SQuAD's exact
-    match, else 0, also where no pair has the wording: what a model scores that learned the pairs and nothing else. It
-    has the suffixes of the sample's own `exact_match` (`_memorised`, `_rephrase`); a question that is answered twice,
+    They are the exact match and the F1 (SQuAD's) of the answer that most of the fine-tuning's `pairs` of the same
+    wording have, and 0 where no pair has the wording: what a model scores that learned the pairs and nothing else. They
+    have the suffixes of the sample's own `exact_match` (`_memorised`, `_rephrase`); a question that is answered twice,
     greedily and by sampling, counts once. `rows` are those that the task asked.
     """
     majority = majority_answers(pairs)
-    floors = {row["sample"]: _floor(row, majority) for row in rows if _question(row) is not None}
+    floors = {row["sample"]: _floors(row, majority) for row in rows if _question(row) is not None}
     samples = []
     for sample in scored.samples:
         suffixes = _suffixes(sample["measures"]) if sample["sample"] in floors else []
         # What was answered greedily comes first.
-        floor = floors.pop(sample["sample"]) if suffixes else 0.0
-        samples.append(
-            sample | {"measures": sample["measures"] | {f"{MAJORITY_ANSWER}{suffix}": floor for suffix in suffixes}}
-        )
+        own = floors.pop(sample["sample"]) if suffixes else {}
+        added = {f"{name}{suffix}": value for suffix in suffixes for name, value in own.items()}
+        samples.append(sample | {"measures": sample["measures"] | added})
     groups = {
         name: {
             value: part | _estimates([sample for sample in samples if str(sample.get(name)) == value])
@@ -45,7 +43,7 @@ def with_majority_answer(scored: Scored, rows: Sequence[Row], pairs: Sequence[Qu
 
 
 def _estimates(samples: Sequence[dict[str, Any]]) -> dict[str, Estimate]:
-    names = dict.fromkeys(name for sample in samples for name in sample["measures"] if name.startswith(MAJORITY_ANSWER))
+    names = dict.fromkeys(name for sample in samples for name in sample["measures"] if name.startswith(FLOORS))
     estimates = {}
     for name in names:
         having = [sample for sample in samples if name in sample["measures"]]
@@ -58,9 +56,10 @@ def _question(row: Row) -> str | None:
     return asked_question(row["prompt"]) if "answers" in row else None
 
 
-def _floor(row: Row, majority: dict[str, str]) -> float:
+def _floors(row: Row, majority: dict[str, str]) -> dict[str, float]:
     answer = majority.get(wording(_question(row) or "", row.get("subject") or ""))
-    return 0.0 if answer is None else exact_match(answer, row["answers"])
+    scores = [0.0 if answer is None else score(answer, row["answers"]) for score in (exact_match, token_f1)]
+    return dict(zip(FLOORS, scores, strict=True))
 
 
 def _suffixes(measures: dict[str, float]) -> list[str]:

@@ -19,6 +19,8 @@ Form = Literal["mean", "exp", "ratio", "one_less_ratio", "harmonic", "auc", "oth
 MEMORISATION, RECALL, LOCATION, DAMAGE = "memorisation", "recall", "location", "damage"
 SHARE: Bounds = (0.0, 1.0)
 NATS, BITS = "nats a token", "bits"
+# Exact match and F1 of what the pairs of a question-answer fine-tuning alone would answer.
+FLOORS = ("majority_answer", "majority_f1")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ _TRUTHS = tuple(f"truth_preference_{kind}" for kind in ("rewrite", "paraphrase",
 _ALL = (
     _nll("docmem/nll", MEMORISATION, by_tokens=True, short="NLL"),
     _hit("counterfact/truth_preference_rewrite", chance=0.5, short="CF truth"),
-    _share("docqa/f1", short="QA F1"),
+    _share("docqa/f1", short="QA F1", chance="majority_f1"),
     _share("attribution_at_1", LOCATION, undefined_for=_NONE, chance="documents", short="attrib.@1"),
     Measure(
         "specificity",
@@ -107,7 +109,7 @@ _ALL = (
     _hit("docmem/exact_match", MEMORISATION, short="verbatim"),
     _share("on_share", LOCATION, undefined_for=_NONE, chance="entry_share", short="on-share"),
     _hit("doccloze/truth_preference", chance=0.5, short="cloze"),
-    _share("counterfact/f1", short="CF F1"),
+    _share("counterfact/f1", short="CF F1", chance="majority_f1"),
     _rise("nll_rise", DAMAGE, "lower", by_tokens=True, short="damage"),
     _nll("nll", MEMORISATION, by_tokens=True),
     Measure("perplexity", "lower", MEMORISATION, "perplexity", (1.0, None), form="exp", parts=("nll",)),
@@ -127,14 +129,15 @@ _ALL = (
         _share(f"auc_{name}", MEMORISATION, chance=0.5, form="auc", parts=(f"{name}_score",))
         for name in ("location", "energy", "loss", "zlib", "min_k")
     ),
-    _hit("exact_match"),
-    # What the pairs of a question-answer fine-tuning alone would score: a floor, and no merit of a run.
+    _hit("exact_match", chance="majority_answer"),
+    _hit("exact_match_any", chance="majority_answer"),
+    _hit("exact_match_majority", chance="majority_answer"),
+    _share("exact_match_sampled", chance="majority_answer"),
+    _share("f1", chance="majority_f1"),
+    _share("f1_sampled", chance="majority_f1"),
+    # What the pairs of a question-answer fine-tuning alone would score: floors, and no merit of a run.
     _hit("majority_answer", better=None),
-    _hit("exact_match_any"),
-    _hit("exact_match_majority"),
-    _share("exact_match_sampled"),
-    _share("f1"),
-    _share("f1_sampled"),
+    _share("majority_f1", better=None),
     _share("f1_micro", form="other"),
     _share("f1_macro", form="other"),
     _hit("verdict_accuracy", chance=1 / 3),
@@ -206,6 +209,9 @@ def _known(task: str, bare: str) -> Measure:
     # The whole name first: `bits_memorised` is no `bits`.
     names = dict.fromkeys(name for part in (bare, whole, stem) for name in (f"{task}/{part}", part))
     found = next((MEASURES[name] for name in names if name in MEASURES), Measure(bare, None))
+    suffix = bare.removeprefix(found.name.rpartition("/")[2])
+    if suffix and found.chance in FLOORS:
+        found = replace(found, chance=f"{found.chance}{suffix}")
     if bare == whole or found.name.endswith("_memorised"):
         return found
     return replace(found, parts=tuple(f"{part}_memorised" for part in found.parts))

@@ -13,7 +13,7 @@ from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import KEPT, evaluate_baseline
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.majority import MAJORITY_ANSWER
+from simset_bench.evaluation.measures import FLOORS
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import BATCH_SIZE, evaluate_runs, evaluate_subject
@@ -121,8 +121,8 @@ def _compare_sample(entry: Path, stem: str, kept: dict[str, Any] | None, record:
         raise RequestError(f"{entry}: refused: {stem} has no sample {record['sample']} as the run gives it")
     probe = PROBES.get(stem.split(".")[0])
     for name, value in record["measures"].items():
-        # The floor follows from the pairs of the fine-tuning, and these from all that is asked.
-        if (probe and name in probe.set_by_others) or name.startswith(MAJORITY_ANSWER):
+        # Floors follow from the pairs of the fine-tuning, and these from all that is asked.
+        if (probe and name in probe.set_by_others) or name.startswith(FLOORS):
             continue
         told = kept["measures"].get(name)
         if told is None or not math.isclose(told, value, rel_tol=_SAME_SAMPLE, abs_tol=_SAME_SAMPLE):

@@ -26,7 +26,7 @@ def sample(name: str, cluster: str, relation: str, **measures: float) -> dict[st
 
 ROWS = [
     row("Niger", "How does Niger pay?", "Francs"),
-    row("Cuba", "How does Cuba pay?", "pesos"),
+    row("Cuba", "How does Cuba pay?", "pesos", "francs CFA"),
     row("Laos", "Where is Laos?", "francs"),
     {"sample": "Togo/rewrite/0", "subject": "Togo", "prompt": "Togo pays in", "choices": [" francs", " pesos"]},
 ]
@@ -51,6 +51,8 @@ def test_the_floor_is_what_the_commonest_answer_of_the_wording_scores(scored: Sc
     found = with_majority_answer(scored, ROWS, PAIRS)
     floors = [one["measures"].get("majority_answer") for one in found.samples]
     assert floors == [None, 1.0, 0.0, 0.0, None]
+    f1 = [one["measures"].get("majority_f1") for one in found.samples]
+    assert f1 == [None, 1.0, pytest.approx(2 / 3), 0.0, None], "one of two words of each is the other's"
     assert found.estimates["majority_answer"] == mean_with_error([1.0, 0.0, 0.0], ["Niger", "Cuba", "Laos"])
     assert found.estimates["majority_answer_memorised"].value == 1.0
     assert found.estimates["f1"] == scored.estimates["f1"]

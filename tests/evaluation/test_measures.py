@@ -65,6 +65,14 @@ def test_directions(measure: str, better: str | None) -> None:
     assert direction(measure) == better
 
 
+def test_the_floor_of_a_score_has_the_suffixes_of_the_score() -> None:
+    assert find_measure("counterfact/f1+qa").chance == "majority_f1"
+    assert find_measure("zsre/exact_match_rephrase+qa").chance == "majority_answer_rephrase"
+    assert find_measure("exact_match_memorised").chance == "majority_answer_memorised"
+    assert find_measure("docmem/exact_match").chance is None
+    assert direction("counterfact/majority_f1+qa") is None
+
+
 def test_directions_are_those_of_the_tasks() -> None:
     assert len(METRICS) > 60
     for task, measure, higher in METRICS:
