@@ -28,7 +28,7 @@ def command(
     """Compare two runs on every measure they share, paired by sample, and list the samples that changed."""
     from simset_bench.evaluation.measures import best_known
     from simset_bench.results.compare_runs import changed_samples, compare_runs
-    from simset_bench.results.scores import sentence
+    from simset_bench.results.differences import sentence
 
     pairs = compare_runs(first, second)
     names = [pair.measure for pair in pairs]
@@ -42,7 +42,7 @@ def command(
     chosen = chosen or (known or pairs)[0].measure
     pair = pairs[names.index(chosen)]
     changes = changed_samples(first, second, chosen)
-    said = sentence("A", "B", chosen, pair.difference, "1 and 1 runs")
+    said = sentence("A", "B", chosen, pair.difference, "one run each")
     if json_output:
         found = {"a": str(first), "b": str(second), "measures": [asdict(pair) for pair in pairs]}
         print_json(found | {"measure": chosen, "sentence": said, "changed": [asdict(each) for each in changes]})
@@ -83,7 +83,10 @@ def _print_measures(pairs: "list[MeasurePair]") -> None:
     stdout.print(table)
     if told_twice:
         stdout.print(f"{len(told_twice)} measures on memorised subjects alone are the same, since all subjects are")
-    stdout.print("green: A is better, red: B is; n documents asked of both, d Cohen's effect size over them")
+    stdout.print(
+        "green: A is better, red: B is, of these two runs; n documents asked of both, d Cohen's effect size over them",
+        markup=False,
+    )
 
 
 def _told_twice(pairs: "list[MeasurePair]") -> set[str]:

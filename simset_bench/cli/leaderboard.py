@@ -22,16 +22,26 @@ def command(
     sort: Annotated[str | None, typer.Option(help="Measure to rank by, as task/measure or a bare measure.")] = None,
     where: Annotated[str | None, typer.Option(help="\"alpha>=1 and allocation=='simset1'\".")] = None,
     group_by: Annotated[str | None, typer.Option(help="Columns, comma-separated; the rest is averaged over.")] = None,
+    pool_seeds: Annotated[
+        bool,
+        typer.Option(
+            "--pool-seeds", help="Take one variance over seeds for all rows, from the rows that have several seeds."
+        ),
+    ] = False,
     html: Annotated[Path | None, typer.Option(help="Write the page, with plots and samples, to this file.")] = None,
     form: Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")] = "table",
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Rank evaluated runs, with standard errors, and say which neighbours cannot be told apart at 95%."""
+    """Rank evaluated runs, with standard errors, and say which neighbours cannot be told apart at 95%.
+
+    A row with one seed is one run: its rank says nothing about its setting.
+    """
     from simset_bench.evaluation.measures import best_known
     from simset_bench.leaderboard import render
-    from simset_bench.leaderboard.table import make_leaderboard, remarks, sentences
+    from simset_bench.leaderboard.table import make_leaderboard
+    from simset_bench.leaderboard.wording import remarks, sentences
     from simset_bench.results.read import read_runs
 
     form = "json" if json_output else form
@@ -47,7 +57,7 @@ def command(
         looked = ", ".join(str(root) for root in folders or DEFAULT_ROOTS)
         raise RequestError(f"no finished run in {looked}: simset-bench quickstart or train makes one")
     names = [name.strip() for name in group_by.split(",")] if group_by else []
-    board = make_leaderboard(table, where, sort, names, best_known(table.values["measure"]) if html else ())
+    board = make_leaderboard(table, where, sort, names, best_known(table.values["measure"]) if html else (), pool_seeds)
     if html is not None:
         from simset_bench.leaderboard.page import render_page
         from simset_bench.leaderboard.page_data import page_data

@@ -32,7 +32,8 @@ def command(
     from simset_bench.evaluation.request import EvalRequest
     from simset_bench.evaluation.run import evaluate_runs
     from simset_bench.leaderboard import render
-    from simset_bench.leaderboard.table import make_leaderboard, sentences
+    from simset_bench.leaderboard.table import make_leaderboard
+    from simset_bench.leaderboard.wording import sentences
     from simset_bench.models.loading import load_base
     from simset_bench.results.read import read_runs
     from simset_bench.simset.strategies import STRATEGIES, TooManyDocuments

@@ -171,6 +171,8 @@ _ALL = (
     *(_share(f"{what}_{sort}", LOCATION, None) for what in ("jaccard", "overlap") for sort in ("similar", "unrelated")),
     _rise("forget_rise", LOCATION, "higher", by_tokens=True),
     _rise("retain_rise", LOCATION, "lower", by_tokens=True),
+    # What the memory had gained on a document before an erasure.
+    Measure("gain", None, LOCATION, NATS, by_tokens=True),
     Measure("forgotten", "higher", LOCATION, form="ratio", parts=("forget_rise", "gain")),
     Measure("utility_kept", "higher", LOCATION, form="one_less_ratio", parts=("retain_rise", "gain")),
     _share("forget_quality", LOCATION, form="other"),

@@ -2,23 +2,25 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from simset_bench.evaluation.measures import bare_name
 from simset_bench.leaderboard.render import escaped, headline, row_of_cells
-from simset_bench.leaderboard.table import Leaderboard, Row, named
-from simset_bench.results.scores import Score, difference_of, gather_evidence, uncertain
-from simset_bench.results.statistics import LEVEL, holm
+from simset_bench.leaderboard.table import Leaderboard, Row
+from simset_bench.leaderboard.wording import named
+from simset_bench.results.differences import corrected, difference_of
+from simset_bench.results.quantiles import LEVEL
+from simset_bench.results.scores import Score
 
 
 def figures(board: Leaderboard, command: str) -> str:
     """Markdown with a section a headline measure; `command` makes the leaderboard anew and stands beside each."""
-    parts = ["# Figures", "", "Values stand with their 95% intervals, by bootstrap over documents and seeds.", ""]
+    intervals = "Values stand with their 95% intervals, over documents and, where a row has several, over seeds."
+    parts = ["# Figures", "", intervals, ""]
     for measure in headline(board):
         better = board.directions[measure]
         parts += [f"## {escaped(measure)}{f' ({better} is better)' if better else ''}", ""]
         parts += [f"    {command} --sort {measure}", ""]
         parts += [*_table(board, measure), ""]
+        if board.about.get(measure) == "runs":
+            parts += ["Every row is one run: ranks order these runs and say nothing about their settings.", ""]
         for heading, lines in (
             ("Each allocation against random entries", against_random(board, measure)),
             ("Each structure against none", against_none(board, measure)),
@@ -76,7 +78,8 @@ def after_questions(board: Leaderboard, measure: str) -> list[str]:
     """A table of each row that was asked after question-answer fine-tuning too."""
     after = f"{measure}+qa"
     rows = [row for row in board.rows if measure in row.scores and after in row.scores]
-    scores = [(row.scores[name], bare_name(name)) for row in rows for name in (after, measure)]
+    # Both are asked of the same runs, so that what tells them apart is paired by seed.
+    scores = [row.scores[name] for row in rows for name in (after, measure)]
     return _table_of_pairs(scores, [(f"{named(board, row)}, after", "the same, before") for row in rows])
 
 
@@ -93,36 +96,26 @@ def _is_like(row: Row, other: Row, but: set[str]) -> bool:
 
 def _compared(board: Leaderboard, measure: str, pairs: Sequence[tuple[Row, Row]]) -> list[str]:
     pairs = [pair for pair in pairs if all(measure in row.scores for row in pair)]
-    scores = [(row.scores[measure], bare_name(measure)) for pair in pairs for row in pair]
+    scores = [row.scores[measure] for pair in pairs for row in pair]
     names = [(named(board, row), named(board, other)) for row, other in pairs]
     return _table_of_pairs(scores, names)
 
 
-def _table_of_pairs(scores: Sequence[tuple[Score, str]], names: Sequence[tuple[str, str]]) -> list[str]:
+def _table_of_pairs(scores: Sequence[Score], names: Sequence[tuple[str, str]]) -> list[str]:
     """Markdown on the differences of scores 0 and 1, 2 and 3, and so on; empty where there are none."""
-    if not scores:
+    differences = [difference_of(scores[n], scores[n + 1], len(names)) for n in range(0, len(scores), 2)]
+    if not differences:
         return []
-    evidence = gather_evidence(scores)
-    each = [uncertain(score, found) for (score, _), found in zip(scores, evidence, strict=True)]
-    differences = [difference_of(each[n], each[n + 1]) for n in range(0, len(each), 2)]
-    corrected = holm(np.array([np.nan if d.p_value is None else d.p_value for d in differences], dtype=float))
-    heads = [
-        "row",
-        "and",
-        "at 95%",
-        "difference",
-        "95% interval",
-        "seen 8 times in 10",
-        "documents",
-        "effect size",
-        "p",
-    ]
+    heads = ["row", "and", "at 95%", "about", "difference", "95% interval", "seen 8 times in 10", "documents"]
+    heads += ["effect size", "p"]
     lines = [row_of_cells(heads), row_of_cells(["---"] * len(heads), escape=False)]
-    for (first, second), found, p in zip(names, differences, corrected, strict=True):
+    for (first, second), difference, p in zip(names, differences, corrected(differences), strict=True):
         verdict = "differ" if p < 1 - LEVEL else "cannot be told apart"
-        interval = "–" if found.low is None or found.high is None else f"{found.low:.3g} to {found.high:.3g}"
-        paired = "not paired" if found.documents is None else str(found.documents)
-        rest = ["–" if value is None else f"{value:.2g}" for value in (found.detectable, found.effect, p)]
-        cells = [first, second, verdict, f"{found.value:.3g}", interval, rest[0], paired, *rest[1:]]
+        about = "settings" if difference.about_settings else "these two runs"
+        low, high = difference.low, difference.high
+        interval = "–" if low is None or high is None else f"{low:.3g} to {high:.3g}"
+        paired = "not paired" if difference.documents is None else str(difference.documents)
+        rest = ["–" if value is None else f"{value:.2g}" for value in (difference.detectable, difference.effect, p)]
+        cells = [first, second, verdict, about, f"{difference.value:.3g}", interval, rest[0], paired, *rest[1:]]
         lines.append(row_of_cells(cells))
     return lines

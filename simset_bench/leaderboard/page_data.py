@@ -15,11 +15,12 @@ from simset_bench.console import note, track
 from simset_bench.evaluation.measures import DAMAGE, LOCATION, MEMORISATION, RECALL, find_measure, short_name
 from simset_bench.leaderboard.overlap import overlap_of
 from simset_bench.leaderboard.render import column_heading, headline
-from simset_bench.leaderboard.table import Leaderboard, Row, named, remarks, sentences
+from simset_bench.leaderboard.table import Leaderboard, Row
+from simset_bench.leaderboard.wording import named, remarks, sentences
 from simset_bench.results.compare_runs import answer_of, prompt_of, target_of
+from simset_bench.results.quantiles import LEVEL
 from simset_bench.results.read import BASE_ALLOCATION, RunTable
 from simset_bench.results.samples import read_samples, samples_file
-from simset_bench.results.statistics import LEVEL
 from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.training.earlier_options import in_todays_words
 
@@ -63,6 +64,8 @@ def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
             "group": measure_group(name),
             "unit": find_measure(name).unit,
             "headline": name in shown,
+            "ranks_of": board.about.get(name),
+            "chance": _chance(board, name),
         }
         for name in names
     ]
@@ -86,11 +89,19 @@ def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
     }
 
 
+def _chance(board: Leaderboard, measure: str) -> str | None:
+    """What rows would score on a measure by chance, in words."""
+    values = sorted(row.chances[measure] for row in board.rows if measure in row.chances)
+    if not values:
+        return None
+    return f"{values[0]:.3g}" if values[0] == values[-1] else f"{values[0]:.3g} to {values[-1]:.3g}"
+
+
 def _row(board: Leaderboard, row: Row, numbers: dict[str, int]) -> dict[str, Any]:
     scores = {}
     for name, score in row.scores.items():
         low, high = row.intervals[name] or (None, None)
-        scores[numbers[name]] = [_round(score.value), _round(low), _round(high), _round(score.spread), score.seeds]
+        scores[numbers[name]] = [_round(score.value), _round(low), _round(high), _round(score.spread), score.runs]
     ranks = {numbers[name]: [each.rank, each.lowest, each.highest] for name, each in row.standings.items()}
     labels = {name: _plain(value) for name, value in row.labels.items()}
     return {"name": named(board, row), "kind": row.kind, "labels": labels, "scores": scores, "ranks": ranks}

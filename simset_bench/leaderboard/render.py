@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from simset_bench.evaluation.measures import best_known, short_name
-from simset_bench.leaderboard.table import Leaderboard, Row, remarks, sentences
+from simset_bench.leaderboard.table import Leaderboard, Row
+from simset_bench.leaderboard.wording import remarks, sentences
 from simset_bench.results.scores import Score
-from simset_bench.results.statistics import Standing
+from simset_bench.results.standings import Standing
 
 _MOST_MEASURES = 6
 _ARROWS = {"higher": "↑", "lower": "↓", None: ""}
@@ -38,8 +39,8 @@ def terminal_table(board: Leaderboard, width: int = 100) -> Group:
     """A table for rich to print, of as many measures as fit `width`, one at least, and lines of the alpha response.
 
     Before a rank, `=` says that the row shares it; `range` is the interval of its rank. Rows that tie with the first
-    are green. A column in which all rows agree stands above the table instead, so that more measures fit; how many more
-    there are stands below.
+    are green, unless every row is one run. A column in which all rows agree stands above the table instead, so that
+    more measures fit; how many more there are stands below.
     """
     measures = shown_measures(board)
     table = _table(board, measures)
@@ -57,11 +58,11 @@ def _table(board: Leaderboard, measures: list[str]) -> Table:
     agreed = _agreed(board)
     columns = [name for name in board.shown_columns if name not in agreed]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("rank", justify="right")
+    table.add_column("run rank" if board.ranks_of_runs else "rank", justify="right")
     table.add_column("range", justify="right", no_wrap=True)
     for name in columns:
         is_text = name in ("model", "method", "allocation", "corpus", "location", "inductive_form")
-        heading = column_heading(board, name).replace(" or ", "\nor ")
+        heading = column_heading(board, name).replace(" or ", "\nor ").replace("_", "_\n")
         table.add_column(
             heading, justify="left" if is_text else "right", overflow="fold", min_width=_longest(board, name)
         )
@@ -79,7 +80,8 @@ def _table(board: Leaderboard, measures: list[str]) -> Table:
             if measure == spread:
                 cells.append(_spread(score))
         standing = _standing(board, row)
-        table.add_row(*[Text(cell) for cell in cells], style="green" if standing and standing.rank == 1 else None)
+        is_first = standing is not None and standing.rank == 1 and not board.ranks_of_runs
+        table.add_row(*[Text(cell) for cell in cells], style="green" if is_first else None)
     return table
 
 
@@ -87,7 +89,7 @@ def markdown(board: Leaderboard) -> str:
     """A Markdown table with every column, and below it what cannot be told apart and what else must be known."""
     measures = shown_measures(board)
     spread = _spread_measure(board)
-    head = ["rank", "range", *board.columns, board.averaged]
+    head = ["run rank" if board.ranks_of_runs else "rank", "range", *board.columns, board.averaged]
     for measure in measures:
         head += [_heading(board, measure)] + ([_spread_heading(board)] if measure == spread else [])
     lines = [row_of_cells(head), row_of_cells(["---"] * len(head), escape=False)]
@@ -108,11 +110,11 @@ def comma_separated(board: Leaderboard) -> str:
     kinds = ("", " standard_error", " low", " high", " spread")
     writer = csv.writer(file, lineterminator="\n")
     names = [f"{measure}{kind}" for measure in board.measures for kind in kinds]
-    writer.writerow(["rank", "rank low", "rank high", *board.columns, board.averaged, *names])
+    writer.writerow(["rank", "rank low", "rank high", "ranks of", *board.columns, board.averaged, *names])
     for row in board.rows:
         standing = _standing(board, row)
         cells: list[Any] = [standing.rank, standing.lowest, standing.highest] if standing else [None] * 3
-        cells += [*[row.labels[name] for name in board.columns], row.runs]
+        cells += [board.about.get(board.sort or ""), *[row.labels[name] for name in board.columns], row.runs]
         for measure in board.measures:
             score = row.scores.get(measure)
             low, high = row.intervals.get(measure) or (None, None)
@@ -126,6 +128,8 @@ def as_json(board: Leaderboard) -> dict[str, Any]:
     return {
         "sort": board.sort,
         "better": board.directions,
+        "ranks_of": board.about.get(board.sort or ""),
+        "pooled_over_seeds": {name: pooled._asdict() for name, pooled in board.pooled.items()},
         "rows": [
             {
                 "rank": standing.rank if (standing := _standing(board, row)) else None,
@@ -139,6 +143,7 @@ def as_json(board: Leaderboard) -> dict[str, Any]:
                 "intervals": {measure: row.intervals[measure] for measure in row.scores},
                 "standard_errors": {measure: score.standard_error for measure, score in row.scores.items()},
                 "spreads": {measure: score.spread for measure, score in row.scores.items()},
+                "chances": row.chances,
             }
             # Of the row above: the first has none.
             for number, row in enumerate(board.rows, start=-1)

@@ -22,8 +22,7 @@ from simset_bench.leaderboard.verify import BASELINE
 from simset_bench.models.loading import load_base
 from simset_bench.results.migrate import migrated
 from simset_bench.results.samples import PARQUET, read_samples, samples_file
-from simset_bench.results.scores import gather_evidence, mean_over_seeds, uncertain
-from simset_bench.results.statistics import intervals
+from simset_bench.results.scores import interval, score_of, with_evidence
 from simset_bench.training.config import TrainConfig, make_config, read_config
 from simset_bench.training.method_options import find_method
 from simset_bench.training.open_run import OpenedRun, open_run
@@ -161,10 +160,9 @@ def _compared(entry: Path, folder: Path, result: dict[str, Any]) -> list[Again]:
     found = json.loads((folder / EVALUATIONS / path.name).read_text(encoding="utf-8"))
     again = []
     for name, value in result["measures"].items():
-        score = mean_over_seeds([value], [result["standard_errors"][name]], [str(samples_file(path))])
-        (evidence,) = gather_evidence([(score, name)])
-        (interval,) = intervals([uncertain(score, evidence)], name)
-        again.append(Again(f"{result['stem']}/{name}", value, interval, float(found["measures"][name])))
+        score = score_of(name, [value], [result["standard_errors"][name]], [str(samples_file(path))])
+        (known,) = with_evidence([score])
+        again.append(Again(f"{result['stem']}/{name}", value, interval(known), float(found["measures"][name])))
     return again
 
 

@@ -1,32 +1,30 @@
 """The leaderboard: one row a cell, seeds averaged, ranked by one measure, with what cannot be told apart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from simset_bench.errors import RequestError, did_you_mean
-from simset_bench.evaluation.measures import Direction, bare_name
+from simset_bench.evaluation.measures import Direction
+from simset_bench.leaderboard.chance import chances
 from simset_bench.leaderboard.where import matching
+from simset_bench.results.differences import Difference, difference_of
+from simset_bench.results.intervals import Interval
 from simset_bench.results.migrate import MEMORY_METHOD
-from simset_bench.results.read import RunTable
-from simset_bench.results.scores import (
-    Difference,
-    Score,
-    difference_of,
-    gather_evidence,
-    mean_over_seeds,
-    sentence,
-    uncertain,
-)
-from simset_bench.results.statistics import Interval, Standing, Uncertain, compare_all, intervals, standings_of
+from simset_bench.results.pair_tests import PairTests, compare_all
+from simset_bench.results.quantiles import LEVEL
+from simset_bench.results.read import SEED_COLUMNS, RunTable, defined_values, kind_of, seed_of
+from simset_bench.results.scores import Score, SeedVariance, interval, pooled_over_seeds, score_of, with_evidence
+from simset_bench.results.standings import Standing, standings_of
 
 _NAMES = {"num_docs": "documents", "num_clusters": "clusters"}
 _SHOWN = ("model", "layer", "documents", "clusters", "allocation", "alpha")
-# Shown where the rows differ in them, since otherwise they say nothing.
-_IF_DIFFERENT = ("method", "corpus", "location", "inductive_form", "entries", "entries_per_doc")
 FIRST_SORT = "docmem/nll"
+# What a rank or a difference is about: settings where the error over seeds is known, else the runs that there are.
+About = Literal["settings", "runs"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Row:
 
     `folders` are those of the runs averaged; `limits` has what each task was limited to in any of them (None: not at
     all). `standings` are by measure, over all rows that have it, for the measures that were to be ranked; the numbers
-    of tied rows in them are places in the board's rows.
+    of tied rows in them are places in the board's rows. `chances` are what guesses would score, where that is known.
     """
 
     labels: dict[str, object]
@@ -46,6 +44,7 @@ class Row:
     standings: dict[str, Standing]
     limits: dict[str, frozenset[int | None]]
     above: Difference | None
+    chances: dict[str, float]
 
     @property
     def runs(self) -> int:
@@ -55,9 +54,7 @@ class Row:
     @property
     def kind(self) -> str | None:
         """What the row is, in a word: the allocation of its memory, `base`, or else its method."""
-        method = self.labels.get("method")
-        found = self.labels.get("allocation") if method in (None, MEMORY_METHOD) else method
-        return None if found is None else str(found)
+        return kind_of(self.labels)
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,10 @@ class Leaderboard:
 
     `directions` has every measure there is with its better side. `averaged` says over what a row's runs are averaged:
     seeds, or with `--group-by` runs of all sorts. `p_values` are those of all pairs of rows, before any correction, for
-    the measures that were to be ranked: (rows, rows) float64, not-a-number where not tested.
+    the measures that were to be ranked: (rows, rows) float64, not-a-number where not tested. `about` says of each of
+    these measures what its ranks are about; `out_of_reach` how many pairs have too few documents to be told apart after
+    Holm's correction. `pooled` is by measure the variance over seeds that was used for every row, empty where each
+    row's own was. `dtypes` are those that was asked in.
     """
 
     rows: tuple[Row, ...]
@@ -75,6 +75,10 @@ class Leaderboard:
     sort: str | None
     averaged: str
     p_values: dict[str, np.ndarray]
+    about: dict[str, About]
+    out_of_reach: dict[str, int]
+    pooled: dict[str, SeedVariance]
+    dtypes: frozenset[str]
 
     @property
     def shown_columns(self) -> tuple[str, ...]:
@@ -89,8 +93,21 @@ class Leaderboard:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """All measures, in the order in which they were found."""
+        """All measures, in the order in which they were read."""
         return tuple(self.directions)
+
+    @property
+    def ranks_of_runs(self) -> bool:
+        """Whether the ranks on the sorted measure order single runs, whose settings they say nothing about."""
+        return self.about.get(self.sort or "") == "runs"
+
+    def tests(self, measure: str) -> int:
+        """How many pairs of rows were tested on a measure, at least 1."""
+        return _count_tests(self.p_values[measure])
+
+
+def _count_tests(p_values: np.ndarray) -> int:
+    return max(1, int(np.count_nonzero(~np.isnan(p_values[np.triu_indices(len(p_values), 1)]))))
 
 
 def make_leaderboard(
@@ -99,11 +116,14 @@ def make_leaderboard(
     sort: str | None = None,
     group_by: Sequence[str] = (),
     ranked: Sequence[str] = (),
+    pool_seeds: bool = False,
 ) -> Leaderboard:
     """Rank the runs of a table on measure `sort`, and stand them on those of `ranked` too.
 
     Runs that differ only in seeds are one row. `group_by` names columns whose equal values are one row instead,
-    averaged over everything else. Raises RequestError for an unknown column or measure, or where no run is left.
+    averaged over everything else. With `pool_seeds` all rows have one variance over seeds on a measure, that of the
+    rows with several seeds together. Raises RequestError for an unknown column or measure, where no run is left, or
+    where no row has a second seed to pool.
     """
     runs = table.runs.rename(columns=_NAMES)
     visible = runs.drop(columns=["cell"])
@@ -111,8 +131,7 @@ def make_leaderboard(
         runs = runs[matching(visible, where)]
         if runs.empty:
             raise RequestError(f"--where {where!r}: none of {len(visible)} runs is left")
-    different = [name for name in _IF_DIFFERENT if runs[name].nunique() > 1 or _is_other_method(name, runs[name])]
-    columns = tuple(group_by) or (*_SHOWN, *different)
+    columns = tuple(group_by) or (*_SHOWN, *_different(runs))
     for name in columns:
         if name not in visible:
             near = did_you_mean(name, visible)
@@ -120,22 +139,46 @@ def make_leaderboard(
     values = table.values[table.values["run"].isin(runs.index)]
     directions: dict[str, Direction | None] = values.set_index("measure")["better"].to_dict()
     chosen = _sort_measure(tuple(directions), sort)
-    keys = list(columns) if group_by else ["cell"]
-    by_run = dict(tuple(values.groupby("run", sort=False)))
-    groups = []
-    for _, group in runs.groupby(keys, sort=False, dropna=False):
-        found = [by_run[run] for run in group.index if run in by_run]
-        groups.append(_Group(group.iloc[0], tuple(group.index), _scores(found), _limits(found)))
+    defined = defined_values(values, runs)
+    groups = _groups(runs, defined, list(columns) if group_by else ["cell"], by_seed=not group_by)
     sign = -1 if directions.get(chosen or "") == "higher" else 1
     groups.sort(key=lambda group: _place(group.scores.get(chosen or ""), sign))
+    scores = _scores_by_measure(groups)
+    pooled = _pooled(scores) if pool_seeds else {}
     to_rank = [chosen, *ranked] if chosen else []
-    known = {name: directions[name] for name in to_rank if name in directions}
-    rows, p_values = _rows(groups, columns, chosen, known)
-    return Leaderboard(rows, columns, directions, chosen, "runs" if group_by else "seeds", p_values)
+    ranking = {
+        name: _ranked(by_row, directions[name] == "higher", len(groups), pooled.get(name))
+        for name, by_row in scores.items()
+        if name in to_rank
+    }
+    rows = _rows(groups, columns, chosen, scores, ranking, pooled)
+    return Leaderboard(
+        rows,
+        columns,
+        directions,
+        chosen,
+        "runs" if group_by else "seeds",
+        {name: found.p_values for name, found in ranking.items()},
+        {name: found.about for name, found in ranking.items()},
+        {name: found.out_of_reach for name, found in ranking.items()},
+        pooled,
+        frozenset(dtype for dtype in values["dtype"] if dtype is not None),
+    )
 
 
-def _is_other_method(name: str, found: pd.Series) -> bool:
-    return name == "method" and bool((found.dropna() != MEMORY_METHOD).any())
+def _different(runs: pd.DataFrame) -> list[str]:
+    """Columns beside those always shown in which the runs differ; seeds are averaged over, so that they are no news."""
+    others = [name for name in runs.columns if name not in (*_SHOWN, *SEED_COLUMNS, "cell")]
+    # What a method does not use is no difference from one that does; what one of its runs lacks is.
+    by_method = runs.groupby("method", dropna=False)
+    methods = runs["method"].dropna()
+    return [
+        name
+        for name in others
+        if runs[name].nunique() > 1
+        or (name == "method" and bool((methods != MEMORY_METHOD).any()))
+        or (name != "method" and bool((by_method[name].nunique(dropna=False) > 1).any()))
+    ]
 
 
 @dataclass(frozen=True)
@@ -146,67 +189,25 @@ class _Group:
     limits: dict[str, frozenset[int | None]]
 
 
-def _place(score: Score | None, sign: int) -> tuple[bool, float]:
-    """Rows without the measure go last."""
-    return (score is None, sign * score.value if score else 0.0)
+def _groups(runs: pd.DataFrame, values: pd.DataFrame, keys: list[str], by_seed: bool) -> list[_Group]:
+    by_run = dict(tuple(values.groupby("run", sort=False)))
+    seeds = {run: seed_of(labels) for run, labels in runs.iterrows()}
+    groups = []
+    for _, group in runs.groupby(keys, sort=False, dropna=False):
+        evaluated = [by_run[run] for run in group.index if run in by_run]
+        names = [seeds[run] for run in group.index]
+        scores = _scores(evaluated, seeds if by_seed else None, varies=any(name is not None for name in names))
+        groups.append(_Group(group.iloc[0], tuple(group.index), scores, _limits(evaluated)))
+    return groups
 
 
-def _rows(
-    groups: Sequence[_Group], columns: Sequence[str], sort: str | None, ranked: dict[str, Direction | None]
-) -> tuple[tuple[Row, ...], dict[str, np.ndarray]]:
-    found = _uncertain(groups)
-    limits = {name: _intervals(by_row, name) for name, by_row in found.items()}
-    # A measure that is better neither way is ranked as one of which less is better, as it is sorted.
-    places = {name: _standings(found[name], ranked[name] == "higher", len(groups)) for name in ranked}
-    rows: list[Row] = []
-    for number, group in enumerate(groups):
-        above = None
-        if sort and number and number in found[sort] and number - 1 in found[sort]:
-            above = difference_of(found[sort][number - 1], found[sort][number])
-        labels = {name: None if pd.isna(group.first[name]) else group.first[name] for name in columns}
-        between = {name: limits[name][number] for name in group.scores}
-        stands = {name: by_row[number] for name, (by_row, _) in places.items() if number in by_row}
-        rows.append(Row(labels, group.folders, group.scores, between, stands, group.limits, above))
-    return tuple(rows), {name: p_values for name, (_, p_values) in places.items()}
-
-
-def _uncertain(groups: Sequence[_Group]) -> dict[str, dict[int, Uncertain]]:
-    """By measure and number of group, each score with what it rests on."""
-    scores = [(n, name, score) for n, group in enumerate(groups) for name, score in group.scores.items()]
-    evidence = gather_evidence([(score, bare_name(name)) for _, name, score in scores])
-    found: dict[str, dict[int, Uncertain]] = {}
-    for (number, name, score), each in zip(scores, evidence, strict=True):
-        found.setdefault(name, {})[number] = uncertain(score, each)
-    return found
-
-
-def _intervals(by_row: dict[int, Uncertain], measure: str) -> dict[int, Interval | None]:
-    return dict(zip(by_row, intervals(list(by_row.values()), bare_name(measure)), strict=True))
-
-
-def _standings(
-    by_row: dict[int, Uncertain], higher_is_better: bool, rows: int
-) -> tuple[dict[int, Standing], np.ndarray]:
-    """Standings by number of row, and the p values of all `rows` in pairs."""
-    numbers, scores = list(by_row), list(by_row.values())
-    pairs = compare_all(scores)
-    p_values = np.full((rows, rows), np.nan)
-    p_values[np.ix_(numbers, numbers)] = pairs.p_values
-    found = standings_of(pairs, [score.value for score in scores], higher_is_better)
-    stands = {
-        number: replace(each, tied=tuple(numbers[place] for place in each.tied))
-        for number, each in zip(numbers, found, strict=True)
-    }
-    return stands, p_values
-
-
-def _scores(runs: Sequence[pd.DataFrame]) -> dict[str, Score]:
-    if not runs:
-        return {}
-    return {
-        str(measure): mean_over_seeds(*(group[name].tolist() for name in ("value", "standard_error", "samples")))
-        for measure, group in pd.concat(runs).groupby("measure", sort=False)
-    }
+def _scores(runs: Sequence[pd.DataFrame], seeds: Mapping[str, str | None] | None, varies: bool) -> dict[str, Score]:
+    scores = {}
+    for measure, group in pd.concat(runs).groupby("measure", sort=False) if runs else ():
+        values, errors, samples = (group[name].tolist() for name in ("value", "standard_error", "samples"))
+        names = None if seeds is None else [str(seeds[run]) for run in group["run"]]
+        scores[str(measure)] = score_of(str(measure), values, errors, samples, names, varies)
+    return scores
 
 
 def _limits(runs: Sequence[pd.DataFrame]) -> dict[str, frozenset[int | None]]:
@@ -215,6 +216,103 @@ def _limits(runs: Sequence[pd.DataFrame]) -> dict[str, frozenset[int | None]]:
         for task, limit in zip(values["task"], values["limit"], strict=True):
             limits.setdefault(task, set()).add(limit)
     return {task: frozenset(found) for task, found in limits.items()}
+
+
+def _place(score: Score | None, sign: int) -> tuple[bool, float]:
+    """Rows without the measure go last."""
+    return (score is None, sign * score.value if score else 0.0)
+
+
+def _scores_by_measure(groups: Sequence[_Group]) -> dict[str, dict[int, Score]]:
+    """By measure and number of group, each score with what its samples say."""
+    places = [(number, name) for number, group in enumerate(groups) for name in group.scores]
+    found = with_evidence([groups[number].scores[name] for number, name in places])
+    scores: dict[str, dict[int, Score]] = {}
+    for (number, name), score in zip(places, found, strict=True):
+        scores.setdefault(name, {})[number] = score
+    return scores
+
+
+def _pooled(scores: Mapping[str, Mapping[int, Score]]) -> dict[str, SeedVariance]:
+    pooled = {name: pooled_over_seeds(list(by_row.values())) for name, by_row in scores.items()}
+    known = {name: variance for name, variance in pooled.items() if variance is not None}
+    if not known:
+        raise RequestError("--pool-seeds: no row has runs of two seeds or more (mem_seed), so there is nothing to pool")
+    return known
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    standings: dict[int, Standing]
+    p_values: np.ndarray
+    about: About
+    out_of_reach: int
+
+    @property
+    def tests(self) -> int:
+        """How many pairs were tested, at least 1."""
+        return _count_tests(self.p_values)
+
+
+def _ranked(by_row: Mapping[int, Score], higher_is_better: bool, rows: int, pooled: SeedVariance | None) -> _Ranking:
+    """Standings by number of row, and the p values of all `rows` in pairs.
+
+    A measure that is better neither way is ranked as one of which less is better, as it is sorted. Where some row has
+    several seeds, ranks are about settings, and pairs of which that cannot be tested tie; else ranks are about runs.
+    """
+    numbers, scores = list(by_row), list(by_row.values())
+    tests = compare_all(scores, pooled)
+    replicated = pooled is not None or any(score.runs > 1 for score in scores)
+    about: About = "settings" if replicated or not any(score.varies for score in scores) else "runs"
+    tested = _tested(tests, scores, about)
+    p_values = np.full((rows, rows), np.nan)
+    p_values[np.ix_(numbers, numbers)] = tested
+    found = standings_of(tests.differences, tested, [score.value for score in scores], higher_is_better)
+    standings = {
+        number: replace(each, tied=tuple(numbers[place] for place in each.tied))
+        for number, each in zip(numbers, found, strict=True)
+    }
+    floors = tests.floors[np.triu_indices(len(scores), 1)]
+    known = ~np.isnan(tested[np.triu_indices(len(scores), 1)])
+    out_of_reach = int((floors[known] * max(known.sum(), 1) >= 1 - LEVEL).sum())
+    return _Ranking(standings, p_values, about, out_of_reach)
+
+
+def _tested(tests: PairTests, scores: Sequence[Score], about: About) -> np.ndarray:
+    """p values (rows, rows) of the pairs that a rank may rest on, not-a-number of the others."""
+    values = np.array([score.value for score in scores])
+    p_values = tests.p_values.copy()
+    if about == "settings":
+        p_values[~tests.about_settings] = np.nan
+    # Where the documents that two rows share contradict the order of their scores, neither is called better.
+    p_values[np.sign(tests.differences) == -np.sign(values[:, None] - values[None, :])] = 1.0
+    return p_values
+
+
+def _rows(
+    groups: Sequence[_Group],
+    columns: Sequence[str],
+    sort: str | None,
+    scores: Mapping[str, Mapping[int, Score]],
+    ranking: Mapping[str, _Ranking],
+    pooled: Mapping[str, SeedVariance],
+) -> tuple[Row, ...]:
+    limits = {
+        name: {number: interval(score, pooled.get(name)) for number, score in by_row.items()}
+        for name, by_row in scores.items()
+    }
+    rows = []
+    sorted_by = scores.get(sort or "", {})
+    for number, group in enumerate(groups):
+        above = None
+        if sort and number in sorted_by and number - 1 in sorted_by:
+            above = difference_of(sorted_by[number - 1], sorted_by[number], ranking[sort].tests, pooled.get(sort))
+        labels = {name: None if pd.isna(group.first[name]) else group.first[name] for name in columns}
+        own = {name: scores[name][number] for name in group.scores}
+        between = {name: limits[name][number] for name in own}
+        stands = {name: each.standings[number] for name, each in ranking.items() if number in each.standings}
+        rows.append(Row(labels, group.folders, own, between, stands, group.limits, above, chances(own, group.first)))
+    return tuple(rows)
 
 
 def _sort_measure(measures: Sequence[str], sort: str | None) -> str | None:
@@ -232,59 +330,3 @@ def _sort_measure(measures: Sequence[str], sort: str | None) -> str | None:
             f"--sort {sort}: none of these runs was evaluated (simset-bench eval RUN --task docmem does it)"
         )
     raise RequestError(f"--sort: no run has measure {sort!r}{did_you_mean(sort, measures)}: {', '.join(measures)}")
-
-
-def sentences(board: Leaderboard) -> list[str]:
-    """A plain sentence for each pair of neighbouring rows that tie on the sorted measure, which they must both have."""
-    said = []
-    for number, (above, row) in enumerate(zip(board.rows, board.rows[1:], strict=False), start=1):
-        if row.above is None or board.sort is None or number - 1 not in row.standings[board.sort].tied:
-            continue
-        counts = f"{above.runs} and {row.runs} {board.averaged}"
-        told = sentence(named(board, above), named(board, row), board.sort, row.above, counts)
-        # Alone they would differ, and one of so many pairs does so by chance.
-        said.append(told.replace(" differ on ", " cannot be told apart among all rows on "))
-    return said
-
-
-def remarks(board: Leaderboard) -> list[str]:
-    """What a reader of the numbers must know: limited tasks, and what is averaged."""
-    said = []
-    asked: dict[str, set[int | None]] = {}
-    for row in board.rows:
-        for task, limits in row.limits.items():
-            asked.setdefault(task, set()).update(limits)
-    for limit in sorted({limit for found in asked.values() if len(found) == 1 for limit in found if limit is not None}):
-        said.append(f"asked with --limit {limit}: {', '.join(task for task in asked if asked[task] == {limit})}")
-    if different := [task for task, limits in asked.items() if len(limits) > 1]:
-        said.append(f"asked with different limits, so that rows may not compare: {', '.join(different)}")
-    halves = {name for row in board.rows for name, score in row.scores.items() if score.seeds < row.runs}
-    if partly := {name.replace(f"/{bare_name(name)}", "") for name in halves}:
-        said.append(f"not asked of every run of a row, so that others are averaged: {', '.join(sorted(partly))}")
-    if any(row.runs > 1 for row in board.rows):
-        said.append(
-            f"values are means over {board.averaged}; ± is one standard error, over documents and {board.averaged}"
-        )
-    elif any(score.standard_error is not None for row in board.rows for score in row.scores.values()):
-        said.append("± is one standard error over documents")
-    return said
-
-
-def named(board: Leaderboard, row: Row) -> str:
-    """A row by its kind and alpha, and by whatever else rows of this board differ in."""
-    varied = {name for name in board.shown_columns if len({other.labels[name] for other in board.rows} - {None}) > 1}
-    said = [name for name in board.shown_columns if name in varied - {"allocation", "alpha"}]
-    alpha = row.labels.get("alpha")
-    first = " ".join([*([row.kind] if row.kind else []), *([_named("alpha", alpha)] if alpha is not None else [])])
-    rest = [_named(name, value) for name in said if (value := row.labels[name]) is not None]
-    return ", ".join([*([first] if first else []), *rest]) or "no value"
-
-
-def _named(name: str, value: object) -> str:
-    if name in ("model", "corpus", "method"):
-        return str(value)
-    return f"{_short(value)} documents" if name == "documents" else f"{name} {_short(value)}"
-
-
-def _short(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

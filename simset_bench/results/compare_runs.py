@@ -1,20 +1,17 @@
 """Two runs side by side: each measure's difference, and the samples that changed."""
 
-import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.measures import Direction, bare_name
-from simset_bench.results.read import RunTable, read_runs
+from simset_bench.results.differences import Difference, corrected, difference_of
+from simset_bench.results.read import RunTable, defined_values, read_runs, seed_of
 from simset_bench.results.samples import read_samples
-from simset_bench.results.scores import Difference, Score, difference_of, gather_evidence, mean_over_seeds, uncertain
-from simset_bench.results.statistics import Evidence, Uncertain, holm
+from simset_bench.results.scores import Score, score_of, with_evidence
 
 
 @dataclass(frozen=True)
@@ -54,50 +51,33 @@ def one_run(folder: Path) -> RunTable:
 
 
 def compare_runs(first: Path, second: Path) -> list[MeasurePair]:
-    """Every measure that both runs have, paired by what was asked. Raises RequestError where they share none."""
-    one, other = (_by_measure(one_run(folder)) for folder in (first, second))
+    """Every measure that both runs have, on the documents that both were asked the same about.
+
+    Measures that either run has by definition are left out. Raises RequestError where the two share no measure.
+    """
+    tables = [one_run(folder) for folder in (first, second)]
+    one, other = (_by_measure(table) for table in tables)
     shared = [measure for measure in one if measure in other]
     if not shared:
         raise RequestError(f"{first} and {second} share no measure: evaluate both on the same tasks")
-    scores = [(_score(table[measure]), bare_name(measure)) for measure in shared for table in (one, other)]
-    evidence = gather_evidence(scores)
-    differences = []
-    for number in range(len(shared)):
-        sides = slice(2 * number, 2 * number + 2)
-        differences.append(_on_common([score for score, _ in scores[sides]], evidence[sides]))
-    p_values = [np.nan if found.p_value is None else found.p_value for found in differences]
-    corrected = holm(np.array(p_values, dtype=float))
+    seeds = [seed_of(table.runs.iloc[0]) for table in tables]
+    scores = with_evidence(
+        [_score(rows[name], seed) for name in shared for rows, seed in zip((one, other), seeds, strict=True)]
+    )
+    differences = [difference_of(scores[n], scores[n + 1], len(shared)) for n in range(0, len(scores), 2)]
     return [
-        MeasurePair(name, one[name]["better"], one[name]["value"], other[name]["value"], found, float(p))
-        for name, found, p in zip(shared, differences, corrected, strict=True)
+        MeasurePair(name, one[name]["better"], one[name]["value"], other[name]["value"], difference, p)
+        for name, difference, p in zip(shared, differences, corrected(differences), strict=True)
     ]
 
 
 def _by_measure(table: RunTable) -> dict[str, pd.Series]:
-    return {str(row["measure"]): row for _, row in table.values.iterrows()}
+    return {str(row["measure"]): row for _, row in defined_values(table.values, table.runs).iterrows()}
 
 
-def _score(row: pd.Series) -> Score:
-    return mean_over_seeds([row["value"]], [row["standard_error"]], [row["samples"]])
-
-
-def _on_common(scores: Sequence[Score], evidence: Sequence[Evidence | None]) -> Difference:
-    """The difference over the documents that both were asked the same about; from errors where there are too few."""
-    one, other = evidence
-    if one is not None and other is not None:
-        common = sorted(set(one.documents) & set(other.documents))
-        if len(common) > 1:
-            return difference_of(*(_restricted(each, common) for each in (one, other)))
-    return difference_of(*(uncertain(score, None) for score in scores))
-
-
-def _restricted(evidence: Evidence, documents: Sequence[str]) -> Uncertain:
-    places = {name: place for place, name in enumerate(evidence.documents)}
-    kept = [places[name] for name in documents]
-    cut = dataclasses.replace(
-        evidence, documents=tuple(documents), totals=evidence.totals[:, kept], weights=evidence.weights[:, kept]
-    )
-    return Uncertain(float(cut.by_seed.mean()), None, None, 1, cut)
+def _score(row: pd.Series, seed: str | None) -> Score:
+    value, error, samples = ([row[name]] for name in ("value", "standard_error", "samples"))
+    return score_of(str(row["measure"]), value, error, samples, [str(seed)], seed is not None)
 
 
 def changed_samples(first: Path, second: Path, measure: str) -> list[Change]:

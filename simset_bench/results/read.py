@@ -3,43 +3,41 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+import numpy as np
 import pandas as pd
 import yaml
 
-from simset_bench.evaluation.measures import RESULT_SCHEMA, after_qa, direction
-from simset_bench.results.migrate import migrated
+from simset_bench.evaluation.measures import RESULT_SCHEMA, after_qa, direction, find_measure
+from simset_bench.results.migrate import MEMORY_METHOD, migrated
 from simset_bench.results.samples import samples_file
+from simset_bench.training.config import TrainConfig
 from simset_bench.training.earlier_options import in_todays_words
 
 # LibYAML reads thousands of configurations in the time that plain Python takes for hundreds.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# Configuration that a leaderboard shows or groups by, with its type; the rest stays in the run's folder.
+_KINDS = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
+_VALUES: dict[str, tuple[type, ...]] = {
+    "Int64": (int,),
+    "Float64": (int, float),
+    "boolean": (bool,),
+    "string": (str,),
+}
+# Every option of a run with the type of its column; a run's own file has a layer's number, whatever was asked for.
 RUN_COLUMNS = {
-    "model": "string",
-    "method": "string",
-    "corpus": "string",
-    "layer": "Int64",
-    "num_docs": "Int64",
-    "num_clusters": "Int64",
-    "allocation": "string",
-    "alpha": "Float64",
-    "location": "string",
-    "inductive_form": "string",
-    "entries": "Int64",
-    "entries_per_doc": "Int64",
-    "mem_seed": "Int64",
-    "seed": "Int64",
+    name: "Int64" if name == "layer" else next(_KINDS[kind] for kind in _KINDS if kind in (hint, *get_args(hint)))
+    for name, hint in get_type_hints(TrainConfig).items()
+    if name != "device"
 }
 # What two runs may differ in and still be the same row, averaged over seeds.
 SEED_COLUMNS = ("mem_seed", "seed")
 BASE_ALLOCATION = "base"
-_VALUE_COLUMNS = ("run", "task", "measure", "value", "standard_error", "n", "limit", "better", "samples")
+_VALUE_COLUMNS = ("run", "task", "measure", "value", "standard_error", "n", "limit", "better", "dtype", "samples")
 # A folder that holds one of these is, or was to be, a run's.
 _RUN_FILES = frozenset({"config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl"})
 
@@ -59,7 +57,8 @@ class RunTable:
 
     Columns of `values`: run; task (with its data, as in `counterfact:rome_format`, then `@recall` unless free and
     `+qa` or `+qa-targets` after Q-A fine-tuning); measure (`task/measure`, followed by the same); value;
-    standard_error; n; limit; better (`higher`, `lower` or None); samples (the file of its samples).
+    standard_error; n; limit; better (`higher`, `lower` or None); dtype that was asked in; samples (the file of its
+    samples).
     """
 
     runs: pd.DataFrame
@@ -94,21 +93,45 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
                 evaluated.add((first["run"], path.name))
             except _Damaged as damaged:
                 left_out.append(LeftOut(damaged.path, damaged.reason))
-    frame = pd.DataFrame(list(runs.values()), columns=["run", *RUN_COLUMNS, "cell"]).set_index("run")
+    known = ("run", *RUN_COLUMNS, "cell")
+    others = dict.fromkeys(name for run in runs.values() for name in run if name not in (*known, "identity"))
+    frame = pd.DataFrame(list(runs.values()), columns=["run", *RUN_COLUMNS, *others, "cell"]).set_index("run")
     # As objects, since pandas would turn a direction or a limit that is None into not-a-number.
     table = pd.DataFrame(values, columns=_VALUE_COLUMNS, dtype=object)
-    return RunTable(frame.astype(RUN_COLUMNS), table, tuple(left_out))
+    kinds = RUN_COLUMNS | dict.fromkeys(others, "string")
+    return RunTable(frame.astype(kinds), table, tuple(left_out))
+
+
+def kind_of(labels: Mapping[str, object] | pd.Series) -> str | None:
+    """What a run is, in a word, from its columns: the allocation of its memory, `base`, or else its method."""
+    values = {name: labels.get(name) for name in ("method", "allocation")}
+    method, allocation = (None if value is None or pd.isna(value) else str(value) for value in values.values())
+    return allocation if method in (None, MEMORY_METHOD) else method
+
+
+def defined_values(values: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """The values that say something of their run: not those that its allocation or method gives by definition."""
+    kinds = {run: kind_of(labels) for run, labels in runs.iterrows()}
+    undefined = {name: find_measure(name).undefined_for for name in values["measure"].unique()}
+    pairs = zip(values["run"], values["measure"], strict=True)
+    return values[np.array([kinds[run] not in undefined[measure] for run, measure in pairs], dtype=bool)]
+
+
+def seed_of(run: pd.Series) -> str | None:
+    """What tells a run from others of its setting, None for what has no seed, such as a bare base."""
+    seeds = [run[name] for name in SEED_COLUMNS]
+    return None if all(pd.isna(seed) for seed in seeds) else "/".join(map(str, seeds))
 
 
 def _folders(roots: Sequence[Path]) -> list[Path]:
-    found = set()
+    folders = set()
     for root in roots:
         for folder, below, files in os.walk(root):
             # A name that starts with a dot is of a folder that a killed command did not finish.
             below[:] = [name for name in below if not name.startswith(".")]
             if not _RUN_FILES.isdisjoint(files):
-                found.add(Path(folder))
-    return sorted(found)
+                folders.add(Path(folder))
+    return sorted(folders)
 
 
 class _Damaged(Exception):
@@ -119,12 +142,12 @@ class _Damaged(Exception):
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise _Damaged(path, f"not JSON ({' '.join(str(error).split())})") from error
-    if not isinstance(found, dict):
-        raise _Damaged(path, f"expected an object, found {type(found).__name__}")
-    return found
+    if not isinstance(value, dict):
+        raise _Damaged(path, f"expected an object, found {type(value).__name__}")
+    return value
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -138,8 +161,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise _Damaged(path, "not a run's configuration")
     for name, value in config.items():
         kind = RUN_COLUMNS.get(name)
-        expected = {"Int64": (int,), "Float64": (int, float), "string": (str,)}.get(kind or "", (str, int, float, bool))
-        is_flag = isinstance(value, bool) and kind is not None
+        expected = _VALUES.get(kind or "", (str, int, float, bool))
+        is_flag = isinstance(value, bool) and bool not in expected
         is_out_of_range = isinstance(value, int | float) and not abs(value) < 2**63
         if value is not None and (not isinstance(value, expected) or is_flag or is_out_of_range):
             raise _Damaged(path, f"{name} cannot be {value!r}")
@@ -170,7 +193,9 @@ def _read_run(folder: Path) -> dict[str, Any]:
     if is_baseline:
         config["allocation"] = BASE_ALLOCATION
     cell = {str(name): value for name, value in config.items() if name not in (*SEED_COLUMNS, "device")}
-    shown = {name: config.get(name) for name in RUN_COLUMNS}
+    # Options of another version have columns too, so that whatever tells two runs apart can be seen.
+    others = {str(name): str(value) for name, value in config.items() if name not in (*RUN_COLUMNS, "device")}
+    shown = {name: config.get(name) for name in RUN_COLUMNS} | others
     return {"run": str(folder), **shown, "cell": json.dumps(cell, sort_keys=True), "identity": identity}
 
 
@@ -196,6 +221,7 @@ def _read_evaluation(run: str, path: Path) -> list[dict[str, Any]]:
                 "better": {True: "higher", False: "lower", None: None}[theirs[name]]
                 if name in theirs
                 else direction(name),
+                "dtype": None if (dtype := result.get("dtype")) is None else str(dtype),
                 "samples": str(samples_file(path)),
             }
             for name, value in result["measures"].items()

@@ -24,6 +24,8 @@ _COLUMNS = {
     "prompt_hash": "VARCHAR",
     "target_hash": "VARCHAR",
 }
+# Of other fields these are summed as measures are, since some figures are made of them.
+_BESIDE = {"gain": "DOUBLE", "is_member": "BOOLEAN"}
 _SCHEMA = pa.schema(
     [
         ("cluster", pa.string()),
@@ -35,11 +37,14 @@ _SCHEMA = pa.schema(
     ]
 )
 _TOTALS_QUERY = """
-    WITH flat AS (SELECT file, cluster, tokens, hash(prompt_hash, target_hash) AS question,
-                         unnest(map_entries(measures)) AS found FROM records),
+    WITH entries AS (SELECT *, list_concat(map_entries(measures), [
+                            {'key': 'gain', 'value': gain}, {'key': 'is_member', 'value': is_member::DOUBLE}
+                            ]) AS entry FROM records),
+    flat AS (SELECT file, cluster, tokens, hash(prompt_hash, target_hash) AS question, unnest(entry) AS found
+             FROM entries),
     weighed AS (SELECT file, cluster, question, found.key AS measure, found.value AS value,
                        CASE WHEN list_contains($by_tokens, found.key) THEN coalesce(tokens, 1) ELSE 1 END AS weight
-                FROM flat)
+                FROM flat WHERE found.value IS NOT NULL)
     SELECT file, measure, cluster, sum(value * weight) AS total, sum(weight) AS weight,
            sum(question::UHUGEINT)::VARCHAR AS asked
     FROM weighed GROUP BY ALL ORDER BY file, measure, cluster
@@ -79,16 +84,17 @@ def _totals(database: duckdb.DuckDBPyConnection, files: list[str], kind: str) ->
     """The totals of files of one kind. Where one is damaged the files are halved until it stands alone."""
     if not files:
         return pd.DataFrame(columns=list(TOTALS))
-    names = ", ".join(_COLUMNS)
+    names = ", ".join((*_COLUMNS, *_BESIDE))
     if kind == ".jsonl":
-        kinds = ", ".join(f"{name}: '{sql}'" for name, sql in _COLUMNS.items())
+        kinds = ", ".join(f"{name}: '{sql}'" for name, sql in (_COLUMNS | _BESIDE).items())
         # A line may be as long as the longest article with its answer.
         reader = (
             f"read_json($files, columns={{{kinds}}}, format='newline_delimited', filename=true, "
             "maximum_object_size=268435456)"
         )
     else:
-        reader = "read_parquet($files, filename=true)"
+        beside = ", ".join(f"TRY_CAST(rest->>'$.{name}' AS {sql}) AS {name}" for name, sql in _BESIDE.items())
+        reader = f"(SELECT *, {beside} FROM read_parquet($files, filename=true))"
     load = f"CREATE OR REPLACE TEMP TABLE records AS SELECT filename AS file, {names} FROM {reader}"
     try:
         database.execute(load, {"files": files})

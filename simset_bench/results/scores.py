@@ -1,37 +1,71 @@
-"""Scores of a leaderboard's rows, and whether two of them can be told apart."""
+"""Scores of a leaderboard's rows, with what is uncertain in each, and its interval."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from simset_bench.evaluation.measures import Measure, bare_name, find_measure
+from simset_bench.results.evidence import Evidence
+from simset_bench.results.intervals import ROUNDING, Interval, interval_of
 from simset_bench.results.samples import document_totals
-from simset_bench.results.statistics import LEVEL, POWER, Evidence, Uncertain, compare_all
+
+
+class SeedVariance(NamedTuple):
+    """The variance of one seed's score over seeds, with its degrees of freedom, pooled over rows of a board."""
+
+    variance: float
+    freedom: float
 
 
 @dataclass(frozen=True)
 class Score:
-    """One row's score on one measure: the mean over its seeds, what is uncertain in it, and the files of its samples.
+    """One row's score on one measure, from the values of its runs.
 
-    `document_error` is the standard error over documents, None where it is not known. With two seeds or more `spread`
-    is the standard deviation over them (n - 1 in its denominator), else None.
+    `measure` is a board's or a bare name. `by_run` are the values of the runs, `seeds` what tells them apart (None
+    where they differ in more than seeds), `samples` the files behind them. `varies` is False for what has no seed, such
+    as a bare base. `document_error` is the standard error over documents, None where it is not known, and `documents`
+    how many there are, 0 where that is not known. `evidence` is what samples say, None where they are not at hand or
+    the seeds were not asked the same.
     """
 
-    value: float
+    measure: str
+    by_run: tuple[float, ...]
     document_error: float | None
-    spread: float | None
-    seeds: int
-    samples: tuple[str, ...]
+    samples: tuple[str, ...] = ()
+    seeds: tuple[str, ...] | None = None
+    varies: bool = True
+    documents: int = 0
+    evidence: Evidence | None = None
+
+    @property
+    def record(self) -> Measure:
+        """What is known of the measure."""
+        return find_measure(self.measure)
+
+    @property
+    def value(self) -> float:
+        """The mean over runs."""
+        return float(np.mean(self.by_run))
+
+    @property
+    def runs(self) -> int:
+        """How many runs were averaged."""
+        return len(self.by_run)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over runs (n - 1 in its denominator), None with one."""
+        return float(np.std(self.by_run, ddof=1)) if self.runs > 1 else None
 
     @property
     def seed_error(self) -> float | None:
-        """Standard error of the mean over seeds, None with one seed."""
-        return None if self.spread is None else self.spread / math.sqrt(self.seeds)
+        """Standard error of the mean over runs, None with one."""
+        return None if self.spread is None else self.spread / math.sqrt(self.runs)
 
     @property
     def standard_error(self) -> float | None:
@@ -43,131 +77,158 @@ class Score:
         return math.hypot(*known) if known else None
 
 
-@dataclass(frozen=True)
-class Difference:
-    """`first` less `second`: the difference, its interval at 95%, and how many documents it was paired over.
+def score_of(
+    measure: str,
+    values: Sequence[float],
+    errors: Sequence[float | None],
+    samples: Sequence[str],
+    seeds: Sequence[str] | None = None,
+    varies: bool = True,
+) -> Score:
+    """The score of a row from those of its runs (one value, standard error over documents and samples file each).
 
-    `documents` is None where the two were not asked the same documents and only their errors were used. Interval,
-    `p_value` (two-sided, uncorrected) and `detectable` are None where no error is known. `effect` is Cohen's d_z, the
-    mean of the differences by document over their standard deviation (Lakens 2013, equation 6); None where not paired,
-    or where all are alike. `detectable` is the smallest difference that these documents and seeds would show in 8 of 10
-    experiments.
+    Runs are asked the same documents, so that more of them make no error over documents smaller: it is the root mean
+    square of theirs. An error that only rounding made counts as unknown.
     """
-
-    value: float
-    low: float | None
-    high: float | None
-    documents: int | None
-    p_value: float | None = None
-    effect: float | None = None
-    detectable: float | None = None
-
-    @property
-    def told_apart(self) -> bool:
-        """Whether the interval leaves 0 out."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
-
-
-def mean_over_seeds(values: Sequence[float], errors: Sequence[float | None], samples: Sequence[str]) -> Score:
-    """The score of a row from those of its seeds (one value, standard error over documents and samples file each).
-
-    Seeds are asked the same documents, so that more of them make no error over documents smaller: it is the root mean
-    square of theirs.
-    """
-    known = [error for error in errors if error is not None]
+    scale = max(map(abs, values))
+    known = [error for error in errors if error is not None and error > ROUNDING * scale]
     over_documents = math.sqrt(math.fsum(error**2 for error in known) / len(known)) if known else None
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Score(float(np.mean(values)), over_documents, spread, len(values), tuple(samples))
+    return Score(
+        measure,
+        tuple(map(float, values)),
+        over_documents,
+        tuple(samples),
+        None if seeds is None else tuple(seeds),
+        varies,
+    )
 
 
-def gather_evidence(scores: Sequence[tuple[Score, str]]) -> list[Evidence | None]:
-    """What scores rest on, each given with its measure's bare name; None where samples are missing, or where seeds were
-    not asked the same."""
-    frame = document_totals([file for score, _ in scores for file in score.samples])
-    wanted = {measure for _, measure in scores}
-    frame = frame[frame["measure"].isin(wanted)]
-    by_file = _parts(frame)
-    return [_evidence([by_file.get((file, measure)) for file in score.samples]) for score, measure in scores]
-
-
-def _parts(frame: pd.DataFrame) -> dict[tuple[str, str], "_Part"]:
-    """The totals of each file and measure, in which the frame is sorted."""
-    # Keys tell documents apart by what was asked about them too: those of two corpora may bear the same names.
-    keys = (frame["cluster"] + "\n" + frame["asked"]).to_numpy(object)
-    names = [frame[name].to_numpy(object) for name in ("file", "measure")]
-    changes = np.flatnonzero(np.logical_or.reduce([name[1:] != name[:-1] for name in names])) + 1
-    bounds = [0, *changes.tolist(), len(frame)] if len(frame) else []
-    totals, weights = (frame[name].to_numpy(float) for name in ("total", "weight"))
-    return {
-        (names[0][low], names[1][low]): _Part(keys[low:high], totals[low:high], weights[low:high])
-        for low, high in pairwise(bounds)
-    }
+def with_evidence(scores: Sequence[Score]) -> list[Score]:
+    """The scores with what their samples say, read together."""
+    frame = document_totals([file for score in scores for file in score.samples])
+    parts, documents = _parts(frame), frame.groupby("file")["cluster"].nunique().to_dict()
+    return [
+        replace(
+            score,
+            evidence=_evidence(score, parts),
+            documents=max((documents.get(file, 0) for file in score.samples), default=0),
+        )
+        for score in scores
+    ]
 
 
 class _Part(NamedTuple):
-    keys: np.ndarray
+    clusters: np.ndarray
+    asked: np.ndarray
     totals: np.ndarray
     weights: np.ndarray
 
 
-def _evidence(parts: Sequence[_Part | None]) -> Evidence | None:
-    found = [part for part in parts if part is not None]
-    if not found or len(found) < len(parts):
+def _parts(frame: pd.DataFrame) -> dict[tuple[str, str], _Part]:
+    """The totals of each file and measure, in which the frame is sorted."""
+    names = [frame[name].to_numpy(object) for name in ("file", "measure")]
+    changes = np.flatnonzero(np.logical_or.reduce([name[1:] != name[:-1] for name in names])) + 1
+    bounds = [0, *changes.tolist(), len(frame)] if len(frame) else []
+    columns = [frame[name].to_numpy(object) for name in ("cluster", "asked")]
+    columns += [frame[name].to_numpy(float) for name in ("total", "weight")]
+    return {
+        (names[0][low], names[1][low]): _Part(*(column[low:high] for column in columns))
+        for low, high in pairwise(bounds)
+    }
+
+
+def _evidence(score: Score, parts: dict[tuple[str, str], _Part]) -> Evidence | None:
+    """None where samples are missing, do not give the measure, or differ in what the seeds were asked."""
+    record = score.record
+    if record.form == "other":
         return None
-    if any(not np.array_equal(part.keys, found[0].keys) for part in found[1:]):
+    names = record.parts or (bare_name(score.measure) if "/" in score.measure else score.measure,)
+    if record.form == "auc":
+        names = (*names, "is_member")
+    by_run = [[parts.get((file, name)) for name in names] for file in score.samples]
+    if not by_run or any(part is None for run in by_run for part in run):
         return None
-    totals, weights = np.stack([part.totals for part in found]), np.stack([part.weights for part in found])
-    return Evidence(tuple(found[0].keys), totals, weights)
+    found = [[part for part in run if part is not None] for run in by_run]
+    return _stacked([_aligned(run) for run in found], record)
 
 
-def uncertain(score: Score, evidence: Evidence | None) -> Uncertain:
-    """A score as tests of pairs take it."""
-    return Uncertain(score.value, score.document_error, score.seed_error, score.seeds, evidence)
+def _aligned(parts: Sequence[_Part]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Keys of the documents that the first part is of, and totals and weights (parts, documents); 0 where one lacks it.
+
+    Keys tell documents apart by what was asked about them too: those of two corpora may bear the same names.
+    """
+    clusters = parts[0].clusters
+    if len(parts) == 1:
+        whole = clusters + "\n" + parts[0].asked
+        return tuple(whole.tolist()), parts[0].totals[None], parts[0].weights[None]
+    places = {cluster: place for place, cluster in enumerate(clusters)}
+    totals, weights = np.zeros((2, len(parts), len(clusters)))
+    keys = [f"{cluster}\n{asked}" for cluster, asked in zip(clusters, parts[0].asked, strict=True)]
+    for number, part in enumerate(parts):
+        for cluster, asked, total, weight in zip(*part, strict=True):
+            place = places.get(cluster)
+            if place is not None:
+                totals[number, place], weights[number, place] = total, weight
+                if number:
+                    keys[place] += f"\n{asked}"
+    return tuple(keys), totals, weights
 
 
-def difference(first: Score, second: Score, measure: str) -> Difference:
-    """Difference of two scores on a measure (its bare name), as `compare_all` tests it, with Student's interval."""
-    one, other = gather_evidence([(first, measure), (second, measure)])
-    return difference_of(uncertain(first, one), uncertain(second, other))
+def _stacked(runs: Sequence[tuple[tuple[str, ...], np.ndarray, np.ndarray]], record: Measure) -> Evidence | None:
+    keys = runs[0][0]
+    if any(other != keys for other, _, _ in runs[1:]) or (runs[0][2].sum(1) == 0).any():
+        return None
+    totals, weights = (np.stack([run[place] for run in runs], axis=1) for place in (1, 2))
+    if record.form == "auc" and len(set(totals[1, 0].tolist())) < 2:
+        return None
+    return Evidence(keys, totals, weights, record.form, record.floor)
 
 
-def difference_of(first: Uncertain, second: Uncertain) -> Difference:
-    """Difference of two scores whose evidence is at hand."""
-    pairs = compare_all([first, second])
-    value, error = float(pairs.differences[0, 1]), float(pairs.errors[0, 1])
-    one, other = first.evidence, second.evidence
-    paired = one is not None and other is not None and one.documents == other.documents and len(one.documents) > 1
-    documents = len(one.documents) if one is not None and paired else None
-    if math.isnan(error):
-        return Difference(value, None, None, documents)
-    freedom = float(pairs.freedom[0, 1])
-    reach, power = (float(stats.t.ppf(share, freedom)) for share in ((1 + LEVEL) / 2, POWER))
-    return Difference(
-        value,
-        value - reach * error,
-        value + reach * error,
-        documents,
-        float(pairs.p_values[0, 1]),
-        _effect(one, other) if one is not None and other is not None and paired else None,
-        (reach + power) * error if error > 0 else None,
+def document_variance(evidence: Evidence) -> float:
+    """Variance over documents of the mean over seeds; not-a-number of one document, or where a score needs them all."""
+    count = len(evidence.documents)
+    return float(np.square(evidence.influence.mean(0)).sum()) * count / (count - 1) if count > 1 else math.nan
+
+
+def interval(score: Score, pooled: SeedVariance | None = None) -> Interval | None:
+    """The interval at 95% over documents and seeds; of one run over documents alone, unless seeds are `pooled`.
+
+    None where nothing is known of the error.
+    """
+    sources = []
+    evidence = score.evidence
+    if evidence is not None and evidence.form == "exp":
+        return _of_exponent(score, evidence, pooled)
+    if evidence is not None and not math.isnan(variance := document_variance(evidence)):
+        sources.append((variance, len(evidence.documents) - 1.0))
+    else:
+        evidence = None
+        if score.document_error is not None and score.documents != 1:
+            sources.append((score.document_error**2, score.documents - 1.0 if score.documents else math.inf))
+    if pooled is not None and score.varies:
+        sources.append((pooled.variance / score.runs, pooled.freedom))
+    elif score.seed_error is not None:
+        sources.append((score.seed_error**2, score.runs - 1.0))
+    return interval_of(score.value, sources, evidence, score.record)
+
+
+def _of_exponent(score: Score, evidence: Evidence, pooled: SeedVariance | None) -> Interval | None:
+    """The interval of what is averaged before `exp` is taken of it, in the score's own unit."""
+    inner = replace(evidence, form="mean")
+    logarithm = replace(
+        score, measure=score.record.parts[0], by_run=tuple(inner.by_seed.tolist()), document_error=None, evidence=inner
     )
+    # By the derivative of the logarithm.
+    pooled = pooled and SeedVariance(pooled.variance / score.value**2, pooled.freedom)
+    limits = interval(logarithm, pooled)
+    return limits and (min(math.exp(limits[0]), score.value), max(math.exp(limits[1]), score.value))
 
 
-def _effect(one: Evidence, other: Evidence) -> float | None:
-    first, second = (each.totals.sum(0) / each.weights.sum(0) for each in (one, other))
-    apart = first - second
-    spread = float(np.std(apart, ddof=1))
-    return float(apart.mean()) / spread if spread > 1e-12 * np.abs(apart).max(initial=0.0) else None
-
-
-def sentence(first: str, second: str, measure: str, found: Difference, counts: str) -> str:
-    """A plain sentence on how two named scores compare; `counts` says over what, as in `3 and 3 seeds`."""
-    if found.low is None or found.high is None:
-        pair = f"{first} and {second} cannot be told apart on {measure}"
-        return f"{pair}: difference {found.value:.3g}, no error known, {counts}"
-    over = f"paired over {found.documents} documents" if found.documents else "not paired"
-    told = f"difference {found.value:.3g} [{found.low:.3g}, {found.high:.3g}], {over}, {counts}"
-    if found.told_apart:
-        return f"{first} and {second} differ on {measure} at 95%: {told}"
-    seen = f"; a difference of {found.detectable:.2g} would be seen 8 times in 10" if found.detectable else ""
-    return f"{first} and {second} cannot be told apart on {measure} at 95%: {told}{seen}"
+def pooled_over_seeds(scores: Sequence[Score]) -> SeedVariance | None:
+    """The variance over seeds of rows that have several, each weighing as its degrees of freedom; None without one."""
+    replicated = [score for score in scores if score.runs > 1 and score.varies]
+    freedom = sum(score.runs - 1 for score in replicated)
+    if not freedom:
+        return None
+    squares = math.fsum((score.spread or 0.0) ** 2 * (score.runs - 1) for score in replicated)
+    return SeedVariance(squares / freedom, float(freedom))

@@ -40,7 +40,8 @@ def test_the_four_formats(write_run: Write, board: Callable[..., Result]) -> Non
     write_run({"docmem": {"nll": VALUES}}, allocation="random")
     table, markdown = board().stdout, board("--format", "markdown").stdout
     assert "NLL ↓" in table and "cannot be told apart on docmem/nll at 95%" in " ".join(table.split())
-    assert markdown.startswith("| rank | range | model |") and "- none alpha 1 and random alpha 1 cannot" in markdown
+    assert markdown.startswith("| run rank | range | model |")
+    assert "- These two runs, none alpha 1 and random alpha 1, cannot" in markdown
     rows = list(csv.DictReader(io.StringIO(board("--format", "csv").stdout)))
     assert [row["docmem/nll"] for row in rows] == ["0.75", "0.75"]
     found = json.loads(board("--format", "json").stdout)

@@ -14,7 +14,7 @@ from simset_bench.leaderboard.table import Leaderboard, make_leaderboard
 from simset_bench.results.read import read_runs
 
 Write = Callable[..., Path]
-VALUES = [0.25, 0.5, 0.75, 1.5]
+VALUES = [0.25, 0.5, 0.75, 1.5, 0.5, 1.0]
 EVERYTHING = {
     "docmem": {"nll": VALUES, "exact_match": VALUES},
     "counterfact": {"truth_preference_rewrite": VALUES, "f1": VALUES},
@@ -44,7 +44,7 @@ def test_the_table_fits_the_width_with_whole_words(write_run: Write, board_of: C
     assert max(map(len, lines)) <= width
     assert len(lines) == 1 + 1 + 8 + 1 + 5, "what agrees, a header, a line a row, what is not shown, lines of alpha"
     header = " ".join(lines[1].split())
-    assert header.startswith("rank range allocation alpha seeds NLL ↓")
+    assert header.startswith("run rank range allocation alpha seeds NLL ↓"), "each row is one run"
     assert "…" not in "".join(lines)
     assert lines[0].strip().startswith("model smollm2-135m, layer 22, documents 4, clusters 4")
 
@@ -60,8 +60,8 @@ def test_a_score_stands_with_its_error_and_seeds_with_their_spread(write_run: Wr
     write_run(EVERYTHING, mem_seed=0)
     write_run({"docmem": {"nll": [value + 0.5 for value in VALUES]}}, mem_seed=1)
     (row,) = shown(board_of())[2:3]
-    # 0.75 and 1.25: mean 1, spread 0.354; error of documents 0.27, of seeds 0.25.
-    assert row.split()[:7] == ["1", "1–1", "simset2", "2", "1.000", "±0.368", "0.354"]
+    # 0.75 and 1.25: mean 1, spread 0.354; error of documents 0.183, of seeds 0.25.
+    assert row.split()[:7] == ["1", "1–1", "simset2", "2", "1.000", "±0.310", "0.354"]
 
 
 def test_rows_that_tie_carry_an_equals_sign(write_run: Write, board_of: Callable) -> None:
@@ -98,7 +98,7 @@ def test_csv_has_every_measure_in_full_precision(write_run: Write, board_of: Cal
 
 
 def test_json_is_plain_json_with_all_there_is(write_run: Write, board_of: Callable) -> None:
-    write_run(EVERYTHING, allocation="none")
+    write_run(EVERYTHING, allocation="simset1")
     write_run(EVERYTHING, allocation="random")
     found = json.loads(json.dumps(render.as_json(board_of()), allow_nan=False))
     assert found["sort"] == "docmem/nll"
@@ -136,7 +136,7 @@ def test_hostile_names_are_shown_and_do_nothing(write_run: Write, board_of: Call
     assert "\x1b" not in text and "\x07" not in text and "\u202e" not in text
     assert render.printable(name) in text
     table = render.markdown(board).splitlines()
-    assert len(table) == 4 + 1 + 2, "a head, a rule, two rows, a space, a tie and a remark"
+    assert len(table) == 4 + 1 + 3, "a head, a rule, two rows, a space, a tie and two remarks"
     bars = [line.replace("\\\\", "").replace("\\|", "").count("|") for line in table[:4]]
     assert len(set(bars)) == 1
     for line in [*table[:1], *table[2:]]:
@@ -149,7 +149,7 @@ def test_no_measure_and_no_label_still_makes_a_table(write_run: Write, board_of:
     write_run()
     assert shown(board_of())[1].split() == ["rank", "range", "allocation", "seeds"]
     assert render.markdown(board_of()).splitlines()[2].startswith("| – | – | m | 22 |")
-    assert render.comma_separated(board_of()).splitlines()[1].startswith(",,,m,22,")
+    assert render.comma_separated(board_of()).splitlines()[1].startswith(",,,,m,22,")
 
 
 def test_lines_of_the_alpha_response_rise_and_fall_with_the_scores(write_run: Write, board_of: Callable) -> None:
@@ -163,18 +163,17 @@ def test_lines_of_the_alpha_response_rise_and_fall_with_the_scores(write_run: Wr
     assert lines == ["  random   ▁▂▇  alpha 0, 1, 5", "  simset2  ▂▃█  alpha 0, 1, 5"]
 
 
-def test_only_rows_that_tie_for_the_first_rank_have_a_colour(write_run: Write, board_of: Callable) -> None:
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_only_rows_of_seeds_that_tie_for_the_first_rank_have_a_colour(
+    write_run: Write, board_of: Callable, seeds: int
+) -> None:
     for place, allocation in enumerate(("none", "random", "simset2")):
-        far = 5.0 * (place > 1) + 0.001 * place
-        write_run(
-            {"docmem": {"nll": [value + far + 0.01 * n * place for n, value in enumerate(VALUES)]}},
-            allocation=allocation,
-        )
+        for seed in range(seeds):
+            far = 5.0 * (place > 1) + 0.001 * place + 0.002 * seed * place
+            nll = [value + far + 0.01 * place * (-1) ** n for n, value in enumerate([*VALUES, *VALUES])]
+            write_run({"docmem": {"nll": nll}}, allocation=allocation, mem_seed=seed)
     console = Console(width=100, file=io.StringIO(), force_terminal=True, color_system="standard")
     console.print(render.terminal_table(board_of(), 100))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert [("\x1b[32m" in line) for line in lines if any(name in line for name in ("none", "random", "simset2"))] == [
-        True,
-        True,
-        False,
-    ]
+    named = [line for line in lines if any(name in line for name in ("none", "random", "simset2"))]
+    assert ["\x1b[32m" in line for line in named] == [seeds > 1, seeds > 1, False]

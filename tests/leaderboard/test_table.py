@@ -8,11 +8,17 @@ import pytest
 from scipy import stats
 
 from simset_bench.errors import RequestError
-from simset_bench.leaderboard.table import Leaderboard, make_leaderboard, remarks, sentences
+from simset_bench.leaderboard.table import Leaderboard, make_leaderboard
+from simset_bench.leaderboard.wording import named, remarks, sentences
 from simset_bench.results.read import read_runs
 
 Write = Callable[..., Path]
-LOW, MIDDLE, HIGH = [0.1, 0.2, 0.3, 0.6], [0.5, 0.6, 0.4, 0.5], [3.0, 3.1, 2.8, 3.3]
+LOW, MIDDLE = [0.1, 0.2, 0.3, 0.6, 0.4, 0.7], [0.5, 0.6, 0.4, 0.5, 0.3, 0.6]
+HIGH = [3.0, 3.1, 2.8, 3.3, 2.9, 3.2]
+ONE_RUN_A_ROW = (
+    "one run a row: ranks and differences are about these runs, and say nothing about their settings, "
+    "which takes two seeds or more (mem_seed)"
+)
 
 
 def nll(values: list[float]) -> dict[str, dict[str, list[float]]]:
@@ -29,10 +35,10 @@ def ranked(board: Leaderboard) -> list[object]:
 
 
 def test_lower_is_first_for_an_nll_and_higher_for_a_share(write_run: Write, board_of: Callable) -> None:
-    write_run(nll(HIGH) | {"location": {"on_share": HIGH}}, allocation="none")
+    write_run(nll(HIGH) | {"location": {"on_share": HIGH}}, allocation="simset1")
     write_run(nll(LOW) | {"location": {"on_share": LOW}}, allocation="random")
-    assert ranked(board_of()) == ["random", "none"]
-    assert ranked(board_of(sort="on_share")) == ranked(board_of(sort="location/on_share")) == ["none", "random"]
+    assert ranked(board_of()) == ["random", "simset1"]
+    assert ranked(board_of(sort="on_share")) == ranked(board_of(sort="location/on_share")) == ["simset1", "random"]
     assert board_of().sort == "docmem/nll"
 
 
@@ -66,14 +72,14 @@ def test_neighbours_that_cannot_be_told_apart_are_said(write_run: Write, board_o
     first, second, third = board.rows
     assert first.above is None
     assert second.above is not None and third.above is not None
-    assert second.above.told_apart == (stats.ttest_rel(LOW, MIDDLE).pvalue < 0.05) == False  # noqa: E712
-    assert third.above.told_apart == (stats.ttest_rel(MIDDLE, HIGH).pvalue < 0.05) == True  # noqa: E712
-    (sentence,) = sentences(board)
-    interval = stats.ttest_rel(LOW, MIDDLE).confidence_interval(0.95)
+    assert (second.above.told_apart, third.above.told_apart) == (False, True)
+    sentence = sentences(board)[0]
+    # The least and the greatest difference of six: no shift between them is rejected by all signs.
+    low, high = min(np.subtract(LOW, MIDDLE)), max(np.subtract(LOW, MIDDLE))
     assert sentence == (
-        "random alpha 1 and simset1 alpha 2 cannot be told apart on docmem/nll at 95%: "
-        f"difference -0.2 [{interval.low:.3g}, {interval.high:.3g}], paired over 4 documents, 1 and 1 seeds; "
-        f"a difference of {second.above.detectable:.2g} would be seen 8 times in 10"
+        "These two runs, random alpha 1 and simset1 alpha 2, cannot be told apart on docmem/nll at 95%: "
+        f"difference -0.1 [{low:.3g}, {high:.3g}], paired over 6 documents, 1 and 1 seeds; "
+        "one seed each says nothing about their settings"
     )
 
 
@@ -132,6 +138,7 @@ def test_an_ambiguous_or_unknown_measure_or_column_is_named(write_run: Write, bo
 def test_limits_and_half_asked_rows_are_remarked(write_run: Write, board_of: Callable) -> None:
     write_run(nll(LOW) | {"docqa": {"f1": LOW}}, limit=4)
     write_run(nll(LOW), mem_seed=1, limit=4)
+    assert remarks(board_of(sort="f1"))[:1] == ["asked with --limit 4: docmem, docqa"]
     assert remarks(board_of()) == [
         "asked with --limit 4: docmem, docqa",
         "not asked of every run of a row, so that others are averaged: docqa",
@@ -147,12 +154,117 @@ def test_limits_and_half_asked_rows_are_remarked(write_run: Write, board_of: Cal
 def test_one_seed_each_is_remarked_as_such(write_run: Write, board_of: Callable) -> None:
     write_run(nll(LOW))
     assert remarks(board_of()) == ["± is one standard error over documents"]
+    write_run(nll(HIGH), alpha=2.0)
+    board = board_of()
+    assert ONE_RUN_A_ROW in remarks(board) and board.ranks_of_runs
+    assert all(line.startswith("These two runs, ") for line in sentences(board))
+
+
+def rows_of_seeds(write_run: Write, means: dict[str, float], seeds: int, documents: int = 14) -> None:
+    generator = np.random.default_rng(0)
+    hardness = generator.gamma(4, 0.25, documents)
+    for allocation, mean in means.items():
+        for seed in range(seeds):
+            values = hardness + mean + generator.normal(0, 0.05, documents) + generator.normal(0, 0.02)
+            write_run(nll(values.tolist()), allocation=allocation, mem_seed=seed)
+
+
+def test_ranks_of_rows_with_seeds_are_about_their_settings(write_run: Write, board_of: Callable) -> None:
+    rows_of_seeds(write_run, {"none": 0.0, "random": 0.01, "simset2": 3.0}, seeds=4)
+    board = board_of()
+    assert not board.ranks_of_runs and ONE_RUN_A_ROW not in remarks(board)
+    assert [row.standings["docmem/nll"].rank for row in board.rows] == [1, 1, 3]
+
+
+def test_a_row_with_one_seed_ties_with_every_other_such_row_of_a_board_of_seeds(
+    write_run: Write, board_of: Callable
+) -> None:
+    rows_of_seeds(write_run, {"none": 0.0, "random": 0.01}, seeds=3)
+    for alpha, values in ((2.0, LOW), (5.0, HIGH)):
+        write_run(nll([*values, *values, 0.3, 0.4]), alpha=alpha)
+    board = board_of()
+    place = {row.labels["alpha"]: number for number, row in enumerate(board.rows)}
+    assert place[5.0] in board.rows[place[2.0]].standings["docmem/nll"].tied
+    assert any(remark.startswith("2 rows have one seed: pairs of them are not tested") for remark in remarks(board))
+    pooled = board_of(pool_seeds=True)
+    assert pooled.tests("docmem/nll") == 6 > board.tests("docmem/nll") == 5
+    assert any(remark.startswith("--pool-seeds: every row has the variance") for remark in remarks(pooled))
+    assert any("the variance over seeds that of all rows" in line for line in sentences(pooled))
+
+
+def test_seeds_cannot_be_pooled_where_no_row_has_two(write_run: Write, board_of: Callable) -> None:
+    write_run(nll(LOW))
+    with pytest.raises(RequestError, match="--pool-seeds: no row has runs of two seeds or more"):
+        board_of(pool_seeds=True)
+
+
+def test_what_a_row_has_by_definition_is_no_score_of_it(write_run: Write, board_of: Callable) -> None:
+    shares = {"on_share": LOW, "precision_at_k": LOW, "attribution_at_1": LOW, "erasure_own": LOW}
+    write_run(nll(LOW) | {"location": shares}, allocation="none")
+    write_run(nll(LOW) | {"location": shares}, allocation="random")
+    by_kind = {row.kind: row for row in board_of(sort="on_share").rows}
+    assert set(by_kind["none"].scores) == {"docmem/nll", "location/erasure_own"}
+    assert "location/on_share" in by_kind["random"].scores and not by_kind["none"].standings
+
+
+def test_shares_stand_with_their_chance(write_run: Write, board_of: Callable) -> None:
+    write_run({"location": {"on_share": LOW, "attribution_at_1": LOW}, "docqa": {"f1": LOW}}, allocation="random")
+    write_run({"location": {"on_share": LOW, "entry_share": [0.25] * 6}}, allocation="simset1", num_docs=10)
+    board = board_of(sort="on_share")
+    chances = {row.kind: row.chances for row in board.rows}
+    assert chances["random"] == {"location/on_share": 8 / 64, "location/attribution_at_1": 1 / 4}
+    assert chances["simset1"] == {"location/on_share": 0.25}
+    assert "by chance: 0.125 to 0.25 on location/on_share; 0.25 on location/attribution_at_1" in remarks(board)
+
+
+@pytest.mark.parametrize(
+    ("option", "usual", "other"),
+    [("epochs", 1, 3), ("lr", 0.2, 0.1), ("dtype", "bfloat16", "float32"), ("gate", False, True), ("new", "w", "x")],
+)
+def test_whatever_option_rows_differ_in_has_a_column(
+    write_run: Write, board_of: Callable, option: str, usual: object, other: object
+) -> None:
+    for alpha, values in ((1.0, LOW), (2.0, MIDDLE)):
+        write_run(nll(values), alpha=alpha, **{option: usual})
+    write_run(nll(HIGH), **{option: other})
+    board = board_of()
+    assert option in board.columns and str(board.rows[-1].labels[option]) == str(other)
+    # A name says what is unusual.
+    names = [named(board, row) for row in board.rows]
+    assert [option in name or str(other) in name for name in names] == [False, False, True]
+
+
+def test_an_option_that_one_run_lacks_has_a_column(write_run: Write, board_of: Callable) -> None:
+    write_run(nll(LOW))
+    write_run(nll(HIGH), epochs=3)
+    assert "epochs" in board_of().columns
+
+
+def test_too_few_documents_for_so_many_rows_are_remarked(write_run: Write, board_of: Callable) -> None:
+    generator = np.random.default_rng(0)
+    for alpha in range(6):
+        write_run(nll((generator.normal(0, 0.01, 6) + alpha).tolist()), alpha=float(alpha))
+    remark = "15 of 15 pairs have too few documents to be told apart after Holm's correction"
+    assert any(line.startswith(remark) for line in remarks(board_of()))
+    assert not any("too few" in line for line in remarks(board_of("alpha < 2")))
+
+
+def test_evaluations_in_different_dtypes_are_remarked(write_run: Write, board_of: Callable) -> None:
+    for number, dtype in enumerate(("float32", "bfloat16")):
+        path = write_run(nll(LOW), alpha=float(number)) / "eval" / "docmem.free.json"
+        path.write_text(path.read_text().replace('"limit"', f'"dtype": "{dtype}", "limit"'))
+    assert "asked in different dtypes, so that rows may not compare: bfloat16, float32" in remarks(board_of())
 
 
 def test_more_rows_ask_more_of_a_difference(write_run: Write, board_of: Callable) -> None:
     """Two rows that a test of their own tells apart may tie in a table of many, where chance has many turns."""
     first, second = [0.1, 0.3, 0.2, 0.5, 0.4, 0.35], [0.3, 0.33, 0.36, 0.54, 0.62, 0.4]
-    assert 0.05 / 15 < stats.ttest_rel(first, second).pvalue < 0.05
+    # All six differ the same way.
+    assert (
+        0.05 / 15
+        < stats.permutation_test((np.subtract(first, second),), np.mean, permutation_type="samples").pvalue
+        < 0.05
+    )
     for name, values in (("none", first), ("random", second)):
         write_run(nll(values), allocation=name)
     assert [row.standings["docmem/nll"].rank for row in board_of().rows] == [1, 2]
@@ -161,4 +273,5 @@ def test_more_rows_ask_more_of_a_difference(write_run: Write, board_of: Callable
     board = board_of()
     assert [row.standings["docmem/nll"].rank for row in board.rows[:2]] == [1, 1]
     sentence = sentences(board)[0]
-    assert sentence.startswith("none alpha 1 and random alpha 1 cannot be told apart among all rows on docmem/nll")
+    pair = "These two runs, none alpha 1 and random alpha 1,"
+    assert sentence.startswith(f"{pair} cannot be told apart among all rows on docmem/nll")

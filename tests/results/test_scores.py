@@ -1,4 +1,4 @@
-"""Scores over seeds and documents, and differences, against SciPy."""
+"""Scores from files: means over seeds, and evidence read from samples."""
 
 import json
 import math
@@ -10,24 +10,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
-from simset_bench.results.scores import Score, difference, mean_over_seeds
+from simset_bench.results.differences import Difference, difference_of
+from simset_bench.results.scores import Score, score_of, with_evidence
 
 Write = Callable[..., str]
 errors = st.floats(0.01, 10)
+FIRST, SECOND = [0.5, 0.9, 0.1, 0.4, 0.7, 0.3], [0.6, 1.3, 0.2, 0.3, 0.9, 0.4]
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write a samples file of one value a document (several where a value is a list) and return its path."""
+    """Write a samples file of one record a document (several where its values are a list) and return its path.
 
-    def written(values: list[float | list[float]], tokens: list[int] | None = None, prompt: str = "p") -> str:
+    `values` are of `nll`, or by measure; `more` are the fields of each document's records beside them.
+    """
+
+    def written(
+        values: list[float | list[float]] | dict[str, list[float]], prompt: str = "p", **more: list[object]
+    ) -> str:
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl"
+        by_measure = values if isinstance(values, dict) else {"nll": values}
         lines = []
-        for document, found in enumerate(values):
-            for number, value in enumerate(found if isinstance(found, list) else [found]):
-                record = {"cluster": f"d{document}", "measures": {"nll": value}, "target_hash": ""}
-                record |= {"prompt_hash": f"{prompt}{number}"} | ({"tokens": tokens[document]} if tokens else {})
+        for document in range(len(next(iter(by_measure.values())))):
+            found = {name: each[document] for name, each in by_measure.items()}
+            several = max(len(value) if isinstance(value, list) else 1 for value in found.values())
+            for number in range(several):
+                measures = {name: value[number] if isinstance(value, list) else value for name, value in found.items()}
+                record = {"cluster": f"d{document}", "measures": measures, "target_hash": ""}
+                record |= {"prompt_hash": f"{prompt}{number}"} | {name: each[document] for name, each in more.items()}
                 lines.append(json.dumps(record))
         path.write_text("".join(f"{line}\n" for line in lines))
         return str(path)
@@ -35,98 +47,83 @@ def write(tmp_path: Path) -> Write:
     return written
 
 
-def score(values: list[float], file: str) -> Score:
-    return mean_over_seeds([float(np.mean(values))], [float(stats.sem(values))], [file])
+def score(values: list[float], file: str, measure: str = "nll") -> Score:
+    return score_of(measure, [float(np.mean(values))], [float(stats.sem(values))], [file])
 
 
-FIRST, SECOND = [0.5, 0.9, 0.1, 0.4, 0.7], [0.6, 1.3, 0.2, 0.3, 0.9]
+def difference(first: Score, second: Score) -> Difference:
+    return difference_of(*with_evidence([first, second]))
 
 
-def test_one_seed_on_the_same_documents_is_scipys_paired_t(write: Write) -> None:
-    found = difference(score(FIRST, write(FIRST)), score(SECOND, write(SECOND)), "nll")
-    interval = stats.ttest_rel(FIRST, SECOND).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+def test_samples_of_two_files_are_paired_by_document(write: Write) -> None:
+    found = difference(score(FIRST, write(FIRST)), score(SECOND, write(SECOND)))
+    assert found.documents == 6
     assert found.value == pytest.approx(np.mean(FIRST) - np.mean(SECOND))
-    assert found.documents == 5
-    assert found.told_apart == (stats.ttest_rel(FIRST, SECOND).pvalue < 0.05)
 
 
-def test_pairing_tells_apart_what_unpaired_errors_cannot(write: Write) -> None:
-    second = [value + 0.05 + 0.001 * number for number, value in enumerate(FIRST)]
-    paired = difference(score(FIRST, write(FIRST)), score(second, write(second)), "nll")
-    unpaired = difference(score(FIRST, write(FIRST)), score(second, write(second, prompt="q")), "nll")
-    assert paired.told_apart and not unpaired.told_apart
-
-
-@given(errors, errors, st.floats(-5, 5))
-def test_other_documents_leave_a_normal_interval_of_both_errors(one: float, other: float, apart: float) -> None:
-    found = difference(Score(apart, one, None, 1, ()), Score(0.0, other, None, 1, ()), "nll")
-    interval = stats.norm.interval(0.95, apart, math.hypot(one, other))
-    assert (found.low, found.high) == pytest.approx(interval)
-    assert found.documents is None
-
-
-def test_seeds_alone_are_scipys_welch() -> None:
-    one, other = [0.5, 0.6, 0.9], [1.1, 0.8, 1.5, 1.2]
-    scores = [mean_over_seeds(values, [None] * len(values), [""] * len(values)) for values in (one, other)]
-    found = difference(*scores, "nll")
-    interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
-
-
-def test_documents_and_seeds_both_widen_the_interval(write: Write) -> None:
-    """Two seeds that agree on every document but lie apart are no more certain than they lie apart."""
-    files = [write([value + shift for value in FIRST]) for shift in (0.0, 1.0)]
-    values = [float(np.mean(FIRST)) + shift for shift in (0.0, 1.0)]
-    spread = mean_over_seeds(values, [0.1, 0.1], files)
-    other = score(SECOND, write(SECOND))
-    found = difference(spread, other, "nll")
-    assert found.low is not None and found.high is not None
-    alone = stats.ttest_rel(np.add(FIRST, 0.5), SECOND).confidence_interval(0.95)
-    assert found.high - found.low > 5 * (alone.high - alone.low)
-    # Welch's and Satterthwaite's formula by hand: 4 degrees over documents, 1 over seeds.
-    documents = np.var(np.add(FIRST, 0.5) - np.array(SECOND), ddof=1) / 5
-    seeds = np.var(values, ddof=1) / 2
-    freedom = (documents + seeds) ** 2 / (documents**2 / 4 + seeds**2)
-    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, freedom) * math.sqrt(documents + seeds))
+def test_several_samples_of_a_document_are_one_piece_of_evidence(write: Write) -> None:
+    once = difference(score(FIRST, write(FIRST)), score(SECOND, write(SECOND)))
+    thrice = [write([[value] * 3 for value in values]) for values in (FIRST, SECOND)]
+    again = difference(score(FIRST, thrice[0]), score(SECOND, thrice[1]))
+    assert (again.low, again.high, again.p_value) == pytest.approx((once.low, once.high, once.p_value))
 
 
 def test_an_nll_weighs_documents_by_their_tokens(write: Write) -> None:
     """The interval lies around the score's own difference, a ratio of sums, and its error agrees with resampling."""
     generator = np.random.default_rng(0)
-    tokens = generator.integers(20, 200, 40).tolist()
+    tokens = generator.integers(20, 200, 40)
     first, second = generator.gamma(9, 0.1, (2, 40))
     second = 0.7 * first + 0.3 * second
     one, other = (
-        mean_over_seeds([np.average(x, weights=tokens)], [0.1], [write(x.tolist(), tokens)]) for x in (first, second)
+        score_of("nll", [np.average(x, weights=tokens)], [0.1], [write(x.tolist(), tokens=tokens.tolist())])
+        for x in (first, second)
     )
-    found = difference(one, other, "nll")
+    found = difference(one, other)
     draws = generator.integers(0, 40, (4000, 40))
-    weights = np.array(tokens)[draws]
+    weights = tokens[draws]
     resampled = ((first - second)[draws] * weights).sum(1) / weights.sum(1)
     assert found.high is not None
     assert found.value == pytest.approx(np.average(first - second, weights=tokens))
     assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 39) * resampled.std(), rel=0.1)
 
 
-def test_several_samples_of_a_document_are_one_piece_of_evidence(write: Write) -> None:
-    once = difference(score(FIRST, write(FIRST)), score(SECOND, write(SECOND)), "nll")
-    thrice = [write([[value] * 3 for value in values]) for values in (FIRST, SECOND)]
-    again = difference(score(FIRST, thrice[0]), score(SECOND, thrice[1]), "nll")
-    assert (again.low, again.high) == pytest.approx((once.low, once.high))
-
-
-@pytest.mark.parametrize("shift", [0.0, 0.5])
-def test_a_constant_difference_is_told_apart_unless_it_is_0(write: Write, shift: float) -> None:
-    second = [value + shift for value in FIRST]
-    found = difference(score(FIRST, write(FIRST)), score(second, write(second)), "nll")
-    assert found.low == pytest.approx(-shift) and found.high == pytest.approx(-shift)
-    assert found.told_apart == bool(shift)
-
-
 def test_documents_of_one_name_and_another_text_are_not_paired(write: Write) -> None:
-    found = difference(score(FIRST, write(FIRST)), score(SECOND, write(SECOND, prompt="other")), "nll")
-    assert found.documents is None
+    assert difference(score(FIRST, write(FIRST)), score(SECOND, write(SECOND, prompt="other"))).documents is None
+
+
+def test_a_specificity_is_read_from_the_rises_of_its_samples(write: Write) -> None:
+    own, others = [1.0, 3.0, 2.0], [0.1, 0.3, 0.5]
+    (found,) = with_evidence(
+        [score_of("location/specificity", [6 / 0.9], [0.1], [write({"erasure_own": own, "erasure_others": others})])]
+    )
+    assert found.evidence is not None and found.evidence.by_seed[0] == pytest.approx(6 / 0.9)
+
+
+def test_an_area_under_the_curve_is_read_from_the_scores_of_its_samples(write: Write) -> None:
+    scores, members = [0.1, 0.5, 0.3, 0.9, 0.4, 0.2], [False, True, False, True, True, False]
+    file = write({"loss_score": scores}, is_member=members)
+    due = roc_auc_score(members, scores)
+    (found,) = with_evidence([score_of("membership/auc_loss", [due], [0.1], [file])])
+    assert found.evidence is not None and found.evidence.by_seed[0] == pytest.approx(due)
+
+
+def test_what_was_forgotten_is_read_from_rises_and_gains_of_its_samples(write: Write) -> None:
+    file = write({"forget_rise": [1.0, 3.0]}, gain=[2.0, 4.0], tokens=[10, 30])
+    (found,) = with_evidence([score_of("unlearning/forgotten", [100 / 140], [0.1], [file])])
+    assert found.evidence is not None and found.evidence.by_seed[0] == pytest.approx((10 + 90) / (20 + 120))
+
+
+def test_a_harmonic_mean_is_read_from_its_kinds(write: Write) -> None:
+    kinds = {f"truth_preference_{kind}": [1.0, value, 0.0] for kind, value in (("rewrite", 1.0), ("paraphrase", 0.0))}
+    file = write(kinds | {"truth_preference_neighborhood": [1.0, 1.0, 1.0]})
+    (found,) = with_evidence([score_of("counterfact/harmonic_mean", [0.5], [0.1], [file])])
+    assert found.evidence is not None and found.evidence.by_seed[0] == pytest.approx(3 / (3 / 2 + 3 + 1))
+
+
+def test_seeds_that_were_asked_something_else_have_no_evidence(write: Write) -> None:
+    files = [write(FIRST), write(SECOND, prompt="other")]
+    (found,) = with_evidence([score_of("nll", [0.5, 0.6], [0.1, 0.1], files)])
+    assert found.evidence is None and found.documents == 6
 
 
 @pytest.mark.parametrize("harm", ["missing", "cut", "no measures"])
@@ -139,29 +136,28 @@ def test_a_harmed_samples_file_is_said_and_not_paired(
         file.unlink()
     else:
         file.write_text('{"cluster": "d0", "mea' if harm == "cut" else '{"cluster": "d0"}\n')
-    found = difference(one, other, "nll")
-    assert found.documents is None and found.low is not None
+    found = difference(one, other)
+    assert found.documents is None and found.p_value is not None
     assert f"{file}: missing or damaged" in capsys.readouterr().err
-
-
-def test_without_any_error_nothing_is_claimed() -> None:
-    found = difference(Score(1.0, None, None, 1, ()), Score(2.0, 0.1, None, 1, ()), "nll")
-    assert (found.value, found.low, found.high, found.told_apart) == (-1.0, None, None, False)
 
 
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=6), errors)
 def test_a_mean_over_seeds_has_the_errors_of_seeds_and_documents(values: list[float], error: float) -> None:
-    found = mean_over_seeds(values, [error] * len(values), ["f"] * len(values))
+    found = score_of("nll", values, [error] * len(values), ["f"] * len(values))
     assert found.value == pytest.approx(np.mean(values))
     assert found.spread == pytest.approx(np.std(values, ddof=1))
     assert found.seed_error == pytest.approx(stats.sem(values))
     # More seeds of the same documents make the error over documents no smaller.
     assert found.document_error == pytest.approx(error)
     assert found.standard_error == pytest.approx(math.hypot(error, stats.sem(values)))
-    assert found.seeds == len(values)
+    assert found.runs == len(values)
 
 
 def test_a_single_seed_has_its_own_error_and_no_spread() -> None:
-    found = mean_over_seeds([2.0], [0.3], ["f"])
+    found = score_of("nll", [2.0], [0.3], ["f"])
     assert (found.standard_error, found.spread, found.seed_error) == (0.3, None, None)
-    assert mean_over_seeds([2.0], [None], ["f"]).standard_error is None
+    assert score_of("nll", [2.0], [None], ["f"]).standard_error is None
+
+
+def test_an_error_that_rounding_made_is_not_known() -> None:
+    assert score_of("nll", [2.0], [2e-17], ["f"]).standard_error is None

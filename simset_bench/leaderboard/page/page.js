@@ -26,6 +26,7 @@
   const arrow = { higher: " ↑", lower: " ↓" };
   const measures = data.measures;
   const titled = (m) => measures[m].name + (measures[m].unit ? ` (${measures[m].unit})` : "");
+  const byChance = (m) => (measures[m].chance === null ? "" : `, ${measures[m].chance} by chance`);
   const columns = Object.keys(data.columns), ranksOf = makeRanking(data);
   const kind = (row) => label(row.kind);
   const state = { filter: {}, sort: data.sort === null ? { label: columns[0] } : { measure: data.sort }, descending: false, ranked: data.sort, groups: new Set(data.groups), every: false };
@@ -122,7 +123,7 @@
     chosen.forEach((m, i) => {
       const start = !i || measures[chosen[i - 1]].group !== measures[m].group;
       if (start) groups.append(el("th", { class: "group", scope: "colgroup", colSpan: chosen.filter((n) => measures[n].group === measures[m].group).length }, measures[m].group));
-      heads.append(head(measures[m].short + (arrow[measures[m].better] ?? ""), { measure: m }, start ? "start" : "", `sort by ${titled(m)}`));
+      heads.append(head(measures[m].short + (arrow[measures[m].better] ?? ""), { measure: m }, start ? "start" : "", `sort by ${titled(m)}${byChance(m)}`));
     });
     const standing = ranksOf(state.ranked, rows), ranks = rows.map((row) => standing.get(row)), shared = new Map();
     standing.forEach(([rank]) => shared.set(rank, (shared.get(rank) ?? 0) + 1));
@@ -149,7 +150,7 @@
     const caption = el("caption", {}, agreed());
     $("table").replaceChildren(caption, el("thead", {}, groups, heads), body);
     $("ranked").textContent = state.ranked === null ? "None of these rows was evaluated." :
-      `Ranked on ${titled(state.ranked)}${measures[state.ranked].better ? `, ${measures[state.ranked].better} is better` : ""}. “=” marks a shared rank; beside it stands the rank's 95% interval, ${among(rows)}. Bars are 95% intervals; click a heading to sort, an allocation for its runs and samples.`;
+      `Ranked on ${titled(state.ranked)}${measures[state.ranked].better ? `, ${measures[state.ranked].better} is better` : ""}${byChance(state.ranked)}. ${measures[state.ranked].ranks_of === "runs" ? "Every row is one run: ranks order these runs and say nothing about their settings. " : ""}“=” marks a shared rank; beside it stands the rank's 95% interval, ${among(rows)}. Bars are 95% intervals; click a heading to sort, an allocation for its runs and samples.`;
     if (focus) [...document.querySelectorAll("#table thead button")].find((b) => b.dataset.sort === JSON.stringify(focus))?.focus();
   }
   const among = (rows) => (rows.length === data.rows.length ? `among all ${rows.length} rows` : data.pairs[state.ranked] ? `among the ${rows.length} rows that the filters leave` :
@@ -304,7 +305,7 @@
     return [...parts, el("label", {}, "Task ", select), place];
   }
   const scoresTable = (row, scores, name) => el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, el("table", {}, el("thead", {}, el("tr", {}, ...["measure", "value", "95% interval", `sd over ${data.averaged}`, "rank among all rows"].map((head_, i) => el("th", { scope: "col", class: i ? "" : "text" }, head_)))),
-    el("tbody", {}, ...scores.map(([m, s]) => el("tr", {}, el("td", { class: "text" }, titled(m) + (arrow[measures[m].better] ?? "")), el("td", {}, number(s[0])), el("td", {}, s[1] === null ? "–" : `${number(s[1])} to ${number(s[2])}`), el("td", {}, number(s[3])), el("td", {}, row.ranks[m] ? `${row.ranks[m][0]} (${row.ranks[m][1]}–${row.ranks[m][2]})` : "–"))))));
+    el("tbody", {}, ...scores.map(([m, s]) => el("tr", {}, el("td", { class: "text" }, titled(m) + (arrow[measures[m].better] ?? "") + byChance(m)), el("td", {}, number(s[0])), el("td", {}, s[1] === null ? "–" : `${number(s[1])} to ${number(s[2])}`), el("td", {}, number(s[3])), el("td", {}, row.ranks[m] ? `${row.ranks[m][0]} (${row.ranks[m][1]}–${row.ranks[m][2]})` : "–"))))));
   function openDetail(row) {
     const body = $("detail-body"), place = el("div"), curve = el("div", { class: "view" });
     const runs = row.runs.map((n) => data.runs[n]);

@@ -1,0 +1,87 @@
+"""What a score rests on: the sums behind it by seed and document, and how it follows from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from simset_bench.evaluation.measures import Form
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Sums by seed and document, float64 arrays (parts, seeds, documents), and the form in which they make the score.
+
+    `documents` are the keys of the columns. A part's mean is the sum of its `totals` over the sum of its `weights`;
+    the score of a seed follows from the means of the parts as `Measure.form` says, and the score is the mean of the
+    seeds'. For `auc` the parts are the documents' scores and whether each is a member (1 or 0). A sum of means below
+    `floor` counts as `floor` where it is a ratio's denominator.
+    """
+
+    documents: tuple[str, ...]
+    totals: np.ndarray
+    weights: np.ndarray
+    form: Form = "mean"
+    floor: float = 0.0
+
+    @cached_property
+    def by_seed(self) -> np.ndarray:
+        """The score of each seed, (seeds,)."""
+        return self.resampled(np.ones((1, len(self.documents))))[:, 0]
+
+    @cached_property
+    def influence(self) -> np.ndarray:
+        """What each document adds to the error of each seed's score, (seeds, documents); a row adds up to 0.
+
+        By leaving one document out: with D documents, (D - 1) / D of how far the score without it is below the mean of
+        the scores without one. For a mean it is (x - mean) / D. The jackknife's variance is D / (D - 1) times the sum
+        of squares (Efron and Tibshirani 1993, equation 11.5). Not-a-number where a score needs every document.
+        """
+        left_out = self.resampled(1 - np.eye(len(self.documents)))
+        count = len(self.documents)
+        return np.asarray((left_out.mean(1, keepdims=True) - left_out) * (count - 1) / count)
+
+    def resampled(self, times: np.ndarray) -> np.ndarray:
+        """The score of each seed where document d counts `times[r, d]` times, (seeds, resamples).
+
+        Not-a-number where a resample lacks what the score needs, such as a member.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.form == "auc":
+                return np.stack([_areas(scores, self.totals[1, 0], times) for scores in self.totals[0]])
+            means = (self.totals @ times.T) / (self.weights @ times.T)
+            return _combined(self.form, means, self.floor)
+
+    def of(self, documents: Sequence[str]) -> "Evidence":
+        """The evidence on some of its documents, in their order."""
+        places = {name: place for place, name in enumerate(self.documents)}
+        kept = [places[name] for name in documents]
+        totals, weights = self.totals[..., kept], self.weights[..., kept]
+        return replace(self, documents=tuple(documents), totals=totals, weights=weights)
+
+
+def _combined(form: Form, means: np.ndarray, floor: float) -> np.ndarray:
+    """Scores (seeds, resamples) of the parts' means (parts, seeds, resamples)."""
+    first = means[0]
+    if form == "exp":
+        return np.asarray(np.exp(first))
+    if form in ("ratio", "one_less_ratio"):
+        ratio = first / np.maximum(means[1], floor) if floor else first / means[1]
+        return np.asarray(1 - ratio if form == "one_less_ratio" else ratio)
+    if form == "harmonic":
+        harmonic = len(means) / (1 / means).sum(0)
+        return np.asarray(np.where((means <= 0).any(0), 0.0, harmonic))
+    return np.asarray(first)
+
+
+def _areas(scores: np.ndarray, is_member: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Areas under the ROC curve (resamples,) of `scores` (documents,), each document counted `times[r, d]` times.
+
+    The chance that a member's score is above another document's, a tie counting half (Hanley and McNeil 1982).
+    """
+    members = np.flatnonzero(is_member > 0.5)
+    others = np.flatnonzero(is_member <= 0.5)
+    above = np.sign(scores[members][:, None] - scores[others][None, :]) / 2 + 0.5
+    wins = np.einsum("rm,mo,ro->r", times[:, members], above, times[:, others], optimize=True)
+    return np.asarray(wins / (times[:, members].sum(1) * times[:, others].sum(1)))
