@@ -143,7 +143,9 @@ def paired_differences(first: Score, second: Score) -> np.ndarray | None:
     for numbers, others, shared in _sharing([first, second]):
         if {*numbers, *others} == {0, 1}:
             apart, values = _apart([first, second], [0], [1], shared)
-            return np.asarray(apart[0, 0] * len(shared) + values[0, 0])
+            whole = apart[0, 0] * len(shared) + values[0, 0]
+            scale = max(abs(first.value), abs(second.value), float(np.abs(whole).max()))
+            return np.where(np.abs(whole) <= ROUNDING * scale, 0.0, whole)
     return None
 
 

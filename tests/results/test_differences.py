@@ -53,6 +53,15 @@ def test_the_interval_and_the_test_agree(generator: np.random.Generator) -> None
         assert found.told_apart == (found.low > 0 or found.high < 0)
 
 
+@pytest.mark.parametrize("misses", [0, 1, 3])
+def test_documents_that_do_not_differ_leave_0_in_the_interval(misses: int) -> None:
+    """To the last bit: what a document adds to a mean is summed in several orders."""
+    found = difference_of(
+        scored([1.0] * 7, "exact_match"), scored([0.0] * misses + [1.0] * (7 - misses), "exact_match")
+    )
+    assert found.low is not None and found.high is not None and found.low <= 0 <= found.high
+
+
 def test_pairing_tells_apart_what_unpaired_errors_cannot(generator: np.random.Generator) -> None:
     first = generator.normal(0, 1, 12)
     second = first + 0.3 + generator.normal(0, 0.1, 12)
