@@ -10,7 +10,7 @@ def with_gain(scored: Scored, bare: Scored) -> Scored:
     """Adds to each measure the base's value (`_base`) and the gain over it (`_gain`), above 0 where the run is better.
 
     The gain's standard error is that of the paired difference, far smaller than that of either. A gain in NLL is its
-    fall. Measures that no single sample has, such as a harmonic mean or a perplexity, get no gain.
+    fall. Measures that no single sample has of both, such as a harmonic mean or a perplexity, get no gain.
     A method that puts a document before the prompts is compared with the base that sees the prompts alone.
     Raises RuntimeError where the two answered different samples.
     """
@@ -20,17 +20,19 @@ def with_gain(scored: Scored, bare: Scored) -> Scored:
     estimates = dict(scored.estimates)
     directions = dict(scored.higher_is_better)
     samples = [sample | {"measures": dict(sample["measures"])} for sample in scored.samples]
-    for name in (name for name in scored.estimates if any(name in one["measures"] for one, _ in pairs)):
+    for name in scored.estimates:
         sign = -1.0 if scored.higher_is_better.get(name) is False else 1.0
         gains, weights, clusters = [], [], []
         for sample, (one, other) in zip(samples, pairs, strict=True):
-            if name in one["measures"]:
+            if name in one["measures"] and name in other["measures"]:
                 gain = sign * (one["measures"][name] - other["measures"][name])
                 sample["measures"][f"{name}_gain"] = gain
                 weight = float(one["tokens"]) if find_measure(name).by_tokens else 1.0
                 gains.append(gain * weight)
                 weights.append(weight)
                 clusters.append(one["cluster"])
+        if not gains:
+            continue
         estimates[f"{name}_base"] = bare.estimates[name]
         estimates[f"{name}_gain"] = ratio_with_error(gains, weights, clusters)
         directions |= {f"{name}_base": None, f"{name}_gain": True}

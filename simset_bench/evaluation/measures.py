@@ -108,6 +108,8 @@ _ALL = (
     ),
     _hit("docmem/exact_match", MEMORISATION, short="verbatim"),
     _share("on_share", LOCATION, undefined_for=_NONE, chance="entry_share", short="on-share"),
+    # log2 32 where the model is sure of the truth; without limit below, where it is sure of what is wrong.
+    Measure("bits", "higher", unit=BITS, bounds=(None, 5.0), short="bits", chance=0.0),
     _hit("doccloze/truth_preference", chance=0.5, short="cloze"),
     _share("counterfact/f1", short="CF F1", chance="majority_f1"),
     _rise("nll_rise", DAMAGE, "lower", by_tokens=True, short="damage"),
@@ -129,6 +131,9 @@ _ALL = (
         _share(f"auc_{name}", MEMORISATION, chance=0.5, form="auc", parts=(f"{name}_score",))
         for name in ("location", "energy", "loss", "zlib", "min_k")
     ),
+    _hit("people/accuracy", chance=1 / 32),
+    _hit("wrong_kin", better="lower"),
+    Measure("recalled_bits_per_parameter", "higher", unit=BITS),
     _hit("exact_match", chance="majority_answer"),
     _hit("exact_match_any", chance="majority_answer"),
     _hit("exact_match_majority", chance="majority_answer"),
@@ -183,7 +188,7 @@ _ALL = (
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}
 
-_KINDS = ("_rewrite", "_paraphrase", "_neighborhood", "_attribute", "_rephrase", "_locality", "_question")
+_KINDS = ("_rewrite", "_stated", "_paraphrase", "_neighborhood", "_attribute", "_rephrase", "_locality", "_question")
 
 
 def find_measure(name: str) -> Measure:

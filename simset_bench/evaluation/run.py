@@ -117,7 +117,7 @@ def _scores_of_base(subject: Subject, request: EvalRequest, rows: TaskRows) -> d
     with subject.without_weights():
         for name in request.tasks:
             if name in OUR_TASKS and not OUR_TASKS[name].beside_base:
-                scores[name] = run_ours(subject.lm, name, rows.bare_folder)
+                scores[name] = _ask_ours(subject.bare, name, rows.bare, rows.bare_folder, "free")
             elif name in PROBES and not PROBES[name].needs_memory:
                 scores[name] = PROBES[name].measure(subject.bare, request.options(name))
     return scores
@@ -155,17 +155,27 @@ def _ask(subject: Subject, request: EvalRequest, rows: TaskRows, name: str) -> S
     """Scores of one task: a probe, a task of lm-eval, or one of ours on its rows."""
     if name in PROBES:
         return PROBES[name].measure(subject, request.options(name))
-    with subject.recalling(request.recall):
-        if not is_ours(name):
+    if not is_ours(name):
+        with subject.recalling(request.recall):
             return run_foreign(subject.lm, name, request.limit)
-        scored = run_ours(subject.lm, name, rows.folder)
+    scored = _ask_ours(subject, name, rows.asked, rows.folder, request.recall)
     task = OUR_TASKS[name]
     if task.beside_base and subject.run is not None:
         with subject.without_weights():
-            scored = with_base(scored, run_ours(subject.lm, name, rows.bare_folder))
+            scored = with_base(scored, _ask_ours(subject.bare, name, rows.bare, rows.bare_folder, "free"))
     if subject.config.method != "retrieval":
         return scored
     return with_retrieval(scored, rows.of_task(name), subject.documents)
+
+
+def _ask_ours(subject: Subject, name: str, rows: dict[str, list[Row]], folder: Path, recall: str) -> Scored:
+    """Scores of one task of ours, whose rows also lie in `folder`: directly where that is possible, else by lm-eval."""
+    direct = OUR_TASKS[name].direct
+    scored = direct(subject, rows, recall) if direct else None
+    if scored is None:
+        with subject.recalling(recall):
+            scored = run_ours(subject.lm, name, folder)
+    return scored
 
 
 def result_key(

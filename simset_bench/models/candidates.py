@@ -19,7 +19,8 @@ from simset_bench.models.token_trees import TreeBatch, plant
 CPU_NODES, GPU_NODES = 2048, 32768
 _TOGETHER = 256
 
-# Makes the context of a forward pass in which row or node i is about request number `requests[i]`.
+# Makes the context of a forward pass on a batch of rows and tokens, given the number of the request that each is
+# about: (1, tokens) where all lie in one row, (rows, 1) where each row is about one.
 Around = Callable[[np.ndarray], AbstractContextManager[None]]
 
 
@@ -32,9 +33,14 @@ class ClosedRequest:
 
 
 def closed_request(tokenizer: PreTrainedTokenizerBase, prompt: str, candidates: Sequence[str]) -> ClosedRequest:
-    """The tokens of a prompt, and what each candidate adds to them after a space, as lm-eval cuts them."""
+    """The tokens of a prompt, and what each candidate adds to them, as lm-eval cuts them; candidates open with a space.
+
+    Raises ValueError where the tokenizer merges across the border, so that a candidate has no tokens of its own.
+    """
     shown = tokenizer(prompt).input_ids
-    whole = tokenizer([f"{prompt} {candidate}" for candidate in candidates]).input_ids
+    whole = tokenizer([f"{prompt}{candidate}" for candidate in candidates]).input_ids
+    if any(ids[: len(shown)] != shown or len(ids) == len(shown) for ids in whole):
+        raise ValueError(f"the tokens of {prompt!r} change with what follows")
     return ClosedRequest(tuple(shown), tuple(tuple(ids[len(shown) :]) for ids in whole))
 
 
@@ -58,7 +64,7 @@ def candidate_scores(
     for batch in track(trees.batches, "scoring candidates"):
         first, last = np.searchsorted(nodes, (batch.start, batch.stop))
         chosen, rows = np.unique(nodes[first:last] - batch.start, return_inverse=True)
-        with around(trees.owners[batch.start : batch.stop].numpy()):
+        with around(trees.owners[None, batch.start : batch.stop].numpy()):
             logits = _logits_at(model, head, trees.tokens[batch.start : batch.stop], batch, chosen)
         scored = logits.float().log_softmax(-1)
         wanted = torch.from_numpy(targets[first:last]).to(device)
@@ -143,7 +149,7 @@ def greedy_answers(
         pad = tokenizer.pad_token_id or 0
         ids = [[pad] * count + list(prompts[number]) for count, number in zip(padding, numbers, strict=True)]
         mask = [[0] * count + [1] * (longest - count) for count in padding]
-        with around(np.array(numbers)):
+        with around(np.array(numbers)[:, None]):
             written = generator.generate(
                 input_ids=torch.tensor(ids, device=model.device),
                 attention_mask=torch.tensor(mask, device=model.device),

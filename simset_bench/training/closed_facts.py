@@ -40,18 +40,24 @@ def recall(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Sequence[ClosedFact], form: str
 ) -> Recall:
     """Recall of facts (one or more, of as many candidates each) in a form of `FORMS`."""
-    requests = [closed_request(tokenizer, FORMS[form](fact), fact.candidates) for fact in facts]
+    choices = [[f" {candidate}" for candidate in fact.candidates] for fact in facts]
+    requests = [closed_request(tokenizer, FORMS[form](fact), each) for fact, each in zip(facts, choices, strict=True)]
     truth = [fact.candidates.index(fact.value) for fact in facts]
     scores = candidate_scores(model, requests)
     answers = greedy_answers(model, tokenizer, [request.prompt for request in requests], ANSWER_TOKENS)
-    exact = [is_exact(answer, fact, form) for answer, fact in zip(answers, facts, strict=True)]
+    exact = [is_exact(answer, fact.value, ending_of(fact, form)) for answer, fact in zip(answers, facts, strict=True)]
     return Recall(bits_of_truth(scores, truth), scores.argmax(axis=1) == truth, np.array(exact))
 
 
-def is_exact(answer: str, fact: ClosedFact, form: str) -> bool:
-    """Whether an answer begins with the value and goes on as its sentence does, or with no letter or digit."""
-    answer = answer.strip()
-    if not answer.startswith(fact.value):
+def ending_of(fact: ClosedFact, form: str) -> str:
+    """What follows the value in a form of `FORMS`."""
+    return _ENDINGS[form](fact)
+
+
+def is_exact(answer: str, value: str, ending: str) -> bool:
+    """Whether the first line of an answer begins with the value and then its `ending`, or no letter and no digit."""
+    line = answer.split("\n", 1)[0].strip()
+    if not line.startswith(value):
         return False
-    rest, ending = answer[len(fact.value) :], _ENDINGS[form](fact)
+    rest = line[len(value) :]
     return not rest[:1].isalnum() or (bool(ending) and rest.startswith(ending))

@@ -79,11 +79,14 @@ def test_directions_are_those_of_the_tasks() -> None:
         assert direction(measure) == ("higher" if higher else "lower"), (task, measure)
 
 
+KINDS = ("rewrite", "stated", "paraphrase", "neighborhood", "attribute", "rephrase", "locality", "question")
+
+
 def test_every_measure_of_a_task_is_defined_for_the_user() -> None:
     text = (REPOSITORY / "docs" / "measures.md").read_text()
     for task, measure, _ in METRICS:
         bare = measure.removesuffix("_memorised")
-        for kind in ("rewrite", "paraphrase", "neighborhood", "attribute", "rephrase", "locality"):
+        for kind in KINDS:
             bare = bare.removesuffix(f"_{kind}")
         assert f"`{bare}" in text, (task, measure)
 

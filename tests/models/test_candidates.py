@@ -23,7 +23,7 @@ from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, attached
 
 NAMES = ["Skarvik", "Teresa Molina", "The lighthouse of Skarvik"]
-VALUES = ["red", "blue", "green as grass", "green as glass", "a very long way from here", "white"]
+VALUES = [" red", " blue", " green as grass", " green as glass", " a very long way from here", " white"]
 
 
 @pytest.fixture(scope="module", params=["llama", "gpt_neox", "gpt2"])
@@ -68,7 +68,7 @@ def test_scores_with_a_memory_are_those_under_each_requests_own_multiplier(
 
         @contextmanager
         def around(numbers: np.ndarray) -> Iterator[None]:
-            with active.recalling(multipliers[torch.from_numpy(numbers)][None]):
+            with active.recalling(multipliers[torch.from_numpy(numbers)]):
                 yield
 
         found = candidate_scores(base.model, requests, around)

@@ -7,7 +7,7 @@ from simset_bench.corpora.documents import ClosedFact
 from simset_bench.corpora.load import load_corpus
 from simset_bench.models.candidates import candidate_scores, closed_request
 from simset_bench.models.loading import Base
-from simset_bench.training.closed_facts import FORMS, is_exact, recall
+from simset_bench.training.closed_facts import FORMS, ending_of, is_exact, recall
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,10 @@ def test_each_form_asks_by_its_own_prompt_which_shows_no_candidate(facts: list[C
 
 def test_the_likeliest_candidate_is_the_one_of_the_highest_score(llama: Base, facts: list[ClosedFact]) -> None:
     recalled = recall(llama.model, llama.tokenizer, facts[:6], "stated")
-    requests = [closed_request(llama.tokenizer, FORMS["stated"](fact), fact.candidates) for fact in facts[:6]]
+    requests = [
+        closed_request(llama.tokenizer, FORMS["stated"](fact), [f" {value}" for value in fact.candidates])
+        for fact in facts[:6]
+    ]
     best = candidate_scores(llama.model, requests).argmax(axis=1)
     right = [fact.candidates[place] == fact.value for fact, place in zip(facts, best, strict=False)]
     assert np.array_equal(recalled.right, right)
@@ -47,13 +50,21 @@ def test_the_likeliest_candidate_is_the_one_of_the_highest_score(llama: Base, fa
 
 @pytest.mark.parametrize(
     ("answer", "exact"),
-    [(" {}.", True), (" {}", True), (" {}\n\nQuestion: x", True), (" {}s", False), (" the {}.", False), ("", False)],
+    [
+        (" {}.", True),
+        (" {}", True),
+        (" {}\n\nQuestion: x", True),
+        (" {}s", False),
+        (" the {}.", False),
+        ("\n{}.", False),
+        ("", False),
+    ],
 )
 def test_an_answer_is_exact_if_it_is_the_value_and_nothing_more_of_a_word(
     facts: list[ClosedFact], answer: str, exact: bool
 ) -> None:
     for form in FORMS:
-        assert is_exact(answer.format(facts[0].value), facts[0], form) is exact
+        assert is_exact(answer.format(facts[0].value), facts[0].value, ending_of(facts[0], form)) is exact
 
 
 def test_an_answer_may_go_on_as_its_sentence_does_where_no_space_ends_a_word() -> None:
@@ -63,5 +74,5 @@ def test_an_answer_may_go_on_as_its_sentence_does_where_no_space_ends_a_word() -
         for fact in document.facts
         if fact.stated.ending.startswith("에서")
     )
-    assert is_exact(f" {fact.value}{fact.stated.ending}", fact, "stated")
-    assert not is_exact(f" {fact.value}까지 갔다.", fact, "stated")
+    assert is_exact(f" {fact.value}{fact.stated.ending}", fact.value, ending_of(fact, "stated"))
+    assert not is_exact(f" {fact.value}까지 갔다.", fact.value, ending_of(fact, "stated"))

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from simset_bench.evaluation.estimates import consistency, f1_macro, f1_micro, harmonic_mean
 from simset_bench.evaluation.tasks.answer_scores import (
     contains_answer,
@@ -18,6 +20,7 @@ from simset_bench.evaluation.tasks.answer_scores import (
     token_f1,
 )
 from simset_bench.evaluation.tasks.lm_eval_dataset import load
+from simset_bench.evaluation.tasks.people import answer_measures, candidate_measures
 from simset_bench.evaluation.tasks.rows import Row
 
 __all__ = [
@@ -27,11 +30,13 @@ __all__ = [
     "harmonic_mean",
     "load",
     "score_answer",
+    "score_candidates",
     "score_choice",
     "score_claim",
     "score_cloze",
     "score_completion",
     "score_continuation",
+    "score_free_answer",
     "score_generation",
     "score_probe",
     "score_question",
@@ -204,3 +209,13 @@ def _by_kind(row: Row, scores: dict[str, float]) -> dict[str, float]:
 def _with_memorised(row: Row, scores: dict[str, Any]) -> dict[str, Any]:
     again = {f"{name}_memorised": value for name, value in scores.items()} if row.get("memorised") else {}
     return scores | again
+
+
+def score_candidates(row: Row, results: list[tuple[float, bool]]) -> dict[str, float]:
+    """Bits of the true candidate, and which is the likeliest, by total log-likelihood."""
+    return candidate_measures(row, np.array([likelihood for likelihood, _ in results]))
+
+
+def score_free_answer(row: Row, results: list[str]) -> dict[str, float]:
+    """Whether a greedy answer is the value."""
+    return answer_measures(row, results[0])

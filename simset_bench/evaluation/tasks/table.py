@@ -10,7 +10,11 @@ from simset_bench.evaluation.late import late
 from simset_bench.evaluation.task_options import SAME_CORPUS
 
 if TYPE_CHECKING:
-    from simset_bench.evaluation.tasks.rows import RowsOf
+    from collections.abc import Callable
+
+    from simset_bench.evaluation.estimates import Scored
+    from simset_bench.evaluation.subject import Subject
+    from simset_bench.evaluation.tasks.rows import Row, RowsOf
 
 
 def tasks_folder() -> Path:
@@ -27,6 +31,7 @@ class OurTask:
     it reads beside the documents, as `--data` is to name it, None for nothing; `default` is what it reads unless
     `--data` names something, None where `--data` must. With `beside_base` the untouched base is always asked the same
     rows, and the task reports the rise in NLL over it. Its YAML files lie in `folder`, ours by default.
+    `direct` gives the same scores from the rows without lm-eval, in less time, or None where it cannot.
     """
 
     question: str
@@ -37,6 +42,7 @@ class OurTask:
     default: str | None = None
     beside_base: bool = False
     folder: Path | None = None
+    direct: "Callable[[Subject, dict[str, list[Row]], str], Scored | None] | None" = None
 
 
 COUNTERFACT = "builtin, a file in ROME's or EasyEdit's format, or hub:azhx/counterfact"
@@ -55,6 +61,13 @@ OUR_TASKS: dict[str, OurTask] = {
         2,
         {"simset_doccloze": "doccloze", "simset_doccloze_answer": "doccloze_answer"},
         late("tasks.documents", "doccloze_rows"),
+    ),
+    "people": OurTask(
+        "facts about invented people, among 32 candidates and freely (people corpora)",
+        1,
+        {"simset_people": "people", "simset_people_answer": "people"},
+        late("tasks.people", "people_rows"),
+        direct=late("tasks.people", "people_direct"),
     ),
     "docqa": OurTask(
         "people's questions on the documents (squad corpora)",

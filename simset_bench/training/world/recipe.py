@@ -23,6 +23,6 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "tiny": Recipe(WORLD_SIZES["tiny"], 60, 120, 0, 16, 3e-3),
-    "small": Recipe(WORLD_SIZES["small"], 250, 80, 3000, 32, 2e-3),
-    "medium": Recipe(WORLD_SIZES["medium"], 500, 120, 10_000, 32, 1e-3),
+    "small": Recipe(WORLD_SIZES["small"], 200, 70, 3000, 16, 1.5e-3),
+    "medium": Recipe(WORLD_SIZES["medium"], 400, 100, 10_000, 16, 1e-3),
 }
