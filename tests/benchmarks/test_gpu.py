@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from fixtures.closeness import near
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -39,7 +40,7 @@ def test_a_stacked_fleet_learns_what_the_engine_does(load) -> None:
     fleet = stack.StackedFleet(setting, texts, upper, [*alphas, 0.2], [*allocation, 0], 2)
     engine = training.engine(setting, members, upper, cache, 3)
     for rows in world.epoch_batches(len(setting.segments), setting.config.batch_size, 0, 0)[:5]:
-        assert float(fleet.step(torch.tensor(rows))[0]) == pytest.approx(engine(rows), rel=1e-4)
+        assert float(fleet.step(torch.tensor(rows))[0]) == near(engine(rows))
     for run, member in enumerate(members):
         for first, theirs, ours in zip(start, member.memory.parameters(), fleet.parameters, strict=True):
             # AdamW divides by gradients' sizes: entries whose gradients are rounding alone may go either way.

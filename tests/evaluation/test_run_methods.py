@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixtures.closeness import LOG_PROBABILITY, near
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
@@ -70,7 +71,7 @@ def test_damage_is_measured_against_the_base_as_it_was(
     results: Callable[[str], dict[str, dict[str, float]]], method: str
 ) -> None:
     found, bare = results(method)["damage"], results("none")["damage"]
-    assert found["nll_base"] == pytest.approx(bare["nll"], abs=1e-6)
+    assert found["nll_base"] == near(bare["nll"], LOG_PROBABILITY)
     assert bare["nll_rise"] == 0
     assert found["nll"] != pytest.approx(bare["nll"], abs=1e-3)
 
@@ -86,7 +87,7 @@ def test_a_lora_scores_as_peft_scores_its_adapter(
         targets = ids[0, segment.specials + 1 :]
         total -= scores[segment.specials : -1].gather(1, targets[:, None]).sum().item()
         count += len(targets)
-    assert results("lora")["docmem"]["nll"] == pytest.approx(total / count, abs=1e-4)
+    assert results("lora")["docmem"]["nll"] == near(total / count, LOG_PROBABILITY)
 
 
 def test_every_method_is_a_row_of_the_leaderboard(

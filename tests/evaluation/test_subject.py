@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fixtures.closeness import LOG_PROBABILITY, near
 
 from simset_bench import MemoryModel
 from simset_bench.evaluation.request import EvalRequest
@@ -45,7 +46,6 @@ def test_a_recall_mode_means_the_same_to_every_way_of_asking(
             logs = model(input_ids=ids).logits[0].double().log_softmax(-1)
         first = segment.specials + 1
         nll = [-logs[place - 1, ids[0, place]].item() for place in range(first, ids.shape[1])]
-        # Sums of float32 logits over a few dozen tokens in other orders: far below what another mask changes.
-        assert {task: values[document] for task, values in found.items()} == pytest.approx(
-            dict.fromkeys(found, sum(nll) / len(nll)), abs=1e-3
+        assert {task: values[document] for task, values in found.items()} == near(
+            dict.fromkeys(found, sum(nll) / len(nll)), LOG_PROBABILITY
         )

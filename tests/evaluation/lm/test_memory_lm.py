@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fixtures.closeness import LOG_PROBABILITY, near
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
@@ -70,7 +71,7 @@ def test_without_a_memory_scores_are_stock_lm_evals(base_with: Callable[[str], B
     lm = MemoryLM(base, 4)
     assert lm.scorer.usable(None)
     found = lm.loglikelihood(scoring(PROMPTS))
-    assert np.abs(np.array([score for score, _ in found]) - [score for score, _ in stock]).max() < 1e-4
+    assert [score for score, _ in found] == near([score for score, _ in stock], LOG_PROBABILITY)
     assert [greedy for _, greedy in found] == [greedy for _, greedy in stock]
 
 
@@ -78,7 +79,7 @@ def test_without_a_memory_scores_are_stock_lm_evals(base_with: Callable[[str], B
 def test_batch_size_and_padding_change_scores_by_rounding_only(base_with: Callable[[str], Base], kind: str) -> None:
     base = base_with(kind)
     alone, together = (nll(MemoryLM(base, size), scoring(PROMPTS)) for size in (1, 24))
-    assert np.abs(alone - together).max() < 1e-4
+    assert alone == near(together, LOG_PROBABILITY)
 
 
 def test_batch_size_does_not_change_scores_with_a_memory_attached(lm: MemoryLM, loaded: LoadedRun) -> None:
@@ -89,7 +90,7 @@ def test_batch_size_does_not_change_scores_with_a_memory_attached(lm: MemoryLM, 
         with recalling(other, loaded, "free"):
             found.append(nll(other, scoring(pairs, documents)))
             found.append(other.generate_until(generation([prompt for prompt, _ in pairs])))
-    assert np.abs(found[0] - found[2]).max() < 1e-4
+    assert found[0] == near(found[2], LOG_PROBABILITY)
     assert found[1] == found[3]
 
 
@@ -166,8 +167,8 @@ def test_oracle_of_all_entries_is_free_and_erased_of_all_is_the_bare_bias(lm: Me
     torch.nn.init.zeros_(silent.down_weight)
     with recalling(lm, loaded, "free", silent):
         bias_alone = nll(lm, requests)
-    assert np.abs(found["oracle"] - found["free"]).max() < 1e-3
-    assert np.abs(found["erased"] - bias_alone).max() < 1e-3
+    assert found["oracle"] == near(found["free"], LOG_PROBABILITY)
+    assert found["erased"] == near(bias_alone, LOG_PROBABILITY)
     assert np.abs(found["erased"] - found["free"]).min() > 1
 
 
@@ -183,7 +184,7 @@ def test_each_request_is_masked_by_its_own_document(lm: MemoryLM, loaded: Loaded
         pruned.load_state_dict(loaded.memory.state_dict())
         pruned.down_weight.data[:, ~own if recall == "oracle" else own] = 0
         with recalling(lm, loaded, "free", pruned):
-            assert abs(nll(lm, scoring([pair]))[0] - found[number]) < 1e-3
+            assert nll(lm, scoring([pair]))[0] == near(found[number], LOG_PROBABILITY)
 
 
 @pytest.mark.parametrize("recall", ["oracle", "erased"])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from fixtures.closeness import LOG_PROBABILITY, near
 from lm_eval.models.huggingface import HFLM
 
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
@@ -52,8 +53,8 @@ def mask_of(document: str) -> np.ndarray:
 
 
 def same(found: list[tuple[float, bool]], wanted: list[tuple[float, bool]]) -> bool:
-    scores = np.array([[score for score, _ in each] for each in (found, wanted)])
-    return bool(np.abs(scores[0] - scores[1]).max() < 1e-4) and [g for _, g in found] == [g for _, g in wanted]
+    scores = [[score for score, _ in each] for each in (found, wanted)]
+    return scores[0] == near(scores[1], LOG_PROBABILITY) and [g for _, g in found] == [g for _, g in wanted]
 
 
 @pytest.mark.parametrize("kind", ["gpt_neox", "llama", "gpt2", "qwen2", "opt"])

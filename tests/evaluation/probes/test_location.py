@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.closeness import LOG_PROBABILITY, near
 from fixtures.runs import load_run
 from torch import Tensor
 
@@ -55,17 +56,17 @@ def test_measures_are_those_of_a_plain_loop(loaded: LoadedRun, lm: MemoryLM, rec
     for number, place in enumerate(located(loaded, lm.base, recall)):
         nll = {mode: by_loop(loaded, lm.base, number, used[mode][number].float())[0] for mode in MODES}
         assert place.document == loaded.documents[number].id
-        assert [place.nll_free, place.nll_oracle, place.nll_erased] == pytest.approx(list(nll.values()), abs=1e-4)
+        assert [place.nll_free, place.nll_oracle, place.nll_erased] == near(list(nll.values()), LOG_PROBABILITY)
         _, shares = by_loop(loaded, lm.base, number, used[recall][number].float())
-        assert place.on_share == pytest.approx(shares[loaded.allocation.entries[number]].sum(), abs=1e-5)
+        assert place.on_share == near(shares[loaded.allocation.entries[number]].sum(), largest=1)
         assert place.attribution_at_1 == attribution_at_1(shares, loaded.allocation.entries, number)
         rises = []
         for other in [number, *((number + step) % 8 for step in range(1, min(OTHERS + 1, 8)))]:
             before = by_loop(loaded, lm.base, other, used[recall][other].float())[0]
             erased = by_loop(loaded, lm.base, other, (used[recall][other] & ~masks[number]).float())[0]
             rises.append(erased - before)
-        assert place.erasure_own == pytest.approx(rises[0], abs=1e-4)
-        assert place.erasure_others == pytest.approx(np.mean(rises[1:]), abs=1e-4)
+        assert place.erasure_own == near(rises[0], LOG_PROBABILITY)
+        assert place.erasure_others == near(np.mean(rises[1:]), LOG_PROBABILITY)
 
 
 @pytest.mark.parametrize("recall", MODES)
@@ -91,7 +92,7 @@ def test_without_shared_entries_erasing_one_leaves_the_others_oracle_recall(
 ) -> None:
     run = load_run(run_of(allocation="partitioned"))
     for place in located(run, lm.base, "oracle"):
-        assert place.erasure_others == pytest.approx(0, abs=1e-5)
+        assert place.erasure_others == near(0, LOG_PROBABILITY)
         assert place.attribution_at_1 == 1
 
 
@@ -100,7 +101,7 @@ def test_no_structure_shows_no_location(run_of: Callable[..., Path], lm: MemoryL
     run = load_run(run_of(allocation="none"))
     found = located(run, lm.base, "free")
     assert [place.attribution_at_1 for place in found] == [pytest.approx(1 / 8)] * 8
-    assert specificity(found).value == pytest.approx(1, abs=1e-3)
+    assert specificity(found).value == near(1, LOG_PROBABILITY)
 
 
 def test_documents_of_one_cluster_share_the_first_place(run_of: Callable[..., Path], lm: MemoryLM) -> None:

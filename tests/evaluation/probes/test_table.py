@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.closeness import LOG_PROBABILITY, near
 from fixtures.runs import load_run
 from scipy import stats
 
@@ -62,9 +63,9 @@ def test_bits_are_the_nll_reduction_over_ln_2_and_parameters(loaded: LoadedRun, 
     bits = sum((before - after).sum() for before, after in both) / math.log(2)
     parameters = sum(parameter.numel() for parameter in loaded.memory.parameters())
     assert parameters == 256 * 64 * 2 + 256 + 64
-    assert found["bits_memorised"].value == pytest.approx(bits, rel=1e-4)
-    assert found["bits_per_parameter"].value == pytest.approx(bits / parameters, rel=1e-4)
-    assert found["capacity_used"].value == pytest.approx(bits / parameters / 2, rel=1e-4)
+    assert found["bits_memorised"].value == near(bits)
+    assert found["bits_per_parameter"].value == near(bits / parameters)
+    assert found["capacity_used"].value == near(bits / parameters / 2)
     # Half of the documents stand for all of them.
     half = capacity(subject_of(lm, loaded), TaskOptions(limit=4)).estimates["bits_memorised"].value
     assert half == pytest.approx(bits, rel=0.5) and half != pytest.approx(bits, rel=1e-3)
@@ -80,9 +81,9 @@ def test_members_are_told_by_the_attacks_as_their_papers_define_them(loaded: Loa
         nll = nll_by_loop(loaded, lm, number, memory=True, from_bos=True)
         size = len(zlib.compress(loaded.documents[number].text.encode()))
         worst = sorted(nll)[-max(1, int(0.2 * len(nll))) :]
-        assert record["measures"]["loss_score"] == pytest.approx(-nll.mean(), abs=1e-4)
+        assert record["measures"]["loss_score"] == near(-nll.mean(), LOG_PROBABILITY)
         assert record["measures"]["zlib_score"] == pytest.approx(-nll.mean() / size, rel=1e-3)
-        assert record["measures"]["min_k_score"] == pytest.approx(-sum(worst) / len(worst), abs=1e-4)
+        assert record["measures"]["min_k_score"] == near(-sum(worst) / len(worst), LOG_PROBABILITY)
     for name in ("location", "energy", "loss", "zlib", "min_k", "loss_base"):
         one, other = ([record["measures"][f"{name}_score"] for record in part] for part in (members, others))
         expected = stats.mannwhitneyu(one, other).statistic / 64
@@ -113,8 +114,8 @@ def test_erasing_a_set_of_partitioned_documents_under_oracle_forgets_these_alone
 ) -> None:
     run = load_run(run_of(allocation="partitioned"))
     found = unlearning(subject_of(lm, run), TaskOptions("oracle"))
-    assert found.estimates["retain_rise"].value == pytest.approx(0, abs=1e-5)
-    assert found.estimates["utility_kept"].value == pytest.approx(1, abs=1e-4)
+    assert found.estimates["retain_rise"].value == near(0, LOG_PROBABILITY)
+    assert found.estimates["utility_kept"].value == near(1, LOG_PROBABILITY)
     assert found.estimates["forget_rise"].value > 0.1
     erased = {record["document"] for record in found.samples if record["erased"]}
     assert len(erased) == 2
@@ -214,7 +215,7 @@ def test_after_qa_finetuning_gains_are_over_a_base_that_was_finetuned_by_itself(
     for result, bare in zip((before, after), (found["measures"] for found in alone), strict=True):
         for name, value in bare.items():
             if f"{name}_gain" in result:
-                assert result[f"{name}_base"] == pytest.approx(value, abs=1e-5), name
+                assert result[f"{name}_base"] == near(value, LOG_PROBABILITY), name
         found = result["nll_true_rewrite"]
         assert result["nll_true_rewrite_gain"] == pytest.approx(result["nll_true_rewrite_base"] - found)
         assert result["nll_true_rewrite_gain"] != pytest.approx(0, abs=1e-3)

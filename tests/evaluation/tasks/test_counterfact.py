@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from fixtures.closeness import LOG_PROBABILITY, near
 from scipy import stats
 
 from simset_bench.corpora.facts.counterfact import read_facts
@@ -98,7 +99,7 @@ def test_scores_are_romes(base_with: Callable[[str], Base], tiny_corpus: Path, t
     base = base_with(kind)
     result = evaluated(base, f"jsonl:{tiny_corpus}", "builtin", 6, tmp_path)
     for name, value in expected(base, read_facts("builtin")[:6], rome_tokens).items():
-        assert result["measures"][name] == pytest.approx(value, abs=1e-4), name
+        assert result["measures"][name] == near(value, LOG_PROBABILITY), name
 
 
 def test_scores_hold_the_whole_target_where_tokens_reach_across_the_space(
@@ -107,7 +108,7 @@ def test_scores_hold_the_whole_target_where_tokens_reach_across_the_space(
     base = base_with("merging")
     result = evaluated(base, f"jsonl:{tiny_corpus}", "builtin", 6, tmp_path)
     for name, value in expected(base, read_facts("builtin")[:6], tokens_of_pieces).items():
-        assert result["measures"][name] == pytest.approx(value, abs=1e-4), name
+        assert result["measures"][name] == near(value, LOG_PROBABILITY), name
 
 
 @pytest.mark.parametrize("file", ["rome_format.json", "easyedit_format.json"])
@@ -118,7 +119,7 @@ def test_scores_on_real_records_are_romes(
     source = str(shared_data / "counterfact" / file)
     result = evaluated(base, f"jsonl:{tiny_corpus}", source, 4, tmp_path)
     for name, value in expected(base, read_facts(source)[:4], rome_tokens).items():
-        assert result["measures"][name] == pytest.approx(value, abs=1e-4), name
+        assert result["measures"][name] == near(value, LOG_PROBABILITY), name
 
 
 @pytest.mark.slow
@@ -128,7 +129,7 @@ def test_scores_of_smollm2_are_romes(shared_data: Path, tiny_corpus: Path, tmp_p
     for source, limit in (("builtin", 1), (rome, 1)):
         result = evaluated(base, f"jsonl:{tiny_corpus}", source, limit, tmp_path)
         for name, value in expected(base, read_facts(source)[:limit], rome_tokens).items():
-            assert result["measures"][name] == pytest.approx(value, abs=1e-4), name
+            assert result["measures"][name] == near(value, LOG_PROBABILITY), name
 
 
 def test_scores_with_a_memory_are_romes_with_that_memory(trained_run: Path, loaded: Any, lm: MemoryLM) -> None:
@@ -136,7 +137,7 @@ def test_scores_with_a_memory_are_romes_with_that_memory(trained_run: Path, load
     with lm.recalling(MemoryAtWork(loaded.memory, int(loaded.config.layer))):
         wanted = expected(lm.base, read_facts("builtin")[:3], rome_tokens)
     for name, value in wanted.items():
-        assert result["measures"][name] == pytest.approx(value, abs=1e-4), name
+        assert result["measures"][name] == near(value, LOG_PROBABILITY), name
 
 
 def test_answers_are_scored_over_five_samples_each(trained_run: Path) -> None:
@@ -229,7 +230,7 @@ def test_attribute_prompts_ask_for_what_is_true_of_their_own_subjects(
     result = evaluated(base, f"jsonl:{tiny_corpus}", source, 1, tmp_path, "counterfact_attributes")
     model = copy.deepcopy(base.model).double()
     true = [score_of(model, *rome_tokens(base, prompt, fact.target_new))[0] for prompt in fact.attribute_prompts]
-    assert result["measures"]["nll_true_attribute"] == pytest.approx(sum(true) / len(true), abs=1e-4)
+    assert result["measures"]["nll_true_attribute"] == near(sum(true) / len(true), LOG_PROBABILITY)
     assert result["n"]["nll_true_attribute"] == 10
     with pytest.raises(RequestError, match="have no `attribute_prompts`"):
         evaluated(base, f"jsonl:{tiny_corpus}", "builtin", 1, tmp_path, "counterfact_attributes")
@@ -258,7 +259,7 @@ def test_a_base_answers_the_same_whatever_the_batch_and_the_padding_side(
         base.tokenizer.padding_side = side
         found.append(evaluated(base, f"jsonl:{tiny_corpus}", "builtin", 4, tmp_path / str(number), batch=batch))
     for other in found[1:]:
-        assert other["measures"] == pytest.approx(found[0]["measures"], abs=1e-5)
+        assert other["measures"] == near(found[0]["measures"], LOG_PROBABILITY)
 
 
 def test_answers_are_the_same_in_every_evaluation(trained_run: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from fixtures.closeness import LOG_PROBABILITY, OF_A_MODEL, near
 from fixtures.runs import load_run
 from rouge_score import rouge_scorer
 
@@ -67,8 +68,8 @@ def test_nll_and_perplexity_are_those_of_a_plain_loop(
     segments = segment_documents(run.documents, lm.base.tokenizer, max_tokens)
     memory, layer = run.memory, int(run.config.layer)
     nlls = [nll for segment in segments for nll in token_nlls(lm.base, segment.text, memory, layer)]
-    assert result["measures"]["nll"] == pytest.approx(math.fsum(nlls) / len(nlls), abs=1e-4)
-    assert result["measures"]["perplexity"] == pytest.approx(math.exp(math.fsum(nlls) / len(nlls)), rel=1e-4)
+    assert result["measures"]["nll"] == near(math.fsum(nlls) / len(nlls), LOG_PROBABILITY)
+    assert result["measures"]["perplexity"] == near(math.exp(math.fsum(nlls) / len(nlls)), roundings=8 * OF_A_MODEL)
     assert result["n"]["nll"] == len(segments)
 
 
@@ -122,7 +123,7 @@ def test_oracle_of_no_structure_is_free(run_of: Callable[..., Path]) -> None:
     run = run_of(allocation="none")
     free, oracle = (evaluate_runs([run], EvalRequest(("docmem",), recall=recall))[0] for recall in ("free", "oracle"))
     for name, value in free["measures"].items():
-        assert oracle["measures"][name] == pytest.approx(value, rel=1e-4), name
+        assert oracle["measures"][name] == near(value, roundings=8 * OF_A_MODEL), name
 
 
 def test_damage_is_measured_on_documents_that_were_not_memorised(
@@ -138,11 +139,11 @@ def test_damage_is_measured_on_documents_that_were_not_memorised(
     total = sum(map(len, bare))
     mean, mean_bare = (math.fsum(nll for text in texts for nll in text) / total for texts in (with_memory, bare))
     measures = result["measures"]
-    assert measures["nll"] == pytest.approx(mean, abs=1e-4)
-    assert measures["perplexity"] == pytest.approx(math.exp(mean), rel=1e-4)
-    assert measures["nll_base"] == pytest.approx(mean_bare, abs=1e-4)
-    assert measures["perplexity_base"] == pytest.approx(math.exp(mean_bare), rel=1e-4)
-    assert measures["nll_rise"] == pytest.approx(mean - mean_bare, abs=1e-4)
+    assert measures["nll"] == near(mean, LOG_PROBABILITY)
+    assert measures["perplexity"] == near(math.exp(mean), roundings=8 * OF_A_MODEL)
+    assert measures["nll_base"] == near(mean_bare, LOG_PROBABILITY)
+    assert measures["perplexity_base"] == near(math.exp(mean_bare), roundings=8 * OF_A_MODEL)
+    assert measures["nll_rise"] == near(mean - mean_bare, LOG_PROBABILITY)
     # Paired, the rise is known better than either of the two.
     assert result["standard_errors"]["nll_rise"] > 0
 
