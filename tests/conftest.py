@@ -1,18 +1,15 @@
 """What every folder of tests shares; the fixtures themselves are in `fixtures/`."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["fixtures.models", "fixtures.runs", "fixtures.training"]
+pytest_plugins = ["fixtures.data", "fixtures.models", "fixtures.runs", "fixtures.training"]
 
 # The same examples on every machine, however slow: a failure can be seen again, and a busy machine is none.
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")
-
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,12 +18,3 @@ def no_hidden_states_left_behind() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMSET_BENCH_PREFIX_CACHE_GB", "0")
         yield
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Folder of real data beside the checkout; tests that need it skip where it is absent."""
-    folder = REPOSITORY.parent / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"needs the real data sets in {folder}")
-    return folder

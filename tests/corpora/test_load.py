@@ -51,13 +51,14 @@ def test_matching_keeps_the_articles_whose_title_is_a_subject(tiny_corpus: Path)
 
 
 def test_every_matched_document_of_vital_is_about_a_subject_of_counterfact(
-    vital: list[Document], shared_data: Path
+    vital: list[Document], format_data: Path
 ) -> None:
-    facts = read_facts(str(shared_data / "counterfact" / "wikipedia_matched.json"))
+    facts = read_facts(str(format_data / "counterfact" / "wikipedia_matched.json"))
     subjects = {fact.subject for fact in facts}
     matched = load_corpus("vital", match_subjects=frozenset(subjects))
     by_exact_title = [document for document in vital if document.title in subjects]
-    assert len(by_exact_title) > 800
+    # Nearly all are titles as they stand; the others differ in case.
+    assert len(by_exact_title) > 0.8 * len(subjects)
     assert set(by_exact_title) <= set(matched)
     assert {document.title.casefold() for document in matched} <= {subject.casefold() for subject in subjects}
 

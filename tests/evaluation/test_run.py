@@ -133,8 +133,8 @@ def test_evaluating_again_gives_the_same_bytes(copied_run: Path) -> None:
     assert found[0] == found[1]
 
 
-def test_data_of_ones_own_stands_beside_the_builtin(copied_run: Path, shared_data: Path) -> None:
-    source = str(shared_data / "counterfact" / "rome_format.json")
+def test_data_of_ones_own_stands_beside_the_builtin(copied_run: Path, format_data: Path) -> None:
+    source = str(format_data / "counterfact" / "rome_format.json")
     evaluate_runs([copied_run], EvalRequest(("counterfact",), limit=1))
     (result,) = evaluate_runs([copied_run], EvalRequest(("counterfact",), limit=1, data=source))
     assert (result["task"], result["label"], result["data"]) == ("counterfact", "counterfact:rome_format", source)

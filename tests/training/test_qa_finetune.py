@@ -51,8 +51,8 @@ def test_qa_subjects_are_disjoint_from_the_builtin_probes() -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_qa_subjects_are_disjoint_from_the_probes_of_a_file(shared_data: Path, file: str) -> None:
-    facts = read_facts(str(shared_data / "counterfact" / file))
+def test_qa_subjects_are_disjoint_from_the_probes_of_a_file(format_data: Path, file: str) -> None:
+    facts = read_facts(str(format_data / "counterfact" / file))
     pairs = question_pairs(probed_texts(facts))
     assert len(pairs) >= 50
     assert_disjoint(pairs, probed_texts(facts))
@@ -70,12 +70,17 @@ def probed_targets(facts: list[Fact]) -> list[str]:
     return [target for fact in facts for target in (*fact.answers, fact.target_new)]
 
 
-@pytest.mark.parametrize("file", ["builtin", *FILES])
-def test_pairs_with_targets_of_their_own_share_no_subject_target_or_wording(
-    request: pytest.FixtureRequest, file: str
-) -> None:
-    folder = None if file == "builtin" else request.getfixturevalue("shared_data") / "counterfact"
-    facts = read_facts(file if folder is None else str(folder / file))
+@pytest.mark.parametrize("file", FILES)
+def test_pairs_with_targets_of_their_own_share_nothing_with_the_probes_of_a_file(format_data: Path, file: str) -> None:
+    assert_nothing_shared(read_facts(str(format_data / "counterfact" / file)))
+
+
+def test_pairs_with_targets_of_their_own_share_nothing_with_the_builtin_probes() -> None:
+    assert_nothing_shared(read_facts("builtin"))
+
+
+def assert_nothing_shared(facts: list[Fact]) -> None:
+    """No subject, target or wording."""
     pairs = question_pairs(probed_texts(facts), probed_targets(facts))
     assert len(pairs) >= 30
     assert_disjoint(pairs, probed_texts(facts))

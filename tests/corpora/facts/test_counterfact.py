@@ -46,12 +46,12 @@ def facts_of(write: Write, *records: Any) -> list[Fact]:
     return read_facts(str(write("facts.json", json.dumps(list(records)))))
 
 
-def test_every_record_of_romes_format_is_read_in_full(shared_data: Path) -> None:
-    path = shared_data / "counterfact" / "rome_format.json"
+def test_every_record_of_romes_format_is_read_in_full(format_data: Path) -> None:
+    path = format_data / "counterfact" / "rome_format.json"
     records = json.loads(path.read_text())
     facts = read_facts(str(path))
-    assert len(facts) == len(records) == 1399
-    assert {fact.relation for fact in facts} == set(QUESTIONS)
+    assert len(facts) == len(records)
+    assert {fact.relation for fact in facts} <= set(QUESTIONS)
     for fact, record in zip(facts, records, strict=True):
         asked = record["requested_rewrite"]
         assert fact.case_id == str(record["case_id"])
@@ -68,12 +68,12 @@ def test_every_record_of_romes_format_is_read_in_full(shared_data: Path) -> None
         assert fact.question_source == "relation"
 
 
-@pytest.mark.parametrize(("name", "count"), [("easyedit_format", 1984), ("wikipedia_matched", 1444)])
-def test_every_record_of_the_flat_format_is_read_in_full(shared_data: Path, name: str, count: int) -> None:
-    path = shared_data / "counterfact" / f"{name}.json"
+@pytest.mark.parametrize("name", ["easyedit_format", "wikipedia_matched"])
+def test_every_record_of_the_flat_format_is_read_in_full(format_data: Path, name: str) -> None:
+    path = format_data / "counterfact" / f"{name}.json"
     records = json.loads(path.read_text())
     facts = read_facts(str(path))
-    assert len(facts) == len(records) == count
+    assert len(facts) == len(records)
     for fact, record in zip(facts, records, strict=True):
         assert fact.prompt == record["prompt"].rstrip()
         assert (fact.subject, fact.target_true) == (record["subject"].strip(), record["ground_truth"].strip())
@@ -83,8 +83,8 @@ def test_every_record_of_the_flat_format_is_read_in_full(shared_data: Path, name
         assert "?" in fact.question
 
 
-def test_a_question_given_in_a_record_is_asked_as_it_stands(shared_data: Path, write: Write) -> None:
-    folder = shared_data / "counterfact"
+def test_a_question_given_in_a_record_is_asked_as_it_stands(format_data: Path, write: Write) -> None:
+    folder = format_data / "counterfact"
     questions = json.loads((folder / "natural_questions.json").read_text())
     records = {record["case_id"]: record for record in json.loads((folder / "easyedit_format.json").read_text())}
     merged = [
@@ -93,13 +93,13 @@ def test_a_question_given_in_a_record_is_asked_as_it_stands(shared_data: Path, w
         if records.get(asked["case_index"], {}).get("subject") == asked["subject"]
     ]
     facts = facts_of(write, *merged)
-    assert len(facts) == 455
+    assert len(facts) == len(merged) > 0
     assert [fact.question for fact in facts] == [record["qna_question"].strip() for record in merged]
     assert {fact.question_source for fact in facts} == {"given"}
 
 
-def test_questions_alone_are_refused_since_they_name_no_true_target(shared_data: Path) -> None:
-    path = shared_data / "counterfact" / "natural_questions.json"
+def test_questions_alone_are_refused_since_they_name_no_true_target(format_data: Path) -> None:
+    path = format_data / "counterfact" / "natural_questions.json"
     with pytest.raises(RequestError, match=r"natural_questions\.json, record 1: a question without a true target"):
         read_facts(str(path))
 

@@ -47,13 +47,12 @@ def test_a_heading_belongs_to_the_paragraph_below_it(write: Write) -> None:
     assert paragraphs[2].text == "He left ."
 
 
-def test_every_word_of_a_real_file_is_in_its_60_articles(shared_data: Path) -> None:
-    path = shared_data / "wikitext" / "wikitext2_valid.txt"
+def test_every_word_of_a_file_is_in_its_articles(format_data: Path) -> None:
+    path = format_data / "wikitext" / "wikitext2_valid.txt"
     documents = load_corpus(f"wikitext:{path}")
-    assert len(documents) == 60
     lines = path.read_text(encoding="utf-8").split("\n")
     titles = [line for line in lines if line.startswith(" = ") and not line.startswith(" = = ")]
-    assert len(titles) == 60
+    assert len(documents) == len(titles) > 2
     kept = [line.strip() for line in lines if line not in titles]
     for mark in ",.-":
         kept = [line.replace(f" @{mark}@ ", mark) for line in kept]

@@ -112,20 +112,20 @@ def test_scores_hold_the_whole_target_where_tokens_reach_across_the_space(
 
 
 @pytest.mark.parametrize("file", ["rome_format.json", "easyedit_format.json"])
-def test_scores_on_real_records_are_romes(
-    base_with: Callable[[str], Base], tiny_corpus: Path, shared_data: Path, tmp_path: Path, file: str
+def test_scores_on_records_of_a_file_are_romes(
+    base_with: Callable[[str], Base], tiny_corpus: Path, format_data: Path, tmp_path: Path, file: str
 ) -> None:
     base = base_with("sentencepiece")
-    source = str(shared_data / "counterfact" / file)
+    source = str(format_data / "counterfact" / file)
     result = evaluated(base, f"jsonl:{tiny_corpus}", source, 4, tmp_path)
     for name, value in expected(base, read_facts(source)[:4], rome_tokens).items():
         assert result["measures"][name] == near(value, LOG_PROBABILITY), name
 
 
 @pytest.mark.slow
-def test_scores_of_smollm2_are_romes(shared_data: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+def test_scores_of_smollm2_are_romes(format_data: Path, tiny_corpus: Path, tmp_path: Path) -> None:
     base = load_base("smollm2-135m", "float32", "cpu")
-    rome = str(shared_data / "counterfact" / "rome_format.json")
+    rome = str(format_data / "counterfact" / "rome_format.json")
     for source, limit in (("builtin", 1), (rome, 1)):
         result = evaluated(base, f"jsonl:{tiny_corpus}", source, limit, tmp_path)
         for name, value in expected(base, read_facts(source)[:limit], rome_tokens).items():
@@ -222,10 +222,10 @@ def test_measures_are_given_by_relation(trained_run: Path) -> None:
 
 
 def test_attribute_prompts_ask_for_what_is_true_of_their_own_subjects(
-    base_with: Callable[[str], Base], tiny_corpus: Path, shared_data: Path, tmp_path: Path
+    base_with: Callable[[str], Base], tiny_corpus: Path, format_data: Path, tmp_path: Path
 ) -> None:
     base = base_with("sentencepiece")
-    source = str(shared_data / "counterfact" / "rome_format.json")
+    source = str(format_data / "counterfact" / "rome_format.json")
     (fact,) = read_facts(source)[:1]
     result = evaluated(base, f"jsonl:{tiny_corpus}", source, 1, tmp_path, "counterfact_attributes")
     model = copy.deepcopy(base.model).double()
@@ -237,9 +237,9 @@ def test_attribute_prompts_ask_for_what_is_true_of_their_own_subjects(
 
 
 def test_generated_text_is_scored_by_fluency_and_by_its_document(
-    base_with: Callable[[str], Base], shared_data: Path, tmp_path: Path
+    base_with: Callable[[str], Base], format_data: Path, tmp_path: Path
 ) -> None:
-    source = str(shared_data / "counterfact" / "rome_format.json")
+    source = str(format_data / "counterfact" / "rome_format.json")
     facts = read_facts(source)[:2]
     corpus = tmp_path / "corpus.jsonl"
     texts = {facts[0].subject: "A car of some speed.", "Other": "This is another text."}

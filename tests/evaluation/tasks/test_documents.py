@@ -159,9 +159,9 @@ def test_damage_is_on_documents_outside_the_matched_subjects_too(run_of: Callabl
 
 
 def test_damage_is_asked_of_other_corpora_and_of_counterfacts_neighbors(
-    trained_run: Path, shared_data: Path, tmp_path: Path
+    trained_run: Path, format_data: Path, tmp_path: Path
 ) -> None:
-    wiki = f"wikitext:{shared_data / 'wikitext' / 'wikitext2_valid.txt'}"
+    wiki = f"wikitext:{format_data / 'wikitext' / 'wikitext2_valid.txt'}"
     asked = EvalRequest(("damage",), limit=2, task_data=(("damage", wiki),))
     (result,) = evaluate_runs([trained_run], asked)
     assert result["label"] == "damage:wikitext2_valid" and result["n"]["nll_rise"] == 2

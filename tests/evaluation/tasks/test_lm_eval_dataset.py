@@ -15,10 +15,10 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert load("part", rows_folder=str(tmp_path), version=1)["test"].to_list() == [rows[0]] * 2
 
 
-def test_rows_are_built_of_what_each_task_reads(tiny_gpt2: Path, tiny_corpus: Path, shared_data: Path) -> None:
+def test_rows_are_built_of_what_each_task_reads(tiny_gpt2: Path, tiny_corpus: Path, format_data: Path) -> None:
     """Of one source for all, of one for each, or of a task's default; one that has none must be told."""
     about = {"pretrained": str(tiny_gpt2), "corpus": f"jsonl:{tiny_corpus}", "num_docs": 1}
-    relation = str(shared_data / "relations" / "country_capital_city.json")
+    relation = str(format_data / "relations" / "country_capital_city.json")
     by_default = load("damage", **about)["test"]
     assert by_default["document"][0] != load("docmem", **about)["test"]["document"][0], "another text of the corpus"
     for data in (relation, {"relations": relation, "damage": "counterfact:builtin"}):

@@ -36,9 +36,9 @@ def ask(lm: MemoryLM, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_fever_shows_two_claims_of_each_verdict_and_asks_about_others(
-    ask: Callable[..., dict], shared_data: Path
+    ask: Callable[..., dict], format_data: Path
 ) -> None:
-    found = ask("fever", shared_data / "fever" / "claims.jsonl", 8)
+    found = ask("fever", format_data / "fever" / "claims.jsonl", 8)
     assert set(found["measures"]) == {"f1_micro", "f1_macro", "verdict_accuracy", "unparsable"}
     assert found["n"]["f1_macro"] == 8 and set(found["groups"]["label"]) <= set(LABELS.values())
     for row in found["rows"]:
@@ -80,18 +80,21 @@ def test_a_limit_keeps_the_shares_of_the_verdicts_and_the_memorised_pages_first(
         assert with_one > 0 and None not in documents[:with_one]
 
 
-def test_relations_are_asked_as_prompts_and_grouped(ask: Callable[..., dict], shared_data: Path) -> None:
-    found = ask("relations", shared_data / "relations" / "country_capital_city.json", 3)
+def test_relations_are_asked_as_prompts_and_grouped(ask: Callable[..., dict], format_data: Path) -> None:
+    file = format_data / "relations" / "country_capital_city.json"
+    found = ask("relations", file, 3)
     assert set(found["measures"]) == {"prefix_match", "contains_answer"}
-    assert found["rows"][0]["prompt"] == "The capital of United States is the city of"
+    relation = json.loads(file.read_text())
+    first = relation["prompt_templates_zs"][0].replace("{}", relation["samples"][0]["subject"])
+    assert found["rows"][0]["prompt"] == first
     assert list(found["groups"]["relation"]) == ["country capital city"]
     assert found["label"] == "relations:country_capital_city"
 
 
 def test_relations_are_asked_after_examples_that_leave_the_subject_out(
-    ask: Callable[..., dict], shared_data: Path
+    ask: Callable[..., dict], format_data: Path
 ) -> None:
-    found = ask("relations_fewshot", shared_data / "relations" / "country_capital_city.json", 3)
+    found = ask("relations_fewshot", format_data / "relations" / "country_capital_city.json", 3)
     assert set(found["measures"]) == {"prefix_match", "contains_answer"}
     for row in found["rows"]:
         *examples, prompt = row["prompt"].split("\n")

@@ -21,7 +21,7 @@ from simset_bench.training.prepare import load_documents
 def rows_of(
     base_with: Callable[[str], Base],
     squad_file: Path,
-    shared_data: Path,
+    format_data: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str], dict[str, list[Row]]]:
     """The rows of all our tasks by part, for a kind of tokenizer, on real records where there are some."""
@@ -29,9 +29,9 @@ def rows_of(
     zsre, popqa = folder / "zsre.json", folder / "popQA.tsv"
     zsre.write_text(json.dumps([{"subject": "Orrin", "src": "What?", "rephrase": "And?", "answers": ["a mill"]}]))
     popqa.write_text('subj\tprop\tquestion\tpossible_answers\nOrrin\tis\tWhat is Orrin?\t["a mill", "mill"]\n')
-    facts = str(shared_data / "counterfact" / "rome_format.json")
-    sources = {"zsre": zsre, "popqa": popqa, "fever": shared_data / "fever" / "claims.jsonl"}
-    sources |= {"relations": shared_data / "relations" / "country_capital_city.json", "counterfact": facts}
+    facts = str(format_data / "counterfact" / "rome_format.json")
+    sources = {"zsre": zsre, "popqa": popqa, "fever": format_data / "fever" / "claims.jsonl"}
+    sources |= {"relations": format_data / "relations" / "country_capital_city.json", "counterfact": facts}
 
     def made(kind: str) -> dict[str, list[Row]]:
         lm = MemoryLM(base_with(kind), 1)
