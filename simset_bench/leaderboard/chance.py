@@ -23,8 +23,8 @@ def _chance(measure: str, scores: Mapping[str, Score], labels: pd.Series) -> flo
         return None if pd.isna(count) else 1 / float(count)
     task, _, rest = measure.partition("/")
     held = scores.get(f"{task}/{rest.replace(bare_name(measure), chance, 1)}")
-    if held is not None:
-        return held.value
+    if held is not None or chance != "entry_share":
+        return held.value if held else None
     # Evaluations of earlier versions do not say how many entries each document has.
     own, entries = labels["entries_per_doc"], labels["entries"]
     return None if pd.isna(own) or pd.isna(entries) else float(own) / float(entries)
