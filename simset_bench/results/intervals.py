@@ -1,6 +1,7 @@
 """Intervals of scores at 95%: exact for shares, by a bootstrap of documents for skewed means, within bounds."""
 
 import math
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -138,6 +139,7 @@ def _resampled_ratios(evidence: Evidence) -> np.ndarray | None:
     return np.sort(-scores / spread) if spread > 0 else None
 
 
+@cache
 def _times_taken(documents: int) -> np.ndarray:
     """How often each document is in each resample, (resamples, documents): the same for all scores of a board."""
     drawn = np.random.default_rng(_SEED).integers(0, documents, (RESAMPLES, documents))

@@ -131,7 +131,7 @@
     const places = chosen.map((m) => scale(rows, m));
     const body = el("tbody", {}, ...rows.map((row, number_) => {
       const rank = ranks[number_], made = el("tr");
-      if (rank) made.className = `${order.indexOf(rank[0]) % 2 ? "tie-even" : "tie-odd"}${rank[0] === 1 ? " best" : ""}`;
+      if (rank) made.className = `${order.indexOf(rank[0]) % 2 ? "tie-even" : "tie-odd"}${rank[0] === 1 && measures[state.ranked].ranks_of !== "runs" ? " best" : ""}`;
       made.append(el("td", { class: "rank" }, ...(rank ? [el("b", {}, (shared.get(rank[0]) > 1 ? "=" : "") + rank[0]), el("small", { title: "95% interval of the rank" }, `${rank[1]}–${rank[2]}`)] : ["–"])));
       labels.forEach((name, i) => {
         const shown = name === "allocation" ? kind(row) : label(row.labels[name]);
