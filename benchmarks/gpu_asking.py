@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from simset_bench.evaluation.lm.request_scores import RequestScorer, TokenRequest
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, MemoryShape, attached, hidden_of, replace_hidden
-from simset_bench.models.memory_stack import MemoryStack
+from simset_bench.models.memory_stack import stack_memories
 from simset_bench.training.config import TrainConfig
 
 RUNS = 10
@@ -110,7 +110,7 @@ def scoring(base: Base, layer: int, given: Sequence[Memory], requests: Sequence[
 @contextmanager
 def stack_attached(block: nn.Module, given: Sequence[Memory]) -> Iterator[None]:
     """All memories at work on a block at once: the batch holds as many equal parts, one for each."""
-    stack = MemoryStack(given)
+    stack = stack_memories(given)
 
     def run_memories(_block: nn.Module, _inputs: object, output: object) -> object:
         hidden = hidden_of(output)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 _NAME = "simset_packed"
@@ -49,17 +49,31 @@ class Packing:
         flat = padded.flatten(0, 1)
         return flat if self.tokens == self.segments * self.longest else flat.index_select(0, self.slots)
 
+    def repeated(self, copies: int) -> "Packing":
+        """The packing of the same segments `copies` times over, made on the device that this one is on."""
+        if copies == 1:
+            return self
+        number = torch.arange(copies, device=self.slots.device)[:, None]
+        return Packing(
+            self.segments * copies,
+            self.longest,
+            self.tokens * copies,
+            self.position_ids.repeat(copies),
+            (self.slots + number * (self.segments * self.longest)).flatten(),
+            (self.ends + number * self.tokens).flatten(),
+            None if self.mask is None else self.mask.repeat(copies, 1, 1, 1),
+        )
 
-def pack(lengths: Sequence[int], device: torch.device, copies: int = 1) -> Packing:
-    """The packing of segments of these lengths, `copies` times over."""
-    counts = torch.tensor(list(lengths) * copies)
+
+def pack(lengths: Sequence[int], device: torch.device) -> Packing:
+    """The packing of segments of these lengths."""
+    counts = torch.tensor(list(lengths))
     ends = counts.cumsum(0)
     rows = torch.repeat_interleave(torch.arange(len(counts)), counts)
     position_ids = torch.arange(int(ends[-1])) - (ends - counts)[rows]
     slots = rows * int(counts.max()) + position_ids
-    return Packing(
-        len(counts), int(counts.max()), int(ends[-1]), position_ids.to(device), slots.to(device), ends.to(device)
-    )
+    sent = [each.to(device, non_blocking=True) for each in (position_ids, slots, ends)]
+    return Packing(len(counts), int(counts.max()), int(ends[-1]), *sent)
 
 
 _packing: ContextVar[Packing] = ContextVar("packing")
@@ -92,12 +106,9 @@ def _attention_dtype(query: Tensor, packing: Packing) -> torch.dtype:
     return torch.float32 if is_short else query.dtype
 
 
-def _no_mask(*_args: Any, **_options: Any) -> None:
-    """No mask is made: that no token sees another segment is the attention's own doing."""
-
-
+# It is not among transformers' mask functions, so that no mask is made: that no token sees another segment is the
+# attention's own doing. With one of them transformers would first look through the positions, and wait for the device.
 AttentionInterface.register(_NAME, _packed_attention)
-AttentionMaskInterface.register(_NAME, _no_mask)
 
 
 @contextmanager

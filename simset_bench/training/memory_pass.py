@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from simset_bench.models.memory import Memory
-from simset_bench.models.memory_stack import MemoryStack
-from simset_bench.models.packing import pack
+from simset_bench.models.memory_stack import MemoryStack, stack_memories
 from simset_bench.models.split import UpperModel
 from simset_bench.training.checkpoint import Mean
 from simset_bench.training.config import presses
@@ -48,7 +47,9 @@ def fleet_pass(
     whole = whole or batch
     masks = np.stack([(member.active or member.masks[0])(batch.documents) for member in members])
     hard = [member.active is not None or member.config.location == "hard" for member in members]
-    terms = token_losses(upper, [cast(Memory, member.memory) for member in members], masks, hard, batch, hidden)
+    stack = stack_memories([cast(Memory, member.memory) for member in members])
+    soft = None if not any(hard) else torch.tensor([not each for each in hard], device=hidden.device)
+    terms = token_losses(upper, stack, torch.from_numpy(masks).to(hidden.device), soft, batch, hidden)
     # A batch of segments of one token each has nothing to predict, and a mean of nothing would not be a number.
     cross_entropies = terms.nll.sum(1) / max(1, len(whole.wanted))
     share_of_whole = batch.real.sum() / whole.real.sum()
@@ -82,24 +83,20 @@ class TokenLosses:
 
 def token_losses(
     upper: UpperModel,
-    memories: Sequence[Memory],
-    masks: np.ndarray,
-    hard: Sequence[bool],
+    stack: MemoryStack,
+    masks: Tensor,
+    soft: Tensor | None,
     batch: PackedBatch,
     hidden: Tensor,
 ) -> TokenLosses:
     """Losses of each memory's tokens on one batch.
 
-    masks: (runs, segments, entries) bool, each run's entries of the segments' documents; where `hard`, activations
-    are multiplied by them. hidden: (tokens, width), the hidden states below the memories.
+    masks: (runs, segments, entries) bool, each run's entries of the segments' documents; activations are multiplied by
+    them but where `soft` (runs,) bool, None for all. hidden: (tokens, width), the hidden states below the memories.
     """
-    stack = MemoryStack(memories)
     activations = stack.activations(hidden)
-    token_masks = torch.from_numpy(masks).to(hidden.device)[:, batch.segment_of]
-    used = activations
-    if any(hard):
-        soft = torch.tensor([not each for each in hard], device=hidden.device)[:, None, None]
-        used = activations * (token_masks | soft)
+    token_masks = masks[:, batch.segment_of]
+    used = activations if soft is None else activations * (token_masks | soft[:, None, None])
     nll = next_token_nll_of_runs(upper, stack.add(hidden, used), batch)
     return TokenLosses(nll, token_on_share(activations, token_masks), activations.detach())
 
@@ -109,11 +106,9 @@ def next_token_nll_of_runs(upper: UpperModel, changed: Tensor, batch: PackedBatc
     runs, tokens, _ = changed.shape
     if not upper.packs:
         return torch.stack([_padded_nll(upper, each, batch) for each in changed])
-    lengths = _lengths(batch)
-    packing = batch.packing if runs == 1 else pack(lengths, changed.device, copies=runs)
     shifts = torch.arange(runs, device=changed.device)[:, None] * tokens
     positions = (batch.predicting + shifts).flatten()
-    final = upper.packed_final(changed.flatten(0, 1), packing, positions)
+    final = upper.packed_final(changed.flatten(0, 1), batch.packing.repeated(runs), positions)
     nll: Tensor = FrozenHeadNLL.apply(final, upper.head.weight, upper.head.bias, batch.wanted.repeat(runs))
     return nll.view(runs, -1)
 
@@ -125,10 +120,6 @@ def _padded_nll(upper: UpperModel, changed: Tensor, batch: PackedBatch) -> Tenso
     targets[places] = batch.wanted
     targets = targets.unflatten(0, (packing.segments, packing.longest))
     return next_token_nll(upper, packing.padded(changed), packing.padded(batch.input_ids), targets)
-
-
-def _lengths(batch: PackedBatch) -> list[int]:
-    return [len(part) for part in batch.packing.position_ids.tensor_split(batch.packing.ends[:-1].cpu())]
 
 
 @torch.no_grad()

@@ -52,8 +52,9 @@ class SegmentsInMemory:
 
     def of_epoch(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[PackedBatch, Tensor]]:
         """Batches of an epoch in its random order, from number `first` on."""
+        cache = self.cache.near(base.device)
         for rows in epoch_batches(self.count, config.batch_size, config.seed, epoch)[first:]:
-            yield pack_batch(self.segments, rows, base.device), self.cache.packed(rows, base.device)
+            yield pack_batch(self.segments, rows, base.device), cache.packed(rows, base.device)
 
 
 @dataclass(frozen=True)

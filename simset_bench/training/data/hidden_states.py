@@ -35,7 +35,14 @@ class HiddenCache:
 
     def packed(self, rows: Sequence[int], device: torch.device) -> Tensor:
         """Hidden states of the segments `rows`, end to end: (tokens, width)."""
-        return torch.cat([self.states[self.starts[row] : self.starts[row + 1]] for row in rows]).to(device)
+        chosen = [self.states[self.starts[row] : self.starts[row + 1]] for row in rows]
+        return torch.cat(chosen).to(device, non_blocking=True)
+
+    def near(self, device: torch.device) -> "HiddenCache":
+        """The cache on a GPU where its states take at most a quarter of what is free there, else as it is."""
+        if device.type != "cuda" or self.states.nbytes > torch.cuda.mem_get_info(device)[0] // 4:
+            return self
+        return HiddenCache(self.states.to(device), self.starts)
 
 
 def fill_cache(

@@ -137,11 +137,10 @@ def pack_batch(
         tuple(rows),
         tuple(segment.document for segment in chosen),
         pack(lengths.tolist(), device),
-        segment_of.to(device),
-        real.to(device),
-        predicting.to(device),
-        tokens[predicting + 1].to(device),
-        tokens.to(device),
+        *(
+            each.to(device, non_blocking=True)
+            for each in (segment_of, real, predicting, tokens[predicting + 1], tokens)
+        ),
     )
 
 
