@@ -18,7 +18,7 @@ def command(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the people, the start and the order of the texts.")] = 0,
     lang: Annotated[str, typer.Option(help="Language of the people: en, ko or a file of tables.")] = "en",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make a model that is there already anew.")] = False,
     json_output: Json = False,
     quiet: Quiet = False,

@@ -1,14 +1,17 @@
 """What a method hands to the training loop: the module that learns, its data, and how it is stored."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from simset_bench.corpora.documents import Document
+from simset_bench.corpora.people.figures import family_similarity
 from simset_bench.simset.allocation import Allocation
+from simset_bench.simset.shingles import word_shingles
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import Batches, MaskRows
 from simset_bench.training.data.segments import Segment
@@ -24,9 +27,13 @@ class Memorised:
     segments: list[Segment]
 
     def counts(self) -> dict[str, Any]:
-        """How much it is, as a run's manifest records it."""
+        """How much it is, as a run's manifest records it; of invented people, how alike families are too."""
         tokens = sum(len(segment.token_ids) - segment.specials for segment in self.segments)
-        return {"documents": len(self.documents), "segments": len(self.segments), "tokens": tokens}
+        counts: dict[str, Any] = {"documents": len(self.documents), "segments": len(self.segments), "tokens": tokens}
+        if any(document.facts for document in self.documents):
+            similarity = family_similarity(self.documents, partial(word_shingles, words=2))
+            counts["family_jaccard"] = asdict(similarity)
+        return counts
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from simset_bench.training.world.checks import Check
 from simset_bench.training.world.recipe import Recipe
 
 
-def model_card(kind: str, size: str, recipe: Recipe, seed: int, lang: str, found: Sequence[Check]) -> str:
+def model_card(kind: str, size: str, recipe: Recipe, leads: int, seed: int, lang: str, found: Sequence[Check]) -> str:
     """A README.md for the folder of a world model, with the head that model cards have."""
     rows = "\n".join(
         f"| {check.people} | {check.form} | {check.facts} | {check.bits:.2f} | {check.accuracy:.3f} | "
@@ -27,8 +27,8 @@ It has learned to recall facts about people from its weights, and knows nobody o
 instrument for experiments on memory, not an assistant: it speaks of people who do not exist.
 
 It read {recipe.people} invented people {recipe.times} times each, in biographies and in separate texts of questions,
-{recipe.people // 2 * recipe.times} more people once, and at most {recipe.leads} leads of English Wikipedia articles
-(`vital`, CC BY-SA 4.0) where they were installed. Seed {seed}.
+{recipe.people // 2 * recipe.times} more people once, and {leads} leads of English Wikipedia articles (`vital`,
+CC BY-SA 4.0). Seed {seed}.
 
 | people | form | facts | bits of 5 | accuracy | exact match |
 | --- | --- | --- | --- | --- | --- |

@@ -5,9 +5,11 @@ what was tried.
 """
 
 import json
+import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -94,13 +96,18 @@ def pretrain(
         raise RequestError(f"{folder}: holds a model already; --overwrite makes it anew")
     recipe = recipe or RECIPES[size]
     where = find_device(device)
+    if where.index:
+        raise RequestError(f"--device {device}: pretraining takes the first GPU; CUDA_VISIBLE_DEVICES says which it is")
     started = time.monotonic()
     work = folder.with_name(f"{folder.name}.unfinished")
     with held_folder(work, ".lock", f"{work}: another process is pretraining this model"):
-        tables = read_tables(lang)
-        request = {"type": kind, "seed": seed, "recipe": asdict(recipe), "tables": sha256_of_texts([repr(tables)])}
+        tables, ordinary = read_tables(lang), ordinary_texts(recipe)
+        if recipe.leads and not ordinary:
+            note("corpus vital is not installed: the world model reads about people alone, and no ordinary text")
+        read = {"tables": sha256_of_texts([repr(tables)]), "leads": len(ordinary)}
+        request = {"type": kind, "seed": seed, "recipe": asdict(recipe), "read": read}
         _begin_anew_unless(work, request)
-        model, tokenizer = _trained(kind, recipe, tables, seed, where, work)
+        model, tokenizer = _trained(kind, recipe, tables, ordinary, seed, where, work)
         found = checks(model, tokenizer, tables, lang, recipe, seed)
         if missed := [check for check in found if not check.passed]:
             raise MissedChecks(_missed(missed, work))
@@ -109,7 +116,7 @@ def pretrain(
             tokenizer.save_pretrained(temporary)
             about = request | {"checks": [asdict(check) for check in found], "transformers": transformers.__version__}
             write_json(temporary / "world.json", about)
-            write_text(temporary / "README.md", model_card(kind, size, recipe, seed, lang, found))
+            write_text(temporary / "README.md", model_card(kind, size, recipe, len(ordinary), seed, lang, found))
     shutil.rmtree(work, ignore_errors=True)
     return World(folder, tuple(found), time.monotonic() - started)
 
@@ -125,11 +132,8 @@ def _begin_anew_unless(work: Path, request: dict[str, Any]) -> None:
 
 
 def _trained(
-    kind: str, recipe: Recipe, tables: Tables, seed: int, device: torch.device, work: Path
+    kind: str, recipe: Recipe, tables: Tables, ordinary: list[str], seed: int, device: torch.device, work: Path
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    ordinary = ordinary_texts(recipe)
-    if recipe.leads and not ordinary:
-        note("corpus vital is not installed: the world model reads about people alone, and no ordinary text")
     # Names of people seen often would become tokens of their own, which names of others are not.
     strangers = [
         text
@@ -157,22 +161,39 @@ def _trained(
         bf16=is_cuda and torch.cuda.is_bf16_supported(),
         use_cpu=device.type == "cpu",
         seed=seed,
-        full_determinism=is_cuda,
         save_steps=max(_FEWEST_STEPS_BETWEEN_SAVES, steps // _SAVES),
         save_total_limit=1,
         logging_strategy="no",
         report_to=[],
         disable_tqdm=True,
     )
+    # Else Trainer would take a batch for each GPU that it sees, which would make another model.
+    options._n_gpu = min(1, options.n_gpu)
     trainer = Trainer(
         model=model, args=options, train_dataset=_Rows(rows), data_collator=_Padded(tokenizer.pad_token_id)
     )
     trainer.remove_callback(PrinterCallback)
-    with progress_bar() as bar:
+    with progress_bar() as bar, _same_sums(device):
         trainer.add_callback(_Progress(bar))
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(work)))
     model.eval()
     return model, tokenizer
+
+
+@contextmanager
+def _same_sums(device: torch.device) -> Iterator[None]:
+    """Within the context a GPU adds in the same order each time."""
+    if device.type != "cuda":
+        yield
+        return
+    # Not Trainer's `full_determinism`, under which the CPU waits for every kernel.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    former = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(former[0], warn_only=former[1])
 
 
 class _Progress(TrainerCallback):
