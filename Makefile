@@ -8,11 +8,13 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint clean
+.PHONY: help setup quickstart test test-slow test-numerical lint clean
 
 help:
 	@echo "make quickstart   the main job on real input: train, ask, rank (3 to 8 minutes on 2 cores)"
-	@echo "make test         the tests"
+	@echo "make test         the tests, without those that take more than about ten seconds each"
+	@echo "make test-slow    those that take longer"
+	@echo "make test-numerical   what models compute, with other processor instructions and thread counts"
 	@echo "make lint         ruff and mypy"
 	@echo "make setup        only the virtual environment, in $(VENV)"
 
@@ -34,8 +36,16 @@ quickstart: $(READY)
 
 # A worker a core with one thread each: tiny models gain nothing from more, and threads that wait for one another cost.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 	@echo "Next: make quickstart"
+
+test-slow: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m slow
+
+# No result may rest on one machine's instructions: those of 2013 with two threads, and none but the oldest with one.
+test-numerical: $(READY)
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m "numerical and not slow"
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "numerical and not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

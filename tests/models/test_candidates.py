@@ -22,6 +22,8 @@ from simset_bench.models.candidates import (
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, attached
 
+pytestmark = pytest.mark.numerical
+
 NAMES = ["Skarvik", "Teresa Molina", "The lighthouse of Skarvik"]
 VALUES = [" red", " blue", " green as grass", " green as glass", " a very long way from here", " white"]
 

@@ -14,6 +14,8 @@ from simset_bench.models.loading import Base
 from simset_bench.models.memory import ACTIVATIONS, Memory, MemoryShape, attached, hidden_of
 from simset_bench.training import config
 
+pytestmark = pytest.mark.numerical
+
 KINDS = ["llama", "gpt_neox", "gpt2", "qwen2", "opt", "gemma2", "bloom", "openai-gpt"]
 RETURNS = {"bloom": tuple, "openai-gpt": list}
 IDS = torch.tensor([[7, 300, 12, 45, 9, 101]])

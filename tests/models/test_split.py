@@ -12,6 +12,8 @@ from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, MemoryShape, attached
 from simset_bench.models.split import UpperModel, hidden_states
 
+pytestmark = pytest.mark.numerical
+
 KINDS = ["llama", "gpt_neox", "gpt2", "qwen2", "opt", "gemma2", "bloom", "openai-gpt"]
 SHORT, LONG = [7, 300, 12, 45], [9, 101, 33, 2, 480, 77, 5, 210]
 # Right-padded with a token that is no special one: nothing may depend on which it is.

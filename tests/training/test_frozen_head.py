@@ -12,6 +12,8 @@ from simset_bench.models.loading import Base
 from simset_bench.models.split import UpperModel, hidden_states
 from simset_bench.training.frozen_head import TILE, FrozenHeadNLL, next_token_nll
 
+pytestmark = pytest.mark.numerical
+
 # Below, at and above one tile and two of them.
 VOCABULARIES = [1, 2, TILE - 1, TILE, TILE + 1, 2 * TILE, 2 * TILE + 7]
 

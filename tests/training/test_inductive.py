@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from simset_bench.training.inductive import inductive_loss, on_share
 
+pytestmark = pytest.mark.numerical
+
 
 def by_definition(activations: torch.Tensor, mask: torch.Tensor, real: torch.Tensor, form: str) -> float:
     losses = []

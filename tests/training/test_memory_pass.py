@@ -9,6 +9,8 @@ from fixtures.training import Problem, new_memory
 
 from simset_bench.training.inductive import inductive_loss
 
+pytestmark = pytest.mark.numerical
+
 KINDS = ["llama", "gpt_neox", "gpt2", "qwen2", "opt", "gemma2", "bloom", "openai-gpt"]
 
 

@@ -21,6 +21,8 @@ from simset_bench.training.data.segments import Segment
 from simset_bench.training.inductive import inductive_loss
 from simset_bench.training.trainer import learning_rate, make_optimizer
 
+pytestmark = pytest.mark.numerical
+
 
 def test_only_the_memory_learns(problem: Callable[[str], Problem]) -> None:
     here = problem("llama")

@@ -20,6 +20,8 @@ from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.training.open_run import LoadedRun
 
+pytestmark = pytest.mark.numerical
+
 PROMPTS = [
     (fact.prompt, f" {target}") for fact in builtin_facts("probe")[:12] for target in (fact.target_true, "a cat")
 ]

@@ -14,6 +14,8 @@ from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, MemoryShape, attached
 from simset_bench.training.qa_finetune import QuestionPair, qa_finetuned
 
+pytestmark = pytest.mark.numerical
+
 ENTRIES = 32
 
 

@@ -21,6 +21,8 @@ from simset_bench.training.data.hidden_states import fill_cache
 from simset_bench.training.data.segments import segment_documents
 from simset_bench.training.open_run import LoadedRun
 
+pytestmark = pytest.mark.numerical
+
 MODES = ("free", "oracle", "erased")
 MEASURES = {"on_share", "attribution_at_1", "precision_at_k", "erasure_own", "erasure_others", "specificity"}
 MEASURES |= {"nll_free", "nll_oracle", "nll_erased", "entry_share", "on_share_lift"}

@@ -22,6 +22,8 @@ from simset_bench.training.data.segments import segment_documents
 from simset_bench.training.sweep.fleet import Fleet, train_members
 from simset_bench.training.trainer import Member, make_optimizer
 
+pytestmark = pytest.mark.numerical
+
 CONFIG = TrainConfig(layer=1, entries=64, entries_per_doc=8, max_tokens=24, epochs=3, batch_size=4)
 RUNS = [
     (CONFIG, "none"),
