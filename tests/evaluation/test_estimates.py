@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from simset_bench.evaluation.estimates import mean_with_error, ratio_with_error
+from simset_bench.evaluation.estimates import jackknife, mean_with_error, ratio_with_error
+from simset_bench.evaluation.probes.membership import (
+    area_under_curve,
+)
 
 values = st.lists(st.floats(-100, 100), min_size=2, max_size=30)
 
@@ -57,3 +60,11 @@ def test_the_error_of_a_ratio_agrees_with_resampling() -> None:
 
 def test_one_cluster_has_no_error() -> None:
     assert mean_with_error([1.0, 2.0], ["d", "d"]).standard_error is None
+
+
+def test_the_error_of_a_jackknife_is_that_of_a_mean() -> None:
+    values = [0.1, 0.7, 0.4, 0.9, 0.3]
+    found = jackknife(lambda part: float(np.mean(part)), values, range(5))
+    assert found.standard_error == pytest.approx(stats.sem(values))
+    pairs = [(True, 1.0), (False, 0.0), (True, 0.5)]
+    assert jackknife(area_under_curve, pairs, range(3)).standard_error is None, "without its only outsider it is none"
