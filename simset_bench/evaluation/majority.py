@@ -24,7 +24,7 @@ def with_majority_answer(scored: Scored, rows: Sequence[Row], pairs: Sequence[Qu
     samples = []
     for sample in scored.samples:
         suffixes = _suffixes(sample["measures"]) if sample["sample"] in floors else []
-        # What was answered greedily comes first.
+        # The sample of the greedy answer comes first.
         own = floors.pop(sample["sample"]) if suffixes else {}
         added = {f"{name}{suffix}": value for suffix in suffixes for name, value in own.items()}
         samples.append(sample | {"measures": sample["measures"] | added})
@@ -35,10 +35,10 @@ def with_majority_answer(scored: Scored, rows: Sequence[Row], pairs: Sequence[Qu
         }
         for name, parts in scored.groups.items()
     }
-    found = _estimates(samples)
-    directions: dict[str, bool | None] = scored.higher_is_better | dict.fromkeys(found)
+    estimates = _estimates(samples)
+    directions: dict[str, bool | None] = scored.higher_is_better | dict.fromkeys(estimates)
     return replace(
-        scored, samples=samples, estimates=scored.estimates | found, higher_is_better=directions, groups=groups
+        scored, samples=samples, estimates=scored.estimates | estimates, higher_is_better=directions, groups=groups
     )
 
 
@@ -46,9 +46,9 @@ def _estimates(samples: Sequence[dict[str, Any]]) -> dict[str, Estimate]:
     names = dict.fromkeys(name for sample in samples for name in sample["measures"] if name.startswith(FLOORS))
     estimates = {}
     for name in names:
-        having = [sample for sample in samples if name in sample["measures"]]
-        values = [sample["measures"][name] for sample in having]
-        estimates[name] = mean_with_error(values, [sample["cluster"] for sample in having])
+        measured = [sample for sample in samples if name in sample["measures"]]
+        values = [sample["measures"][name] for sample in measured]
+        estimates[name] = mean_with_error(values, [sample["cluster"] for sample in measured])
     return estimates
 
 
@@ -63,9 +63,9 @@ def _floors(row: Row, majority: dict[str, str]) -> dict[str, float]:
 
 
 def _suffixes(measures: dict[str, float]) -> list[str]:
-    """What follows the name of the exact match in a sample's measures: nothing, and perhaps more."""
+    """The suffixes of the exact match among a sample's measures, the empty one included."""
     for name in ("exact_match_sampled", "exact_match"):
-        found = [measure.removeprefix(name) for measure in measures if measure.startswith(name)]
-        if found:
-            return [suffix for suffix in found if not suffix.endswith(("_base", "_gain"))]
+        suffixes = [measure.removeprefix(name) for measure in measures if measure.startswith(name)]
+        if suffixes:
+            return [suffix for suffix in suffixes if not suffix.endswith(("_base", "_gain"))]
     return []

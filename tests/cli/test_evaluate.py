@@ -84,7 +84,10 @@ def test_a_baseline_needs_no_run(tiny_gpt2: Path, tiny_corpus: Path, tmp_path: P
         (["RUN", "--task", "docmem", "--by", "relatoin"], "unknown --by 'relatoin' (did you mean 'relation'?)"),
         (["RUN", "--task", "popqa"], "task popqa reads data of its own: name it with --data, popQA.tsv or hub:"),
         (["RUN", "--task", "popqa,fever", "--data", "a", "--data", "b"], "--data: a and b are both for every task"),
-        (["RUN", "--task", "membership", "--recall", "oracle"], "task membership: who is asked may not be told"),
+        (
+            ["RUN", "--task", "membership", "--recall", "oracle"],
+            "task membership: --recall oracle would name",
+        ),
         (["--baseline", "--task", "unlearning"], "task unlearning measures a memory, of which a bare base has none"),
         (["--baseline", "--task", "docmem", "--control"], "--control compares with the untouched base"),
     ],

@@ -45,3 +45,20 @@ def test_after_qa_finetuning_gains_are_over_a_base_that_was_finetuned_by_itself(
         assert result["nll_true_rewrite_gain"] == pytest.approx(result["nll_true_rewrite_base"] - found)
         assert result["nll_true_rewrite_gain"] != pytest.approx(0, abs=1e-3)
     assert after["nll_true_rewrite_base"] != pytest.approx(before["nll_true_rewrite_base"], abs=1e-3)
+
+
+def test_under_oracle_the_base_is_asked_about_the_same_facts(trained_run: Path, tmp_path: Path) -> None:
+    """Of two records one is about a memorised document: neither run nor base is asked the other one."""
+    records = [
+        {"requested_rewrite": {"prompt": "{} is", "subject": subject, "target_true": {"str": "old"}}}
+        for subject in ("Skarvik lighthouse", "Nowhere")
+    ]
+    for number, record in enumerate(records):
+        record["case_id"] = number
+        record["requested_rewrite"]["target_new"] = {"str": "new"}
+        record |= {"paraphrase_prompts": [], "neighborhood_prompts": []}
+    facts = tmp_path / "facts.json"
+    facts.write_text(json.dumps(records))
+    request = EvalRequest(("teacher_forcing",), recall="oracle", data=str(facts), control=True)
+    (result,) = evaluate_runs([trained_run], request)
+    assert result["n"]["teacher_forced_accuracy_rewrite_gain"] == 1

@@ -25,7 +25,7 @@ from simset_bench.training.frozen_head import next_token_nll
 from simset_bench.training.open_run import LoadedRun
 from simset_bench.training.recall import RECALLS, check_recall
 
-# Erasing one document's entries is measured on at most this many others.
+# The erasure of one document is measured on at most this many others.
 OTHERS = 8
 DOCUMENTS = 64
 BATCH = 8
@@ -36,11 +36,11 @@ _SUMMED_TOGETHER = 1 << 16
 class DocumentLocation:
     """One document's measures in one recall mode: NLLs in nats a token, shares in [0, 1].
 
-    Every measure is about activations as the mode leaves them: `free` as they are, `oracle` on the document's own
-    entries alone, `erased` on all others.
+    Every measure is of activations times the mode's multipliers (`recall_multipliers`).
 
-    - `on_share`: share of the activation energy on the document's entries, mean over its tokens. A token without any
-      counts 0, so that under `oracle` it is the share of tokens at which an own entry is active; `erased` gives 0.
+    - `on_share`: share of the activation energy on the document's entries, mean over its tokens. A token without
+      activation counts 0, so that under `oracle` it is the share of tokens at which an own entry is active, for a
+      method that turns on no other entries; `erased` gives 0.
     - `attribution_at_1`: 1 where its entries hold more of its activation than any other document's do, and 1 / n where
       n documents, itself among them, share the first place. Under `oracle` below 1 only where entries are shared.
     - `precision_at_k`: share of its own among as many entries as it has, those that hold most of its activation. The
@@ -69,7 +69,7 @@ class DocumentLocation:
 
 
 class LocationProbe:
-    """NLL of a run's documents under any masks of its memory, from hidden states computed once."""
+    """NLL of a run's documents under any multipliers of its memory, from hidden states computed once."""
 
     def __init__(self, base: Base, layer: int, segments: Sequence[Segment], cache: HiddenCache) -> None:
         self.base = base
@@ -81,7 +81,10 @@ class LocationProbe:
             self.rows_of.setdefault(segment.document, []).append(row)
 
     def nll(self, active: AttachedMemory, documents: Sequence[int], multipliers: Tensor) -> np.ndarray:
-        """Mean NLL a token (documents,) float64, each document's activations times its row of (documents, entries)."""
+        """Mean NLL a token (documents,) float64, with each document's activations times its row of `multipliers`.
+
+        multipliers: (documents, entries) float32.
+        """
         rows = [(row, place) for place, document in enumerate(documents) for row in self.rows_of[document]]
         sums, tokens = np.zeros(len(documents)), np.zeros(len(documents))
         for start in range(0, len(rows), BATCH):
@@ -101,7 +104,7 @@ class LocationProbe:
         """Share of a document's activation energy on each entry, (entries,) float64, and its tokens.
 
         `multiplier` (entries,) scales the activations. Every token counts alike: its energies are divided by their sum
-        before they are averaged. The shares add up to 1, less the share of tokens without any activation.
+        before averaging. The shares add up to 1, less the share of tokens without activation.
         """
         total = torch.zeros(memory.shape.entries, dtype=torch.float64)
         tokens = 0
@@ -124,7 +127,7 @@ def attribution_at_1(shares: np.ndarray, entries: Sequence[np.ndarray], document
         held = np.concatenate([shares[entries[start : start + _SUMMED_TOGETHER]].sum(axis=1) for start in parts])
     else:
         held = np.array([shares[own].sum() for own in entries])
-    # Equal sets give equal sums up to the order of addition.
+    # Equal sets have equal sums up to the order of addition.
     first = held >= held.max() - 1e-9
     return float(first[document] / first.sum())
 
@@ -141,7 +144,7 @@ def locate(
 ) -> list[DocumentLocation]:
     """Location measures of a run's first documents, which `segments` are of, in one recall mode.
 
-    The others that one erasure is measured on are up to 8 of these documents, the next ones in a circle.
+    The erasure of one document is measured on up to 8 others of these, the next ones in a circle.
     Raises RequestError for an unknown recall mode.
     """
     check_recall(recall)
@@ -152,15 +155,15 @@ def locate(
     own = torch.from_numpy(allocation.mask(chosen)).to(base.device)
     multipliers = {mode: torch.from_numpy(run.multipliers(chosen, mode)).to(base.device) for mode in RECALLS}
     used = multipliers[recall]
-    found = []
+    located = []
     with attached(base.model, base.blocks[layer], memory) as active:
         nll = {mode: probe.nll(active, chosen, multipliers[mode]) for mode in RECALLS}
         for place in track(chosen, "location"):
             others = [(place + step) % len(chosen) for step in range(1, min(OTHERS + 1, len(chosen)))]
-            asked = [place, *others]
-            rise = probe.nll(active, asked, used[asked] * ~own[place]) - nll[recall][asked]
+            compared = [place, *others]
+            rise = probe.nll(active, compared, used[compared] * ~own[place]) - nll[recall][compared]
             shares, tokens = probe.energy_shares(memory, place, used[place])
-            found.append(
+            located.append(
                 DocumentLocation(
                     document=allocation.document_ids[place],
                     tokens=tokens,
@@ -175,7 +178,7 @@ def locate(
                     erasure_others=float(rise[1:].mean()) if others else None,
                 )
             )
-    return found
+    return located
 
 
 def location(subject: Subject, options: TaskOptions) -> Scored:
@@ -185,25 +188,25 @@ def location(subject: Subject, options: TaskOptions) -> Scored:
     documents = subject.documents[: min(options.limit or DOCUMENTS, DOCUMENTS)]
     segments = subject.segments(documents)
     cache = cached_states(base, [layer], segments, layer)
-    found = locate(run, base, segments, cache, options.recall)
-    records = [_location_record(place, document) for place, document in zip(found, documents, strict=True)]
+    located = locate(run, base, segments, cache, options.recall)
+    records = [_location_record(place, document) for place, document in zip(located, documents, strict=True)]
     estimates = estimates_of(records)
     if "erasure_others" in estimates:
-        estimates["specificity"] = specificity(found)
+        estimates["specificity"] = specificity(located)
     return Scored(estimates, records)
 
 
-def specificity(found: Sequence[DocumentLocation]) -> Estimate:
-    """Mean own rise over mean rise of others, the latter taken as at least 0.001 nats; error by linearisation."""
-    others = [place.erasure_others or 0.0 for place in found]
+def specificity(located: Sequence[DocumentLocation]) -> Estimate:
+    """Mean own rise over the others' mean rise, which counts as at least 0.001 nats; error by linearisation."""
+    others = [place.erasure_others or 0.0 for place in located]
     smallest = MEASURES["specificity"].floor
     if np.mean(others) < smallest:
-        others = [smallest] * len(found)
-    return ratio_with_error([place.erasure_own for place in found], others, [place.document for place in found])
+        others = [smallest] * len(located)
+    return ratio_with_error([place.erasure_own for place in located], others, [place.document for place in located])
 
 
 def _location_record(place: DocumentLocation, document: Document) -> dict[str, Any]:
-    """A record of all that was measured; what is asked about is the whole text."""
+    """A record of all measures of a document, about its whole text."""
     values = asdict(place)
     del values["document"]
     tokens = values.pop("tokens")

@@ -1,4 +1,4 @@
-"""Telling memorised documents from others: by the memory's activation, and by attacks that know the outputs only."""
+"""Telling memorised documents from others, by the memory's activation and by attacks that see outputs only."""
 
 import zlib
 from collections.abc import Sequence
@@ -30,14 +30,14 @@ MemberAndScore = tuple[bool, float]
 def membership(subject: Subject, options: TaskOptions) -> Scored:
     """Areas under the ROC curve, in [0, 1], for telling memorised documents from others of the same corpus.
 
-    As many others as memorised ones (at most 64 of each), the next in the corpus. 0.5 is a guess, 1 tells all apart.
-    What an attack on the memory is to be compared with is the same attack on the untouched base (`_base`), which has
-    seen neither: where that is away from 0.5, the two sets of documents differ by themselves.
-    - `auc_location`: by the largest share of its activation that any document's entries hold
-    - `auc_energy`: by its activation's energy, summed over entries, in the mean of the logarithm over tokens
+    The others are the next ones in the corpus, as many as the memorised ones, at most 64. A guess gives 0.5, and 1
+    tells all apart. Compare each attack with the same attack on the untouched base (`_base`), which has seen no
+    document of either set: where that is not near 0.5, the two sets differ by themselves.
+    - `auc_location`: by the largest share of a document's activation that the entries of any document hold
+    - `auc_energy`: by the energy of its activation: the mean over tokens of the logarithm of the sum over entries
     - `auc_loss`: by its NLL a token (arXiv 1709.01604)
     - `auc_zlib`: by its NLL a token over the length in bytes of its zlib-compressed text, as in Min-K%'s released code;
-      that of arXiv 2012.07805 ranks by the reciprocal, which is the same order
+      the code of arXiv 2012.07805 ranks by the reciprocal, which is the same order
     - `auc_min_k`: by the mean NLL of its 20% least likely tokens (Min-K%, arXiv 2310.16789)
     - `auc_loss_base`, `auc_zlib_base`, `auc_min_k_base`: the same attacks on the untouched base
 
@@ -45,26 +45,31 @@ def membership(subject: Subject, options: TaskOptions) -> Scored:
     document, and for a recall mode other than free, which would tell the attacker whose document it is.
     """
     if options.recall != "free":
-        raise RequestError("task membership: who is asked may not be told whose document it is, so use --recall free")
+        raise RequestError(
+            f"task membership: --recall {options.recall} would name the document to the model, so use --recall free"
+        )
     members, others = members_and_others(subject, options)
     documents = members + others
     free = subject.memory_at_work("free")
     scores = _activation_scores(subject, documents) | output_scores(subject, documents, free)
-    scores |= {f"{name}_base": found for name, found in output_scores(subject, documents, None).items()}
+    scores |= {f"{name}_base": values for name, values in output_scores(subject, documents, None).items()}
     clusters = [document.id for document in documents]
     estimates = {}
-    for name, found in scores.items():
-        pairs = [(number < len(members), float(score)) for number, score in enumerate(found)]
+    for name, values in scores.items():
+        pairs = [(number < len(members), float(score)) for number, score in enumerate(values)]
         estimates[f"auc_{name}"] = jackknife(area_under_curve, pairs, clusters)
     records: list[dict[str, Any]] = []
     for number, document in enumerate(documents):
-        values = {f"{name}_score": float(found[number]) for name, found in scores.items()}
-        records.append(record(document, document.id, document.text, values, is_member=number < len(members)))
+        measures = {f"{name}_score": float(values[number]) for name, values in scores.items()}
+        records.append(record(document, document.id, document.text, measures, is_member=number < len(members)))
     return Scored(estimates, records, {name: higher_is_better(name) for name in estimates})
 
 
 def area_under_curve(pairs: Sequence[MemberAndScore]) -> float:
-    """Chance that a member's score is above another document's, a tie counting half. ValueError without both."""
+    """Chance that a member's score is above another document's; a tie counts half.
+
+    Raises ValueError where there is no member, or no other.
+    """
     from sklearn.metrics import roc_auc_score
 
     if len({is_member for is_member, _ in pairs}) < 2:
@@ -83,13 +88,16 @@ def ids_and_texts(documents: Sequence[Document]) -> list[str]:
 
 
 def members_and_others(subject: Subject, options: TaskOptions) -> tuple[list[Document], list[Document]]:
-    """The documents that are to be told apart: memorised ones, and as many others where the corpus has them."""
+    """The documents to tell apart: memorised ones, and as many others, or all others where the corpus has fewer."""
     members = list(subject.documents[: min(options.limit or DOCUMENTS, DOCUMENTS)])
     return members, other_documents(subject, len(members))
 
 
 def other_documents(subject: Subject, count: int) -> list[Document]:
-    """The first `count` documents of the run's corpus that it has not memorised. RequestError where it has no other."""
+    """The first `count` documents of the run's corpus that the run has not memorised.
+
+    Raises RequestError where the corpus has no such document.
+    """
     memorised = {document.id for document in subject.documents}
     everything = stream_corpus(subject.config.corpus, group_by=subject.config.group_by)
     others = list(islice((document for document in everything if document.id not in memorised), count))
@@ -101,13 +109,13 @@ def other_documents(subject: Subject, count: int) -> list[Document]:
 def output_scores(
     subject: Subject, documents: Sequence[Document], at_work: MemoryAtWork | None
 ) -> dict[str, np.ndarray]:
-    """Loss, zlib and Min-K% of each document (documents,), the higher the more it looks memorised."""
+    """Loss, zlib and Min-K% scores of each document (documents,): the higher, the more it looks memorised."""
     nll = document_nll(subject, documents, at_work)
     packed = [len(zlib.compress(document.text.encode())) for document in documents]
     return {
-        "loss": np.array([-found.mean() for found in nll]),
-        "zlib": np.array([-found.mean() / size for found, size in zip(nll, packed, strict=True)]),
-        "min_k": np.array([min_k(found) for found in nll]),
+        "loss": np.array([-values.mean() for values in nll]),
+        "zlib": np.array([-values.mean() / size for values, size in zip(nll, packed, strict=True)]),
+        "min_k": np.array([min_k(values) for values in nll]),
     }
 
 
@@ -115,18 +123,18 @@ def document_nll(subject: Subject, documents: Sequence[Document], at_work: Memor
     """NLL in nats of each document's tokens (tokens,) float64, as the attacks' released codes count them.
 
     They score every token that follows another, so that the first word counts where a BOS precedes it. They see a text
-    in one piece; here it comes in the segments that it was cut to for training.
+    in one piece; here it is cut into segments as for training.
     """
     segments = subject.segments(documents)
-    asked = [ScoredText(segment.token_ids, max(1, segment.specials), None) for segment in segments]
+    texts = [ScoredText(segment.token_ids, max(1, segment.specials), None) for segment in segments]
     parts: list[list[np.ndarray]] = [[] for _ in documents]
-    for segment, found in zip(segments, token_scores(subject.lm.base, asked, at_work), strict=True):
-        parts[segment.document].append(found.nll)
-    return [np.concatenate(found) for found in parts]
+    for segment, scores in zip(segments, token_scores(subject.lm.base, texts, at_work), strict=True):
+        parts[segment.document].append(scores.nll)
+    return [np.concatenate(nll) for nll in parts]
 
 
 def min_k(nll: np.ndarray, share: float = MIN_K) -> float:
-    """Mean log-probability of the `share` of tokens that are least likely, at least one; nll (tokens,) in nats."""
+    """Mean log-probability of the least likely `share` of tokens, of at least one; nll (tokens,) in nats."""
     return -float(np.sort(nll)[-max(1, int(share * len(nll))) :].mean())
 
 

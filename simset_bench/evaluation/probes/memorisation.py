@@ -1,8 +1,8 @@
 """How much of the memorised documents a model repeats word for word, without generating anything.
 
 A greedy continuation of a prefix is the document's own exactly where each of its tokens is the likeliest one after
-those before it. So what a model would generate with a fixed budget is known without generating it, and nothing of the
-answer is given away: one token that differs and the continuation counts as lost.
+those before it. So what a model would generate with a fixed budget is known without generating it, and the answer is
+not given away: a continuation with one wrong token counts as lost.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from simset_bench.training.data.segments import Segment
 
 PREFIXES = (8, 16, 32, 64)
 SUFFIX = 32
-# Positions in a document are told apart by this many tokens.
+# Positions in a document are grouped by this many tokens.
 POSITIONS = 32
 
 
@@ -29,32 +29,33 @@ def memorisation(subject: Subject, options: TaskOptions) -> Scored:
     - `exact_memorisation`: share of a segment's tokens that are the likeliest after those before them, in [0, 1]; the
       EM of OpenUnlearning (arXiv 2506.12618), after arXiv 2205.10770
     - `extraction_strength`: 1 - k / n for the least k such that the last n - k of n tokens are each the likeliest, in
-      [0, 1]; its ES, after arXiv 2012.07805. Its released code gives 1 / n and not 0 where the last token is wrong.
+      [0, 1]; the ES of OpenUnlearning, after arXiv 2012.07805. Its released code gives 1 / n where the last token is
+      wrong, and not 0.
     - `extractable_P`: share of suffixes of 32 tokens that the greedy continuation of the P tokens before them repeats,
       for P of 8, 16, 32 and 64 (arXiv 2202.07646, which asks for 50 tokens after 50 to 500). The suffixes are the same
-      for every P: they begin at every 32nd token of a segment from the 64th on, so that one of fewer than 96 has none
+      for every P: they begin at every 32nd token of a segment from the 64th on, so a segment of fewer than 96 has none
     - `nll` in nats a token
 
     `exact_memorisation` and `nll` again by position in the document (`groups`), in steps of 32 tokens.
     """
     documents = subject.documents[: options.limit]
     segments = [segment for segment in subject.segments(documents) if len(segment.token_ids) > segment.specials + 1]
-    asked = [_whole(subject, segment) for segment in segments]
+    texts = [_whole(subject, segment) for segment in segments]
     suffixes = [(segment, place) for segment in segments for place in _places(segment)]
     if not suffixes:
-        note(f"memorisation: no text has {PREFIXES[-1] + SUFFIX} tokens, so nothing is asked of what can be extracted")
-    asked += [_suffix(subject, segment, place, prefix) for segment, place in suffixes for prefix in PREFIXES]
-    found = token_scores(subject.lm.base, asked, subject.memory_at_work(options.recall))
+        note(f"memorisation: no text has {PREFIXES[-1] + SUFFIX} tokens, so extractable_* is not measured")
+    texts += [_suffix(subject, segment, place, prefix) for segment, place in suffixes for prefix in PREFIXES]
+    scores_of = token_scores(subject.lm.base, texts, subject.memory_at_work(options.recall))
 
     records: list[dict[str, Any]] = []
     positions: dict[int, list[dict[str, Any]]] = {}
     before: dict[int, int] = {}
-    for segment, scores in zip(segments, found, strict=False):
+    for segment, scores in zip(segments, scores_of, strict=False):
         document = documents[segment.document]
         count = len(scores.greedy)
         values = _agreement(scores) | {"extraction_strength": extraction_strength(scores.greedy)}
         records.append(record(document, f"{document.id}#{segment.number}", segment.text, values, tokens=count))
-        # The first token of a segment is given, so that the scored ones are numbered from 1 on.
+        # The first token of a segment is given and not scored, so the scored ones are numbered from 1 on.
         first = before.get(segment.document, 0) + 1
         before[segment.document] = first + count
         places = np.arange(first, first + count) // POSITIONS * POSITIONS
@@ -62,10 +63,10 @@ def memorisation(subject: Subject, options: TaskOptions) -> Scored:
             here = places == place
             part = _agreement(TokenScores(scores.nll[here], scores.greedy[here]))
             positions.setdefault(place, []).append(record(document, "", "", part, tokens=int(here.sum())))
-    repeated = iter(found[len(segments) :])
+    of_suffixes = iter(scores_of[len(segments) :])
     for segment, place in suffixes:
         document = documents[segment.document]
-        values = {f"extractable_{prefix}": float(next(repeated).greedy.all()) for prefix in PREFIXES}
+        values = {f"extractable_{prefix}": float(next(of_suffixes).greedy.all()) for prefix in PREFIXES}
         records.append(record(document, f"{document.id}#{segment.number}+{place}", segment.text, values))
     by_position = {f"{place}-{place + POSITIONS - 1}": part for place, part in sorted(positions.items())}
     return scored(records, {"position": by_position})
@@ -86,7 +87,7 @@ def _whole(subject: Subject, segment: Segment) -> ScoredText:
 
 
 def _places(segment: Segment) -> range:
-    """Where among a segment's own tokens a suffix begins that has the longest prefix before it."""
+    """Places among a segment's own tokens where a suffix begins; the longest prefix fits before each."""
     own = len(segment.token_ids) - segment.specials
     return range(PREFIXES[-1], own - SUFFIX + 1, SUFFIX)
 

@@ -10,7 +10,7 @@ from simset_bench.files import sha256_of_texts
 
 
 def record(document: Document, sample: str, text: str, measures: dict[str, float], **more: Any) -> dict[str, Any]:
-    """A record like those of lm-eval's samples; `text` is what was asked about, `more` goes beside the measures."""
+    """A record like those of lm-eval's samples, about `text` of a document; `more` goes beside the measures."""
     about = {"document": document.id, "sample": sample, "cluster": document.id, **more}
     return about | {"measures": measures, "prompt_hash": sha256_of_texts([text]), "target_hash": ""}
 
@@ -33,10 +33,10 @@ def scored(
 def estimates_of(records: Sequence[dict[str, Any]]) -> dict[str, Estimate]:
     """The mean of each measure over the records that have it, with errors clustered by document."""
     estimates = {}
-    for name in dict.fromkeys(name for found in records for name in found["measures"]):
-        having = [found for found in records if name in found["measures"]]
+    for name in dict.fromkeys(name for each in records for name in each["measures"]):
+        measured = [each for each in records if name in each["measures"]]
         by_tokens = find_measure(name).by_tokens
-        weights = [float(found["tokens"]) if by_tokens else 1.0 for found in having]
-        values = [found["measures"][name] * weight for found, weight in zip(having, weights, strict=True)]
-        estimates[name] = ratio_with_error(values, weights, [found["cluster"] for found in having])
+        weights = [float(each["tokens"]) if by_tokens else 1.0 for each in measured]
+        values = [each["measures"][name] * weight for each, weight in zip(measured, weights, strict=True)]
+        estimates[name] = ratio_with_error(values, weights, [each["cluster"] for each in measured])
     return estimates

@@ -13,7 +13,7 @@ from simset_bench.simset.shingles import word_shingles
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 
 SHINGLE_WORDS = 1
-# Of each sort, the erasure of one document is measured on this many others.
+# The erasure of one document is measured on this many similar and as many unrelated others.
 NEIGHBORS = 3
 DOCUMENTS = 64
 
@@ -23,14 +23,14 @@ def sharing(subject: Subject, options: TaskOptions) -> Scored:
     """NLL rise in nats a token, when a document's entries are erased, of its most and of its least similar documents.
 
     - `erasure_similar`, `erasure_unrelated`: mean rise of the three documents of highest and of lowest Jaccard
-      similarity of their sets of words, among those asked about (at most 64); of three to five others one of each
+      similarity of their sets of words, among those asked about (at most 64); with fewer than six others each sort has
+      half of them, rounded down
     - `sharing_cost`: the first less the second, a difference within the document
-    - `jaccard_similar`, `jaccard_unrelated`: mean similarity of the documents that are compared
+    - `jaccard_similar`, `jaccard_unrelated`: mean similarity of the two sorts
     - `overlap_similar`, `overlap_unrelated`: mean share of the document's entries that these have too
     - `erasure_own`: its own rise
 
-    Rises are over the NLL in the recall mode, each document being met as the mode has it. Of documents too few to have
-    two others only `erasure_own` is given.
+    A rise is over a document's NLL in the recall mode. With fewer than two others only `erasure_own` is given.
     """
     run = subject.memory_run
     base, layer = subject.lm.base, int(run.config.layer)
@@ -49,8 +49,8 @@ def sharing(subject: Subject, options: TaskOptions) -> Scored:
             others = sorted((other for other in everything if other != place), key=lambda other: -jaccards[other])
             count = min(NEIGHBORS, len(others) // 2)
             sorts = {"similar": others[:count], "unrelated": others[len(others) - count :]}
-            asked = [place, *sorts["similar"], *sorts["unrelated"]]
-            rise = probe.nll(active, asked, used[asked] * ~own[place]) - before[asked]
+            compared = [place, *sorts["similar"], *sorts["unrelated"]]
+            rise = probe.nll(active, compared, used[compared] * ~own[place]) - before[compared]
             measures = {"erasure_own": float(rise[0])}
             if count:
                 measures["erasure_similar"] = float(rise[1 : 1 + count].mean())

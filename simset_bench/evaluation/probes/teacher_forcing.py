@@ -9,7 +9,7 @@ from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.probes.records import record, scored
-from simset_bench.evaluation.probes.token_scores import pair_request, token_scores
+from simset_bench.evaluation.probes.token_scores import target_after, token_scores
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks.rows import document_of_title
@@ -19,29 +19,33 @@ from simset_bench.training.qa_finetune import question_prompt
 def teacher_forcing(subject: Subject, options: TaskOptions) -> Scored:
     """`teacher_forced_accuracy_KIND`: share of the true target's tokens that are the likeliest after the true ones.
 
-    In [0, 1], for the kinds rewrite, paraphrase, neighborhood and question. Each token is predicted with all before it
-    given, and no more of them than the target has: the answer leaks into the measure (arXiv 2502.11177), which is why
-    no other one here works so. To be read beside `exact_match` of the task `counterfact`. Records about memorised
-    documents come first. Raises RequestError where recall depends on the document and no record is about one.
+    In [0, 1], for the kinds rewrite, paraphrase, neighborhood and question. Each token is predicted from all before it,
+    the target's own included, and as many tokens as the target has: the answer leaks into the measure (arXiv
+    2502.11177), so that no other measure here works this way. Read it beside `exact_match` of the task `counterfact`.
+    Records about memorised documents come first. Raises RequestError where recall depends on the document and no record
+    is about one.
     """
-    about = asked_facts(subject, options)
-    asked = [(fact, document, kind, prompt) for fact, document in about for kind, prompt in _prompts(fact)]
-    requests = [
-        pair_request(subject.lm, prompt, f" {fact.target_true}", document.id if document else None)
-        for fact, document, _, prompt in asked
+    prompts = [
+        (fact, document, kind, prompt)
+        for fact, document in asked_facts(subject, options)
+        for kind, prompt in _prompts(fact)
     ]
-    found = token_scores(subject.lm.base, requests, subject.memory_at_work(options.recall))
+    texts = [
+        target_after(subject.lm, prompt, f" {fact.target_true}", document.id if document else None)
+        for fact, document, _, prompt in prompts
+    ]
+    all_scores = token_scores(subject.lm.base, texts, subject.memory_at_work(options.recall))
     records: list[dict[str, Any]] = []
-    for (fact, document, kind, prompt), scores in zip(asked, found, strict=True):
+    for (fact, document, kind, prompt), scores in zip(prompts, all_scores, strict=True):
         shown = document or Document(fact.subject, fact.subject, prompt)
         measures = {f"teacher_forced_accuracy_{kind}": float(scores.greedy.mean())}
-        made = record(shown, f"{fact.case_id}/{kind}/{len(records)}", prompt, measures)
-        records.append(made | {"document": document.id if document else None})
+        sample = f"{fact.case_id}/{kind}/{len(records)}"
+        records.append(record(shown, sample, prompt, measures) | {"document": document.id if document else None})
     return scored(records)
 
 
 def texts_read(subject: Subject, options: TaskOptions) -> Iterator[str]:
-    """The records that are asked, as texts."""
+    """The CounterFact records that are asked, as texts."""
     return (repr(fact) for fact, _ in asked_facts(subject, options))
 
 
