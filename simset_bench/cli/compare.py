@@ -44,8 +44,8 @@ def command(
     changes = changed_samples(first, second, chosen)
     said = sentence("A", "B", chosen, pair.difference, "one run each")
     if json_output:
-        found = {"a": str(first), "b": str(second), "measures": [asdict(pair) for pair in pairs]}
-        print_json(found | {"measure": chosen, "sentence": said, "changed": [asdict(each) for each in changes]})
+        whole = {"a": str(first), "b": str(second), "measures": [asdict(pair) for pair in pairs]}
+        print_json(whole | {"measure": chosen, "sentence": said, "changed": [asdict(each) for each in changes]})
         return
     stdout.print(f"A {first}\nB {second}", markup=False, soft_wrap=True)
     _print_measures(pairs)
@@ -69,17 +69,17 @@ def _print_measures(pairs: "list[MeasurePair]") -> None:
         if pair.measure.replace(f"/{name}", "", 1) != task:
             task = pair.measure.replace(f"/{name}", "", 1)
             table.add_row(Text(task, style="bold"))
-        found = pair.difference
-        interval = "–" if found.low is None else f"[{found.low:.3g}, {found.high:.3g}]"
-        p_value = "–" if found.p_value is None else f"{pair.corrected_p:.2g}"
-        effect = "–" if found.effect is None else f"{found.effect:.2f}"
-        values = [f"{pair.first:.4g}", f"{pair.second:.4g}", f"{found.value:.3g}"]
+        difference = pair.difference
+        interval = "–" if difference.low is None else f"[{difference.low:.3g}, {difference.high:.3g}]"
+        p_value = "–" if difference.p_value is None else f"{pair.corrected_p:.2g}"
+        effect = "–" if difference.effect is None else f"{difference.effect:.2f}"
+        values = [f"{pair.first:.4g}", f"{pair.second:.4g}", f"{difference.value:.3g}"]
         cells = [f"  {name}", *values, interval, p_value, effect]
-        told = found.p_value is not None and pair.corrected_p < 0.05
-        a_wins = (found.value > 0) == (pair.better == "higher")
+        told = difference.p_value is not None and pair.corrected_p < 0.05
+        a_wins = (difference.value > 0) == (pair.better == "higher")
         # Colour where the two can be told apart and one is better: green for A, red for B.
         style = None if not told or pair.better is None else "green" if a_wins else "red"
-        table.add_row(*map(Text, [*cells, str(found.documents or "–")]), style=style)
+        table.add_row(*map(Text, [*cells, str(difference.documents or "–")]), style=style)
     stdout.print(table)
     if told_twice:
         stdout.print(f"{len(told_twice)} measures on memorised subjects alone are the same, since all subjects are")
@@ -92,12 +92,12 @@ def _print_measures(pairs: "list[MeasurePair]") -> None:
 def _told_twice(pairs: "list[MeasurePair]") -> set[str]:
     """Measures on memorised subjects that say what the measure on all says."""
     by_name = {pair.measure: pair for pair in pairs}
-    found = set()
+    repeated = set()
     for name, pair in by_name.items():
         every = by_name.get(name.replace("_memorised", ""))
         if every is not None and every is not pair and (every.first, every.second) == (pair.first, pair.second):
-            found.add(name)
-    return found
+            repeated.add(name)
+    return repeated
 
 
 def _print_changes(changes: "list[Change]", measure: str, most: int) -> None:

@@ -54,18 +54,20 @@ def verify(
         raise RequestError(f"{entry}: there is no such folder")
     from simset_bench.leaderboard.verify import verify_entry
 
-    found = verify_entry(entry)
+    verified = verify_entry(entry)
     again = None
     if recompute is not None:
         from simset_bench.leaderboard.reproduce import recompute_samples
 
         again = recompute_samples(entry, run, recompute)
     if json_output:
-        print_json(asdict(found) | {"entry": str(entry), "recomputed": again})
+        print_json(asdict(verified) | {"entry": str(entry), "recomputed": again})
         return
-    print(f"{entry}: verified, {found.results} results, {found.samples} samples, {found.followed} figures follow")
-    if found.not_checked:
-        print(f"not to be had from samples: {', '.join(found.not_checked)}")
+    print(
+        f"{entry}: verified, {verified.results} results, {verified.samples} samples, {verified.followed} figures follow"
+    )
+    if verified.not_checked:
+        print(f"not to be had from samples: {', '.join(verified.not_checked)}")
     if again is not None:
         print(f"{again} samples evaluated again, with the same figures")
 
@@ -84,25 +86,25 @@ def reproduce(
     from simset_bench.leaderboard.verify import verify_entry
 
     verify_entry(entry)
-    found = run_again(entry, save_dir)
-    outside = [again.measure for again in found if not again.within]
+    figures = run_again(entry, save_dir)
+    outside = [again.measure for again in figures if not again.within]
     if json_output:
-        print_json({"figures": [asdict(again) | {"within": again.within} for again in found], "outside": outside})
+        print_json({"figures": [asdict(again) | {"within": again.within} for again in figures], "outside": outside})
     else:
-        _print_again(found)
-        print(f"{len(found) - len(outside)} of {len(found)} figures came out again within their intervals")
+        _print_again(figures)
+        print(f"{len(figures) - len(outside)} of {len(figures)} figures came out again within their intervals")
     if outside:
         raise typer.Exit(1)
 
 
-def _print_again(found: list) -> None:
+def _print_again(figures: list) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("measure", "entry", "95% interval", "again", ""):
         table.add_column(name, justify="left" if name in ("measure", "") else "right")
-    for again in found:
+    for again in figures:
         interval = "–" if again.interval is None else f"[{again.interval[0]:.4g}, {again.interval[1]:.4g}]"
         cells = (again.measure, f"{again.entry:.5g}", interval, f"{again.again:.5g}", "" if again.within else "outside")
         table.add_row(*map(Text, cells), style=None if again.within else "red")

@@ -43,8 +43,8 @@ def command(
     stdout.print(", ".join(f"{name} {value}" for name, value in config.items() if value is not None), markup=False)
     _print_curves(epochs)
     _print_scores(row)
-    for task, found in records.items():
-        _print_samples(task, found, samples)
+    for task, of_task in records.items():
+        _print_samples(task, of_task, samples)
 
 
 def _epochs(path: Path) -> list[dict[str, Any]]:

@@ -25,9 +25,9 @@ def command(
     """Train grids, ask every run, pack their entries, and write the page and the figures. Killed, it goes on."""
     from simset_bench.leaderboard.study import run_study
 
-    found = run_study(grids or GRIDS, save_dir, to)
+    counts = run_study(grids or GRIDS, save_dir, to)
     if json_output:
-        print_json(found)
+        print_json(counts)
         return
-    print(f"{found['done']} of {found['cells']} runs, {found['entries']} entries")
-    print(f"page: {found['page']}\nfigures: {found['figures']}")
+    print(f"{counts['done']} of {counts['cells']} runs, {counts['entries']} entries")
+    print(f"page: {counts['page']}\nfigures: {counts['figures']}")

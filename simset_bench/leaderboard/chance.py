@@ -10,8 +10,8 @@ from simset_bench.results.scores import Score
 
 def chances(scores: Mapping[str, Score], labels: pd.Series) -> dict[str, float]:
     """What guesses would score on each measure of a row, where that is known; `labels` are those of one of its runs."""
-    found = {name: _chance(name, scores, labels) for name in scores}
-    return {name: value for name, value in found.items() if value is not None}
+    by_measure = {name: _chance(name, scores, labels) for name in scores}
+    return {name: value for name, value in by_measure.items() if value is not None}
 
 
 def _chance(measure: str, scores: Mapping[str, Score], labels: pd.Series) -> float | None:

@@ -73,13 +73,13 @@ def _fill(made: Path, run: Path, results: list[Path]) -> None:
 
 def _manifest(run: Path) -> dict[str, Any]:
     try:
-        found = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
-        hashes = found["hashes"]
+        manifest = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
+        hashes = manifest["hashes"]
         if not all(isinstance(hashes[name], str) for name in ("model", "corpus", "config")):
             raise TypeError("a hash is no text")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{run / MANIFEST}: damaged ({type(error).__name__}: {error})") from error
-    return dict(found)
+    return dict(manifest)
 
 
 def entry_name(run: Path, manifest: dict[str, Any]) -> str:

@@ -29,11 +29,11 @@ def overlap_of(folder: Path) -> list[dict[str, Any]] | None:
         lookup = open_lookup(folder / ALLOCATION)
         opened = lookup.allocation()
         wanted = sorted(set(sample_pairs(lookup.manifest.documents).ravel().tolist())) or [0]
-        found = analyze(opened, compare_pairs(opened, documents_by_number(lookup, wanted)))
+        analysis = analyze(opened, compare_pairs(opened, documents_by_number(lookup, wanted)))
     except RequestError as error:
         note(f"{folder}: no overlap for the page ({error})")
         return None
-    return list(found.calibration)
+    return list(analysis.calibration)
 
 
 def _read(path: Path) -> list[dict[str, Any]] | None:

@@ -37,7 +37,7 @@ def render_page(data: dict[str, Any], most_bytes: int = LARGEST_PAGE) -> str:
     tasks = read_tasks(data)
     room = most_bytes - len(_filled(data, "").encode())
     for most, ranked in _STEPS:
-        pairs = {name: found for name, found in data["pairs"].items() if ranked == "all" or name == data["sort"]}
+        pairs = {name: coded for name, coded in data["pairs"].items() if ranked == "all" or name == data["sort"]}
         packed = _packed(add_samples(data | {"pairs": pairs if ranked else {}}, tasks, most))
         if len(packed) < room:
             if most < MOST_SAMPLES:

@@ -74,7 +74,7 @@ def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
         "columns": {name: column_heading(board, name) for name in board.shown_columns},
         "filters": [name for name in _FILTERS if name in board.columns],
         "level": LEVEL,
-        "pairs": {numbers[name]: pair_codes(found) for name, found in board.p_values.items()},
+        "pairs": {numbers[name]: pair_codes(p_values) for name, p_values in board.p_values.items()},
         "sort": numbers.get(board.sort or ""),
         "averaged": board.averaged,
         "groups": list(GROUPS),
@@ -114,12 +114,14 @@ def pair_codes(p_values: np.ndarray) -> dict[str, Any]:
     on, which no correction makes significant, 65535 below 0.05 / `tests`, which every one leaves so; between them
     0.05 * tests ** -((code - 2) / 65532) is the p value, rounded up by less than a thousandth.
     """
-    found = p_values[np.triu_indices(len(p_values), 1)]
-    tests = max(2, int(np.count_nonzero(~np.isnan(found))))
+    of_pairs = p_values[np.triu_indices(len(p_values), 1)]
+    tests = max(2, int(np.count_nonzero(~np.isnan(of_pairs))))
     limit, depth = 1 - LEVEL, math.log(tests)
     with np.errstate(divide="ignore", invalid="ignore"):
-        place = np.log(limit / found) / depth
-        codes = np.select([np.isnan(found), found >= limit, place > 1], [0, 1, 65535], 2 + np.floor(place * 65532))
+        place = np.log(limit / of_pairs) / depth
+        codes = np.select(
+            [np.isnan(of_pairs), of_pairs >= limit, place > 1], [0, 1, 65535], 2 + np.floor(place * 65532)
+        )
     return {"tests": tests, "codes": base64.b64encode(codes.astype("<u2").tobytes()).decode()}
 
 
@@ -143,8 +145,8 @@ def _run(folder: Path, table: RunTable) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return found if isinstance(found, dict) else {}
+    value = json.loads(path.read_text(encoding="utf-8"))
+    return value if isinstance(value, dict) else {}
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -174,8 +176,8 @@ def _add_overlap(overlaps: dict[str, dict[str, Any]], row: Row) -> None:
     kind = str(row.kind)
     documents = _plain(row.labels.get("documents"))
     key = f"{kind}, {documents} documents" if documents is not None else kind
-    if key not in overlaps and (found := overlap_of(Path(row.folders[0]))):
-        overlaps[key] = {"series": key, "allocation": kind, "documents": documents, "bands": found}
+    if key not in overlaps and (bands := overlap_of(Path(row.folders[0]))):
+        overlaps[key] = {"series": key, "allocation": kind, "documents": documents, "bands": bands}
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,7 @@ def add_samples(data: dict[str, Any], tasks: list[list[TaskSamples]], most: int)
         samples = [[*[texts.setdefault(text, len(texts)) for text in said], *values] for said, values in rows]
         return {"task": task.task, "measures": task.measures, "of": task.of, "samples": samples}
 
-    runs = [run | {"tasks": [shown(task) for task in found]} for run, found in zip(data["runs"], tasks, strict=True)]
+    runs = [run | {"tasks": [shown(task) for task in of_run]} for run, of_run in zip(data["runs"], tasks, strict=True)]
     return data | {"runs": runs, "texts": list(texts), "samples_of_a_task": most}
 
 

@@ -189,9 +189,9 @@ def _agreed(board: Leaderboard) -> dict[str, object]:
     """
     agreed = {}
     for name in board.columns:
-        found = list(dict.fromkeys(row.labels[name] for row in board.rows))
-        known = [value for value in found if value is not None]
-        if name != "allocation" and len(known if "allocation" in board.columns else found) < 2:
+        values = list(dict.fromkeys(row.labels[name] for row in board.rows))
+        known = [value for value in values if value is not None]
+        if name != "allocation" and len(known if "allocation" in board.columns else values) < 2:
             agreed[name] = known[0] if known else None
     return agreed
 

@@ -142,8 +142,8 @@ def reproduce(entry: Path, root: Path) -> list[Again]:
         about = {name: value for name, value in read_config(entry / CONFIG).items() if name in KEPT}
         device, dtype = about.pop("device"), about.pop("dtype")
         for request in requests:
-            found = evaluate_baseline(about, dataclasses.replace(request, device=device, dtype=dtype), root)
-        folder = Path(found[0]["run"])
+            results = evaluate_baseline(about, dataclasses.replace(request, device=device, dtype=dtype), root)
+        folder = Path(results[0]["run"])
     else:
         folder = train_run(read_folder_config(entry), root, resume=True)
         for request in requests:
@@ -157,12 +157,12 @@ def reproduce(entry: Path, root: Path) -> list[Again]:
 
 def _compared(entry: Path, folder: Path, result: dict[str, Any]) -> list[Again]:
     path = entry / EVALUATIONS / f"{result['stem']}.json"
-    found = json.loads((folder / EVALUATIONS / path.name).read_text(encoding="utf-8"))
+    repeated = json.loads((folder / EVALUATIONS / path.name).read_text(encoding="utf-8"))
     again = []
     for name, value in result["measures"].items():
         score = score_of(name, [value], [result["standard_errors"][name]], [str(samples_file(path))])
         (known,) = with_evidence([score])
-        again.append(Again(f"{result['stem']}/{name}", value, interval(known), float(found["measures"][name])))
+        again.append(Again(f"{result['stem']}/{name}", value, interval(known), float(repeated["measures"][name])))
     return again
 
 
@@ -172,11 +172,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _results(entry: Path) -> list[dict[str, Any]]:
     paths = sorted((entry / EVALUATIONS).glob("[!.]*.json"))
-    found = [json.loads(path.read_text(encoding="utf-8")) | {"stem": path.stem} for path in paths]
+    results = [json.loads(path.read_text(encoding="utf-8")) | {"stem": path.stem} for path in paths]
     # A result after Q-A fine-tuning comes with the one before it.
-    tuned = {(each["label"], each["recall"], each["limit"]) for each in found if each["qa_finetuned"]}
+    tuned = {(each["label"], each["recall"], each["limit"]) for each in results if each["qa_finetuned"]}
     return [
-        each for each in found if each["qa_finetuned"] or (each["label"], each["recall"], each["limit"]) not in tuned
+        each for each in results if each["qa_finetuned"] or (each["label"], each["recall"], each["limit"]) not in tuned
     ]
 
 

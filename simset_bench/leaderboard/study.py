@@ -93,15 +93,15 @@ def run_study(grid_names: Sequence[str], root: Path, place: Path) -> dict[str, A
 
 def _run_grid(grid: Grid, plan: StudyPlan, root: Path, place: Path) -> dict[str, int]:
     sweep = plan_sweep(grid, root, SweepOptions())
-    found = run_sweep(sweep)
-    if found["failed"]:
-        raise RuntimeError(f"{len(found['failed'])} runs failed, first {found['failed'][0]['error']}")
+    swept = run_sweep(sweep)
+    if swept["failed"]:
+        raise RuntimeError(f"{len(swept['failed'])} runs failed, first {swept['failed'][0]['error']}")
     folders = list(dict.fromkeys(sweep.place.run_folder(config) for config in sweep.configs))
     for request in plan.requests():
         _evaluate(folders, request)
     asked = [*folders, *(_baselines(folders, plan, root, place) if plan.baselines else [])]
     entries = [entry_of(folder, place) for folder in track(asked, "packing entries")]
-    return {"cells": found["cells"], "done": found["done"], "entries": len(entries)}
+    return {"cells": swept["cells"], "done": swept["done"], "entries": len(entries)}
 
 
 def _evaluate(folders: Sequence[Path], request: EvalRequest) -> None:
@@ -117,9 +117,13 @@ def _baselines(folders: Sequence[Path], plan: StudyPlan, root: Path, place: Path
     marker = root / "baselines" / f".asked-{place.name}-{sha256_of_texts(wanted)[:10]}.json"
     if marker.is_file():
         kept = json.loads(marker.read_text(encoding="utf-8"))
-        found = [Path(folder) for folder in kept["folders"]]
-        if kept["runs"] == wanted and kept["plan"] == repr(plan) and all((f / MANIFEST).is_file() for f in found):
-            return found
+        folders_kept = [Path(folder) for folder in kept["folders"]]
+        if (
+            kept["runs"] == wanted
+            and kept["plan"] == repr(plan)
+            and all((f / MANIFEST).is_file() for f in folders_kept)
+        ):
+            return folders_kept
     made: dict[str, None] = {}
     for request in plan.requests():
         tasks = tuple(task for task in request.tasks if task != LOCATION)

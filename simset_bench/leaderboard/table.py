@@ -158,9 +158,9 @@ def make_leaderboard(
         directions,
         chosen,
         "runs" if group_by else "seeds",
-        {name: found.p_values for name, found in ranking.items()},
-        {name: found.about for name, found in ranking.items()},
-        {name: found.out_of_reach for name, found in ranking.items()},
+        {name: each.p_values for name, each in ranking.items()},
+        {name: each.about for name, each in ranking.items()},
+        {name: each.out_of_reach for name, each in ranking.items()},
         pooled,
         frozenset(dtype for dtype in values["dtype"] if dtype is not None),
     )
@@ -215,7 +215,7 @@ def _limits(runs: Sequence[pd.DataFrame]) -> dict[str, frozenset[int | None]]:
     for values in runs:
         for task, limit in zip(values["task"], values["limit"], strict=True):
             limits.setdefault(task, set()).add(limit)
-    return {task: frozenset(found) for task, found in limits.items()}
+    return {task: frozenset(of_task) for task, of_task in limits.items()}
 
 
 def _place(score: Score | None, sign: int) -> tuple[bool, float]:
@@ -226,9 +226,9 @@ def _place(score: Score | None, sign: int) -> tuple[bool, float]:
 def _scores_by_measure(groups: Sequence[_Group]) -> dict[str, dict[int, Score]]:
     """By measure and number of group, each score with what its samples say."""
     places = [(number, name) for number, group in enumerate(groups) for name in group.scores]
-    found = with_evidence([groups[number].scores[name] for number, name in places])
+    evidenced = with_evidence([groups[number].scores[name] for number, name in places])
     scores: dict[str, dict[int, Score]] = {}
-    for (number, name), score in zip(places, found, strict=True):
+    for (number, name), score in zip(places, evidenced, strict=True):
         scores.setdefault(name, {})[number] = score
     return scores
 
@@ -267,10 +267,10 @@ def _ranked(by_row: Mapping[int, Score], higher_is_better: bool, rows: int, pool
     tested = _tested(tests, scores, about)
     p_values = np.full((rows, rows), np.nan)
     p_values[np.ix_(numbers, numbers)] = tested
-    found = standings_of(tests.differences, tested, [score.value for score in scores], higher_is_better)
+    standings_in_order = standings_of(tests.differences, tested, [score.value for score in scores], higher_is_better)
     standings = {
         number: replace(each, tied=tuple(numbers[place] for place in each.tied))
-        for number, each in zip(numbers, found, strict=True)
+        for number, each in zip(numbers, standings_in_order, strict=True)
     }
     floors = tests.floors[np.triu_indices(len(scores), 1)]
     known = ~np.isnan(tested[np.triu_indices(len(scores), 1)])

@@ -51,11 +51,13 @@ def verify_entry(entry: Path) -> Verified:
     manifest = _check_manifest(entry)
     if manifest["kind"] != BASELINE:
         read_folder_config(entry)
-    found = [_check_result(entry, path) for path in sorted((entry / EVALUATIONS).glob("*.json"))]
-    if not found:
+    checked = [_check_result(entry, path) for path in sorted((entry / EVALUATIONS).glob("*.json"))]
+    if not checked:
         raise _refused(entry, "holds no result")
-    unchecked = tuple(name for each in found for name in each.not_checked)
-    return Verified(entry, len(found), sum(each.samples for each in found), sum(e.followed for e in found), unchecked)
+    unchecked = tuple(name for each in checked for name in each.not_checked)
+    return Verified(
+        entry, len(checked), sum(each.samples for each in checked), sum(e.followed for e in checked), unchecked
+    )
 
 
 def _refused(entry: Path, reason: str) -> RequestError:
@@ -64,14 +66,14 @@ def _refused(entry: Path, reason: str) -> RequestError:
 
 def _read(entry: Path, name: str) -> dict[str, Any]:
     try:
-        found = json.loads((entry / name).read_text(encoding="utf-8"))
+        value = json.loads((entry / name).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise _refused(entry, f"foreign: has no {name}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise _refused(entry, f"{name} is no JSON ({error})") from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise _refused(entry, f"{name} is no object")
-    return found
+    return value
 
 
 def _check_files(entry: Path, listed: Any) -> None:
@@ -151,8 +153,8 @@ def _follows(entry: Path, name: str, measure: str, result: dict[str, Any], recor
     if estimate is None:
         return False
     stated = (result["measures"][measure], result["standard_errors"][measure], result["n"][measure])
-    found = (estimate.value, estimate.standard_error, estimate.n)
-    for what, told, again in zip(("value", "standard error", "n"), stated, found, strict=True):
+    computed = (estimate.value, estimate.standard_error, estimate.n)
+    for what, told, again in zip(("value", "standard error", "n"), stated, computed, strict=True):
         near = told == again
         if told is not None and again is not None:
             near = math.isclose(told, again, rel_tol=_TOLERANCE, abs_tol=1e-12)

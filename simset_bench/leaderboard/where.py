@@ -27,16 +27,16 @@ def matching(frame: pd.DataFrame, condition: str) -> pd.Series:
     """
     try:
         tree = ast.parse(condition.strip(), mode="eval").body
-        found = _value(tree, frame)
+        condition_holds = _value(tree, frame)
     except RequestError:
         raise
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise RequestError(f"--where {condition[:80]!r}: cannot be read; {_FORM}") from error
     except (TypeError, OverflowError) as error:
         raise RequestError(f"--where {condition!r}: compares what does not compare; {_FORM}") from error
-    if not isinstance(found, pd.Series) or found.dtype != "boolean":
+    if not isinstance(condition_holds, pd.Series) or condition_holds.dtype != "boolean":
         raise RequestError(f"--where {condition!r}: is no condition; {_FORM}")
-    return found.fillna(False).astype(bool)
+    return condition_holds.fillna(False).astype(bool)
 
 
 def _value(node: ast.expr, frame: pd.DataFrame) -> Any:
@@ -54,9 +54,9 @@ def _value(node: ast.expr, frame: pd.DataFrame) -> Any:
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
             return -value
         case ast.BoolOp(op=operator, values=parts):
-            found = [_value(part, frame) for part in parts]
-            result = found[0]
-            for other in found[1:]:
+            values = [_value(part, frame) for part in parts]
+            result = values[0]
+            for other in values[1:]:
                 result = (result & other) if isinstance(operator, ast.And) else (result | other)
             return result
         case ast.Compare(left=left, ops=operators, comparators=rights):
@@ -74,13 +74,13 @@ def _compare(left: ast.expr, operators: list[ast.cmpop], rights: list[ast.expr],
             if not isinstance(before, pd.Series) or not isinstance(after, list):
                 raise RequestError(f"--where: `in` needs a column and a list; {_FORM}")
             is_in = before.isin(after)
-            found = ((is_in if isinstance(operator, ast.In) else ~is_in) & before.notna()).astype("boolean")
+            holds = ((is_in if isinstance(operator, ast.In) else ~is_in) & before.notna()).astype("boolean")
         elif type(operator) in _COMPARE:
-            found = _COMPARE[type(operator)](before, after)
+            holds = _COMPARE[type(operator)](before, after)
             # Text is kept by Arrow, whose truth values do not combine with pandas' own.
-            found = found.astype("boolean") if isinstance(found, pd.Series) else found
+            holds = holds.astype("boolean") if isinstance(holds, pd.Series) else holds
         else:
             raise RequestError(f"--where: `is` is not allowed; {_FORM}")
-        result = found if result is None else result & found
+        result = holds if result is None else result & holds
         before = after
     return result

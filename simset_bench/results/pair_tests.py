@@ -75,11 +75,11 @@ def _over_documents(scores: Sequence[Score]) -> tuple[np.ndarray, np.ndarray, np
     differences = values[:, None] - values[None, :]
     documents = np.zeros(differences.shape, dtype=int)
     for numbers, others, shared in _sharing(scores):
-        apart, found = _apart(scores, numbers, others, shared)
+        apart, apart_by = _apart(scores, numbers, others, shared)
         size = len(shared)
         squares = np.square(apart).sum(-1) * size / (size - 1)
         for at, sign, turned in ((np.ix_(numbers, others), 1, False), (np.ix_(others, numbers), -1, True)):
-            differences[at] = sign * (found.T if turned else found)
+            differences[at] = sign * (apart_by.T if turned else apart_by)
             variances[0][at] = squares.T if turned else squares
             variances[1][at], freedom[0][at], documents[at] = 0.0, size - 1.0, size
     # Not the -0 of a turned 0.
@@ -168,7 +168,7 @@ def _over_seeds(scores: Sequence[Score], pooled: SeedVariance | None) -> tuple[n
             alike.setdefault(tuple(sorted(score.seeds)), []).append(number)
     for seeds, numbers in alike.items():
         ordered = [dict(zip(scores[n].seeds or (), scores[n].by_run, strict=True)) for n in numbers]
-        values = np.array([[found[seed] for seed in seeds] for found in ordered])
+        values = np.array([[by_name[seed] for seed in seeds] for by_name in ordered])
         apart = values[:, None] - values[None]
         at = np.ix_(numbers, numbers)
         variance[at], freedom[at] = apart.var(-1, ddof=1) / len(seeds), len(seeds) - 1.0
@@ -194,8 +194,8 @@ def _p_values(
     exact = np.full(errors.shape, np.nan)
     for numbers, others, shared in _sharing(scores):
         if len(shared) <= EXACT_DOCUMENTS:
-            apart, found = _apart(scores, numbers, others, shared)
-            exact[np.ix_(numbers, others)] = exact_p_values(apart * len(shared) + found[..., None])
+            apart, means = _apart(scores, numbers, others, shared)
+            exact[np.ix_(numbers, others)] = exact_p_values(apart * len(shared) + means[..., None])
     p = np.where(np.isnan(exact), p, np.where(variances[2] > 0, np.fmax(p, exact), exact))
     p = np.where(np.isnan(p), np.nan, np.maximum(p, floors))
     p.T[upper] = p[upper]

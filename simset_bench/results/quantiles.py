@@ -50,8 +50,8 @@ def p_values(ratios: np.ndarray, variances: np.ndarray, freedom: np.ndarray) -> 
             return weighted_quantile(np.stack(sources[:half]), np.stack(sources[half:]), np.exp(log_p)) - wanted
 
         bracket = np.full(len(mixed), _SMALLEST_LOG_P), np.zeros(len(mixed))
-        found = elementwise.find_root(missing, bracket, args=(wanted, *parts[0], *parts[1]))
-        result[mixed] = np.where(found.success, np.exp(found.x), np.exp(_SMALLEST_LOG_P))
+        root = elementwise.find_root(missing, bracket, args=(wanted, *parts[0], *parts[1]))
+        result[mixed] = np.where(root.success, np.exp(root.x), np.exp(_SMALLEST_LOG_P))
     return np.asarray(result.reshape(ratios.shape))
 
 

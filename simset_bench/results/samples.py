@@ -40,11 +40,11 @@ _TOTALS_QUERY = """
     WITH entries AS (SELECT *, list_concat(map_entries(measures), [
                             {'key': 'gain', 'value': gain}, {'key': 'is_member', 'value': is_member::DOUBLE}
                             ]) AS entry FROM records),
-    flat AS (SELECT file, cluster, tokens, hash(prompt_hash, target_hash) AS question, unnest(entry) AS found
+    flat AS (SELECT file, cluster, tokens, hash(prompt_hash, target_hash) AS question, unnest(entry) AS part
              FROM entries),
-    weighed AS (SELECT file, cluster, question, found.key AS measure, found.value AS value,
-                       CASE WHEN list_contains($by_tokens, found.key) THEN coalesce(tokens, 1) ELSE 1 END AS weight
-                FROM flat WHERE found.value IS NOT NULL)
+    weighed AS (SELECT file, cluster, question, part.key AS measure, part.value AS value,
+                       CASE WHEN list_contains($by_tokens, part.key) THEN coalesce(tokens, 1) ELSE 1 END AS weight
+                FROM flat WHERE part.value IS NOT NULL)
     SELECT file, measure, cluster, sum(value * weight) AS total, sum(weight) AS weight,
            sum(question::UHUGEINT)::VARCHAR AS asked
     FROM weighed GROUP BY ALL ORDER BY file, measure, cluster
@@ -76,8 +76,8 @@ def document_totals(files: Sequence[str]) -> pd.DataFrame:
             _totals(database, [file for file in present if file.endswith(kind)], kind)
             for kind in (".jsonl", ".parquet")
         ]
-    found = [part for part in parts if len(part)]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(TOTALS))
+    frames = [part for part in parts if len(part)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(TOTALS))
 
 
 def _totals(database: duckdb.DuckDBPyConnection, files: list[str], kind: str) -> pd.DataFrame:

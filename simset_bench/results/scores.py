@@ -148,8 +148,8 @@ def _evidence(score: Score, parts: dict[tuple[str, str], _Part]) -> Evidence | N
     by_run = [[parts.get((file, name)) for name in names] for file in score.samples]
     if not by_run or any(part is None for run in by_run for part in run):
         return None
-    found = [[part for part in run if part is not None] for run in by_run]
-    return _stacked([_aligned(run) for run in found], record)
+    complete = [[part for part in run if part is not None] for run in by_run]
+    return _stacked([_aligned(run) for run in complete], record)
 
 
 def _aligned(parts: Sequence[_Part]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
