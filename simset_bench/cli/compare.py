@@ -18,14 +18,14 @@ def command(
     first: Annotated[Path, typer.Argument(metavar="A", help="A run's folder, a baseline's, or an entry.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
     measure: Annotated[
-        str | None, typer.Option(help="Measure whose changed samples are listed [the first that differs].")
+        str | None, typer.Option(help="List the samples that changed on this measure [the first that differs].")
     ] = None,
-    samples: Annotated[int, typer.Option(min=0, help="At most this many changed samples; --json has all.")] = 10,
+    samples: Annotated[int, typer.Option(min=0, help="How many changed samples to print; --json has all.")] = 10,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Compare two runs on every measure they share, paired by sample, and list the samples that changed."""
+    """Compare two runs on every measure they share, paired by document, and list the samples that changed."""
     from simset_bench.evaluation.measures import best_known
     from simset_bench.results.compare_runs import changed_samples, compare_runs
     from simset_bench.results.differences import sentence
@@ -90,7 +90,7 @@ def _print_measures(pairs: "list[MeasurePair]") -> None:
 
 
 def _told_twice(pairs: "list[MeasurePair]") -> set[str]:
-    """Measures on memorised subjects that say what the measure on all says."""
+    """Measures on memorised subjects alone that equal the measure on all subjects."""
     by_name = {pair.measure: pair for pair in pairs}
     repeated = set()
     for name, pair in by_name.items():

@@ -20,7 +20,7 @@ def submit(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Pack a run as an entry of a leaderboard: manifest, scores, samples and hashes, no weights."""
+    """Pack a run as an entry of a leaderboard: manifest, scores, samples and hashes, without weights."""
     from simset_bench.leaderboard.entries import files_of, pack_entry
     from simset_bench.leaderboard.verify import verify_entry
 
@@ -39,15 +39,16 @@ def verify(
         int | None, typer.Option(help="Also evaluate this many documents or records of each task again.")
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(help="With --recompute: the run that the entry was made from, if it learned.")
+        Path | None,
+        typer.Option(help="With --recompute: the run that the entry was packed from, if it learned anything."),
     ] = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Check an entry: schema, hashes, ranges, and that its figures follow from its samples."""
+    """Check an entry's files, hashes and ranges, and that its figures follow from its samples."""
     if recompute is None and run is not None:
-        raise RequestError(f"--run {run}: goes with --recompute N, which asks that many samples of it again")
+        raise RequestError(f"--run {run}: only used with --recompute N, which evaluates N documents of it again")
     if recompute is not None and recompute < 1:
         raise RequestError(f"--recompute {recompute}: must be at least 1")
     if not entry.is_dir():
@@ -67,7 +68,7 @@ def verify(
         f"{entry}: verified, {verified.results} results, {verified.samples} samples, {verified.followed} figures follow"
     )
     if verified.not_checked:
-        print(f"not to be had from samples: {', '.join(verified.not_checked)}")
+        print(f"samples cannot give: {', '.join(verified.not_checked)}")
     if again is not None:
         print(f"{again} samples evaluated again, with the same figures")
 
@@ -79,7 +80,7 @@ def reproduce(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Run an entry's exact configuration, and say whether its figures come out again within their intervals."""
+    """Train and evaluate an entry's exact configuration again, and compare each figure with its interval."""
     if not entry.is_dir():
         raise RequestError(f"{entry}: there is no such folder")
     from simset_bench.leaderboard.reproduce import reproduce as run_again

@@ -17,26 +17,30 @@ DEFAULT_ROOTS = (Path("outputs"), Path("leaderboards"))
 
 def command(
     folders: Annotated[
-        list[Path] | None, typer.Argument(help="Folders to look for runs in; outputs/ and leaderboards/ if none.")
+        list[Path] | None, typer.Argument(help="Folders to search for runs [outputs/ and leaderboards/].")
     ] = None,
-    sort: Annotated[str | None, typer.Option(help="Measure to rank by, as task/measure or a bare measure.")] = None,
-    where: Annotated[str | None, typer.Option(help="\"alpha>=1 and allocation=='simset1'\".")] = None,
-    group_by: Annotated[str | None, typer.Option(help="Columns, comma-separated; the rest is averaged over.")] = None,
+    sort: Annotated[str | None, typer.Option(help="Measure to rank by: task/measure, or its name alone.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Only rows that fulfil this: \"alpha>=1 and allocation=='simset1'\".")
+    ] = None,
+    group_by: Annotated[
+        str | None, typer.Option(help="Average over everything but these columns, comma-separated.")
+    ] = None,
     pool_seeds: Annotated[
         bool,
         typer.Option(
-            "--pool-seeds", help="Take one variance over seeds for all rows, from the rows that have several seeds."
+            "--pool-seeds", help="Use one variance over seeds for all rows, estimated from those with several seeds."
         ),
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Write the page, with plots and samples, to this file.")] = None,
-    form: Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")] = "table",
+    form: Annotated[str, typer.Option("--format", help="Format: table, markdown, csv or json.")] = "table",
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Rank evaluated runs, with standard errors, and say which neighbours cannot be told apart at 95%.
+    """Rank evaluated runs, and say which neighbours cannot be told apart at 95%.
 
-    A row with one seed is one run: its rank says nothing about its setting.
+    Runs that differ only in their seeds are one row. The rank of a row with one seed says nothing about its setting.
     """
     from simset_bench.evaluation.measures import best_known
     from simset_bench.leaderboard import render

@@ -15,7 +15,7 @@ _CURVE_WIDTH = 60
 
 def command(
     run: Annotated[Path, typer.Argument(help="A run's folder, a baseline's, or an entry.")],
-    samples: Annotated[int, typer.Option(min=0, help="Samples of each task to print; --json has all.")] = 3,
+    samples: Annotated[int, typer.Option(min=0, help="How many samples of each task to print; --json has all.")] = 3,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,

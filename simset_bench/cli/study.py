@@ -22,7 +22,9 @@ def command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train grids, ask every run, pack their entries, and write the page and the figures. Killed, it goes on."""
+    """Train grids, evaluate every run, pack entries, and write the page and the figures.
+
+    A command that was stopped goes on where it was."""
     from simset_bench.leaderboard.study import run_study
 
     counts = run_study(grids or GRIDS, save_dir, to)

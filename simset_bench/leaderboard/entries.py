@@ -1,4 +1,4 @@
-"""Entries of a leaderboard: what a run showed, without its weights, in files whose hashes are kept beside them."""
+"""Entries of a leaderboard: the results of a run, without its weights, with a hash of each file."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, METR
 ENTRY = "entry.json"
 ENTRY_SCHEMA = 1
 KIND = "simset-bench entry"
-# A result, its samples, and what a run leaves about itself: an entry holds nothing else.
+# An entry holds results, samples, and what a run writes about itself, and nothing else.
 ALLOWED = re.compile(
     r"config\.yaml|manifest\.json|metrics\.jsonl|overlap\.json|eval/[\w.@-]+(\.json|\.samples\.parquet)"
 )
@@ -28,11 +28,11 @@ ALLOWED = re.compile(
 def pack_entry(run: Path, root: Path) -> Path:
     """Pack a finished, evaluated run as an entry below `root`, and return its folder.
 
-    The same run packed again replaces its entry. Raises RequestError for what is no finished run, or was not evaluated.
+    Packing the same run again replaces its entry. Raises RequestError if the run is not finished or not evaluated.
     """
     for name in (CONFIG, MANIFEST):
         if not (run / name).is_file():
-            raise RequestError(f"{run / name}: missing, so {run} is no finished run")
+            raise RequestError(f"{run / name}: missing, so {run} is not a finished run")
     results = sorted((run / EVALUATIONS).glob("[!.]*.json"))
     if not results:
         raise RequestError(f"{run}: was not evaluated (simset-bench eval {run} --task docmem does it)")
@@ -46,8 +46,8 @@ def pack_entry(run: Path, root: Path) -> Path:
         place = root / entry_name(run, manifest)
         if place.exists():
             if not (place / ENTRY).is_file():
-                raise RequestError(f"{place}: is there and is no entry, so it is left as it is")
-            # Out of the way first: stopped between the two, there is no entry rather than half of one.
+                raise RequestError(f"{place}: exists and is not an entry, so it was left as it is")
+            # Move the former entry away first: a stop between the two leaves no entry rather than half of one.
             place.rename(Path(folder) / "former")
         made.rename(place)
     return place
@@ -76,14 +76,14 @@ def _manifest(run: Path) -> dict[str, Any]:
         manifest = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
         hashes = manifest["hashes"]
         if not all(isinstance(hashes[name], str) for name in ("model", "corpus", "config")):
-            raise TypeError("a hash is no text")
+            raise TypeError("a hash is not a text")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{run / MANIFEST}: damaged ({type(error).__name__}: {error})") from error
     return dict(manifest)
 
 
 def entry_name(run: Path, manifest: dict[str, Any]) -> str:
-    """A folder name that says what the run is, and that no other run has."""
+    """A readable and unique folder name for a run's entry."""
     import yaml
 
     config = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
@@ -97,7 +97,7 @@ def entry_name(run: Path, manifest: dict[str, Any]) -> str:
 
 
 def files_of(folder: Path) -> list[str]:
-    """Every file below an entry's folder but `entry.json`, by its path with slashes, sorted."""
+    """The paths (with slashes, sorted) of all files below an entry's folder except `entry.json`."""
     return sorted(_files(folder))
 
 

@@ -1,4 +1,4 @@
-"""The figures of a study as Markdown: every score with its interval, and the comparisons that a study is about."""
+"""The figures of a study as Markdown: all scores with intervals, and the comparisons that the study asks for."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from simset_bench.results.scores import Score
 
 
 def figures(board: Leaderboard, command: str) -> str:
-    """Markdown with a section a headline measure; `command` makes the leaderboard anew and stands beside each."""
+    """Markdown with one section for each of the best known measures; `command` prints the leaderboard that it is of."""
     intervals = "Values stand with their 95% intervals, over documents and, where a row has several, over seeds."
     parts = ["# Figures", "", intervals, ""]
     for measure in headline(board):
@@ -47,7 +47,7 @@ def _table(board: Leaderboard, measure: str) -> list[str]:
 
 
 def against_random(board: Leaderboard, measure: str) -> list[str]:
-    """A table of each row that has its like in all but the allocation, which is random."""
+    """A table of each row against the row with random entries that is otherwise equal."""
     pairs = [
         (row, other)
         for row in board.rows
@@ -58,9 +58,9 @@ def against_random(board: Leaderboard, measure: str) -> list[str]:
 
 
 def against_none(board: Leaderboard, measure: str) -> list[str]:
-    """A table of each row with structure and an alpha, against its like of neither.
+    """A table of each structured row against the row `none` at alpha 0 that is otherwise equal.
 
-    At alpha 0 the allocation does not enter training, so that `none` is every allocation's row there.
+    At alpha 0 the allocation does not enter training, so `none` stands for every allocation there.
     """
     pairs = [
         (row, other)
@@ -75,16 +75,16 @@ def against_none(board: Leaderboard, measure: str) -> list[str]:
 
 
 def after_questions(board: Leaderboard, measure: str) -> list[str]:
-    """A table of each row that was asked after question-answer fine-tuning too."""
+    """A table of each row after question-answer fine-tuning against the same row before it."""
     after = f"{measure}+qa"
     rows = [row for row in board.rows if measure in row.scores and after in row.scores]
-    # Both are asked of the same runs, so that what tells them apart is paired by seed.
+    # Both scores are of the same runs, so they are paired by seed.
     scores = [row.scores[name] for row in rows for name in (after, measure)]
     return _table_of_pairs(scores, [(f"{named(board, row)}, after", "the same, before") for row in rows])
 
 
 def _allocation(row: Row) -> object:
-    """Of a memory; None of what has none."""
+    """The allocation of a memory, None for other methods."""
     return row.labels.get("allocation") if row.kind == row.labels.get("allocation") else None
 
 

@@ -1,4 +1,4 @@
-"""How an allocation's overlap follows similarity, for the page: kept with an entry, computed for a run."""
+"""How overlap follows similarity, for the page: read from an entry, computed for a run."""
 
 import json
 from pathlib import Path
@@ -12,9 +12,9 @@ OVERLAP = "overlap.json"
 
 
 def overlap_of(folder: Path) -> list[dict[str, Any]] | None:
-    """Bands of similarity with the overlap in each, as `analysis.Analysis.calibration`; None where not to be had.
+    """Bands of similarity and the overlap in each, as in `analysis.Analysis.calibration`; None if there are none.
 
-    Documents come from the run's corpus again; where that is no longer there it is said.
+    The documents are read from the run's corpus again. A note says so if the corpus is gone.
     """
     kept = folder / OVERLAP
     if kept.is_file():

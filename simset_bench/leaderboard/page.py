@@ -1,4 +1,4 @@
-"""The page: one static HTML file with its data, its plots and the libraries that draw them inside."""
+"""The page: one static HTML file that contains its data, its plots and the libraries that draw them."""
 
 import base64
 import gzip
@@ -19,7 +19,7 @@ from simset_bench.leaderboard.page_data import MOST_SAMPLES, add_samples, read_t
 from simset_bench.package import VERSION
 
 LARGEST_PAGE = 5_000_000
-# What a page holds, the most first: samples of each task of a run, and the measures whose ranks it can find anew.
+# Tried in this order until a page is small enough: samples of each task, and measures that it can rank anew.
 _STEPS = (
     *[(most, "all") for most in (MOST_SAMPLES, 64, 24, 12, 6)],
     *[(most, "sorted") for most in (12, 6, 3, 1)],
@@ -30,9 +30,9 @@ _VEGA_LITE = "6.4"
 
 
 def render_page(data: dict[str, Any], most_bytes: int = LARGEST_PAGE) -> str:
-    """The page of `page_data`, with as many samples a task as leave it below `most_bytes`, and p values of pairs.
+    """The page of `page_data`, with as many samples of each task as keep it below `most_bytes`.
 
-    Raises RequestError where even without any it would be larger.
+    Raises RequestError if the page would be larger even without samples.
     """
     tasks = read_tasks(data)
     room = most_bytes - len(_filled(data, "").encode())
@@ -49,7 +49,7 @@ def render_page(data: dict[str, Any], most_bytes: int = LARGEST_PAGE) -> str:
 
 
 def _packed(data: dict[str, Any]) -> str:
-    # Data is never part of a script: it is read as JSON from a base64 text, in which no character means anything.
+    # Data is never part of a script: the page reads it as JSON from a base64 text, in which no character is special.
     return base64.b64encode(gzip.compress(_compact(data), compresslevel=6, mtime=0)).decode()
 
 
@@ -83,6 +83,6 @@ def _asset(name: str) -> str:
 
 @cache
 def _library() -> str:
-    """Vega, Vega-Lite and vega-embed as one script, whose text cannot end the element that it stands in."""
+    """Vega, Vega-Lite and vega-embed as one script, whose text cannot close the script element."""
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VEGA_LITE)
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")

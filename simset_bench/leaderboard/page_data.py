@@ -1,4 +1,4 @@
-"""What the page shows, as one JSON value: rows with their scores, ranks and runs, curves, overlaps and samples."""
+"""What the page shows, as one JSON value: rows with scores, ranks and runs, training curves, overlaps, samples."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ from simset_bench.training.earlier_options import in_todays_words
 
 _AFTER = " after Q-A"
 GROUPS = (MEMORISATION, RECALL, f"{RECALL}{_AFTER}", LOCATION, DAMAGE)
-# What the page's filters are about, where rows differ in it.
+# Columns that the page can filter by, if rows differ in them.
 _FILTERS = ("model", "method", "layer", "documents", "allocation", "alpha")
 _CURVE_POINTS = 40
 _MOST_TEXT = 160
@@ -35,15 +35,15 @@ _MOST_SENTENCES = 12
 
 
 def measure_group(measure: str) -> str:
-    """The group of columns that a measure stands in; answers after Q-A fine-tuning have one of their own."""
+    """The group of columns of a measure; answers after Q-A fine-tuning are a group of their own."""
     group = find_measure(measure).group
     return f"{group}{_AFTER}" if group == RECALL and "+qa" in measure else group
 
 
 def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
-    """Everything but samples, as plain JSON; runs are numbered in the order of the rows.
+    """All data of the page except the samples, as plain JSON; runs are numbered in the order of the rows.
 
-    `pairs` are by measure the codes of `pair_codes`, from which the page ranks what its filters leave.
+    `pairs` has the codes of `pair_codes` by measure, from which the page ranks the rows that its filters leave.
     """
     names = list(board.measures)
     numbers = {name: number for number, name in enumerate(names)}
@@ -90,7 +90,7 @@ def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
 
 
 def _chance(board: Leaderboard, measure: str) -> str | None:
-    """What rows would score on a measure by chance, in words."""
+    """What a guess would score on a measure, as a number or a range over rows."""
     values = sorted(row.chances[measure] for row in board.rows if measure in row.chances)
     if not values:
         return None
@@ -108,11 +108,11 @@ def _row(board: Leaderboard, row: Row, numbers: dict[str, int]) -> dict[str, Any
 
 
 def pair_codes(p_values: np.ndarray) -> dict[str, Any]:
-    """p values of all pairs of rows, (rows, rows), in as many bits as Holm's correction of any part of them asks for.
+    """p values of all pairs of rows, (rows, rows), as 16-bit codes: enough for Holm's correction over any rows of them.
 
-    `codes` are base64 of little-endian uint16, in the order of `numpy.triu_indices`: 0 where not tested, 1 from 0.05
-    on, which no correction makes significant, 65535 below 0.05 / `tests`, which every one leaves so; between them
-    0.05 * tests ** -((code - 2) / 65532) is the p value, rounded up by less than a thousandth.
+    `codes` are base64 of little-endian uint16, in the order of `numpy.triu_indices`. 0: not tested. 1: p is 0.05 or
+    more, which no correction makes significant. 65535: p is below 0.05 / `tests`, which stays significant under any
+    correction. Other codes stand for 0.05 * tests ** -((code - 2) / 65532), rounded up by less than a thousandth.
     """
     of_pairs = p_values[np.triu_indices(len(p_values), 1)]
     tests = max(2, int(np.count_nonzero(~np.isnan(of_pairs))))
@@ -155,7 +155,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _curve(path: Path) -> list[list[float | None]]:
-    """Epoch and cross-entropy of at most 40 epochs, the last among them."""
+    """Epoch and cross-entropy of at most 40 epochs, including the last."""
     if not path.is_file():
         return []
     try:
@@ -182,7 +182,7 @@ def _add_overlap(overlaps: dict[str, dict[str, Any]], row: Row) -> None:
 
 @dataclass(frozen=True)
 class TaskSamples:
-    """Samples of one task of a run: `of` how many, of each its texts (sample, prompt, target, answer) and values."""
+    """Samples of one task of a run: their number (`of`), texts (sample, prompt, target, answer) and values."""
 
     task: str
     measures: list[str]
@@ -232,12 +232,12 @@ def add_samples(data: dict[str, Any], tasks: list[list[TaskSamples]], most: int)
 
 
 def _round(value: float | None) -> float | None:
-    """Five significant digits: more than an interval of any width has to say, and a page of half the size."""
+    """Five significant digits: more than an interval can resolve, and half the page's size."""
     return None if value is None else float(f"{value:.5g}")
 
 
 def _plain(value: Any) -> Any:
-    """A value of a table or a configuration as JSON has it; whatever JSON has not as text."""
+    """A value of a table or a configuration as JSON; types that JSON lacks become text."""
     value = value.item() if hasattr(value, "item") else value
     if value is None or str(value) in ("<NA>", "nan", "inf", "-inf"):
         return None if value is None or str(value) in ("<NA>", "nan") else str(value)

@@ -22,13 +22,13 @@ _ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 
 
 def headline(board: Leaderboard) -> list[str]:
-    """The measures best known, and the sorted one; all where none of the former is there."""
+    """The sorted measure and the best known ones; all measures if there is none of these."""
     known = best_known(board.measures)
     return list(dict.fromkeys([*([board.sort] if board.sort else []), *known])) or list(board.measures)
 
 
 def shown_measures(board: Leaderboard) -> list[str]:
-    """The sorted measure and those best known, at most six."""
+    """The sorted measure, the best known ones and others, at most six."""
     known = best_known(board.measures)
     others = [measure for measure in board.measures if measure not in known]
     first = [board.sort] if board.sort else []
@@ -36,11 +36,11 @@ def shown_measures(board: Leaderboard) -> list[str]:
 
 
 def terminal_table(board: Leaderboard, width: int = 100) -> Group:
-    """A table for rich to print, of as many measures as fit `width`, one at least, and lines of the alpha response.
+    """A table for rich to print, with as many measures as fit `width` (at least one), and lines of the alpha response.
 
     Before a rank, `=` says that the row shares it; `range` is the interval of its rank. Rows that tie with the first
     are green, unless every row is one run. A column in which all rows agree stands above the table instead, so that
-    more measures fit; how many more there are stands below.
+    more measures fit. A line below counts the measures that are not shown.
     """
     measures = shown_measures(board)
     table = _table(board, measures)
@@ -86,7 +86,7 @@ def _table(board: Leaderboard, measures: list[str]) -> Table:
 
 
 def markdown(board: Leaderboard) -> str:
-    """A Markdown table with every column, and below it what cannot be told apart and what else must be known."""
+    """A Markdown table with every column, followed by the sentences on ties and the remarks."""
     measures = shown_measures(board)
     spread = _spread_measure(board)
     head = ["run rank" if board.ranks_of_runs else "rank", "range", *board.columns, board.averaged]
@@ -105,7 +105,7 @@ def markdown(board: Leaderboard) -> str:
 
 
 def comma_separated(board: Leaderboard) -> str:
-    """Every measure in full precision with its standard error, its interval and its spread over seeds, as CSV."""
+    """Every measure in full precision, with standard error, interval and spread over seeds, as CSV."""
     file = io.StringIO()
     kinds = ("", " standard_error", " low", " high", " spread")
     writer = csv.writer(file, lineterminator="\n")
@@ -145,7 +145,7 @@ def as_json(board: Leaderboard) -> dict[str, Any]:
                 "spreads": {measure: score.spread for measure, score in row.scores.items()},
                 "chances": row.chances,
             }
-            # Of the row above: the first has none.
+            # `number` is that of the row above; the first row has none.
             for number, row in enumerate(board.rows, start=-1)
         ],
         "cannot_be_told_apart": sentences(board),
@@ -154,12 +154,12 @@ def as_json(board: Leaderboard) -> dict[str, Any]:
 
 
 def printable(text: str) -> str:
-    """`text` with what a terminal would act on, or a line break, shown as a question mark in a box."""
+    """`text` with control characters and line breaks replaced, so that a terminal only prints it."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def column_heading(board: Leaderboard, column: str) -> str:
-    """What a column of labels is headed with: in the allocation's stands the method of rows that have none."""
+    """The heading of a column; the allocation's column also shows the method of rows without an allocation."""
     is_shared = column == "allocation" and any(row.kind != row.labels[column] for row in board.rows)
     return "allocation or method" if is_shared else column
 
@@ -169,12 +169,12 @@ def _label(row: Row, column: str) -> str:
 
 
 def _longest(board: Leaderboard, column: str) -> int:
-    """The width in which a column's values stand whole, unless they are longer than any allocation's name."""
+    """The width of a column's longest value, at most 16."""
     return min(16, max(len(_label(row, column)) for row in board.rows))
 
 
 def _spread_measure(board: Leaderboard) -> str | None:
-    """The measure whose spread is shown: the sorted one, where any row has several runs."""
+    """The measure whose spread is shown: the sorted one, if some row has several runs."""
     return board.sort if any(row.runs > 1 for row in board.rows) else None
 
 
@@ -185,7 +185,7 @@ def _spread_heading(board: Leaderboard) -> str:
 def _agreed(board: Leaderboard) -> dict[str, object]:
     """Columns in which all rows agree, with their value.
 
-    Where the allocation tells a bare base from a run, its lack of a layer or an alpha says nothing against theirs.
+    A bare base has no layer and no alpha, which is no disagreement: the allocation's column says that it is a base.
     """
     agreed = {}
     for name in board.columns:
@@ -214,9 +214,9 @@ def _range(board: Leaderboard, row: Row) -> str:
 
 
 def alpha_lines(board: Leaderboard, width: int) -> list[str]:
-    """How the sorted measure answers to alpha: a bar for each alpha of rows that differ in nothing else shown.
+    """How the sorted measure changes with alpha: one line of bars for rows that differ in nothing else that is shown.
 
-    A line is named by what lines differ in; what they have in common stands in the first.
+    Each line is named by the columns in which the lines differ; the first line has what they share.
     """
     if board.sort is None or "alpha" not in board.columns:
         return []
@@ -282,6 +282,6 @@ def row_of_cells(cells: list[str], *, escape: bool = True) -> str:
 
 
 def escaped(text: str) -> str:
-    """`text` so that Markdown shows it as it is: no emphasis, link, code, HTML or new cell comes of it."""
+    """`text` escaped so that Markdown shows it as it is, without emphasis, links, code, HTML or new cells."""
     escaped = re.sub(r"([\\`*_\[\]|~])", r"\\\1", printable(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("://", ":\\/\\/")

@@ -1,4 +1,4 @@
-"""Doing an entry again: samples of it from the run that it came from, or the whole of it from its configuration."""
+"""Repeating an entry: some of its samples by its run, or all of it from its configuration."""
 
 import dataclasses
 import json
@@ -31,13 +31,13 @@ from simset_bench.training.qa_finetune import SUBJECTS
 from simset_bench.training.run import train_run
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read_folder_config
 
-# Another machine, or another batch beside it, moves a float32 log-probability by about this much.
+# Another machine, or another batch, changes a float32 log-probability by about this much.
 _SAME_SAMPLE = 1e-3
 
 
 @dataclass(frozen=True)
 class Again:
-    """One figure of an entry and what it came to again; `interval` is the entry's at 95%, None where none is known."""
+    """One figure of an entry, its interval at 95% (None if unknown), and the figure of the repetition."""
 
     measure: str
     entry: float
@@ -46,22 +46,21 @@ class Again:
 
     @property
     def within(self) -> bool:
-        """Whether the figure came out again within the entry's interval, or is the same."""
+        """Whether the repeated figure is the same, or lies in the entry's interval."""
         if math.isclose(self.entry, self.again, rel_tol=_SAME_SAMPLE, abs_tol=_SAME_SAMPLE):
             return True
         return self.interval is not None and self.interval[0] <= self.again <= self.interval[1]
 
 
 def recompute_samples(entry: Path, run: Path | None, count: int) -> int:
-    """Evaluate samples of an entry again, those about the first `count` documents or records of each task; returns how
-    many were compared.
+    """Evaluate the first `count` documents or records of each task of an entry again; returns how many samples it was.
 
-    `run` is the run that the entry came from; what learned nothing (a bare base, and the methods none, in-context and
-    retrieval) needs none. Raises RequestError where a figure is another, or the run, the corpus or the model is.
+    `run` is the run that the entry came from. Methods that learn nothing (a bare base, none, in-context and retrieval)
+    need none. Raises RequestError if a figure differs, or if the run, the corpus or the model is another one.
     """
     theirs = _manifest(entry)
     if run is not None and theirs["hashes"] != _run_hashes(run):
-        raise RequestError(f"{run}: is not the run that {entry} came from (their hashes differ)")
+        raise RequestError(f"{run}: not the run that {entry} came from (their hashes differ)")
     opened = _opened(entry, run, theirs)
     compared = 0
     results = _results(entry)
@@ -85,7 +84,7 @@ def _run_hashes(run: Path) -> dict[str, str]:
 
 
 def _opened(entry: Path, run: Path | None, manifest: dict[str, Any]) -> OpenedRun:
-    """The run behind an entry; where nothing was learned, as the entry itself tells it."""
+    """The run behind an entry; where nothing was learned, the entry's configuration is enough."""
     method = manifest["method"]
     is_base = manifest["kind"] == BASELINE
     if not is_base and find_method(method).learned:
@@ -134,7 +133,7 @@ def _compare_sample(entry: Path, stem: str, kept: dict[str, Any] | None, record:
 def reproduce(entry: Path, root: Path) -> list[Again]:
     """Train and evaluate an entry's configuration again below `root`, and compare each of its figures.
 
-    Raises RequestError where corpus or model are no longer the same.
+    Raises RequestError if the corpus or the model has changed.
     """
     manifest = _manifest(entry)
     requests = [_request(result, result["limit"]) for result in _results(entry)]

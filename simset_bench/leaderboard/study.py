@@ -1,4 +1,4 @@
-"""A study: a sweep, what its runs are asked, their entries, and the page and figures made of them."""
+"""A study: train a sweep, evaluate its runs, pack their entries, and write the page and the figures."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -32,9 +32,9 @@ PAGE, FIGURES = "index.html", "figures.md"
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What runs are asked: `tasks` in every mode of `recalls` (location and damage only free), `qa_finetune` the tasks
-    asked before and after Q-A fine-tuning, on CounterFact records `data`, each task cut at `limit`; `baselines` asks
-    the bare base of each run's documents too."""
+    """How runs are evaluated: `tasks` in every mode of `recalls` (location and damage only in free recall), and
+    `qa_finetune` before and after Q-A fine-tuning, on CounterFact records `data`, each task limited to `limit` samples.
+    With `baselines` the bare base is evaluated on each run's documents too."""
 
     tasks: tuple[str, ...] = ("docmem", LOCATION, "damage")
     recalls: tuple[str, ...] = ("free",)
@@ -44,7 +44,7 @@ class StudyPlan:
     baselines: bool = True
 
     def requests(self) -> Iterator[EvalRequest]:
-        """Each evaluation to be made of a run, free recall first."""
+        """The evaluations of a run, free recall first."""
         for recall in self.recalls:
             free = recall == "free"
             tasks = tuple(task for task in self.tasks if free or task not in (LOCATION, "damage"))
@@ -55,7 +55,7 @@ class StudyPlan:
 
 
 def read_study(path: Path) -> StudyPlan:
-    """The part `study` of a grid file, the defaults where it has none. Raises RequestError naming file and field."""
+    """The part `study` of a grid file, or the defaults. Raises RequestError that names the file and the field."""
     part = yaml.safe_load(path.read_text(encoding="utf-8")).get("study") or {}
     fields = StudyPlan.__dataclass_fields__
     chosen: dict[str, Any] = {}
@@ -76,10 +76,10 @@ def read_study(path: Path) -> StudyPlan:
 
 
 def run_study(grid_names: Sequence[str], root: Path, place: Path) -> dict[str, Any]:
-    """Train, evaluate and publish grids: entries, page and figures below `place`. What is done already is kept.
+    """Train, evaluate and publish grids: entries, page and figures go below `place`. Finished work is not repeated.
 
-    Returns counts of `cells`, `done` runs and `entries`, and where page and figures are. Raises RequestError for a grid
-    that cannot be run, before any is, and RuntimeError where a training or an evaluation failed.
+    Returns the counts of `cells`, `done` runs and `entries`, and the paths of page and figures. Raises RequestError for
+    a grid that cannot be run, before anything runs, and RuntimeError if a training or an evaluation failed.
     """
     grids = [read_grid(name) for name in grid_names]
     plans = [read_study(grid.path) for grid in grids]
@@ -105,14 +105,14 @@ def _run_grid(grid: Grid, plan: StudyPlan, root: Path, place: Path) -> dict[str,
 
 
 def _evaluate(folders: Sequence[Path], request: EvalRequest) -> None:
-    """Ask the runs what they have no result of."""
+    """Evaluate the runs on what they have no result of yet."""
     left_out = evaluate_all(folders, request).left_out
     if left_out:
         raise RuntimeError(f"{len(left_out)} runs were not evaluated, first {'; '.join(next(iter(left_out.items())))}")
 
 
 def _baselines(folders: Sequence[Path], plan: StudyPlan, root: Path, place: Path) -> list[Path]:
-    """Folders of the bare bases asked the same; what is known of them is asked again only where an entry lacks it."""
+    """Folders of the bare bases, evaluated in the same way unless that was done before."""
     wanted = sorted(str(folder) for folder in folders)
     marker = root / "baselines" / f".asked-{place.name}-{sha256_of_texts(wanted)[:10]}.json"
     if marker.is_file():
@@ -135,7 +135,7 @@ def _baselines(folders: Sequence[Path], plan: StudyPlan, root: Path, place: Path
 
 
 def entry_of(run: Path, place: Path) -> Path:
-    """The entry of a run below `place`, packed where it is not there or no longer has the run's results."""
+    """The entry of a run below `place`, packed again if it is missing or lacks some of the run's results."""
     entry = place / entry_name(run, json.loads((run / MANIFEST).read_text(encoding="utf-8")))
     if (entry / ENTRY).is_file():
         listed = json.loads((entry / ENTRY).read_text(encoding="utf-8"))["files"]

@@ -1,4 +1,4 @@
-"""Checking an entry: its form, its hashes, the ranges of its figures, and that they follow from its samples."""
+"""Checking an entry: its files, hashes and ranges, and that its figures follow from its samples."""
 
 import json
 import math
@@ -30,8 +30,8 @@ _BEYOND_A_BOUND = 1e-6
 
 @dataclass(frozen=True)
 class Verified:
-    """What was checked of an entry: its results, the figures that follow from samples, and those that cannot be
-    recomputed from them (`task/measure`)."""
+    """What was checked of an entry: how many results, samples and figures that follow from them, and the figures that
+    samples cannot give (`task/measure`)."""
 
     entry: Path
     results: int
@@ -41,10 +41,10 @@ class Verified:
 
 
 def verify_entry(entry: Path) -> Verified:
-    """Check an entry. Raises RequestError with the reason where it is tampered with, damaged or foreign."""
+    """Check an entry. Raises RequestError that says why it is refused: tampered with, damaged or foreign."""
     listed = _read(entry, ENTRY)
     if listed.get("kind") != KIND:
-        raise _refused(entry, f"foreign: {ENTRY} is not that of a {KIND}")
+        raise _refused(entry, f"foreign: {ENTRY} does not belong to a {KIND}")
     if listed.get("schema") != ENTRY_SCHEMA:
         raise _refused(entry, f"of schema {listed.get('schema')!r}, this version reads {ENTRY_SCHEMA}")
     _check_files(entry, listed.get("files"))
@@ -70,9 +70,9 @@ def _read(entry: Path, name: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise _refused(entry, f"foreign: has no {name}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise _refused(entry, f"{name} is no JSON ({error})") from error
+        raise _refused(entry, f"{name} is not JSON ({error})") from error
     if not isinstance(value, dict):
-        raise _refused(entry, f"{name} is no object")
+        raise _refused(entry, f"{name} is not a JSON object")
     return value
 
 
@@ -85,7 +85,7 @@ def _check_files(entry: Path, listed: Any) -> None:
             raise _refused(entry, f"{name} is not among the files that {ENTRY} lists")
     for name, expected in listed.items():
         if not ALLOWED.fullmatch(name):
-            raise _refused(entry, f"{name!r} is no file of an entry")
+            raise _refused(entry, f"{name!r} is not a file of an entry")
         if name not in there or (entry / name).is_symlink():
             raise _refused(entry, f"{name} is missing")
         if sha256_of_file(entry / name) != expected:
@@ -96,11 +96,11 @@ def _check_manifest(entry: Path) -> dict[str, Any]:
     try:
         manifest = migrated(_read(entry, MANIFEST))
         hashes, is_run = manifest["hashes"], manifest["kind"] != BASELINE
-        # A bare base has learned nothing, and its configuration is hashed otherwise.
+        # A bare base has learned nothing, and the hash of its configuration is another one.
         needed = ("model", "corpus", "config", *(find_method(manifest["method"]).learned if is_run else ()))
         for name in needed:
             if not isinstance(hashes[name], str):
-                raise TypeError(f"hash of {name} is no text")
+                raise TypeError(f"hash of {name} is not a text")
     except (KeyError, TypeError, ValueError, RequestError) as error:
         raise _refused(entry, f"{MANIFEST} is not a run's ({error})") from error
     if is_run and sha256_of_file(entry / CONFIG) != hashes["config"]:
@@ -148,7 +148,7 @@ def _check_range(entry: Path, where: str, measure: str, value: Any) -> None:
 
 
 def _follows(entry: Path, name: str, measure: str, result: dict[str, Any], records: Sequence[Record]) -> bool:
-    """Whether a figure could be recomputed from the samples; raises RequestError where it is another."""
+    """Whether samples give the figure. Raises RequestError if they give another one."""
     estimate = recomputed(measure, records)
     if estimate is None:
         return False
@@ -158,14 +158,14 @@ def _follows(entry: Path, name: str, measure: str, result: dict[str, Any], recor
         near = told == again
         if told is not None and again is not None:
             near = math.isclose(told, again, rel_tol=_TOLERANCE, abs_tol=1e-12)
-        # lm-eval's own tasks have errors by formulas of theirs.
+        # lm-eval computes the errors of its own tasks in its own way.
         if not near and (what == "value" or is_ours(result["task"])):
             raise _refused(entry, f"tampered with: {what} of {measure} in {name} is {told}, its samples give {again}")
     return True
 
 
 def recomputed(measure: str, records: Sequence[Record]) -> Estimate | None:
-    """A figure from the samples behind it, as evaluation computes it; None where they do not have it."""
+    """A figure computed from samples, as evaluation computes it; None if they do not suffice."""
     formula = find_measure(measure)
     if formula.form == "exp":
         nll = recomputed(formula.parts[0], records)
@@ -186,7 +186,7 @@ def recomputed(measure: str, records: Sequence[Record]) -> Estimate | None:
 
 
 def _ratio(formula: Measure, records: Sequence[Record]) -> Estimate | None:
-    """The ratio of two means over samples; None where a sample lacks what is above the line."""
+    """The ratio of two means over samples; None if a sample lacks the numerator."""
     above, below = formula.parts
     if not records or not all(above in record["measures"] for record in records):
         return None

@@ -1,4 +1,4 @@
-"""`--where`: a condition on the columns, read as Python's comparisons but never run as Python."""
+"""`--where`: a condition on columns in the form of Python comparisons, which is never run as Python."""
 
 import ast
 from typing import Any
@@ -21,9 +21,9 @@ _COMPARE = {
 def matching(frame: pd.DataFrame, condition: str) -> pd.Series:
     """Which rows of `frame` fulfil `condition`, as a boolean series.
 
-    A row that has no value in a column, as a bare base has no alpha, fulfils neither a comparison of it nor that
-    comparison's opposite. Raises RequestError for anything but columns, numbers, strings, lists, comparisons, and, or,
-    not; for an unknown column; and for a comparison of things that do not compare.
+    A row without a value in a column (a bare base has no alpha) fulfils neither a comparison nor its opposite. Raises
+    RequestError for an unknown column, for values that cannot be compared, and for anything but columns, numbers,
+    strings, lists, comparisons, and, or, not.
     """
     try:
         tree = ast.parse(condition.strip(), mode="eval").body
@@ -33,9 +33,9 @@ def matching(frame: pd.DataFrame, condition: str) -> pd.Series:
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise RequestError(f"--where {condition[:80]!r}: cannot be read; {_FORM}") from error
     except (TypeError, OverflowError) as error:
-        raise RequestError(f"--where {condition!r}: compares what does not compare; {_FORM}") from error
+        raise RequestError(f"--where {condition!r}: compares values that cannot be compared; {_FORM}") from error
     if not isinstance(condition_holds, pd.Series) or condition_holds.dtype != "boolean":
-        raise RequestError(f"--where {condition!r}: is no condition; {_FORM}")
+        raise RequestError(f"--where {condition!r}: is not a condition; {_FORM}")
     return condition_holds.fillna(False).astype(bool)
 
 
@@ -77,7 +77,7 @@ def _compare(left: ast.expr, operators: list[ast.cmpop], rights: list[ast.expr],
             holds = ((is_in if isinstance(operator, ast.In) else ~is_in) & before.notna()).astype("boolean")
         elif type(operator) in _COMPARE:
             holds = _COMPARE[type(operator)](before, after)
-            # Text is kept by Arrow, whose truth values do not combine with pandas' own.
+            # Arrow keeps text columns, and its truth values do not combine with those of pandas.
             holds = holds.astype("boolean") if isinstance(holds, pd.Series) else holds
         else:
             raise RequestError(f"--where: `is` is not allowed; {_FORM}")

@@ -16,8 +16,8 @@ from simset_bench.results.scores import Score, score_of, with_evidence
 
 @dataclass(frozen=True)
 class MeasurePair:
-    """One measure of two runs: their scores, the difference first less second over the documents that both were asked
-    about, and its p value after Holm's correction over all measures compared (1 where not tested)."""
+    """One measure of two runs: both scores, the difference (first less second) on the documents that both share, and
+    its p value after Holm's correction over all measures that are compared (1 where no test was possible)."""
 
     measure: str
     better: Direction | None
@@ -29,7 +29,7 @@ class MeasurePair:
 
 @dataclass(frozen=True)
 class Change:
-    """One sample on one measure in both runs; `texts` are prompt and both answers where there are any."""
+    """One sample's values in both runs, with its prompt and both answers (empty where there are none)."""
 
     sample: str
     first: float
@@ -39,21 +39,20 @@ class Change:
 
 
 def one_run(folder: Path) -> RunTable:
-    """The table of a single run, baseline or entry. Raises RequestError where `folder` is not one or was not
-    evaluated."""
+    """The table of a single run, baseline or entry. Raises RequestError if `folder` is none of these."""
     if not folder.is_dir():
         raise RequestError(f"{folder}: there is no such folder")
     table = read_runs([folder])
     if str(folder) not in table.runs.index:
         reasons = [left.reason for left in table.left_out if left.path in (folder, *folder.iterdir())]
-        raise RequestError(f"{folder}: is no finished run or entry{f' ({reasons[0]})' if reasons else ''}")
+        raise RequestError(f"{folder}: not a finished run or entry{f' ({reasons[0]})' if reasons else ''}")
     return table
 
 
 def compare_runs(first: Path, second: Path) -> list[MeasurePair]:
-    """Every measure that both runs have, on the documents that both were asked the same about.
+    """Compare two runs on every measure that both have, on the documents about which both were asked the same.
 
-    Measures that either run has by definition are left out. Raises RequestError where the two share no measure.
+    Measures that have a fixed value in either run are left out. Raises RequestError if the two share no measure.
     """
     tables = [one_run(folder) for folder in (first, second)]
     one, other = (_by_measure(table) for table in tables)
@@ -81,7 +80,7 @@ def _score(row: pd.Series, seed: str | None) -> Score:
 
 
 def changed_samples(first: Path, second: Path, measure: str) -> list[Change]:
-    """Samples that both runs were asked and that differ on a measure, the greatest change first."""
+    """The samples of both runs that differ on a measure, largest change first."""
     tables = [_by_measure(one_run(folder)) for folder in (first, second)]
     for folder, table in zip((first, second), tables, strict=True):
         if measure not in table:
@@ -109,13 +108,13 @@ def _key(record: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def prompt_of(record: dict[str, Any]) -> str:
-    """What was asked, empty where the record does not say."""
+    """The prompt of a sample, empty if its record has none."""
     arguments = record.get("arguments") or []
     return str(arguments[0][0]) if arguments and arguments[0] else ""
 
 
 def target_of(record: dict[str, Any]) -> str:
-    """The text whose likelihood was asked for, empty for a free answer."""
+    """The text whose likelihood was measured, empty if the model answered freely."""
     arguments = record.get("arguments") or []
     second = arguments[0][1] if arguments and len(arguments[0]) > 1 else ""
     # A generation's second argument is its settings.
@@ -123,7 +122,7 @@ def target_of(record: dict[str, Any]) -> str:
 
 
 def answer_of(record: dict[str, Any]) -> str:
-    """The first answer, empty where likelihoods were asked for."""
+    """The first answer, empty if likelihoods were measured."""
     answers: Any = record.get("responses") or []
     while isinstance(answers, list) and answers:
         answers = answers[0]

@@ -34,11 +34,11 @@ RUN_COLUMNS = {
     for name, hint in get_type_hints(TrainConfig).items()
     if name != "device"
 }
-# What two runs may differ in and still be the same row, averaged over seeds.
+# Runs that differ only in these are averaged into one row.
 SEED_COLUMNS = ("mem_seed", "seed")
 BASE_ALLOCATION = "base"
 _VALUE_COLUMNS = ("run", "task", "measure", "value", "standard_error", "n", "limit", "better", "dtype", "samples")
-# A folder that holds one of these is, or was to be, a run's.
+# A folder with one of these files is a run's, finished or not.
 _RUN_FILES = frozenset({"config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl"})
 
 
@@ -52,12 +52,12 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class RunTable:
-    """`runs`: a row a run, indexed by `run` (its folder), with the run columns and `cell`, a key equal for runs that
-    differ only in seeds. `values`: a row a run and measure.
+    """`runs`: one row for each run, indexed by `run` (its folder), with the run's options and `cell`, a key that is
+    equal for runs that differ only in seeds. `values`: one row for each run and measure.
 
     Columns of `values`: run; task (with its data, as in `counterfact:rome_format`, then `@recall` unless free and
     `+qa` or `+qa-targets` after Q-A fine-tuning); measure (`task/measure`, followed by the same); value;
-    standard_error; n; limit; better (`higher`, `lower` or None); dtype that was asked in; samples (the file of its
+    standard_error; n; limit; better (`higher`, `lower` or None); dtype (of the evaluation); samples (the file of its
     samples).
     """
 
@@ -110,7 +110,7 @@ def kind_of(labels: Mapping[str, object] | pd.Series) -> str | None:
 
 
 def defined_values(values: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """The values that say something of their run: not those that its allocation or method gives by definition."""
+    """`values` without those that a run's allocation or method fixes by definition."""
     kinds = {run: kind_of(labels) for run, labels in runs.iterrows()}
     undefined = {name: find_measure(name).undefined_for for name in values["measure"].unique()}
     pairs = zip(values["run"], values["measure"], strict=True)
@@ -118,7 +118,7 @@ def defined_values(values: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def seed_of(run: pd.Series) -> str | None:
-    """What tells a run from others of its setting, None for what has no seed, such as a bare base."""
+    """The run's seeds as one text; None if it has none, as a bare base."""
     seeds = [run[name] for name in SEED_COLUMNS]
     return None if all(pd.isna(seed) for seed in seeds) else "/".join(map(str, seeds))
 

@@ -16,7 +16,7 @@ from simset_bench.files import whole_file
 
 JSONL, PARQUET = ".samples.jsonl", ".samples.parquet"
 TOTALS = ("file", "cluster", "measure", "total", "weight", "asked")
-# What is queried stands in columns of its own; the rest of a record is kept as its JSON.
+# Fields that queries need have columns of their own; the rest of a record is kept as JSON.
 _COLUMNS = {
     "cluster": "VARCHAR",
     "tokens": "DOUBLE",
@@ -24,7 +24,7 @@ _COLUMNS = {
     "prompt_hash": "VARCHAR",
     "target_hash": "VARCHAR",
 }
-# Of other fields these are summed as measures are, since some figures are made of them.
+# These fields are summed as measures are, since some figures are computed from them.
 _BESIDE = {"gain": "DOUBLE", "is_member": "BOOLEAN"}
 _SCHEMA = pa.schema(
     [
@@ -58,11 +58,11 @@ def samples_file(result: Path) -> Path:
 
 
 def document_totals(files: Sequence[str]) -> pd.DataFrame:
-    """Sums over the samples of each document: a row a file, cluster and measure, with the columns of `TOTALS`.
+    """Sums over the samples of each document: one row for each file, cluster and measure, with the columns of `TOTALS`.
 
-    `total` is the sum of the measure, `weight` of the weights: a sample weighs as many as its tokens on a measure that
-    is a mean over tokens, else 1. `asked` is a hash of what was asked about the document. A file that is missing or
-    damaged is said and has no rows; samples that are about no document go by what they share instead, their subject.
+    `total` is the weighted sum of the measure and `weight` the sum of the weights. A sample weighs its number of tokens
+    where the measure is a mean over tokens, else 1. `asked` is a hash of what was asked about the document. A file that
+    is missing or damaged has no rows, and a note names it. Samples about no document are grouped by subject.
     """
     unique = list(dict.fromkeys(files))
     present = [file for file in unique if Path(file).is_file()]
@@ -81,13 +81,13 @@ def document_totals(files: Sequence[str]) -> pd.DataFrame:
 
 
 def _totals(database: duckdb.DuckDBPyConnection, files: list[str], kind: str) -> pd.DataFrame:
-    """The totals of files of one kind. Where one is damaged the files are halved until it stands alone."""
+    """The totals of files of one kind. The query fails if one file is damaged: then each half is queried by itself."""
     if not files:
         return pd.DataFrame(columns=list(TOTALS))
     names = ", ".join((*_COLUMNS, *_BESIDE))
     if kind == ".jsonl":
         kinds = ", ".join(f"{name}: '{sql}'" for name, sql in (_COLUMNS | _BESIDE).items())
-        # A line may be as long as the longest article with its answer.
+        # The longest line holds the longest article and its answer.
         reader = (
             f"read_json($files, columns={{{kinds}}}, format='newline_delimited', filename=true, "
             "maximum_object_size=268435456)"

@@ -63,7 +63,7 @@ def test_packing_again_replaces_the_entry_and_nothing_else(evaluated_run: Path, 
     assert pack_entry(evaluated_run, tmp_path) == first
     assert not (first / "stray.txt").exists() and list(tmp_path.iterdir()) == [first]
     (first / "entry.json").unlink()
-    with pytest.raises(RequestError, match="is there and is no entry"):
+    with pytest.raises(RequestError, match="exists and is not an entry"):
         pack_entry(evaluated_run, tmp_path)
 
 
@@ -126,7 +126,7 @@ def test_a_changed_file_is_refused_by_its_hash(entry: Path, harm: Callable[[Path
         (drop_sample, "tampered with: (value|standard error|n) of"),
         (share_above_1, "on_share is 1.5, out of its range"),
         (another_alpha, "config.yaml is not the one that the run's manifest was written for"),
-        (weights, "'memory.safetensors' is no file of an entry"),
+        (weights, "'memory.safetensors' is not a file of an entry"),
         (no_samples, "docmem.free.json: cannot be read"),
     ],
 )
@@ -158,7 +158,7 @@ def test_recomputing_finds_what_hashes_cannot(entry: Path, evaluated_run: Path) 
     with pytest.raises(RequestError, match=r"refused: nll of sample .* in docmem.free is .*, the run gives"):
         recompute_samples(entry, evaluated_run, 2)
     edit(entry / "manifest.json", hashes={"model": "another"})
-    with pytest.raises(RequestError, match="is not the run that"):
+    with pytest.raises(RequestError, match="not the run that"):
         recompute_samples(entry, evaluated_run, 2)
 
 
@@ -211,7 +211,7 @@ def test_the_commands(evaluated_run: Path, tmp_path: Path) -> None:
     code, out, err = ran("verify", entry)
     assert (code, out) == (2, "") and "tampered with: the hash of metrics.jsonl" in err
     code, out, err = ran("verify", entry, "--run", evaluated_run)
-    assert (code, out) == (2, "") and "goes with --recompute N" in err
+    assert (code, out) == (2, "") and "only used with --recompute N" in err
     code, out, _ = ran("compare", evaluated_run, evaluated_run, "--json")
     assert code == 0 and {pair["difference"]["value"] for pair in json.loads(out)["measures"]} == {0.0}
     code, out, _ = ran("show", evaluated_run, "--json")

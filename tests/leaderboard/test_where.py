@@ -75,13 +75,13 @@ def test_what_cannot_be_read_is_said(condition: str) -> None:
 
 @pytest.mark.parametrize("condition", ["alpha", "1 < 2", "'simset1'", "[1, 2]"])
 def test_what_is_no_condition_is_said(condition: str) -> None:
-    with pytest.raises(RequestError, match="is no condition"):
+    with pytest.raises(RequestError, match="is not a condition"):
         matching(FRAME, condition)
 
 
 @pytest.mark.parametrize("condition", ["alpha > 'x'", "allocation < 3", "not allocation"])
 def test_what_does_not_compare_is_said(condition: str) -> None:
-    with pytest.raises(RequestError, match="compares what does not compare"):
+    with pytest.raises(RequestError, match="compares values that cannot be compared"):
         matching(FRAME, condition)
 
 
