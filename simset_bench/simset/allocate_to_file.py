@@ -1,4 +1,4 @@
-"""Which engine makes an allocation: datasketch in memory, or Daft out of core."""
+"""Chooses the engine that makes an allocation: datasketch in memory, or Daft out of core."""
 
 import importlib.util
 from dataclasses import asdict
@@ -11,18 +11,19 @@ from simset_bench.corpora.documents import hash_documents
 from simset_bench.errors import RequestError, missing_extra, unknown_name
 from simset_bench.simset.allocation import allocate
 from simset_bench.simset.large.allocate import AllocationRequest, allocate_out_of_core
-from simset_bench.simset.store import Manifest, read_manifest, write_allocation
+from simset_bench.simset.store import Manifest, read_allocation_manifest, write_allocation
 from simset_bench.simset.strategies import find_strategy
 
 ENGINES = ("datasketch", "daft")
-# More documents than this are Daft's by default: it is the faster one from about here on.
+# Corpora of more documents go to Daft unless the engine is named: from about here on it is the faster one.
 MOST_IN_MEMORY = 20_000
 
 
 def allocate_to_file(request: AllocationRequest, output: Path, engine: str | None = None) -> Manifest:
-    """Allocate entries to the documents of a corpus by an engine, the one for its size unless named; write `output`.
+    """Allocate entries to the documents of a corpus and write the allocation to `output`.
 
-    Raises RequestError for an unknown or missing engine and for what `allocate` or `allocate_out_of_core` refuse.
+    `engine` None chooses by the corpus's size. Raises RequestError for an unknown engine or one that is not installed,
+    and for what `allocate` or `allocate_out_of_core` refuse.
     """
     request.check()
     chosen = engine or _engine_for(request)
@@ -38,11 +39,11 @@ def allocate_to_file(request: AllocationRequest, output: Path, engine: str | Non
     quarantine = Quarantine(output, request.max_bad)
     documents = request.corpus.load(quarantine.add)
     numbers = (request.num_entries, request.entries_per_doc, request.seed, request.num_clusters)
-    made = allocate(documents, request.strategy, *numbers, request.partition_by)
+    allocation = allocate(documents, request.strategy, *numbers, request.partition_by)
     corpus = asdict(request.corpus) | {"sha256": hash_documents(documents)}
-    write_allocation(made, output, corpus, len(quarantine.records))
+    write_allocation(allocation, output, corpus, len(quarantine.records))
     quarantine.close()
-    return read_manifest(output)
+    return read_allocation_manifest(output)
 
 
 def _engine_for(request: AllocationRequest) -> str:

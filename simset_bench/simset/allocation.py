@@ -12,7 +12,7 @@ from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import SEED_LIMIT, signatures
 from simset_bench.simset.strategies import PARTITIONS_BY, DrawOptions, Units, find_strategy
 
-# Clustering compares documents by at least this many hashes, whatever the number of entries a document.
+# Clustering compares documents by this many hashes, whatever `entries_per_doc` is.
 CLUSTER_HASHES = 128
 CLUSTER_SHINGLE_WORDS = 2
 
@@ -23,9 +23,10 @@ class Allocation:
 
     `entries` may be a matrix mapped from disk, whose document_ids are then left out (see `lookup.Lookup`).
 
-    `clusters` (documents,) uint32 number the groups that share entries; `merge_similarity` is that of the last two
-    documents put into one group, None where every document is its own. `signatures` (documents, k) uint64 are those
-    that a simset strategy drew entries from, else None. `partition_by` is None for a strategy that cuts no partitions.
+    `clusters` (documents,) uint32 number the groups that share entries; `merge_similarity` is the similarity of the
+    last pair of documents that was merged, None where every document is its own cluster. `signatures` (documents, k)
+    uint64 are those that the entries follow from, None where they follow from none. `partition_by` says how partitions
+    are cut, None for a strategy without partitions.
     """
 
     document_ids: Sequence[str]
@@ -39,7 +40,7 @@ class Allocation:
     partition_by: str | None = None
 
     def mask(self, documents: Sequence[int]) -> np.ndarray:
-        """Masks (batch, num_entries) bool of some documents, by number."""
+        """Masks (batch, num_entries) bool of the documents with these numbers."""
         return masks_of(self.entries, documents, self.num_entries)
 
 
@@ -60,10 +61,10 @@ def allocate(
     num_clusters: int | None = None,
     partition_by: str = "size",
 ) -> Allocation:
-    """Allocate entries to documents; those of one cluster share theirs.
+    """Allocate entries to documents; the documents of a cluster share their entries.
 
-    A cluster is treated as one text: its shingles are its documents' together, its length the sum of theirs.
-    Raises RequestError for an unknown strategy and for numbers that do not fit together, naming the options.
+    A cluster counts as one text: its shingles are the union of its documents' shingles, its length the sum of their
+    lengths. Raises RequestError for an unknown strategy and for numbers that do not fit together, naming the options.
     """
     options = DrawOptions(num_entries, entries_per_doc, seed, partition_by)
     _check_documents(documents)
@@ -74,7 +75,7 @@ def allocate(
     lengths = np.array([sum(len(documents[d].text.split()) for d in group) for group in members])
 
     def shingle_sets(words: int) -> Iterator[set[str]]:
-        # One at a time: all sets together take many times the memory of the texts.
+        # A generator, since all sets together take many times the memory of the texts.
         return (set().union(*(word_shingles(documents[d].text, words) for d in group)) for group in members)
 
     def texts() -> list[str]:

@@ -1,4 +1,4 @@
-"""What an allocation does: overlap against similarity, load of the entries, collisions, clusters."""
+"""Figures of an allocation: overlap against similarity, load of the entries, collisions, clusters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from simset_bench.simset.allocation import Allocation
 from simset_bench.simset.shingles import jaccard, word_shingles
 from simset_bench.simset.strategies import strategy_of_allocation
 
-# All pairs up to this many, beyond that a sample of as many.
+# Where there are more pairs, a sample of this many is compared.
 MOST_PAIRS = 20_000
 DEFAULT_SHINGLE_WORDS = 2
 _BINS = 10
@@ -21,9 +21,10 @@ _COUNTED_TOGETHER = 1 << 16
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of documents: numbers (pairs, 2), Jaccard similarity and overlap (pairs,), of `possible` pairs in all.
+    """Pairs of documents: `numbers` (pairs, 2), `jaccard` and `overlap` (pairs,) in [0, 1], of `possible` pairs in all.
 
-    Overlap is the share of entries that two documents have in common, of the smaller set; both are in [0, 1].
+    Overlap is the number of entries that two documents share, divided by the number of entries of the document that has
+    fewer.
     """
 
     numbers: np.ndarray
@@ -37,12 +38,13 @@ class Pairs:
 class Analysis:
     """Figures of one allocation.
 
-    Loads count how many documents have an entry; `load_gini` is 0 for equal loads and near 1 where few entries serve
-    all. Means are None where there is no pair, the rank correlation (Spearman) also where all pairs are alike. A
-    collision is a pair of documents of different clusters that share an entry; `collisions_expected` is their
-    number in the pairs seen, were entries drawn at random. `calibration` is over pairs of different clusters, a row
-    for each band of similarity that has some: Jaccard (mean), overlap (mean), the number of pairs, and, under simset
-    where every document is its own cluster, the overlap due by J + (1 - J) k / M.
+    The load of an entry is the number of documents that have it; `load_gini` is 0 for equal loads and near 1 where few
+    entries serve all documents. Means are None where there is no pair, the rank correlation (Spearman) also where all
+    pairs are alike. A collision is a pair of documents of different clusters that share an entry;
+    `collisions_expected` is the expected number among the pairs seen if entries were drawn at random. `calibration`
+    has a row for each band of similarity that holds pairs of different clusters: their mean Jaccard similarity, their
+    mean overlap, their number, and, under simset where every document is its own cluster, the overlap due by
+    J + (1 - J) k / M.
     """
 
     documents: int
@@ -68,7 +70,7 @@ class Analysis:
 
 
 def entry_loads(allocation: Allocation) -> np.ndarray:
-    """How many documents have each entry: (num_entries,) int64."""
+    """The number of documents that have each entry: (num_entries,) int64."""
     loads = np.zeros(allocation.num_entries, dtype=np.int64)
     if isinstance(allocation.entries, np.ndarray):
         for start in range(0, len(allocation.entries), _COUNTED_TOGETHER):
@@ -90,7 +92,7 @@ def gini(counts: np.ndarray) -> float:
 
 
 def sample_pairs(count: int, seed: int = 0) -> np.ndarray:
-    """Numbers (pairs, 2) of all pairs of `count` documents, or of a sample drawn by `seed` where there are too many."""
+    """Document numbers (pairs, 2) of all pairs of `count` documents, or of a sample drawn by `seed`."""
     if count * (count - 1) // 2 <= MOST_PAIRS:
         return np.array(list(combinations(range(count), 2)), dtype=np.int64).reshape(-1, 2)
     generator = np.random.default_rng(seed)
@@ -101,9 +103,9 @@ def sample_pairs(count: int, seed: int = 0) -> np.ndarray:
 def compare_pairs(
     allocation: Allocation, documents: Sequence[Document] | Mapping[int, Document], seed: int = 0
 ) -> Pairs:
-    """Overlap and Jaccard similarity of the pairs of `sample_pairs`; `documents` holds at least theirs, by number.
+    """Overlap and Jaccard similarity of the pairs of `sample_pairs`, whose documents `documents` holds by number.
 
-    Similarity is by the strategy's own word shingles, 2-shingles for strategies that have none.
+    Similarity is that of the strategy's own word shingles, and of 2-shingles for a strategy that uses none.
     """
     count = len(allocation.entries)
     possible = count * (count - 1) // 2
@@ -122,7 +124,7 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def analyze(allocation: Allocation, pairs: Pairs) -> Analysis:
-    """Figures of an allocation, its pairs already compared by `compare_pairs`."""
+    """Figures of an allocation; `pairs` come from `compare_pairs`."""
     loads = entry_loads(allocation)
     sizes = np.bincount(allocation.clusters)
     apart = allocation.clusters[pairs.numbers[:, 0]] != allocation.clusters[pairs.numbers[:, 1]]
@@ -152,14 +154,14 @@ def analyze(allocation: Allocation, pairs: Pairs) -> Analysis:
 
 
 def _sizes(allocation: Allocation, numbers: np.ndarray) -> np.ndarray:
-    """How many entries documents have, by number."""
+    """The number of entries of each of the documents with these numbers."""
     if isinstance(allocation.entries, np.ndarray):
         return np.full(len(numbers), allocation.entries.shape[1])
     return np.array([len(allocation.entries[number]) for number in numbers.tolist()], dtype=np.int64)
 
 
 def _chances(allocation: Allocation, numbers: np.ndarray) -> np.ndarray:
-    """Chance for each pair that two random sets of its documents' sizes share an entry (hypergeometric)."""
+    """For each pair, the chance that random sets as large as its documents' share an entry (hypergeometric)."""
     sizes = _sizes(allocation, numbers.reshape(-1)).reshape(-1, 2)
     return stats.hypergeom.sf(0, allocation.num_entries, sizes[:, 0], sizes[:, 1])
 

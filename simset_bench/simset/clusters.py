@@ -1,4 +1,4 @@
-"""Merging documents into clusters that share one memory: MinHash-LSH candidates, the most similar first."""
+"""Merges documents into clusters that share entries: candidate pairs by MinHash LSH, the most similar first."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,17 +13,16 @@ from simset_bench.simset.signatures import SCHEME
 if TYPE_CHECKING:
     from scipy.cluster.hierarchy import DisjointSet
 
-# Rows a band in the passes over the documents: many rows find few, similar pairs; one row finds every pair that agrees
-# anywhere. Later passes cost more and run only where earlier ones left more than `num_clusters`.
+# Hashes a band in each pass over the documents: bands of many hashes give few, similar pairs; bands of one give every
+# pair that agrees in any hash. Later passes cost more, and run only where earlier ones left more than `num_clusters`.
 BAND_ROWS = (8, 4, 2, 1)
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """`labels` (documents,) uint32 number the clusters from 0 in the order of their first documents.
+    """`labels` (documents,) uint32 number the clusters from 0, in the order of their first documents.
 
-    `merge_similarity` in [0, 1] is that of the last two documents merged, at which merging stopped; None where nothing
-    was merged.
+    `merge_similarity` in [0, 1] is the similarity of the last pair of documents that was merged, or None.
     """
 
     labels: np.ndarray
@@ -34,8 +33,8 @@ def cluster(signatures: np.ndarray, num_clusters: int) -> Clusters:
     """Single-linkage clusters of documents by signature similarity, so that exactly `num_clusters` remain.
 
     signatures: (documents, hashes) uint64 with at least 16 hashes. Similarity is the share of hashes in which two
-    signatures agree. Pairs are merged from the most similar down, equal ones by the lower document numbers; pairs that
-    agree nowhere come last. Raises RequestError unless num_clusters is from 1 to the number of documents.
+    signatures agree. The most similar pairs are merged first, ties in the order of document numbers; pairs that agree
+    in no hash come last. Raises RequestError unless num_clusters is from 1 to the number of documents.
     """
     from scipy.cluster.hierarchy import DisjointSet
 
@@ -65,10 +64,10 @@ def check_num_clusters(num_clusters: int, documents: int) -> None:
 
 
 def _similar_pairs(signatures: np.ndarray, rows: int) -> Iterable[tuple[int, int, int]]:
-    """Every pair of documents that must agree in a band of `rows` hashes, with the number of hashes it agrees in.
+    """Pairs of documents that differ in fewer hashes than there are bands, with the number of hashes they agree in.
 
-    With b bands a pair that differs in fewer than b hashes leaves one band untouched, so LSH finds it for certain.
-    Candidates that differ in more are left to a later pass. The most similar come first, then lower numbers.
+    Such a pair agrees in at least one whole band of `rows` hashes, so LSH never misses it. Candidates that differ in
+    more hashes are left to a later pass. The most similar pairs come first, ties in the order of document numbers.
     """
     from datasketch import MinHash, MinHashLSH
 
@@ -76,7 +75,7 @@ def _similar_pairs(signatures: np.ndarray, rows: int) -> Iterable[tuple[int, int
     bands = hashes // rows
     least = hashes - bands + 1
     index = MinHashLSH(num_perm=hashes, params=(bands, rows))
-    found = [np.empty((0, 3), dtype=np.int64)]
+    agreeing_pairs = [np.empty((0, 3), dtype=np.int64)]
     for document in track(range(documents), f"comparing in {bands} bands"):
         sketch = MinHash(hashvalues=signatures[document], scheme=SCHEME)
         earlier = np.array(sorted(index.query(sketch)), dtype=np.int64)
@@ -84,13 +83,13 @@ def _similar_pairs(signatures: np.ndarray, rows: int) -> Iterable[tuple[int, int
         agreeing = (signatures[earlier] == signatures[document]).sum(axis=1)
         enough = agreeing >= least
         pairs = np.stack([earlier[enough], np.full(enough.sum(), document), agreeing[enough]], axis=1)
-        found.append(pairs)
-    table = np.concatenate(found)
+        agreeing_pairs.append(pairs)
+    table = np.concatenate(agreeing_pairs)
     return map(tuple, table[np.lexsort((table[:, 1], table[:, 0], -table[:, 2]))].tolist())
 
 
 def _merge(groups: "DisjointSet", pairs: Iterable[tuple[int, int, int]], num_clusters: int) -> int | None:
-    """Merge pairs in their order until `num_clusters` remain; the agreement of the last one that joined two groups."""
+    """Merge pairs in their order until `num_clusters` remain; returns the agreement of the last pair merged."""
     last = None
     for one, other, agreeing in pairs:
         if groups.merge(one, other):

@@ -1,4 +1,4 @@
-"""Documents of an allocation by their numbers, found again in the corpora that it was made for."""
+"""Reads documents of an allocation again, by number, from the corpora that it was made for."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -14,29 +14,29 @@ _LOOKED_UP_TOGETHER = 1024
 
 
 def documents_by_number(lookup: Lookup, numbers: Iterable[int]) -> dict[int, Document]:
-    """The documents with these numbers; the corpora are streamed until all are found.
+    """The documents with these numbers; the corpora are read until all have come.
 
-    Where the allocation was made in memory, all documents are read and given.
-    Raises RequestError where a corpus no longer has one of them, and where they are known to have changed.
+    Where the allocation was made in memory, all its documents are read and returned.
+    Raises RequestError where a corpus no longer holds one of them, and where the documents are known to have changed.
     """
-    made = lookup.manifest
-    if "sha256" in made.corpus and not made.appended:
+    manifest = lookup.manifest
+    if "sha256" in manifest.corpus and not manifest.appended:
         return _all_documents(lookup)
     wanted = set(numbers)
-    found: dict[int, Document] = {}
-    for corpus in (made.corpus, *made.appended):
-        # Records that were set aside when the allocation was made are no news.
-        stream = CorpusOptions.of(corpus).stream(_pass_over if made.bad_records else refuse)
-        for batch in _batched(track(stream, "finding documents again")):
+    documents: dict[int, Document] = {}
+    for corpus in (manifest.corpus, *manifest.appended):
+        # Records that were set aside when the allocation was made need no second report.
+        stream = CorpusOptions.of(corpus).stream(_pass_over if manifest.bad_records else refuse)
+        for batch in _batched(track(stream, "reading documents again")):
             numbered = zip(lookup.numbers_of([document.id for document in batch]).tolist(), batch, strict=True)
             for number, document in numbered:
-                if number in wanted and number not in found:
-                    found[number] = document
-            if len(found) == len(wanted):
-                return found
-    missing = lookup.ids_of([min(wanted - found.keys())])[0]
+                if number in wanted and number not in documents:
+                    documents[number] = document
+            if len(documents) == len(wanted):
+                return documents
+    missing = lookup.ids_of([min(wanted - documents.keys())])[0]
     raise RequestError(
-        f"{lookup.path}: corpus {made.corpus['corpus']} no longer has the documents it was made for, "
+        f"{lookup.path}: corpus {manifest.corpus['corpus']} no longer has the documents it was made for, "
         f"such as {missing!r}"
     )
 

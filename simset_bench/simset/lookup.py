@@ -1,4 +1,4 @@
-"""A document's entries out of an allocation of any size, without loading the allocation."""
+"""Looks up a document's entries in an allocation of any size, without loading the allocation."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ from simset_bench.console import note
 from simset_bench.errors import RequestError
 from simset_bench.files import whole_folder, write_json
 from simset_bench.simset.allocation import Allocation, masks_of
-from simset_bench.simset.store import Manifest, draws_alone, read_allocation, read_manifest, read_rows
+from simset_bench.simset.store import Manifest, draws_alone, read_allocation, read_allocation_manifest, read_rows
 from simset_bench.simset.strategies import strategy_of_allocation
 
 _SUFFIX = ".lookup"
@@ -28,8 +28,9 @@ MOST_IN_MEMORY = 1 << 15
 class Lookup:
     """An allocation file opened for lookups; its arrays are mapped from disk, not loaded.
 
-    `entries[d]` are those of document number d, its row in the file; `clusters` (documents,) uint32. `hashes`
-    (documents,) uint64 are those of the ids in ascending order, `rows` the documents' numbers in that order.
+    A document's number d is its row in the file. `entries[d]` are its entries, `clusters` (documents,) uint32 the
+    clusters. `hashes` (documents,) uint64 are the hashes of the ids in ascending order, and `rows` the documents'
+    numbers in that order.
     """
 
     path: Path
@@ -40,66 +41,66 @@ class Lookup:
     rows: np.ndarray
 
     def numbers_of(self, ids: Sequence[str]) -> np.ndarray:
-        """Numbers of documents by their ids: (ids,) int64, -1 for one that the allocation does not hold.
+        """Numbers of documents by their ids: (ids,) int64, -1 for an id that the allocation does not hold.
 
-        Ids are told apart by 64 bits: among ten million documents an absent id is taken for a present one with a
-        probability of 5e-13.
+        Ids are compared by 64-bit hashes: with ten million documents, an absent id is taken for a present one with
+        probability 5e-13.
         """
         wanted = id_hashes(ids)
         places = np.minimum(np.searchsorted(self.hashes, wanted), len(self.hashes) - 1)
         return np.where(self.hashes[places] == wanted, self.rows[places].astype(np.int64), -1)
 
     def mask(self, documents: Sequence[int]) -> np.ndarray:
-        """Masks (batch, num_entries) bool of some documents, by number."""
+        """Masks (batch, num_entries) bool of the documents with these numbers."""
         return masks_of(self.entries, documents, self.manifest.num_entries)
 
     def allocation(self) -> Allocation:
-        """The same allocation without its ids and signatures, its arrays still mapped from disk."""
-        made = self.manifest
-        numbers = (made.num_entries, made.strategy, made.seed, made.merge_similarity)
-        return Allocation((), self.clusters, self.entries, *numbers, partition_by=made.partition_by)
+        """The allocation without its ids and signatures; its arrays stay mapped from disk."""
+        manifest = self.manifest
+        numbers = (manifest.num_entries, manifest.strategy, manifest.seed, manifest.merge_similarity)
+        return Allocation((), self.clusters, self.entries, *numbers, partition_by=manifest.partition_by)
 
     def ids_of(self, documents: Sequence[int]) -> list[str]:
-        """Ids of documents by number, read from the file's row groups that hold them."""
+        """Ids of the documents with these numbers, read from the row groups that hold them."""
         file = pq.ParquetFile(self.path)
         ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
         groups = np.searchsorted(ends, documents, side="right")
-        found = {}
+        ids = {}
         for group in np.unique(groups).tolist():
             column = file.read_row_group(group, columns=["document"])["document"]
             start = int(ends[group - 1]) if group else 0
             for document in {number for number, place in zip(documents, groups, strict=True) if place == group}:
-                found[document] = column[document - start].as_py()
-        return [found[document] for document in documents]
+                ids[document] = column[document - start].as_py()
+        return [ids[document] for document in documents]
 
 
 def id_hashes(ids: Iterable[str]) -> np.ndarray:
-    """The xxHash (XXH3, 64 bits) of each id's UTF-8: (ids,) uint64."""
+    """The xxHash (XXH3, 64 bits) of each id in UTF-8: (ids,) uint64."""
     return np.array([xxhash.xxh3_64_intdigest(identity.encode()) for identity in ids], dtype=np.uint64)
 
 
 def open_lookup(path: Path) -> Lookup:
     """Open an allocation file for lookups.
 
-    A large one has the sidecar `PATH.lookup`, which is made, or made anew, where it is not the file's. A small one, or
-    one where k differs between documents, is read into memory instead.
-    Raises RequestError where the file is missing, damaged or foreign.
+    A large file has an index in the folder `PATH.lookup`, which is written here where it is missing or belongs to
+    another file. A small file, and one in which k differs between documents, is read into memory instead.
+    Raises RequestError where the file is missing or damaged, or not an allocation.
     """
-    manifest = read_manifest(path)
+    manifest = read_allocation_manifest(path)
     if not has_sidecar(manifest):
         whole = read_allocation(path)
         hashes, order = _sorted_hashes(id_hashes(whole.document_ids), path)
         return Lookup(path, manifest, whole.entries, whole.clusters, hashes, order)
     folder = lookup_folder(path)
     if not _fits(folder, manifest):
-        note(f"{path}: making its index for lookups")
+        note(f"{path}: writing its index for lookups")
         write_lookup(path)
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
     return Lookup(path, manifest, **arrays)
 
 
 def has_sidecar(manifest: Manifest) -> bool:
-    """Whether an allocation is looked up in a sidecar, not in memory."""
+    """Whether an allocation is looked up in an index on disk rather than in memory."""
     has_matrix = draws_alone(manifest) and not strategy_of_allocation(manifest.strategy).gives_all
     return manifest.documents > MOST_IN_MEMORY and has_matrix
 
@@ -111,19 +112,19 @@ def lookup_folder(path: Path) -> Path:
 
 def _fits(folder: Path, manifest: Manifest) -> bool:
     try:
-        made = json.loads((folder / "lookup.json").read_text(encoding="utf-8"))
-        sizes = {name: (folder / f"{name}.npy").stat().st_size for name in made["bytes"]}
+        index = json.loads((folder / "lookup.json").read_text(encoding="utf-8"))
+        sizes = {name: (folder / f"{name}.npy").stat().st_size for name in index["bytes"]}
     except (OSError, ValueError, KeyError):
         return False
-    return made["content"] == manifest.content and made["bytes"] == sizes
+    return index["content"] == manifest.content and index["bytes"] == sizes
 
 
 def write_lookup(path: Path) -> None:
-    """Make the sidecar of an allocation file that has one: whole or not at all.
+    """Write the index of an allocation file if it is to have one, whole or not at all.
 
-    Raises RequestError where two documents have one id.
+    Raises RequestError where two documents have the same id.
     """
-    manifest = read_manifest(path)
+    manifest = read_allocation_manifest(path)
     if not has_sidecar(manifest):
         return
     count = manifest.documents
@@ -147,7 +148,7 @@ def write_lookup(path: Path) -> None:
 
 @contextmanager
 def _array_file(path: Path, shape: tuple[int, ...]) -> Iterator[BinaryIO]:
-    """A .npy file of uint32 whose data are written one after the other: a mapped one would count as memory."""
+    """A .npy file of uint32 to which data are appended; writing through a memory map would count as memory used."""
     with path.open("wb") as file:
         header = {"descr": "<u4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
@@ -155,7 +156,7 @@ def _array_file(path: Path, shape: tuple[int, ...]) -> Iterator[BinaryIO]:
 
 
 def _sorted_hashes(hashes: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of ids in ascending order, and the numbers of their documents."""
+    """Hashes of ids in ascending order, and the numbers of the documents in that order."""
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]
     same = np.flatnonzero(ordered[1:] == ordered[:-1])

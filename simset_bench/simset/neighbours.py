@@ -18,8 +18,11 @@ _SCANNED_TOGETHER = 1 << 16
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A document that shares entries: the share of its k entries in common, and the Jaccard similarity that this
-    estimates, J in overlap = J + (1 - J) k / M, at least 0."""
+    """A document that shares entries with a text or with another document.
+
+    `overlap` is the share of its k entries in common, `similarity` the Jaccard similarity J that this estimates, from
+    overlap = J + (1 - J) k / M, and at least 0.
+    """
 
     document: str
     cluster: int
@@ -28,27 +31,27 @@ class Neighbour:
 
 
 def nearest_to_text(path: Path, text: str, count: int) -> list[Neighbour]:
-    """The `count` documents of an allocation that share most entries with a text, those that share none left out.
+    """The `count` documents of an allocation that share the most entries with a text, none that share no entry.
 
-    Raises RequestError for an empty text, and where entries do not follow from a text.
+    Raises RequestError for an empty text, and for a strategy whose entries do not follow from a text.
     """
     lookup = open_lookup(path)
-    made = lookup.manifest
-    words = strategy_of_allocation(made.strategy).signed_words
+    manifest = lookup.manifest
+    words = strategy_of_allocation(manifest.strategy).signed_words
     if words is None:
-        raise RequestError(f"{path}: under {made.strategy} entries do not follow from a text alone")
+        raise RequestError(f"{path}: under {manifest.strategy} entries do not follow from a text alone")
     if not text.strip():
-        raise RequestError("--query: an empty text")
-    check_same_hashes(path, made)
-    if made.scheme == DAFT_SCHEME:
-        signed = sign_texts([text], Sketch(words, made.entries_per_doc), made.seed)
+        raise RequestError("--query: the text is empty")
+    check_same_hashes(path, manifest)
+    if manifest.scheme == DAFT_SCHEME:
+        signed = sign_texts([text], Sketch(words, manifest.entries_per_doc), manifest.seed)
     else:
-        signed = signatures([word_shingles(text, words)], made.entries_per_doc, made.seed)
-    return nearest(lookup, entries_by_signature(signed, made.num_entries)[0], count)
+        signed = signatures([word_shingles(text, words)], manifest.entries_per_doc, manifest.seed)
+    return nearest(lookup, entries_by_signature(signed, manifest.num_entries)[0], count)
 
 
 def nearest_to_document(path: Path, document: str, count: int) -> list[Neighbour]:
-    """The `count` other documents of an allocation that share most entries with one of its documents.
+    """The `count` other documents of an allocation that share the most entries with one of its documents.
 
     Raises RequestError where the allocation does not hold the document.
     """
@@ -60,12 +63,12 @@ def nearest_to_document(path: Path, document: str, count: int) -> list[Neighbour
 
 
 def nearest(lookup: Lookup, entries: np.ndarray, count: int, without: int | None = None) -> list[Neighbour]:
-    """The `count` documents that share most of `entries` (k,), equal ones in their order; `without` is left out."""
-    made = lookup.manifest
-    wanted = np.zeros(made.num_entries, dtype=bool)
+    """The `count` documents that share the most of `entries` (k,), ties in their order; `without` is left out."""
+    manifest = lookup.manifest
+    wanted = np.zeros(manifest.num_entries, dtype=bool)
     wanted[entries] = True
-    shared = np.empty(made.documents, dtype=np.int32)
-    for start in range(0, made.documents, _SCANNED_TOGETHER):
+    shared = np.empty(manifest.documents, dtype=np.int32)
+    for start in range(0, manifest.documents, _SCANNED_TOGETHER):
         part = lookup.entries[start : start + _SCANNED_TOGETHER]
         stop = start + len(part)
         shared[start:stop] = (
@@ -75,10 +78,10 @@ def nearest(lookup: Lookup, entries: np.ndarray, count: int, without: int | None
         shared[without] = 0
     best = np.argsort(-shared, kind="stable")[:count]
     best = best[shared[best] > 0]
-    chance = len(entries) / made.num_entries
-    found = []
+    chance = len(entries) / manifest.num_entries
+    neighbours = []
     for number, identity in zip(best.tolist(), lookup.ids_of(best.tolist()), strict=True):
         overlap = float(shared[number]) / len(entries)
         similarity = max(0.0, (overlap - chance) / (1 - chance)) if chance < 1 else 0.0
-        found.append(Neighbour(identity, int(lookup.clusters[number]), overlap, similarity))
-    return found
+        neighbours.append(Neighbour(identity, int(lookup.clusters[number]), overlap, similarity))
+    return neighbours

@@ -17,15 +17,15 @@ Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 
 _SIZE = {"width": 420, "height": 300}
 _PIXELS = 2.0
-# More points than this hide one another.
+# More points than this would hide one another.
 _MOST_POINTS = 4000
-# More bars than this have no room for their labels.
+# With more bars than this there is no room for labels.
 _MOST_BARS = 20
 _BANDS = 10
 
 
 def save_plots(allocation: Allocation, pairs: Pairs, folder: Path) -> list[Path]:
-    """Write the plots overlap, load and clusters to `folder`, each as PNG and SVG, and return their paths."""
+    """Write plots of overlap, load and clusters into `folder`, each as PNG and SVG; returns their paths."""
     charts = {
         "overlap": overlap_chart(allocation, pairs),
         "load": load_chart(allocation),
@@ -45,21 +45,21 @@ def save_plots(allocation: Allocation, pairs: Pairs, folder: Path) -> list[Path]
 def overlap_chart(allocation: Allocation, pairs: Pairs) -> Chart:
     """Overlap against Jaccard similarity of pairs in different clusters.
 
-    A point a pair, means of the pairs from least to most similar, and the line J + (1 - J) k / M where it is due:
-    under simset where every document is its own cluster.
+    There is a point for each pair, and the mean of each tenth of the pairs in order of similarity. The line
+    J + (1 - J) k / M is drawn where it is due: under simset where every document is its own cluster.
     """
     pairs = _apart(allocation, pairs)
     step = len(pairs.jaccard) // _MOST_POINTS + 1
     frame = pd.DataFrame({"jaccard": pairs.jaccard[::step], "overlap": pairs.overlap[::step]})
     share = len(allocation.entries[0]) / allocation.num_entries
     line = pd.DataFrame({"jaccard": [0.0, 1.0], "overlap": [share, 1.0]})
-    # Documents of a larger cluster have the entries of its text as a whole, not of their own.
+    # A document of a larger cluster has the entries of the whole cluster's text, not of its own.
     is_due = strategy_of_allocation(allocation.strategy).follows_text and allocation.merge_similarity is None
     title = alt.TitleParams(
         f"Overlap against similarity: {allocation.strategy}, {len(frame):,} pairs of documents",
         subtitle=[
-            "black: means of ten bands of similarity with as many pairs each, ± 1.96 standard errors",
-            *(["dashed: what is due under simset, J + (1 - J) k / M"] if is_due else []),
+            "black: means of ten bands with equal numbers of pairs, ± 1.96 standard errors",
+            *(["dashed: the overlap due under simset, J + (1 - J) k / M"] if is_due else []),
         ],
     )
     similarity = f"Jaccard similarity of word {pairs.shingle_words}-shingles"
@@ -79,13 +79,13 @@ def overlap_chart(allocation: Allocation, pairs: Pairs) -> Chart:
 
 
 def load_chart(allocation: Allocation) -> Chart:
-    """How many entries serve how many documents."""
+    """Histogram of entries by the number of documents that have them."""
     title = f"Entry load: {allocation.strategy}, {allocation.num_entries:,} entries"
     return _histogram(entry_loads(allocation), title, "documents that have an entry", "entries")
 
 
 def cluster_chart(allocation: Allocation) -> Chart:
-    """How many clusters have how many documents."""
+    """Histogram of clusters by their number of documents."""
     sizes = np.bincount(allocation.clusters)
     title = f"Cluster sizes: {allocation.strategy}, {len(allocation.entries):,} documents"
     return _histogram(sizes[sizes > 0], title, "documents in a cluster", "clusters")
@@ -97,12 +97,12 @@ def _apart(allocation: Allocation, pairs: Pairs) -> Pairs:
 
 
 def _scale(values: np.ndarray) -> alt.Scale:
-    """From 0 to just above the greatest value, since most documents of a real corpus are far from alike."""
+    """From 0 to just above the greatest value, since most documents of a real corpus have little in common."""
     return alt.Scale(domain=[0, min(1.0, max(0.05, 1.05 * values.max(initial=0.0)))], nice=False)
 
 
 def _means(pairs: Pairs) -> pd.DataFrame:
-    """Mean similarity and overlap of pairs in bands of equal number, with the ends of the interval of the overlap."""
+    """Mean similarity and mean overlap of bands with equal numbers of pairs, and the overlap's 95% interval."""
     order = np.argsort(pairs.jaccard, kind="stable")
     bands = [band for band in np.array_split(order, _BANDS) if len(band) > 1]
     overlap = np.array([pairs.overlap[band].mean() for band in bands])
@@ -119,7 +119,7 @@ def _histogram(values: np.ndarray, title: str, what: str, counted: str) -> Chart
         x = alt.X(
             "value:Q", title=what, bin=alt.Bin(maxbins=2 * _MOST_BARS, minstep=1), axis=alt.Axis(labelOverlap=True)
         )
-        # A few entries may serve nearly every document: on an even scale neither they nor the others would be seen.
+        # A few entries may serve nearly every document: on a linear scale the bars of most values would vanish.
         axis = alt.Axis(values=[0, *(10**power for power in range(10))])
         y = alt.Y("sum(count):Q", title=f"{counted} (log scale)", scale=alt.Scale(type="symlog"), axis=axis)
         return chart.mark_bar().encode(x, y).properties(**_SIZE)

@@ -1,4 +1,4 @@
-"""Entries by a document's identity, after memorization sinks."""
+"""Entries drawn by a document's id, after memorization sinks."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,18 @@ STRATEGY = "sequence-id"
 
 
 def shared_count(num_entries: int, share: float) -> int:
-    """How many entries, the first ones, all documents share."""
+    """The number of entries that all documents share; they are the first ones."""
     return round(num_entries * share)
 
 
 def identity_entries(
     documents: Sequence[Document], num_entries: int, entries_per_doc: int, seed: int, share: float
 ) -> Allocation:
-    """Entries of each document drawn from those that are not shared, by a generator seeded with its id alone.
+    """Entries of each document, drawn from those that are not shared by a generator that its id seeds.
 
     Source: MemSinks (arXiv 2507.09937, section 4), where a sequence's identifier seeds the draw of the neurons that are
-    on for it beside the shared ones. The same id always gets the same entries, whatever documents there are.
-    Raises RequestError where too few entries are left to draw from.
+    on for it beside the shared ones. The same id gets the same entries whatever other documents there are.
+    Raises RequestError where fewer than `entries_per_doc` entries are left to draw from.
     """
     from xxhash import xxh3_64_intdigest
 

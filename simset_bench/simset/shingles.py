@@ -25,27 +25,27 @@ SEPARATOR, LETTER, UNSPACED, MARK = range(4)
 _WORD = re.compile(r"\w+")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
-# Recorded with every allocation; raise it when a text's words change.
+# Every allocation records this name. Change it when a text gets other words.
 NORMALISATION = "nfkc-casefold-words-2"
 
 
 def word_shingles(text: str, words: int) -> set[str]:
     """Every run of `words` >= 1 consecutive words of a text, joined by single spaces; never an empty set.
 
-    Words are those of `words_of`. A text of fewer words is one shingle, and so is a text without any word, by itself
-    without the white space around it.
+    Words are those of `words_of`. A text with fewer words is one shingle. So is a text without words: the text itself,
+    stripped of white space at its ends.
     """
-    found = words_of(text)
-    if len(found) < words:
-        return {" ".join(found) or text.strip()}
-    return {" ".join(found[start : start + words]) for start in range(len(found) - words + 1)}
+    all_words = words_of(text)
+    if len(all_words) < words:
+        return {" ".join(all_words) or text.strip()}
+    return {" ".join(all_words[start : start + words]) for start in range(len(all_words) - words + 1)}
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in order, after NFKC and case folding: runs of letters, digits, `_` and their marks.
+    """The words of a text in order, after NFKC and case folding: runs of letters, digits, `_` and combining marks.
 
-    In scripts without spaces between words, and in Korean, each character with its marks is a word, so that word
-    shingles are character shingles there.
+    In scripts without spaces between words, and in Korean, each character with its marks is a word, so word shingles
+    are character shingles there.
     """
     folded = fold(text)
     if folded.isascii() or all(kind_of(char) in (SEPARATOR, LETTER) for char in set(_NOT_ASCII.findall(folded))):
@@ -72,13 +72,13 @@ def _words_of_piece(piece: str) -> list[str]:
 
 
 def fold(text: str) -> str:
-    """A text in Unicode's compatibility composition (NFKC), its case folded."""
+    """A text in Unicode's compatibility composition (NFKC), case folded."""
     return unicodedata.normalize("NFKC", text).casefold()
 
 
 @cache
 def kind_of(char: str) -> int:
-    """What a character is to words: SEPARATOR, LETTER (digits and `_` too), UNSPACED or MARK (combining)."""
+    """The kind of a character: SEPARATOR, LETTER (digits and `_` included), UNSPACED or MARK (combining)."""
     if unicodedata.category(char).startswith("M"):
         return MARK
     if not (char.isalnum() or char == "_"):
@@ -87,5 +87,5 @@ def kind_of(char: str) -> int:
 
 
 def jaccard(one: set[str], other: set[str]) -> float:
-    """Shared elements over all elements of two sets, of which at least one is not empty; in [0, 1]."""
+    """Jaccard similarity in [0, 1] of two sets, not both empty: their intersection's size over their union's."""
     return len(one & other) / len(one | other)

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-# Signatures of different schemes cannot be compared: allocation files record this name, and another is refused.
+# Signatures of different schemes cannot be compared. Allocation files record this name, and others are refused.
 SCHEME = "affine32"
-# Those that Daft computes, see `engine_daft`.
+# The scheme of signatures that Daft computes, see `large/sign.py`.
 DAFT_SCHEME = "daft-xxhash3_64"
 
 # datasketch draws its hash functions from a generator that takes 32 bits.
@@ -32,7 +32,7 @@ def mix64(values: np.ndarray) -> np.ndarray:
     """The finaliser of splitmix64 on each value: uint64 -> uint64 of the same shape, a bijection.
 
     Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", with the constants of Stafford's
-    variant 13. The low bits of a MinHash value are not uniform, since it is the least of many; those of its mix are.
+    variant 13. A MinHash value is the least of many, so its low bits are not uniform; those of its mix are.
     """
     mixed = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,4 +1,4 @@
-"""An allocation as a Parquet file, written and read a part at a time."""
+"""An allocation as a Parquet file, written and read in parts."""
 
 import dataclasses
 import hashlib
@@ -32,13 +32,13 @@ _ROW_GROUP = 1 << 16
 
 @dataclass(frozen=True)
 class Manifest:
-    """How an allocation was made; it stands in the metadata of its file.
+    """How an allocation was made, as the metadata of its file say.
 
-    `scheme` names the hash functions, `library` what computed them, `normalisation` and `unicode` how words were found:
-    signatures that differ in one of these cannot be compared. `partition_by` says how partitions were cut, None where
-    there are none. `corpus` holds the options of the corpus, and the
-    `sha256` of its documents where they were in memory, `appended` the options of corpora that were added later.
-    `content` is the SHA-256 of all rows.
+    `scheme` names the hash functions and `library` what computed them; `normalisation` and `unicode` say how texts were
+    split into words. Signatures that differ in one of these cannot be compared. `partition_by` says how partitions
+    were cut, None where there are none. `corpus` holds the options of the corpus, and the `sha256` of its documents
+    where they were in memory; `appended` holds the options of corpora that were added later. `content` is the SHA-256
+    of all rows.
     """
 
     strategy: str
@@ -60,15 +60,17 @@ class Manifest:
     partition_by: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The manifest as it stands in the file; `partition_by` only where there are partitions."""
+        """The manifest as the file holds it; `partition_by` is left out where there are no partitions."""
         fields = dataclasses.asdict(self)
         return {name: value for name, value in fields.items() if name != "partition_by" or value is not None}
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of an allocation: `ids` strings, `clusters` (rows,) uint32, `entries` (rows, k) uint32 or None for all
-    entries, or a list of arrays where k differs, `signatures` (rows, k) or None."""
+    """Rows of an allocation: `ids` strings, `clusters` (rows,) uint32, `signatures` (rows, k) or None.
+
+    `entries` are (rows, k) uint32, a list of arrays where k differs between rows, or None where every row has all.
+    """
 
     ids: pa.Array
     clusters: np.ndarray
@@ -82,7 +84,7 @@ def library_version(package: str) -> str:
 
 
 class AllocationWriter:
-    """Writes the rows of one allocation in the order in which they come."""
+    """Writes the rows of an allocation to a file, in the order in which they come."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -101,7 +103,7 @@ class AllocationWriter:
             }
         )
         if self._writer is None:
-            # Entries and hashes are as good as random: nothing is gained by packing them.
+            # Entries and hashes are as good as random, so that compression gains nothing.
             packing = {"document": "zstd", "cluster": "zstd"}
             names = ("document", "cluster", "entries.list.element", "signature.list.element")
             self._writer = pq.ParquetWriter(
@@ -116,18 +118,18 @@ class AllocationWriter:
         self.documents += len(table)
 
     def close(self, manifest: Manifest) -> Manifest:
-        """Write the footer with the manifest, which is returned with the number of documents and the digest."""
-        made = dataclasses.replace(manifest, documents=self.documents, content=self._digest.hexdigest())
+        """Write the footer; returns the manifest with the number of documents and the digest filled in."""
+        completed = dataclasses.replace(manifest, documents=self.documents, content=self._digest.hexdigest())
         assert self._writer is not None
-        how = json.dumps(made.as_json(), sort_keys=True).encode()
-        # Parquet's own checksums leave out the metadata.
+        how = json.dumps(completed.as_json(), sort_keys=True).encode()
+        # Parquet's own checksums do not cover the metadata.
         self._writer.add_key_value_metadata({_KEY: how, _CHECKSUM_KEY: _checksum(how)})
         self._writer.close()
-        return made
+        return completed
 
 
 class _ContentDigest:
-    """SHA-256 of rows, the same in whatever parts they come."""
+    """SHA-256 of rows, whatever the parts in which they come."""
 
     def __init__(self) -> None:
         self._columns = [hashlib.sha256() for _ in range(4)]
@@ -158,7 +160,7 @@ def _lists(entries: np.ndarray | list[np.ndarray] | None, count: int) -> pa.Arra
 
 
 def _fixed(values: np.ndarray | None, count: int) -> pa.Array:
-    """A column of fixed-size lists; of nulls, which Parquet has no fixed-size lists of, where there are no values."""
+    """A column of fixed-size lists, or of nulls where there are no values."""
     if values is None:
         return pa.nulls(count, pa.list_(pa.uint32()))
     matrix = np.ascontiguousarray(values, dtype=np.uint32)
@@ -166,9 +168,9 @@ def _fixed(values: np.ndarray | None, count: int) -> pa.Array:
 
 
 def write_allocation(allocation: Allocation, path: Path, corpus: dict[str, Any], bad_records: int = 0) -> None:
-    """Write a row a document: id, cluster, entries (null under `none`), signature (null without one).
+    """Write one row a document: id, cluster, entries (null where it has all), signature (null where it has none).
 
-    How it was made stands in the file's metadata; equal allocations give equal bytes.
+    The file's metadata hold the manifest. Equal allocations give equal bytes.
     """
     sizes = {len(entries) for entries in allocation.entries}
     entries: Any = list(allocation.entries) if len(sizes) > 1 else np.stack(allocation.entries)
@@ -193,27 +195,30 @@ def write_allocation(allocation: Allocation, path: Path, corpus: dict[str, Any],
         writer.close(manifest)
 
 
-def read_manifest(path: Path) -> Manifest:
-    """The manifest of an allocation file. Raises RequestError where the file is missing, damaged or foreign."""
+def read_allocation_manifest(path: Path) -> Manifest:
+    """The manifest of an allocation file.
+
+    Raises RequestError where the file is missing or damaged, or not an allocation.
+    """
     if not path.is_file():
         raise RequestError(f"{path}: there is no such allocation file")
     with _damage_as_request_error(path):
         metadata = pq.read_metadata(path).metadata or {}
         if _KEY not in metadata:
-            raise ValueError("it has no metadata of ours")
+            raise ValueError("its metadata hold no manifest")
         if metadata[_CHECKSUM_KEY] != _checksum(metadata[_KEY]):
-            raise ValueError("its metadata do not agree with their checksum")
-        found = json.loads(metadata[_KEY])
-        if found["schema"] != SCHEMA_VERSION or found["scheme"] not in (SCHEME, DAFT_SCHEME):
+            raise ValueError("its manifest does not match its checksum")
+        fields = json.loads(metadata[_KEY])
+        if fields["schema"] != SCHEMA_VERSION or fields["scheme"] not in (SCHEME, DAFT_SCHEME):
             raise RequestError(
-                f"{path}: of schema {found['schema']} and scheme {found['scheme']}, this version reads "
+                f"{path}: has schema {fields['schema']} and scheme {fields['scheme']}, this version reads "
                 f"schema {SCHEMA_VERSION} and schemes {SCHEME} and {DAFT_SCHEME}"
             )
-        if strategy_of_allocation(found["strategy"]).is_cut:
+        if strategy_of_allocation(fields["strategy"]).is_cut:
             # Files of earlier versions do not say how they were cut: into M // units entries each, or by length.
             has_equal_blocks = pa.types.is_fixed_size_list(pq.read_schema(path).field("entries").type)
-            found.setdefault("partition_by", "whole" if has_equal_blocks else "length")
-        return Manifest(**found | {"appended": tuple(found["appended"])})
+            fields.setdefault("partition_by", "whole" if has_equal_blocks else "length")
+        return Manifest(**fields | {"appended": tuple(fields["appended"])})
 
 
 def draw_options(manifest: Manifest) -> DrawOptions:
@@ -228,11 +233,11 @@ def draws_alone(manifest: Manifest) -> bool:
 
 
 def read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> Iterator[Rows]:
-    """The rows of an allocation file, a part at a time; columns that are not named are left empty."""
+    """The rows of an allocation file, in parts; columns that are not named are left empty."""
     with _damage_as_request_error(path):
         file = pq.ParquetFile(path, page_checksum_verification=True)
         if tuple(file.schema_arrow.names) != COLUMNS:
-            raise ValueError("its columns are not those written")
+            raise ValueError("its columns are not those of an allocation")
         for batch in file.iter_batches(_ROW_GROUP, columns=list(columns)):
             size, names = len(batch), batch.schema.names
             ids = batch["document"] if "document" in names else pa.nulls(size, pa.string())
@@ -251,19 +256,22 @@ def _values(column: pa.Array) -> np.ndarray | list[np.ndarray] | None:
 
 
 def read_allocation(path: Path) -> Allocation:
-    """A whole allocation file in memory. Raises RequestError where it is missing, damaged or foreign."""
-    made = read_manifest(path)
+    """A whole allocation file in memory.
+
+    Raises RequestError where the file is missing or damaged, or not an allocation.
+    """
+    manifest = read_allocation_manifest(path)
     parts = list(read_rows(path))
     with _damage_as_request_error(path):
         digest = _ContentDigest()
         for part in parts:
             digest.update(part)
-        if digest.hexdigest() != made.content:
-            raise ValueError("its rows are not those written")
+        if digest.hexdigest() != manifest.content:
+            raise ValueError("its rows do not match their digest")
         first = parts[0].entries
         if first is None:
-            every = np.arange(made.num_entries, dtype=np.uint32)
-            entries: Any = np.broadcast_to(every, (made.documents, made.num_entries))
+            every = np.arange(manifest.num_entries, dtype=np.uint32)
+            entries: Any = np.broadcast_to(every, (manifest.documents, manifest.num_entries))
         elif isinstance(first, list):
             entries = tuple(row for part in parts for row in part.entries or [])
         else:
@@ -273,12 +281,12 @@ def read_allocation(path: Path) -> Allocation:
             tuple(identity for part in parts for identity in part.ids.to_pylist()),
             np.concatenate([part.clusters for part in parts]),
             entries,
-            made.num_entries,
-            made.strategy,
-            made.seed,
-            made.merge_similarity,
+            manifest.num_entries,
+            manifest.strategy,
+            manifest.seed,
+            manifest.merge_similarity,
             np.concatenate([part.signatures for part in parts]).astype(np.uint64) if signed else None,
-            made.partition_by,
+            manifest.partition_by,
         )
 
 
@@ -297,16 +305,17 @@ def _damage_as_request_error(path: Path) -> Iterator[None]:
         raise RequestError(f"{path}: damaged, or not an allocation of simset-bench ({reason})") from error
 
 
-def check_same_hashes(path: Path, made: Manifest) -> None:
-    """Raise RequestError where this installation would sign a text otherwise than an allocation's manifest says."""
+def check_same_hashes(path: Path, manifest: Manifest) -> None:
+    """Raise RequestError where this installation would compute other signatures than an allocation's."""
     here = {
-        "library": library_version("daft" if made.scheme == DAFT_SCHEME else "datasketch"),
+        "library": library_version("daft" if manifest.scheme == DAFT_SCHEME else "datasketch"),
         "normalisation": NORMALISATION,
         "unicode": unicodedata.unidata_version,
     }
     for field, ours in here.items():
-        there = getattr(made, field)
+        there = getattr(manifest, field)
         if there != ours:
             raise RequestError(
-                f"{path}: made with {field} {there}, here is {ours}: their signatures must not be mixed (allocate anew)"
+                f"{path}: its signatures were made with {field} {there}, here is {ours}, and the two cannot "
+                "be compared (allocate anew)"
             )

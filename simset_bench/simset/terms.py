@@ -8,11 +8,11 @@ from simset_bench.simset.shingles import words_of
 
 
 def specific_terms(texts: Sequence[str]) -> list[list[str]]:
-    """The terms of each text from the most specific down: by TF-IDF among these texts, equal ones by the alphabet.
+    """The terms of each text, the most specific first: in descending order of TF-IDF, ties in alphabetical order.
 
-    Terms are the words of `words_of` (a text without any is one term). TF-IDF is the count of a term in the text times
-    ln((1 + n) / (1 + d)), d being the number of the n texts that have it: a term of all texts comes last, however
-    often it is there (arXiv 2510.15103, section 3, with texts for its batches).
+    Terms are the words of `words_of`; a text without words is one term. TF-IDF is the count of a term in the text times
+    ln((1 + n) / (1 + d)), where d of the n texts hold the term. A term that all texts hold comes last, however
+    often it occurs (arXiv 2510.15103, section 3, with texts in place of its batches).
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -22,23 +22,23 @@ def specific_terms(texts: Sequence[str]) -> list[list[str]]:
     vectorizer = CountVectorizer(analyzer=terms_of)
     counts = vectorizer.fit_transform(texts).tocsr()
     names = vectorizer.get_feature_names_out()
-    having = np.bincount(counts.indices, minlength=len(names))
-    specific = np.log((1 + len(texts)) / (1 + having))
+    texts_with_term = np.bincount(counts.indices, minlength=len(names))
+    specific = np.log((1 + len(texts)) / (1 + texts_with_term))
     rows = (slice(start, stop) for start, stop in zip(counts.indptr[:-1], counts.indptr[1:], strict=True))
-    found = []
+    terms = []
     for row in rows:
         by_name = np.argsort(counts.indices[row])
         columns = counts.indices[row][by_name]
         weights = counts.data[row][by_name] * specific[columns]
-        found.append([str(name) for name in names[columns[np.argsort(-weights, kind="stable")]]])
-    return found
+        terms.append([str(name) for name in names[columns[np.argsort(-weights, kind="stable")]]])
+    return terms
 
 
 def entries_of_terms(terms: Sequence[str], num_entries: int, entries_per_doc: int, seed: int) -> np.ndarray:
-    """The first `entries_per_doc` different entries (k,) uint32 that terms lead to in their order, ascending.
+    """Entries (k,) uint32 in ascending order: the first `entries_per_doc` different ones that the terms hash to.
 
-    A term leads to the entry that its hash names, whatever the document: documents that are specific by the same terms
-    share entries. Where the terms are too few, each leads to a second entry, then to a third, and so on.
+    Terms are taken in their order. A term hashes to the same entry in every document, so documents with the same
+    specific terms share entries. Where there are too few terms, each is hashed a second time, then a third, and so on.
     """
     chosen: dict[int, None] = {}
     for entry in _hashed(terms, num_entries, seed):

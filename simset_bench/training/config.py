@@ -149,9 +149,9 @@ def make_config(file: Path | None, **flags: Any) -> TrainConfig:
 
 def of_allocation_file(path: Path) -> dict[str, Any]:
     """Options that an allocation file settles, by its manifest. Raises RequestError where it is missing or damaged."""
-    from simset_bench.simset.store import read_manifest
+    from simset_bench.simset.store import read_allocation_manifest
 
-    made = read_manifest(path)
+    made = read_allocation_manifest(path)
     return {
         "allocation": made.strategy,
         "entries": made.num_entries,

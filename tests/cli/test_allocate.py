@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 from simset_bench.cli.app import app
 from simset_bench.corpora.load import load_corpus
 from simset_bench.simset.allocation import allocate
-from simset_bench.simset.store import read_allocation, read_manifest
+from simset_bench.simset.store import read_allocation, read_allocation_manifest
 from simset_bench.simset.strategies import STRATEGIES
 
 Run = Callable[..., Result]
@@ -33,7 +33,7 @@ def test_what_is_written_is_what_allocate_makes(run: Run, tiny_corpus: Path, tmp
     made = allocate(documents, strategy, 64, 8, 3, 9, "length")
     assert [e.tolist() for e in stored.entries] == [e.tolist() for e in made.entries]
     assert stored.merge_similarity == made.merge_similarity
-    assert read_manifest(output).corpus["corpus"] == f"jsonl:{tiny_corpus}"
+    assert read_allocation_manifest(output).corpus["corpus"] == f"jsonl:{tiny_corpus}"
 
 
 def test_the_same_command_writes_the_same_bytes(run: Run, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocation import Allocation, allocate
-from simset_bench.simset.store import read_allocation, read_manifest, write_allocation
+from simset_bench.simset.store import read_allocation, read_allocation_manifest, write_allocation
 from simset_bench.simset.strategies import STRATEGIES
 
 CORPUS = {"corpus": "jsonl:tiny.jsonl", "group_by": "article", "num_docs": 24, "match_subjects": None}
@@ -48,7 +48,7 @@ def test_what_is_written_is_read_back(
     made = allocate(tiny_documents, strategy, 64, 8, 5, num_clusters, partition_by="length")
     write_allocation(made, tmp_path / "a.parquet", CORPUS)
     assert_same(made, read_allocation(tmp_path / "a.parquet"))
-    assert read_manifest(tmp_path / "a.parquet").corpus == CORPUS
+    assert read_allocation_manifest(tmp_path / "a.parquet").corpus == CORPUS
 
 
 def test_equal_allocations_give_equal_bytes(tiny_documents: list[Document], file: Path, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_changed_byte_is_refused_or_changes_nothing(file: Path, allocation: Al
         damaged[place] ^= 1 << place % 8
         file.write_bytes(damaged)
         try:
-            stored, manifest = read_allocation(file), read_manifest(file)
+            stored, manifest = read_allocation(file), read_allocation_manifest(file)
         except RequestError as error:
             assert str(error).startswith(str(file))
             refused += 1
@@ -114,9 +114,9 @@ def test_files_that_do_not_say_how_partitions_were_cut_are_read_as_they_were_mea
 ) -> None:
     made = allocate(documents_of(["one", "two words", "many more words"]), "partitioned", 30, 10, 0, None, partition_by)
     write_allocation(replace(made, partition_by=None), tmp_path / "old.parquet", CORPUS)
-    assert read_manifest(tmp_path / "old.parquet").partition_by == read_as
+    assert read_allocation_manifest(tmp_path / "old.parquet").partition_by == read_as
     write_allocation(made, tmp_path / "new.parquet", CORPUS)
-    assert read_manifest(tmp_path / "new.parquet").partition_by == partition_by
+    assert read_allocation_manifest(tmp_path / "new.parquet").partition_by == partition_by
 
 
 def test_a_failed_write_leaves_the_old_file(file: Path, allocation: Allocation) -> None:

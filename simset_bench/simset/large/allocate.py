@@ -1,4 +1,4 @@
-"""An allocation for a corpus of any size: signed in parts by Daft, put together without holding it in memory."""
+"""Allocates entries to a corpus of any size: Daft signs it in parts, which are then put together on disk."""
 
 import dataclasses
 import json
@@ -21,7 +21,13 @@ from simset_bench.errors import RequestError
 from simset_bench.files import held_folder, sha256_of_texts, whole_file, write_json
 from simset_bench.simset.allocation import CLUSTER_HASHES, CLUSTER_SHINGLE_WORDS, check_allocation
 from simset_bench.simset.clusters import Clusters, check_num_clusters
-from simset_bench.simset.large.assemble import find_duplicates, read_parts, rows_of_parts, union_signatures, write_rows
+from simset_bench.simset.large.assemble import (
+    find_duplicates,
+    read_parts,
+    rows_of_parts,
+    union_signatures,
+    write_parts_as_file,
+)
 from simset_bench.simset.large.clusters import cluster_out_of_core
 from simset_bench.simset.large.sign import SignedChunk, Sketch, sign_chunks
 from simset_bench.simset.lookup import write_lookup
@@ -29,16 +35,16 @@ from simset_bench.simset.signatures import DAFT_SCHEME
 from simset_bench.simset.store import Manifest, library_version
 from simset_bench.simset.strategies import DrawOptions, find_strategy
 
-# Documents in a part: what a rerun after a fault may have to do again.
+# Documents in a part. A run that goes on after a fault repeats at most one part.
 PART_DOCUMENTS = 1 << 16
 _PLAN, LOCK = "plan.json", ".lock"
 
 
 @dataclass(frozen=True)
 class AllocationRequest:
-    """What is allocated: a corpus and the documents of it, how entries are drawn, and how many bad records may be.
+    """A corpus, how its documents get entries, and how many malformed records are set aside.
 
-    `num_clusters` None gives every document a memory of its own.
+    `num_clusters` None makes every document its own cluster. At most `max_bad` malformed records are set aside.
     """
 
     corpus: CorpusOptions
@@ -65,26 +71,26 @@ class AllocationRequest:
 def allocate_out_of_core(request: AllocationRequest, output: Path) -> Manifest:
     """Allocate entries to the documents of a corpus and write `output` with its index for lookups.
 
-    Parts lie in the folder `.OUTPUT.work` until `output` is whole; after a fault the same request goes on from them.
-    Malformed records go to `OUTPUT.quarantine.jsonl`. Raises RequestError for a wrong request, for more malformed
-    records than allowed, and where another process writes the same output.
+    Parts are kept in the folder `.OUTPUT.work` until `output` is whole; after a fault the same request goes on with
+    them. Malformed records go to `OUTPUT.quarantine.jsonl`. Raises RequestError for a wrong request, for more malformed
+    records than allowed, and where another process is writing the same output.
     """
     check_large(request)
     work = output.with_name(f".{output.name}.work")
     quarantine = Quarantine(output, request.max_bad)
     with held_folder(work, LOCK, f"--output {output}: another process is writing it"):
         parts = signed_parts(request, work, quarantine)
-        made = put_together(request, parts, quarantine, work, output)
+        manifest = put_together(request, parts, quarantine, work, output)
         write_lookup(output)
         quarantine.close()
         shutil.rmtree(work)
-    return made
+    return manifest
 
 
 def put_together(
     request: AllocationRequest, parts: list[Path], quarantine: Quarantine, work: Path, output: Path
 ) -> Manifest:
-    """Write the allocation of signed parts: duplicates set aside, clusters merged, entries drawn."""
+    """Write the allocation of signed parts: set duplicates aside, merge clusters, draw entries."""
     dropped = find_duplicates(parts, np.empty(0, np.uint64), quarantine)
     documents = sum(pq.read_metadata(part).num_rows for part in parts) - len(dropped)
     _check_count(request, documents)
@@ -104,15 +110,17 @@ def put_together(
         bad_records=len(quarantine.records),
         partition_by=request.partition_by if strategy.is_cut else None,
     )
-    return write_rows(rows_of_parts(read_parts(parts, dropped), manifest, clusters.labels, united), manifest, output)
+    return write_parts_as_file(
+        rows_of_parts(read_parts(parts, dropped), manifest, clusters.labels, united), manifest, output
+    )
 
 
 def _check_count(request: AllocationRequest, documents: int) -> None:
-    spec, asked = request.corpus.corpus, request.corpus.num_docs
+    spec, num_docs = request.corpus.corpus, request.corpus.num_docs
     if not documents:
         raise RequestError(f"corpus {spec}: no documents")
-    if asked is not None and documents < asked:
-        raise RequestError(f"--num-docs {asked}: corpus {spec} has only {documents} documents")
+    if num_docs is not None and documents < num_docs:
+        raise RequestError(f"--num-docs {num_docs}: corpus {spec} has only {documents} documents")
 
 
 def _merged(
@@ -135,7 +143,7 @@ def _merged(
 
 
 def check_large(request: AllocationRequest) -> None:
-    """Raise RequestError for options that do not fit together, or that only the in-memory engine knows."""
+    """Raise RequestError for options that do not fit together, and for those that only the engine in memory knows."""
     request.check()
     strategy = find_strategy(request.strategy)
     if not strategy.draws_alone(request.draw_options):
@@ -146,7 +154,7 @@ def check_large(request: AllocationRequest) -> None:
 
 
 def sketches_of(request: AllocationRequest) -> list[Sketch]:
-    """Signatures that a request needs: those that entries are drawn by, and those that clusters are found by."""
+    """The signatures that a request needs: those that entries follow from, and those that clusters are merged by."""
     words = find_strategy(request.strategy).signed_words
     sketches = [Sketch(words, request.entries_per_doc)] if words else []
     if request.num_clusters is not None:
@@ -155,13 +163,13 @@ def sketches_of(request: AllocationRequest) -> list[Sketch]:
 
 
 def signed_parts(request: AllocationRequest, work: Path, quarantine: Quarantine) -> list[Path]:
-    """Files of ids and signatures for all documents of a corpus in its order, those of an earlier attempt kept."""
+    """Files of ids and signatures for all documents of a corpus, in its order; those of an earlier attempt are kept."""
     chunks = _chunks(request, work)
     identity = {"chunks": [_with_state(chunk) for chunk in chunks], "request": _signing_options(request)}
     plan = {"identity": sha256_of_texts([json.dumps(identity, sort_keys=True)])}
     parts = sorted(work.glob("part-*.parquet"))
     if parts and _read_json(work / _PLAN) != plan:
-        note("the corpus or its options are others than those of the unfinished parts: beginning anew")
+        note("the unfinished parts belong to another corpus or other options: starting over")
         for part in [*parts, *work.glob("part-*.bad.jsonl")]:
             part.unlink()
         parts = []
@@ -171,7 +179,7 @@ def signed_parts(request: AllocationRequest, work: Path, quarantine: Quarantine)
         done = _stop_of(part)
         quarantine.extend(_bad_of(part))
     if parts:
-        note(f"going on from chunk {done} of {len(chunks)}")
+        note(f"going on with chunk {done + 1} of {len(chunks)}")
     limit = request.corpus.num_docs
     documents = sum(pq.read_metadata(part).num_rows for part in parts)
     if done < len(chunks) and (limit is None or documents < limit):
@@ -186,7 +194,7 @@ def signed_parts(request: AllocationRequest, work: Path, quarantine: Quarantine)
 def _chunks(request: AllocationRequest, work: Path) -> list[Chunk]:
     corpus = request.corpus
     kind, location = split_spec(corpus.corpus)
-    # Articles of one topic lie in many chunks.
+    # The articles of one topic may lie in many chunks, so topics cannot be read chunk by chunk.
     cut = None if corpus.match_subjects or corpus.group_by == "topic" else plan_chunks(kind, location)
     if cut is None:
         source = json.dumps([dataclasses.asdict(corpus), _state(location)], sort_keys=True)
@@ -203,7 +211,7 @@ def _with_state(chunk: Chunk) -> dict[str, Any]:
 
 
 def _state(location: str) -> list[int]:
-    """Size and time of change of a file: an input that was changed makes the parts of the old one worthless."""
+    """Size and modification time of a file: parts of an input that has since changed must not be used."""
     path = Path(location)
     return [path.stat().st_size, path.stat().st_mtime_ns] if location and path.is_file() else []
 
@@ -226,7 +234,7 @@ def _bar(signed: Iterator[SignedChunk], done: int, total: int) -> Iterator[Signe
 
 
 def _first(signed: Iterator[SignedChunk], documents: int | None) -> Iterator[SignedChunk]:
-    """Chunks up to a number of documents, the last one cut."""
+    """The chunks of the first `documents` documents; the last one is cut."""
     for chunk in signed:
         if documents is not None and len(chunk.ids) >= documents:
             kept = tuple(signatures[:documents] for signatures in chunk.signatures)
@@ -237,7 +245,7 @@ def _first(signed: Iterator[SignedChunk], documents: int | None) -> Iterator[Sig
 
 
 def write_parts(signed: Iterator[SignedChunk], work: Path, quarantine: Quarantine) -> list[Path]:
-    """Write signed chunks to files of about PART_DOCUMENTS documents each, the bad records of each beside it."""
+    """Write signed chunks to files of about PART_DOCUMENTS documents, each with its malformed records beside it."""
     parts, batch, documents = list[Path](), list[SignedChunk](), 0
     for chunk in signed:
         quarantine.extend(chunk.bad.to_pylist())
@@ -257,7 +265,7 @@ def _write_part(batch: list[SignedChunk], work: Path) -> Path:
         columns[f"signature{number}"] = pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
     path = work / f"part-{batch[0].number:06d}-{batch[-1].number + 1:06d}.parquet"
     bad = [record for chunk in batch for record in chunk.bad.to_pylist()]
-    # Written first: a part that is there has its bad records beside it.
+    # Malformed records are written first, so that no part is without them.
     with whole_file(path.with_suffix(".bad.jsonl")) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in bad), encoding="utf-8")
     with whole_file(path) as temporary:

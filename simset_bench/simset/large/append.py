@@ -1,4 +1,4 @@
-"""Entries for new documents in an existing allocation file."""
+"""Adds documents to an existing allocation file."""
 
 import dataclasses
 import shutil
@@ -15,24 +15,31 @@ from simset_bench.corpora.load import CorpusOptions
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder
 from simset_bench.simset.large.allocate import LOCK, AllocationRequest, signed_parts, write_parts
-from simset_bench.simset.large.assemble import find_duplicates, read_parts, rows_of_parts, write_rows
+from simset_bench.simset.large.assemble import find_duplicates, read_parts, rows_of_parts, write_parts_as_file
 from simset_bench.simset.large.sign import SignedChunk
 from simset_bench.simset.lookup import open_lookup, write_lookup
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import DAFT_SCHEME, signatures
-from simset_bench.simset.store import Manifest, check_same_hashes, draw_options, draws_alone, read_manifest, read_rows
+from simset_bench.simset.store import (
+    Manifest,
+    check_same_hashes,
+    draw_options,
+    draws_alone,
+    read_allocation_manifest,
+    read_rows,
+)
 from simset_bench.simset.strategies import strategy_of_allocation
 
 _SIGNED_TOGETHER = 1024
 
 
 def append_documents(output: Path, corpus: CorpusOptions, max_bad: int, ray_address: str | None = None) -> Manifest:
-    """Give entries to documents of another corpus by an allocation's own hashes; the rows that are there stay.
+    """Add the documents of another corpus to an allocation, with entries drawn as its own are; its rows stay.
 
-    A new document is a cluster of its own. One whose id the allocation has already is a malformed record.
-    Raises RequestError where the allocation cannot be added to, or was made by another version.
+    Each new document is a cluster of its own. One whose id the allocation already holds is a malformed record.
+    Raises RequestError where documents cannot be added to the allocation, or other versions made it.
     """
-    old = read_manifest(output)
+    old = read_allocation_manifest(output)
     if not draws_alone(old):
         raise RequestError(
             f"{output}: under {old.strategy} the entries of one document depend on all (allocate all anew)"
@@ -54,19 +61,19 @@ def append_documents(output: Path, corpus: CorpusOptions, max_bad: int, ray_addr
         if not added:
             raise RequestError(f"corpus {corpus.corpus}: no new documents")
         strategy_of_allocation(old.strategy).check(draw_options(old), old.clusters + added)
-        made = dataclasses.replace(
+        manifest = dataclasses.replace(
             old,
             clusters=old.clusters + added,
             bad_records=old.bad_records + len(quarantine.records),
             appended=(*old.appended, dataclasses.asdict(corpus)),
         )
         labels = np.arange(old.clusters, old.clusters + added, dtype=np.uint32)
-        new_rows = rows_of_parts(read_parts(parts, dropped), made, labels, None)
-        made = write_rows(chain(read_rows(output), new_rows), made, output)
+        new_rows = rows_of_parts(read_parts(parts, dropped), manifest, labels, None)
+        manifest = write_parts_as_file(chain(read_rows(output), new_rows), manifest, output)
         write_lookup(output)
         quarantine.close()
         shutil.rmtree(work)
-    return made
+    return manifest
 
 
 def _sign_in_memory(request: AllocationRequest, quarantine: Quarantine) -> Iterator[SignedChunk]:

@@ -1,4 +1,4 @@
-"""Words of many texts at once: what `shingles.words_of` finds, computed over the bytes of whole Arrow columns."""
+"""The words of many texts at once: those of `shingles.words_of`, computed on the bytes of whole Arrow columns."""
 
 import unicodedata
 from bisect import bisect_left, bisect_right
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from simset_bench.simset.shingles import LETTER, MARK, SEPARATOR, fold, kind_of, words_of
 
-# Bytes looked at together: few enough for a processor's cache.
+# Bytes handled together: few enough for a processor's cache.
 _SLICE = 1 << 18
 _SPACE = 0x20
 _ASCII = bytes(
@@ -22,10 +22,10 @@ _BLANKED = bytes(_SPACE if code in b"\t\n\v\f\r" else code for code in range(0x1
 
 
 def spaced_words(texts: pa.Array) -> pa.Array:
-    """Each text's words joined by single spaces: `" ".join(words_of(text))` of a string array, row by row.
+    """Each text's words joined by single spaces: `" ".join(words_of(text))` for each row of a string array.
 
-    A text without any word stays itself, without the white space around it and with that within made unbreakable, so
-    that it is one word to whoever splits at spaces.
+    A text without words stays as it is, stripped, with no-break spaces for the white space within, so that splitting at
+    spaces gives one word.
     """
     texts = texts.cast(pa.large_string())
     sizes = pc.binary_length(texts).to_numpy(zero_copy_only=False)
@@ -36,8 +36,8 @@ def spaced_words(texts: pa.Array) -> pa.Array:
 
 
 def _slice_words(texts: pa.Array) -> pa.Array:
-    """Characters that fold byte for byte are folded together; pieces of text with any other, few in most languages,
-    one by one."""
+    """Characters that fold byte for byte are folded together. Pieces of text with other characters, few in most
+    languages, are handled one by one."""
     _, offsets, data = texts.buffers()
     bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     ends = bounds[1:] - bounds[0]
@@ -46,18 +46,18 @@ def _slice_words(texts: pa.Array) -> pa.Array:
     hard = _fold_in_place(codes)
     if len(hard):
         codes, ends = _with_pieces(raw, codes, ends, hard)
-    found = _single_spaced(codes, ends)
-    empty = pc.equal(pc.binary_length(found), 0)
+    words = _single_spaced(codes, ends)
+    empty = pc.equal(pc.binary_length(words), 0)
     if not pc.any(empty).as_py():
-        return found
+        return words
     alone = [_spaced(text) for text in texts.filter(empty).to_pylist()]
-    return pc.replace_with_mask(found, empty, pa.array(alone, pa.large_string()))
+    return pc.replace_with_mask(words, empty, pa.array(alone, pa.large_string()))
 
 
 def _with_pieces(raw: bytes, codes: np.ndarray, ends: np.ndarray, hard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Put into `codes` the words of each piece between white space that has one of the places `hard` in it.
+    """Replace each piece between white space that contains one of the positions `hard` by its words.
 
-    White space melts with nothing that follows it, so a piece has the same words alone. Returns codes and ends anew.
+    White space never combines with what follows, so a piece has the same words on its own. Returns new codes and ends.
     """
     blanked, folded, places, stops = raw.translate(_BLANKED), codes.tobytes(), hard.tolist(), ends.tolist()
     parts, lasts, grown, kept, turn = list[bytes](), list[int](), list[int](), 0, 0
@@ -82,7 +82,7 @@ def _spaced(text: str) -> str:
 
 
 def _fold_in_place(codes: np.ndarray) -> np.ndarray:
-    """Fold the characters beyond ASCII in UTF-8 `codes` where that can be done alone; return the places of others."""
+    """Fold the characters beyond ASCII in UTF-8 `codes` that fold by themselves; returns where the others are."""
     places = np.flatnonzero(codes >= 0xC0)
     if not len(places):
         return places
@@ -103,10 +103,10 @@ def _fold_in_place(codes: np.ndarray) -> np.ndarray:
 
 @cache
 def _byte_for_byte(packed: int) -> int | None:
-    """UTF-8 bytes, packed as the least significant first, that a character folds into in as many bytes.
+    """The UTF-8 bytes that a character folds into, packed with the least significant byte first.
 
-    None where its folding depends on its neighbours or on its size, and for characters that are words by themselves.
-    Only separators become spaces.
+    None where the folding depends on neighbours or has another number of bytes, and for characters that are words by
+    themselves. Separators become spaces.
     """
     encoded = packed.to_bytes(4, "little").rstrip(b"\0")
     char = encoded.decode("utf-8")
@@ -122,17 +122,17 @@ def _byte_for_byte(packed: int) -> int | None:
 
 @cache
 def _composing() -> frozenset[str]:
-    """Characters that NFKC may melt into the one before them."""
-    found = {chr(code) for first, last in ((0x1161, 0x1175), (0x11A8, 0x11C2)) for code in range(first, last + 1)}
+    """Characters that NFKC may combine with the one before them."""
+    characters = {chr(code) for first, last in ((0x1161, 0x1175), (0x11A8, 0x11C2)) for code in range(first, last + 1)}
     for code in range(0x20000):
         parts = unicodedata.decomposition(chr(code)).split()
         if len(parts) == 2 and not parts[0].startswith("<"):
-            found.add(chr(int(parts[1], 16)))
-    return frozenset(found)
+            characters.add(chr(int(parts[1], 16)))
+    return frozenset(characters)
 
 
 def _single_spaced(codes: np.ndarray, ends: np.ndarray) -> pa.Array:
-    """Strings of the bytes that end at `ends`, with single spaces within and none around."""
+    """Strings of the bytes that end at `ends`, with single spaces within and none at their ends."""
     space = codes == _SPACE
     after_space = np.empty_like(space)
     after_space[1:] = space[:-1]

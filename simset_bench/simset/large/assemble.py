@@ -1,4 +1,4 @@
-"""Signed parts put together into one allocation file, a part at a time."""
+"""Puts signed parts together into one allocation file, one part at a time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from simset_bench.simset.strategies import entries_by_signature, strategy_of_all
 
 @dataclass(frozen=True)
 class SignedPart:
-    """Ids of documents and their signatures: one (documents, hashes) uint32 array a sketch."""
+    """Ids of documents and their signatures, one (documents, hashes) uint32 array for each sketch."""
 
     ids: pa.Array
     signatures: tuple[np.ndarray, ...]
 
 
 def read_parts(paths: Sequence[Path], dropped: np.ndarray) -> Iterator[SignedPart]:
-    """The parts in order, without the documents whose numbers, over all parts, are in the sorted `dropped`."""
+    """The parts in order, without the documents whose numbers are in the sorted `dropped`, counted over all parts."""
     start = 0
     for path in paths:
         table = pq.read_table(path)
@@ -44,7 +44,7 @@ def _matrix(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def find_duplicates(paths: Sequence[Path], known: np.ndarray, quarantine: Quarantine) -> np.ndarray:
-    """Numbers of documents whose id an earlier one has, or one of the sorted `known` hashes; they are quarantined."""
+    """Numbers of documents whose id an earlier document has, or whose hash is in the sorted `known`; quarantined."""
     tables = (pq.read_table(path, columns=["id"])["id"] for path in paths)
     hashes = np.concatenate([id_hashes(column.to_pylist()) for column in tables])
     order = np.argsort(hashes, kind="stable")
@@ -72,9 +72,9 @@ def _duplicates(paths: Sequence[Path], numbers: np.ndarray) -> Iterator[dict[str
 
 
 def union_signatures(parts: Iterator[SignedPart], clusters: Clusters, work: Path) -> np.ndarray:
-    """Signatures (clusters, hashes) uint32 of the union of each cluster's shingles, mapped from a file in `work`.
+    """Signatures (clusters, hashes) uint32 of each cluster's shingles together, mapped from a file in `work`.
 
-    The MinHash of a union is the elementwise minimum; values start at the largest of 32 bits.
+    The MinHash of a union is the elementwise minimum of the MinHashes.
     """
     first = next(parts)
     shape = (int(clusters.labels.max()) + 1, first.signatures[0].shape[1])
@@ -96,7 +96,8 @@ def _chain(first: SignedPart, others: Iterator[SignedPart]) -> Iterator[SignedPa
 def rows_of_parts(
     parts: Iterator[SignedPart], manifest: Manifest, labels: np.ndarray, united: np.ndarray | None
 ) -> Iterator[Rows]:
-    """Rows of the allocation: `labels` (documents,) number the clusters, whose signatures are `united` where merged.
+    """Rows of the allocation. `labels` (documents,) number the clusters; `united` are the clusters' signatures, None
+    where every document is its own cluster.
 
     Raises RequestError for a strategy whose entries depend on all documents at once.
     """
@@ -117,8 +118,8 @@ def rows_of_parts(
             raise RequestError(f"--allocation {manifest.strategy}: no document's entries follow without the others")
 
 
-def write_rows(rows: Iterator[Rows], manifest: Manifest, output: Path) -> Manifest:
-    """Write an allocation file, whole or not at all; returns the manifest with its numbers filled in."""
+def write_parts_as_file(rows: Iterator[Rows], manifest: Manifest, output: Path) -> Manifest:
+    """Write an allocation file, whole or not at all; returns the manifest with counts and digest filled in."""
     with whole_file(output) as temporary:
         writer = AllocationWriter(temporary)
         for part in rows:

@@ -1,4 +1,4 @@
-"""Clusters of any number of documents: banding by Daft, and only a spanning forest of the pairs found is kept."""
+"""Clusters of any number of documents: Daft does the banding, and of the pairs only a spanning forest is kept."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from simset_bench.simset.clusters import BAND_ROWS, Clusters, check_num_clusters
 from simset_bench.simset.large.sign import MOST_PARTITIONS, load_daft, use_runner
 from simset_bench.simset.signatures import mix64
 
-# Documents whose keys of one band are grouped at a time; bounds the memory of the shuffle.
+# Documents whose keys of one band are grouped at a time, which bounds the memory of the shuffle.
 GROUPED_TOGETHER = 1 << 22
 _TASK_ROWS = 1 << 16
 _PAIRS_TOGETHER = 1 << 16
@@ -21,11 +21,11 @@ _EDGE = np.dtype([("agreeing", np.int32), ("one", np.int64), ("other", np.int64)
 
 
 def cluster_out_of_core(compared: np.memmap, num_clusters: int, ray_address: str | None = None) -> Clusters:
-    """The clusters that `clusters.cluster` finds, for signatures (documents, hashes) uint32 mapped from a .npy file.
+    """The clusters that `clusters.cluster` gives, for signatures (documents, hashes) uint32 mapped from a .npy file.
 
-    The file is read by every worker. Candidate pairs come from banding, each is verified against the signatures, and
-    of the verified ones a maximum spanning forest is kept, which holds every merge that single linkage would make.
-    Where a pass has many documents in one bucket, all its pairs are compared: time, not memory, grows with its square.
+    Every worker reads the file. Banding gives candidate pairs, each is checked against the signatures, and of those
+    that are similar enough a maximum spanning forest is kept, which holds every merge of single linkage. All pairs of a
+    bucket are compared, so time, but not memory, grows with the square of its size.
     Raises RequestError unless num_clusters is from 1 to the number of documents.
     """
     documents, hashes = compared.shape
@@ -39,13 +39,13 @@ def cluster_out_of_core(compared: np.memmap, num_clusters: int, ray_address: str
         note(f"clusters: {documents - len(forest)} so far, comparing documents in {bands} bands of {rows} hashes")
         for band in track(range(bands), f"comparing in {bands} bands"):
             buckets = _buckets(Path(compared.filename), representatives, band, rows, ray_address)
-            # A pair that differs in fewer hashes than there are bands leaves one untouched, so it is found for certain.
+            # A pair that differs in fewer hashes than there are bands agrees in one whole band, so it is never missed.
             forest = _grown(forest, _verified(buckets, compared, hashes - bands + 1), documents)
     return _cut(forest, documents, hashes, num_clusters)
 
 
 def _identical(compared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Edges from each document to the first one with the same signature, and the sorted numbers of those first ones."""
+    """Edges from each document to the first with the same signature, and the sorted numbers of those first documents."""
     documents, hashes = compared.shape
     keys = np.concatenate([_keys(compared[start : start + _TASK_ROWS]) for start in range(0, documents, _TASK_ROWS)])
     _, firsts, which = np.unique(keys, return_index=True, return_inverse=True)
@@ -58,7 +58,7 @@ def _identical(compared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _keys(rows: np.ndarray) -> np.ndarray:
-    """A 64-bit key of each row of hashes, equal for equal rows."""
+    """A 64-bit key of each row of hashes; equal rows have equal keys."""
     keys = np.zeros(len(rows), dtype=np.uint64)
     for column in rows.T:
         keys = mix64(keys * np.uint64(0x9E3779B97F4A7C15) + column + np.uint64(1))
@@ -68,7 +68,7 @@ def _keys(rows: np.ndarray) -> np.ndarray:
 def _buckets(
     file: Path, representatives: np.ndarray, band: int, rows: int, ray_address: str | None
 ) -> Iterator[pa.ListArray]:
-    """Numbers of documents that agree in all hashes of a band, as lists of two or more."""
+    """Lists of the numbers of two or more documents that agree in all hashes of a band."""
     use_runner(ray_address)
     daft = load_daft()
     starts = np.arange(0, len(representatives), _TASK_ROWS)
@@ -78,14 +78,14 @@ def _buckets(
 
         @daft.func.batch(return_dtype=daft.DataType.from_arrow_type(pa.large_list(pair)), batch_size=1)
         def banded(tasks, turn=turn):  # type: ignore[no-untyped-def]
-            mapped, found = np.load(file, mmap_mode="r"), []
+            mapped, parts = np.load(file, mmap_mode="r"), []
             for numbers in tasks.to_pylist():
                 numbers = np.array(numbers)
                 keys = _keys(mapped[numbers, band * rows : (band + 1) * rows])
                 here = keys % np.uint64(rounds) == turn
-                found.append(pa.StructArray.from_arrays([keys[here], numbers[here]], fields=list(pair)))
-            ends = np.cumsum([0, *(len(part) for part in found)])
-            return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.concat_arrays(found))
+                parts.append(pa.StructArray.from_arrays([keys[here], numbers[here]], fields=list(pair)))
+            ends = np.cumsum([0, *(len(part) for part in parts)])
+            return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.concat_arrays(parts))
 
         tasks = [representatives[start : start + _TASK_ROWS] for start in starts]
         plan = daft.from_arrow(pa.table({"task": pa.array(tasks, pa.large_list(pa.int64()))}))
@@ -100,7 +100,7 @@ def _buckets(
 
 
 def _verified(buckets: Iterator[pa.ListArray], compared: np.ndarray, least: int) -> Iterator[np.ndarray]:
-    """Edges between documents of one bucket whose signatures agree in at least `least` hashes, a batch at a time."""
+    """Edges between documents of one bucket that agree in at least `least` hashes, in batches."""
     for one, other in _batches(_pairs(buckets)):
         low, high = np.minimum(one, other), np.maximum(one, other)
         agreeing = _agreeing(compared, low, high)
@@ -109,7 +109,7 @@ def _verified(buckets: Iterator[pa.ListArray], compared: np.ndarray, least: int)
 
 
 def _pairs(buckets: Iterator[pa.ListArray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All pairs within each bucket; buckets of one size are taken together."""
+    """All pairs within each bucket; buckets of the same size are handled together."""
     for lists in buckets:
         ends = np.cumsum(lists.value_lengths().to_numpy())
         values = lists.flatten().to_numpy()
@@ -122,7 +122,7 @@ def _pairs(buckets: Iterator[pa.ListArray]) -> Iterator[tuple[np.ndarray, np.nda
 
 
 def _batches(pairs: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs in batches of about as many as may be compared at once."""
+    """The pairs in batches of about _PAIRS_TOGETHER."""
     waiting: list[tuple[np.ndarray, np.ndarray]] = []
     count = 0
     for one, other in pairs:
@@ -145,16 +145,16 @@ def _agreeing(compared: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.nd
 
 
 def _edges(agreeing: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Edges such that ascending order is that of merging: the most similar first, then lower numbers."""
+    """Edges whose ascending order is the order of merging: the most similar first, ties by document numbers."""
     edges = np.empty(len(one), dtype=_EDGE)
     edges["agreeing"], edges["one"], edges["other"] = -agreeing, one, other
     return edges
 
 
-def _grown(forest: np.ndarray, found: Iterator[np.ndarray], documents: int) -> np.ndarray:
-    """The forest of all edges so far; it is made anew whenever twice as many edges as documents have come up."""
+def _grown(forest: np.ndarray, batches: Iterator[np.ndarray], documents: int) -> np.ndarray:
+    """The spanning forest of an earlier one and more edges, computed whenever these outnumber documents two to one."""
     waiting, count = [forest], len(forest)
-    for edges in found:
+    for edges in batches:
         waiting.append(edges)
         count += len(edges)
         if count > 2 * documents:
@@ -167,7 +167,7 @@ def _spanning_forest(edges: np.ndarray, documents: int) -> np.ndarray:
     """The edges that merging in ascending order would use, in that order (Kruskal's algorithm)."""
     edges = edges[np.lexsort((edges["other"], edges["one"], edges["agreeing"]))]
     edges = edges[np.append(True, edges[1:] != edges[:-1])[: len(edges)]]
-    # Ranks instead of similarities: without ties there is one minimum spanning forest only.
+    # Ranks instead of similarities: without ties there is only one minimum spanning forest.
     ranks = np.arange(1, len(edges) + 1, dtype=np.float64)
     graph = coo_array((ranks, (edges["one"], edges["other"])), shape=(documents, documents)).tocsr()
     kept = minimum_spanning_tree(graph).data.astype(np.int64) - 1
@@ -182,7 +182,7 @@ def _cut(forest: np.ndarray, documents: int, hashes: int, num_clusters: int) -> 
     last = -int(used["agreeing"][-1]) if len(used) else None
     apart = len(firsts) - num_clusters
     if apart > 0:
-        # Pairs that agree nowhere come last: the first document is joined with the next ones in their order.
+        # Pairs that agree in no hash come last: the first document is merged with the next ones in their order.
         order = np.argsort(firsts)
         joined = np.isin(np.arange(len(firsts)), order[1 : apart + 1])
         which = np.where(joined[which], order[0], which)

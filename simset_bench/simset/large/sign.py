@@ -1,4 +1,4 @@
-"""MinHash signatures of a corpus by Daft: out of core, on all cores of a machine or of a Ray cluster."""
+"""MinHash signatures of a corpus, computed by Daft out of core on all cores of a machine or of a Ray cluster."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,15 +18,15 @@ from simset_bench.simset.large.arrow_words import spaced_words
 from simset_bench.simset.signatures import DAFT_SCHEME
 
 HASH_FUNCTION = DAFT_SCHEME.removeprefix("daft-")
-# With more cores than this, what Python does for a chunk would be done by one at a time.
+# On more cores than this, threads would wait for Python's lock while they read chunks: processes read them instead.
 _MOST_THREADS = 4
-# Enough to keep a large cluster at work; each costs its scheduler something.
+# Enough to keep a large cluster busy; each partition costs the scheduler some time.
 MOST_PARTITIONS = 512
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """A MinHash signature to compute: `hashes` values over word shingles of `shingle_words` words."""
+    """A MinHash signature to compute: `hashes` values over shingles of `shingle_words` words."""
 
     shingle_words: int
     hashes: int
@@ -34,9 +34,9 @@ class Sketch:
 
 @dataclass(frozen=True)
 class SignedChunk:
-    """Documents of one chunk in its order, and its malformed records.
+    """The documents of one chunk in its order, and its malformed records.
 
-    `signatures` hold one (documents, hashes) uint32 array a sketch. `bad` has columns origin, reason, text.
+    `signatures` hold one (documents, hashes) uint32 array for each sketch. `bad` has the columns origin, reason, text.
     """
 
     number: int
@@ -46,7 +46,7 @@ class SignedChunk:
 
 
 def load_daft() -> ModuleType:
-    """The module `daft`, its telemetry off. Raises RequestError where it is not installed."""
+    """The module `daft`, with its telemetry turned off. Raises RequestError where it is not installed."""
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("DAFT_PROGRESS_BAR", "0")
     try:
@@ -58,7 +58,7 @@ def load_daft() -> ModuleType:
 
 @cache
 def use_runner(ray_address: str | None) -> None:
-    """Let Daft run on this machine, or on the Ray cluster at an address. Once a process, before any other use.
+    """Let Daft run on this machine, or on the Ray cluster at an address. Call it before any other use of Daft.
 
     Raises RequestError where no cluster answers.
     """
@@ -73,10 +73,10 @@ def use_runner(ray_address: str | None) -> None:
 def sign_chunks(
     chunks: Sequence[Chunk], first: int, group_by: str, sketches: Sequence[Sketch], seed: int, ray_address: str | None
 ) -> Iterator[SignedChunk]:
-    """Signatures of all documents of some chunks, chunk by chunk in their order; the first has the number `first`.
+    """Sign the documents of some chunks, chunk by chunk in their order; chunk numbers count from `first`.
 
-    One plan: each task reads a chunk, finds its documents' words, and Daft hashes their shingles. Memory is bounded by
-    the chunks at work. `seed` is from 0 to below 2^32. Raises RequestError for a chunk that cannot be read.
+    In one Daft plan, each task reads a chunk and splits its documents into words, and Daft hashes their shingles. Only
+    the chunks at work are in memory. `seed` is in [0, 2^32). Raises RequestError for a chunk that cannot be read.
     """
     use_runner(ray_address)
     daft = load_daft()
@@ -84,7 +84,7 @@ def sign_chunks(
     tasks = [vars(chunk) | {"number": first + place} for place, chunk in enumerate(chunks)]
     plan = daft.from_arrow(pa.table({"task": pa.array(tasks, task)}))
     if ray_address is not None:
-        # A table made here would be one partition, and one worker's.
+        # The table comes as one partition, which one worker alone would read.
         plan = plan.into_partitions(min(len(tasks), MOST_PARTITIONS))
     read = _reader(daft, chunks, group_by)
     plan = plan.select(daft.col("task").get("number").alias("chunk"), read(daft.col("task")).alias("row"))
@@ -97,7 +97,7 @@ def sign_chunks(
 
 
 def sign_texts(texts: Sequence[str], sketch: Sketch, seed: int) -> np.ndarray:
-    """Signatures (texts, hashes) uint32 of a few texts, those that `sign_chunks` gives documents."""
+    """Signatures (texts, hashes) uint32 of a few texts, equal to those that `sign_chunks` gives documents."""
     use_runner(None)
     daft = load_daft()
     plan = daft.from_arrow(pa.table({"words": spaced_words(pa.array(texts, pa.large_string()))}))
@@ -114,22 +114,22 @@ def _minhash(words: Any, sketch: Sketch, seed: int) -> Any:
 _TASK_FIELDS = ("kind", "path", "start", "stop", "first", "number")
 _ROW = pa.struct(
     [(name, pa.int64()) for name in ("rows", "place")]
-    # `words` of a document, `text` as it stands only of a malformed record, `fatal` why the chunk cannot be read.
+    # A document has `words`, a malformed record its `text`, and a chunk that cannot be read the reason in `fatal`.
     + [(name, pa.large_string()) for name in ("id", "words", "origin", "reason", "text", "fatal")]
 )
 
 
 def _reader(daft: ModuleType, chunks: Sequence[Chunk], group_by: str) -> Any:
-    """The function that reads one chunk in a Daft plan: a list of rows for a task."""
+    """The function of a Daft plan that reads chunks: a list of rows for each task."""
     parses = any(chunk.kind == "pages" for chunk in chunks)
     cores = os.cpu_count() or 1
     options = {"use_process": True} if cores > _MOST_THREADS or (parses and cores > 1) else {}
 
     @daft.func.batch(return_dtype=daft.DataType.from_arrow_type(pa.large_list(_ROW)), batch_size=1, **options)
     def read(tasks):  # type: ignore[no-untyped-def]
-        found = [_rows(task, group_by) for task in tasks.to_pylist()]
-        ends = np.cumsum([0, *(len(rows) for rows in found)])
-        return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.concat_arrays(found))
+        parts = [_rows(task, group_by) for task in tasks.to_pylist()]
+        ends = np.cumsum([0, *(len(rows) for rows in parts)])
+        return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.concat_arrays(parts))
 
     return read
 
@@ -139,7 +139,7 @@ def _rows(task: dict[str, Any], group_by: str) -> pa.StructArray:
     try:
         table = read_chunk(Chunk(**task), group_by).combine_chunks()
     except RequestError as error:
-        # Raised here it would arrive as one of Daft's errors, its message lost in a traceback.
+        # Raised here, it would come out of Daft as another error, with its message deep in a traceback.
         failed = {"rows": 1, "place": 0, "fatal": str(error)}
         return pa.array([failed], _ROW)
     count = len(table)
@@ -162,9 +162,9 @@ def _rows(task: dict[str, Any], group_by: str) -> pa.StructArray:
 
 
 def _whole_chunks(batches: Iterable[pa.Table], first: int, count: int, sketches: int) -> Iterator[SignedChunk]:
-    """Put what arrives together into whole chunks, in their order, in whatever order and pieces it arrives.
+    """Put the rows of `batches`, which arrive in any order and in pieces, together into whole chunks in their order.
 
-    Raises RuntimeError where a chunk is not whole when nothing more arrives.
+    Raises RuntimeError where a chunk is incomplete once all batches have arrived.
     """
     waiting: dict[int, list[pa.Table]] = {}
     following = first
@@ -175,11 +175,13 @@ def _whole_chunks(batches: Iterable[pa.Table], first: int, count: int, sketches:
             yield _signed_chunk(following, pa.concat_tables(waiting.pop(following)), sketches)
             following += 1
     if following < first + count:
-        raise RuntimeError(f"Daft ended without chunk {following} of {first + count}: run again to go on from there")
+        raise RuntimeError(
+            f"Daft ended without chunk {following} of {first + count}: run the command again to go on from there"
+        )
 
 
 def _is_whole(parts: Sequence[pa.Table]) -> bool:
-    """Whether all rows of a chunk are here; a chunk without records is one row of nulls."""
+    """Whether all rows of a chunk have arrived; a chunk without records is one row of nulls."""
     expected = parts[0]["rows"][0].as_py()
     return expected is None or sum(len(part) for part in parts) == expected
 

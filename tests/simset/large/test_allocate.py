@@ -20,7 +20,7 @@ from simset_bench.simset.allocate_to_file import allocate_to_file
 from simset_bench.simset.large import allocate as out_of_core
 from simset_bench.simset.large.allocate import LOCK, AllocationRequest, allocate_out_of_core
 from simset_bench.simset.large.sign import SignedChunk, Sketch, sign_texts
-from simset_bench.simset.store import read_allocation, read_manifest
+from simset_bench.simset.store import read_allocation, read_allocation_manifest
 from simset_bench.simset.strategies import entries_by_signature
 
 MakeCorpus = Callable[..., Path]
@@ -194,7 +194,7 @@ def test_a_killed_process_leaves_no_output_and_a_rerun_makes_it_whole(make_corpu
     assert not output.exists()
     again = subprocess.run(_command(path, output), capture_output=True, text=True, timeout=300)
     assert again.returncode == 0, again.stderr
-    assert "going on from chunk" in again.stderr
+    assert "going on with chunk" in again.stderr
     found = pq.read_table(output, columns=["document"])["document"].to_pylist()
     assert found == [f"d{n}" for n in range(150_000)]
 
@@ -215,6 +215,6 @@ def test_a_full_disk_is_one_line_and_a_rerun_goes_on(make_corpus: MakeCorpus, tm
         subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
         again = subprocess.run(_command(path, output), capture_output=True, text=True, timeout=300)
         assert again.returncode == 0, again.stderr
-        assert read_manifest(output).documents == 60_000
+        assert read_allocation_manifest(output).documents == 60_000
     finally:
         subprocess.run(["umount", disk], check=True)
