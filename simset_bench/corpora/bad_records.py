@@ -1,4 +1,4 @@
-"""Records of a corpus that cannot be used, beside the articles that can."""
+"""Malformed records of a corpus, and where they are set aside."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -9,13 +9,13 @@ from simset_bench.corpora.documents import Article
 from simset_bench.errors import RequestError
 from simset_bench.files import write_text
 
-# Characters of a bad record that are kept for whoever looks at it.
+# Characters of a malformed record that are kept, to show what it was.
 MOST_RAW = 2000
 
 
 @dataclass(frozen=True)
 class BadRecord:
-    """One malformed record: where it stands, what is wrong with it, and its beginning as it was found."""
+    """One malformed record: where it stands, what is wrong with it, and how it begins."""
 
     origin: str
     reason: str
@@ -26,7 +26,7 @@ Record = Article | BadRecord
 
 
 def good_articles(records: Iterable[Record], on_bad: Callable[[BadRecord], None]) -> Iterator[Article]:
-    """The articles among records; bad ones go to `on_bad`, in their order."""
+    """The articles among records; malformed records go to `on_bad` as they come."""
     for record in records:
         if isinstance(record, BadRecord):
             on_bad(record)
@@ -35,23 +35,23 @@ def good_articles(records: Iterable[Record], on_bad: Callable[[BadRecord], None]
 
 
 def refuse(bad: BadRecord) -> None:
-    """Raise RequestError for a bad record, where none is allowed."""
+    """Raise RequestError for a malformed record; for corpora that may have none."""
     raise RequestError(f"{bad.origin}: {bad.reason}")
 
 
 def flaw(article: Article) -> str | None:
-    """What makes an article unusable: no text, or half of a surrogate pair; None for a sound one."""
+    """Why an article cannot be used: it has no text, or half of a surrogate pair. None if it can."""
     if not article.paragraphs:
         return f"article {article.id!r} has no text"
     for text in (article.id, article.title, article.topic or "", *(part.text for part in article.paragraphs)):
-        # JSON can spell half a surrogate pair, at which tokenizers and Parquet stop much later.
+        # JSON can spell half of a surrogate pair, at which tokenizers and Parquet would fail much later.
         if not is_encodable(text):
             return "undecodable, half of a surrogate pair such as \\ud83d"
     return None
 
 
 def is_encodable(text: str) -> bool:
-    """Whether UTF-8 can hold a text: it has no half of a surrogate pair."""
+    """Whether UTF-8 can encode a text, which half of a surrogate pair prevents."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -60,9 +60,10 @@ def is_encodable(text: str) -> bool:
 
 
 class Quarantine:
-    """The malformed records of a corpus on its way to `output`; they lie in `OUTPUT.quarantine.jsonl`.
+    """Malformed records that are set aside, at most `max_bad`, while `output` is made of a corpus.
 
-    A line holds `origin`, `reason` and `text`, the record as it begins. The file is there only if a record is.
+    They are written to `OUTPUT.quarantine.jsonl`, a line each with `origin`, `reason` and `text` (how the record
+    begins); without malformed records there is no such file.
     """
 
     def __init__(self, output: Path, max_bad: int) -> None:
@@ -73,25 +74,25 @@ class Quarantine:
         self._max_bad = max_bad
 
     def add(self, bad: BadRecord) -> None:
-        """Set a record aside. Raises RequestError where that is one too many; the file then says which all were."""
+        """Set a record aside. Where that is one too many, write the file with all of them and raise RequestError."""
         self.extend([{"origin": bad.origin, "reason": bad.reason, "text": bad.raw}])
 
     def extend(self, records: Iterable[dict[str, str]]) -> None:
-        """Set records aside, as `add` does one."""
+        """Set records aside, as `add` does with one."""
         self.records += records
         if len(self.records) > self._max_bad:
             self.close()
             first = self.records[0]
-            found = f"{first['origin']}: {first['reason']}"
+            example = f"{first['origin']}: {first['reason']}"
             if len(self.records) == 1:
-                raise RequestError(f"{found} (--max-bad N would set up to N such records aside)")
+                raise RequestError(f"{example} (--max-bad N would set up to N such records aside)")
             raise RequestError(
                 f"{len(self.records)} malformed records are more than --max-bad {self._max_bad}; "
-                f"they are in {self.path}, the first is {found}"
+                f"they are in {self.path}, the first is {example}"
             )
 
     def close(self) -> None:
-        """Write the file, or remove an earlier one where no record is malformed."""
+        """Write the file, or remove that of an earlier run where no record is malformed."""
         if self.records:
             write_text(self.path, "".join(json.dumps(record, ensure_ascii=True) + "\n" for record in self.records))
         else:

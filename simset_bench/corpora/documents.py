@@ -1,4 +1,4 @@
-"""The document: what is allocated entries, memorised, asked about and erased."""
+"""Documents and the articles that they come from."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from simset_bench.files import sha256_of_texts
 
 @dataclass(frozen=True)
 class Question:
-    """A question that a person wrote about one document, with every answer that counts as right."""
+    """A question that a person wrote about a document, with every answer that counts as right."""
 
     id: str
     text: str
@@ -71,7 +71,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Article:
-    """One article: `id` is unique within the corpus, `origin` says where it stands, for messages."""
+    """One article: `id` is unique within the corpus; `origin` says where the article stands, for messages."""
 
     id: str
     title: str
@@ -81,7 +81,7 @@ class Article:
 
 
 def split_paragraphs(text: str) -> tuple[Paragraph, ...]:
-    """Paragraphs of a text, which blank lines separate."""
+    """The paragraphs of a text; blank lines separate them."""
     blocks: list[list[str]] = [[]]
     for line in text.split("\n"):
         if line.strip():
@@ -92,5 +92,5 @@ def split_paragraphs(text: str) -> tuple[Paragraph, ...]:
 
 
 def same_title_key(title: str) -> str:
-    """A key equal for titles that differ only in case, white space or Unicode form (NFKC)."""
+    """A key that is equal for titles that differ only in case, white space or Unicode form (NFKC)."""
     return " ".join(unicodedata.normalize("NFKC", title).casefold().split())

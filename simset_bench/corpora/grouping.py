@@ -1,4 +1,4 @@
-"""How the text of articles is grouped into documents."""
+"""Groups the text of articles into documents."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
@@ -16,7 +16,7 @@ def by_article(articles: Iterable[Article]) -> Iterator[Document]:
 
 
 def by_paragraphs(articles: Iterable[Article], together: int) -> Iterator[Document]:
-    """Each run of `together` paragraphs of an article is a document, its id the article's with `#` and a number."""
+    """Each run of `together` paragraphs of an article is a document; its id is the article's with `#` and a number."""
     for article in articles:
         starts = range(0, len(article.paragraphs), together)
         for number, start in enumerate(starts):
@@ -25,9 +25,9 @@ def by_paragraphs(articles: Iterable[Article], together: int) -> Iterator[Docume
 
 
 def by_section(articles: Iterable[Article]) -> Iterator[Document]:
-    """Each section of an article is a document, its id the article's with `#` and a number.
+    """Each section of an article is a document; its id is the article's with `#` and a number.
 
-    Sections are known in wikitext and mediawiki corpora; an article of another is one section.
+    Wikitext and mediawiki corpora have sections. An article of another corpus is one section.
     """
     for article in articles:
         sections = groupby(article.paragraphs, key=lambda paragraph: paragraph.section)
@@ -44,7 +44,9 @@ def by_topic(articles: Iterable[Article]) -> Iterator[Document]:
     topics: dict[str, list[Paragraph]] = {}
     for article in articles:
         if not article.topic:
-            raise RequestError(f"--group-by topic: {article.origin} has no topic (vital and jsonl files may have them)")
+            raise RequestError(
+                f"--group-by topic: {article.origin} has no topic (vital has topics, jsonl and parquet files may)"
+            )
         topics.setdefault(article.topic, []).extend(article.paragraphs)
     for topic, paragraphs in topics.items():
         yield _document(topic, topic, topic, tuple(paragraphs))

@@ -1,4 +1,4 @@
-"""From the name of a corpus to its documents."""
+"""Loads the documents of a corpus, given its name."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -31,7 +31,7 @@ class CorpusKind:
 
 
 def _parquet_records(location: str) -> Iterator[Record]:
-    # Only here: what trains on other corpora does without pyarrow.
+    # Imported here, since training on other corpora needs no pyarrow.
     from simset_bench.corpora.readers.parquet import parquet_records
 
     return parquet_records(location)
@@ -134,9 +134,9 @@ def stream_corpus(
 ) -> Iterator[Document]:
     """The documents of a corpus one at a time, in its own order; malformed records go to `on_bad`.
 
-    With `unique` an id that came before is malformed too, for which all ids are kept in memory.
-    Raises RequestError for an unknown corpus or grouping, for what the corpus cannot be read past, and, unless
-    `on_bad` does otherwise, for the first malformed record.
+    With `unique` a record whose id came before is malformed too; all ids are then kept in memory.
+    Raises RequestError for an unknown corpus or grouping, for damage that reading cannot go past, and, unless `on_bad`
+    does otherwise, for the first malformed record.
     """
     grouped = find_grouping(group_by)
     articles = good_articles(_checked(read_records(spec), unique), on_bad)
@@ -170,7 +170,7 @@ def _matching(articles: Iterable[Article], subjects: frozenset[str]) -> Iterator
 
 
 def _checked(records: Iterable[Record], unique: bool) -> Iterator[Record]:
-    """The records, an article without text, with what UTF-8 cannot hold, or with an earlier one's id made a bad one."""
+    """The records; an article with a flaw, or under `unique` with an earlier one's id, becomes a malformed record."""
     origins: dict[str, str] = {}
     for record in records:
         if isinstance(record, BadRecord):

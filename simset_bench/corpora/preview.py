@@ -1,4 +1,4 @@
-"""A look at a corpus before anything is trained on it."""
+"""Figures of a corpus, to look at before anything is trained on it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from simset_bench.corpora.documents import Document
 
 @dataclass(frozen=True)
 class Spread:
-    """Least, middle, greatest and mean of a count over documents."""
+    """Least, median, greatest and mean value of a count over documents."""
 
     min: int
     median: float
@@ -21,7 +21,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a corpus holds: how many documents, and the spread of their words, characters and distinct shingles."""
+    """Counts of a corpus, and the spread of its documents' words, characters and distinct shingles."""
 
     documents: int
     questions: int
@@ -32,7 +32,7 @@ class Preview:
 
 
 def preview(documents: Sequence[Document], shingles_of: Callable[[str], set[str]]) -> Preview:
-    """Counts over `documents` (at least one); `shingles_of` makes a text's set of shingles."""
+    """Figures of `documents`, of which there is at least one; `shingles_of` gives a text's set of shingles."""
     return Preview(
         len(documents),
         sum(len(document.questions) for document in documents),

@@ -1,4 +1,4 @@
-"""CounterFact records made from `countryinfo` and `mendeleev`, so that probing works offline without any file."""
+"""CounterFact records built from `countryinfo` and `mendeleev`, so that probing needs no file and no network."""
 
 import hashlib
 from collections import defaultdict
@@ -88,14 +88,14 @@ ELEMENT_RELATIONS = {
 
 
 def builtin_facts(split: Split) -> list[Fact]:
-    """Records about the subjects of one split: `probe` is asked about, `train` teaches the form of an answer.
+    """Records about the subjects of one split: probes ask about `probe`, `train` teaches the form of an answer.
 
-    Nine relations. A country or element is in one split only, with all its records (about 70% of them in `probe`),
-    and neighborhood prompts name subjects of the same split; targets are shared. Every record has two paraphrases,
-    2 to 5 neighborhood prompts, a question, and as new target another true target of its relation. Relations with a
-    target of its own for each subject (capitals, symbols) have no neighborhood by ROME's definition and are not among
-    them; a subject with fewer than two neighbors is left out, and so is one whose name gives the answer away.
-    The order mixes the relations, so that the first few records are of several; it never changes.
+    There are nine relations. Each country or element is in one split only, with all its records (about 70% are in
+    `probe`), and neighborhood prompts name subjects of the same split; the splits share targets. Every record has two
+    paraphrases, 2 to 5 neighborhood prompts, a question, and as new target another true target of its relation.
+    Relations in which each subject has a target of its own (capitals, symbols) have no neighborhood by ROME's
+    definition and are left out, as are subjects with fewer than two neighbors and those whose names give the answer
+    away. The order mixes the relations, so that the first few records are from several; it never changes.
     """
     return list(_facts_of(split))
 
@@ -103,25 +103,26 @@ def builtin_facts(split: Split) -> list[Fact]:
 def own_answers() -> list[tuple[str, str, str]]:
     """Subject, question and answer about the subjects of `train`, in relations where each has an answer of its own.
 
-    Capitals of countries, symbols and atomic numbers of elements: what is learned from one is no answer to another.
-    A subject whose name and answer contain one another is left out. The order mixes the relations and never changes.
+    They are about capitals of countries, and symbols and atomic numbers of elements: no answer to one question answers
+    another. A subject whose name contains its answer, or the other way round, is left out. The order mixes the
+    relations and never changes.
     """
-    asked = [
+    kinds = [
         ("What is the capital of {}?", country_capitals(), country_in_sentence),
         ("What is the chemical symbol of {}?", element_symbols(), element_in_sentence),
         ("What is the atomic number of {}?", element_numbers(), element_in_sentence),
     ]
-    found = [
+    questions = [
         (subject, question.format(in_sentence(subject)), answer)
-        for question, answers, in_sentence in asked
+        for question, answers, in_sentence in kinds
         for subject, answer in answers.items()
         if split_of(subject) == "train" and not _one_in_the_other(subject, answer)
     ]
-    return sorted(found, key=lambda each: _hash(each[1]))
+    return sorted(questions, key=lambda each: _hash(each[1]))
 
 
 def _one_in_the_other(subject: str, answer: str) -> bool:
-    # A symbol of one or two letters gives nothing away, and most names contain theirs.
+    # Most names contain their element's symbol, but one or two letters give nothing away.
     one, other = subject.casefold(), answer.casefold()
     return len(answer) > 2 and (one in other or other in one)
 
@@ -173,7 +174,7 @@ def _facts(
 
 
 def _groups(answers: dict[str, str], split: Split) -> dict[str, list[str]]:
-    """Subjects of one split by true target, for the targets with enough subjects to be one another's neighbors."""
+    """Subjects of one split by true target, for targets with enough subjects to give each of them neighbors."""
     groups: dict[str, list[str]] = defaultdict(list)
     for subject, answer in answers.items():
         if split_of(subject) == split and answer.casefold() not in subject.casefold():

@@ -99,36 +99,36 @@ _WITH_ARTICLE = names(
 
 
 def country_in_sentence(name: str) -> str:
-    """The name as it stands inside a sentence: `the Netherlands`, `the Gambia`, `Peru`."""
+    """The name inside a sentence: `the Netherlands`, `the Gambia`, `Peru`."""
     return f"the {name}" if name in _WITH_ARTICLE else name.replace("The ", "the ", 1)
 
 
 def country_answers() -> Answers:
-    """True answer by relation (`continent`, `subregion`, `language`, `currency`) and country, countries sorted."""
-    found: Answers = {relation: {} for relation in ("continent", "subregion", "language", "currency")}
+    """True answers by relation (`continent`, `subregion`, `language`, `currency`) and country; countries are sorted."""
+    answers: Answers = {relation: {} for relation in ("continent", "subregion", "language", "currency")}
     for name, entry in _countries().items():
         continent, part = entry["region"], entry.get("intermediateregion") or entry["subregion"]
         if continent == "Americas":
             continent = "South America" if part == "South America" else "North America"
         if continent in _CONTINENTS | {"North America", "South America"} and name not in _TWO_CONTINENTS:
-            found["continent"][name] = continent
+            answers["continent"][name] = continent
         if part in _SUBREGIONS and name not in _UNUSUAL_SUBREGION:
-            found["subregion"][name] = _SUBREGIONS[part]
+            answers["subregion"][name] = _SUBREGIONS[part]
         language, currency = _only(entry["languages"]), _only(entry["currencies"])
         if language in _LANGUAGES and name not in _NOT_ONE_LANGUAGE:
-            found["language"][name] = _LANGUAGES[language]
+            answers["language"][name] = _LANGUAGES[language]
         if currency in _UNIT_OF_CODE and name not in _CHANGED_CURRENCY:
-            found["currency"][name] = _UNIT_OF_CODE[currency]
-    return found
+            answers["currency"][name] = _UNIT_OF_CODE[currency]
+    return answers
 
 
 def country_capitals() -> dict[str, str]:
-    """Capital by country, countries sorted."""
+    """Capitals by country; countries are sorted."""
     return {name: entry["capital"] for name, entry in _countries().items() if name not in _DISPUTED_CAPITAL}
 
 
 def _countries() -> dict[str, dict[str, Any]]:
-    """What the package has of today's countries, sorted by name."""
+    """The package's entries of today's countries, sorted by name."""
     from countryinfo import all_countries
 
     entries = {_TODAY.get(entry["name"], entry["name"]): entry for entry in (c.info() for c in all_countries())}

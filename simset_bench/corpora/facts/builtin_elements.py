@@ -49,38 +49,38 @@ def element_in_sentence(name: str) -> str:
 
 
 def element_answers() -> Answers:
-    """True answer by relation (`family`, `period`, `block`, `discovery`, `century`) and element, by atomic number."""
+    """True answers by relation (`family`, `period`, `block`, `discovery`, `century`) and element, by atomic number."""
     from mendeleev.fetch import fetch_table
 
-    found: Answers = {relation: {} for relation in ("family", "period", "block", "discovery", "century")}
+    answers: Answers = {relation: {} for relation in ("family", "period", "block", "discovery", "century")}
     series = fetch_table("series").set_index("id")["name"].to_dict()
     for name, entry in _elements().items():
         family, place, year = series[entry["series_id"]], entry["discovery_location"], entry["discovery_year"]
-        found["period"][name] = str(entry["period"])
+        answers["period"][name] = str(entry["period"])
         if family in _FAMILIES and name not in _DISPUTED_FAMILY:
-            found["family"][name] = _FAMILIES[family]
+            answers["family"][name] = _FAMILIES[family]
         if name not in _DISPUTED_BLOCK:
-            found["block"][name] = f"{entry['block']}-block"
+            answers["block"][name] = f"{entry['block']}-block"
         if place in _PLACES and name not in _DISPUTED_PLACE:
-            found["discovery"][name] = _PLACES[place]
-        # Elements known since antiquity have no year: not a number, which no comparison holds for.
+            answers["discovery"][name] = _PLACES[place]
+        # The year of elements known since antiquity is not a number, for which no comparison holds.
         if year > 0 and name not in _DISPUTED_CENTURY:
-            found["century"][name] = f"{(int(year) - 1) // 100 + 1}th century"
-    return found
+            answers["century"][name] = f"{(int(year) - 1) // 100 + 1}th century"
+    return answers
 
 
 def element_symbols() -> dict[str, str]:
-    """Symbol by element, by atomic number."""
+    """Symbols by element, in the order of atomic numbers."""
     return {name: entry["symbol"] for name, entry in _elements().items()}
 
 
 def element_numbers() -> dict[str, str]:
-    """Atomic number in digits by element, by atomic number."""
+    """Atomic numbers in digits by element, in their order."""
     return {name: str(entry["atomic_number"]) for name, entry in _elements().items()}
 
 
 def _elements() -> dict[str, dict[str, Any]]:
-    """What the package has of the elements, by name in the order of their atomic numbers."""
+    """The package's entries of the elements by name, in the order of atomic numbers."""
     from mendeleev.fetch import fetch_table
 
     entries = fetch_table("elements").sort_values("atomic_number").head(_HEAVIEST).to_dict("records")

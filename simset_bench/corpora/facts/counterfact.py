@@ -52,13 +52,13 @@ QUESTIONS = {
 
 
 def read_facts(source: str) -> list[Fact]:
-    """Records of `builtin`, of `hub:NAME` (all its splits) or of a file, in their order.
+    """The records of `builtin`, of `hub:NAME` (all its splits) or of a file, in their order.
 
     A file is a JSON array or JSON Lines, each record in ROME's format (`requested_rewrite` and so on) or in EasyEdit's
-    flat one. Of optional fields `case_id` (else the record's number), a natural question (`qna_question` or
-    `question`), `aliases` of the true target, `attribute_prompts` and `generation_prompts` are read.
-    Raises RequestError for an unknown source, a hub out of reach, a file without records, a record with a missing or
-    wrong field (file, record and field named), equal targets and a case id that comes twice.
+    flat one. Optional fields are `case_id` (by default the record's number), a natural question (`qna_question` or
+    `question`), `aliases` of the true target, `attribute_prompts` and `generation_prompts`.
+    Raises RequestError for an unknown source, a hub that cannot be reached, a file without records, a missing or wrong
+    field (naming file, record and field), equal targets and a case id that comes twice.
     """
     if source == BUILTIN:
         from simset_bench.corpora.facts.builtin import builtin_facts
@@ -67,8 +67,8 @@ def read_facts(source: str) -> list[Fact]:
     if not source.startswith(HUB) and not Path(source).is_file():
         raise RequestError(f"CounterFact file {source} is not there{did_you_mean(source, [BUILTIN])}: {_SOURCES}")
     facts: dict[str, Fact] = {}
-    found = records_of(source, f"{BUILTIN} or a file in ROME's or EasyEdit's format")
-    for number, (where, record) in enumerate(found, start=1):
+    records = records_of(source, f"{BUILTIN} or a file in ROME's or EasyEdit's format")
+    for number, (where, record) in enumerate(records, start=1):
         fact = _fact(record, number, where)
         if fact.case_id in facts:
             raise RequestError(f"{where}: duplicate case_id {fact.case_id!r}: each record needs its own")
@@ -123,8 +123,8 @@ def _rome_fact(record: dict[str, Any], number: int, where: str) -> Fact:
 def _flat_fact(record: dict[str, Any], number: int, where: str) -> Fact:
     """A record of EasyEdit's flat format.
 
-    Its locality prompt is a neighborhood prompt only where its answer is the true target too. So it is in every
-    record of EasyEdit's CounterFact split (1,984 of 1,984), but the format does not promise it.
+    Its locality prompt is a neighborhood prompt only if its answer is the true target too. That holds for all 1,984
+    records of EasyEdit's CounterFact split, but the format does not promise it.
     """
     subject, prompt = text_field(record, "subject", where), text_field(record, "prompt", where)
     true = text_field(record, "ground_truth", where)
@@ -151,22 +151,22 @@ def _optional(record: dict[str, Any], where: str) -> Iterator[tuple[str, ...]]:
 
 
 def _question(record: dict[str, Any], subject: str, relation: str | None, prompt: str, where: str) -> tuple[str, str]:
-    """The question and where it is from."""
-    # Where a file has both, `question` repeats the prompt (so in natural_questions.json of unified-model-editing).
+    """The question and its source, as `Fact` defines them."""
+    # In files with both fields, such as unified-model-editing's natural_questions.json, `question` repeats the prompt.
     for field in ("qna_question", "question"):
         if record.get(field) is not None:
             return text_field(record, field, where), "given"
     if relation in QUESTIONS:
         return QUESTIONS[relation].replace("{}", subject), "relation"
-    # Prompts such as "What is the twin city of Lyon? It is" hold a question; a mark in the subject is none.
-    asked, mark, _ = prompt.replace(subject, "{}").partition("?")
+    # Prompts such as "What is the twin city of Lyon? It is" hold a question. A mark in the subject ends none.
+    question, mark, _ = prompt.replace(subject, "{}").partition("?")
     if mark:
-        return (asked + mark).replace("{}", subject), "prompt"
+        return (question + mark).replace("{}", subject), "prompt"
     return f'Which words complete the sentence "{prompt} ..."?', "prompt"
 
 
 def _case_id(record: dict[str, Any], number: int, where: str) -> str:
-    found = record.get("case_id", number)
-    if type(found) not in (int, str):
-        raise RequestError(f"{where}: field `case_id` must be a number or text, found {kind_of(found)}")
-    return str(found)
+    case_id = record.get("case_id", number)
+    if type(case_id) not in (int, str):
+        raise RequestError(f"{where}: field `case_id` must be a number or text, found {kind_of(case_id)}")
+    return str(case_id)

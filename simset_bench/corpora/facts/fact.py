@@ -1,4 +1,4 @@
-"""The fact: one CounterFact record, whatever file it came from."""
+"""A CounterFact record, whatever file it came from."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Fact:
     or None where the record names none. `question` asks for `target_true`; `question_source` is `given` (by the
     record), `relation` (worded here for the relation) or `prompt` (taken from the prompt, or asking to complete it).
     `aliases` are other names of the true target, `attribute_prompts` are about subjects of which the new target is
-    true, `generation_prompts` open texts about the subject; all three may be none.
+    true, `generation_prompts` begin texts about the subject; all three may be empty.
     """
 
     case_id: str

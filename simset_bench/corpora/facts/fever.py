@@ -12,7 +12,7 @@ LABELS = ("SUPPORTS", "REFUTES", "NOT ENOUGH INFO")
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim; `label` is one of `LABELS`, `pages` are the titles of the pages that its evidence is from."""
+    """One claim; `label` is one of `LABELS`, `pages` are the titles of the pages that its evidence comes from."""
 
     id: str
     text: str
@@ -21,7 +21,7 @@ class Claim:
 
 
 def read_claims(source: str) -> list[Claim]:
-    """Claims of a file of FEVER's (arXiv 1803.05355), JSON Lines, or of `hub:NAME[:CONFIG[:SPLIT]]`; each once.
+    """The claims of a FEVER file (arXiv 1803.05355), in JSON Lines, or of `hub:NAME[:CONFIG[:SPLIT]]`; each claim once.
 
     Fields: `claim`, `label`, and where present `id` and `evidence` (or `evidence_wiki_url`, as on the hub, which has a
     row for each piece of evidence). Raises RequestError for a source without claims, and for a missing or wrong field.

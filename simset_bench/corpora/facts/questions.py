@@ -1,4 +1,4 @@
-"""Questions and prompts on facts with every answer that counts: zsRE, PopQA, and the relations of LRE."""
+"""Questions and prompts about facts, with every answer that counts as right: zsRE, PopQA, the relations of LRE."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from simset_bench.corpora.files.records import objects_of
 from simset_bench.corpora.files.text import read_json
 from simset_bench.errors import RequestError
 
-# Opens zsRE's questions on something else, which come from Natural Questions.
+# zsRE's locality questions, which come from Natural Questions, begin with this.
 _NATURAL_QUESTIONS = "nq question: "
 EXAMPLES_SEED = 0
 
@@ -23,9 +23,9 @@ EXAMPLES_SEED = 0
 class FactQuestion:
     """A question or prompt about `subject`, with every answer that counts as right, the preferred one first.
 
-    `id` is unique within the source. `kind` is `question`, or zsRE's `rephrase` or `locality` (on something else).
-    `relation` and `popularity` tell questions apart; None where the source does not. `examples` are answered prompts of
-    the same relation to be shown before it.
+    `id` is unique in the source. `kind` is `question`, or zsRE's `rephrase` or `locality` (about another subject).
+    Results are grouped by `relation` and `popularity`, None where the source gives none. `examples` are answered
+    prompts of the same relation, to be shown before it.
     """
 
     id: str
@@ -54,16 +54,16 @@ def zsre_questions(source: str) -> Iterator[list[FactQuestion]]:
             questions.append(FactQuestion(f"{number}/rephrase", subject, text, answers, "rephrase"))
         if record.get("loc"):
             text = text_field(record, "loc", where).removeprefix(_NATURAL_QUESTIONS)
-            asked = text if text.endswith("?") else f"{text}?"
+            question = text if text.endswith("?") else f"{text}?"
             other = texts_field(record, "loc_ans", where)
-            questions.append(FactQuestion(f"{number}/locality", subject, asked, other, "locality"))
+            questions.append(FactQuestion(f"{number}/locality", subject, question, other, "locality"))
         yield questions
 
 
 def popqa_questions(source: str) -> Iterator[list[FactQuestion]]:
     """The question of each record of PopQA (arXiv 2212.10511), with all its `possible_answers`.
 
-    `popularity` is the power of ten below the subject's monthly page views, `s_pop`. Fields: `question`, `subj`,
+    `popularity` is the power of ten that the subject's monthly page views, `s_pop`, reach. Fields: `question`, `subj`,
     `prop`, `possible_answers` (a list, or the JSON of one), and where present `id` and `s_pop`.
     Raises RequestError for a source without records, and for a missing or wrong field.
     """
@@ -88,10 +88,10 @@ def popqa_questions(source: str) -> Iterator[list[FactQuestion]]:
 def relation_prompts(source: str, shots: int = 0) -> Iterator[list[FactQuestion]]:
     """The prompts of each subject of the relations in a file, or in all `.json` files of a folder (arXiv 2308.09124).
 
-    Every template is filled in: those of `prompt_templates_zs`, where there are any, or, with `shots` examples of other
-    subjects of the relation, those of `prompt_templates`. The examples are the first of an order drawn by a fixed seed,
-    the same for all subjects but those that are among them; a relation of fewer subjects shows all others. Objects
-    that a subject has several of all count. Fields: `name`, these, and `samples` with `subject` and `object`.
+    Each template gives a prompt: those of `prompt_templates_zs` where there are any, or, with `shots` examples of other
+    subjects of the relation, those of `prompt_templates`. A fixed seed draws an order of the subjects, and the examples
+    are the first ones, without the subject itself; a relation with fewer subjects shows all others. Every object of
+    a subject counts as right. Fields: `name`, the templates, and `samples` with `subject` and `object`.
     Raises RequestError where there is no file, and for a missing or wrong field.
     """
     path = Path(source)
@@ -99,14 +99,14 @@ def relation_prompts(source: str, shots: int = 0) -> Iterator[list[FactQuestion]
     if not files:
         raise RequestError(f"{path}: no file that ends in .json in this folder")
     for file in files:
-        found = read_json(file)
-        if not isinstance(found, dict):
-            raise RequestError(f"{file}: expected an object, found {type(found).__name__}")
-        name = text_field(found, "name", f"{file}")
-        field = "prompt_templates_zs" if found.get("prompt_templates_zs") and not shots else "prompt_templates"
-        templates = texts_field(found, field, f"{file}")
+        content = read_json(file)
+        if not isinstance(content, dict):
+            raise RequestError(f"{file}: expected an object, found {type(content).__name__}")
+        name = text_field(content, "name", f"{file}")
+        field = "prompt_templates_zs" if content.get("prompt_templates_zs") and not shots else "prompt_templates"
+        templates = texts_field(content, field, f"{file}")
         objects: dict[str, list[str]] = {}
-        samples = value_field(found, "samples", f"{file}")
+        samples = value_field(content, "samples", f"{file}")
         for number, sample in enumerate(samples if isinstance(samples, list) else [], start=1):
             where = f"{file}, sample {number}"
             objects.setdefault(text_field(sample, "subject", where), []).append(text_field(sample, "object", where))
@@ -130,13 +130,13 @@ def relation_prompts(source: str, shots: int = 0) -> Iterator[list[FactQuestion]
 
 
 def _possible_answers(record: dict[str, Any], where: str) -> tuple[str, ...]:
-    found = value_field(record, "possible_answers", where)
-    if isinstance(found, str):
+    listed = value_field(record, "possible_answers", where)
+    if isinstance(listed, str):
         try:
-            found = json.loads(found)
+            listed = json.loads(listed)
         except ValueError as error:
-            raise RequestError(f"{where}: field `possible_answers` is no JSON list ({found[:40]!r})") from error
-    answers = texts_field({"possible_answers": found}, "possible_answers", where)
+            raise RequestError(f"{where}: field `possible_answers` is no JSON list ({listed[:40]!r})") from error
+    answers = texts_field({"possible_answers": listed}, "possible_answers", where)
     if not answers:
         raise RequestError(f"{where}: field `possible_answers` is empty")
     return answers

@@ -1,4 +1,4 @@
-"""Fields of records that a user brings, with errors that say which one is wrong where."""
+"""Reads fields of a user's records, with errors that say where which field is wrong."""
 
 from typing import Any
 
@@ -6,19 +6,19 @@ from simset_bench.errors import RequestError, did_you_mean
 
 
 def text_field(record: dict[str, Any], field: str, where: str) -> str:
-    """The text in a field (a dot goes one object deeper), stripped; never empty. Raises RequestError."""
-    found = value_field(record, field, where)
-    if not isinstance(found, str) or not found.strip():
-        raise RequestError(f"{where}: field `{field}` must be text, found {kind_of(found)}")
-    return found.strip()
+    """The text of a field, stripped and never empty; a dot in `field` goes one object deeper. Raises RequestError."""
+    value = value_field(record, field, where)
+    if not isinstance(value, str) or not value.strip():
+        raise RequestError(f"{where}: field `{field}` must be text, found {kind_of(value)}")
+    return value.strip()
 
 
 def texts_field(record: dict[str, Any], field: str, where: str) -> tuple[str, ...]:
-    """The texts in a field that holds one or a list, stripped at their ends; each has a word. Raises RequestError."""
-    found = value_field(record, field, where)
-    texts = [found] if isinstance(found, str) else found
+    """The texts of a field that holds one or a list, stripped at their ends, none blank. Raises RequestError."""
+    value = value_field(record, field, where)
+    texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list):
-        raise RequestError(f"{where}: field `{field}` must be text or a list of texts, found {kind_of(found)}")
+        raise RequestError(f"{where}: field `{field}` must be text or a list of texts, found {kind_of(value)}")
     for text in texts:
         if not isinstance(text, str) or not text.strip():
             raise RequestError(f"{where}: field `{field}` must hold texts, found {kind_of(text)}")
@@ -26,18 +26,18 @@ def texts_field(record: dict[str, Any], field: str, where: str) -> tuple[str, ..
 
 
 def value_field(record: dict[str, Any], field: str, where: str) -> Any:
-    """What a field holds. Raises RequestError, with a near miss, where it is missing."""
-    found: Any = record
+    """The value of a field. Raises RequestError, with a near miss, where the field is missing."""
+    value: Any = record
     for key in field.split("."):
-        if not isinstance(found, dict) or key not in found:
-            near = did_you_mean(key, found) if isinstance(found, dict) else ""
+        if not isinstance(value, dict) or key not in value:
+            near = did_you_mean(key, value) if isinstance(value, dict) else ""
             raise RequestError(f"{where}: field `{field}` is missing{near}")
-        found = found[key]
-    return found
+        value = value[key]
+    return value
 
 
 def kind_of(value: Any) -> str:
-    """A value of the wrong kind as an error message names it; of texts only blank ones are wrong."""
+    """How an error message names a value of the wrong kind; a text is wrong only where it is blank."""
     if value is None:
         return "null"
     return "empty text" if isinstance(value, str) else f"{type(value).__name__} {value!r}"[:60]

@@ -1,4 +1,4 @@
-"""A Hugging Face data set, opened with one clear error where that fails."""
+"""Opens a data set of the Hugging Face hub, with one clear error where that fails."""
 
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,15 @@ from simset_bench.errors import RequestError
 def load_from_hub(
     name: str, without_network: str, configuration: str | None = None, *, streaming: bool = False, **options: Any
 ) -> Any:
-    """What `datasets.load_dataset` finds under a name: on the hub, or in the local cache where the hub does not answer.
+    """The data set of a name, by `datasets.load_dataset`: from the hub, or from the local cache if the hub is silent.
 
-    Raises RequestError where neither has it, with `without_network`, which says what can be used instead.
+    Raises RequestError where neither has it; `without_network` tells the user what to use instead.
     """
     import datasets
 
     answers = Path(name).is_dir() or _hub_answers(name)
     was_offline = datasets.config.HF_HUB_OFFLINE
-    # Not told that there is no network, the client would try for half a minute before it looks into its cache.
+    # Unless told that there is no network, the client tries for half a minute before it looks into its cache.
     datasets.config.HF_HUB_OFFLINE = was_offline or not answers
     try:
         return datasets.load_dataset(name, configuration, streaming=streaming and answers, **options)
@@ -37,13 +37,15 @@ def load_from_hub(
 
 
 def hub_failures() -> tuple[type[Exception], ...]:
+    """The exceptions that `datasets` raises where a data set cannot be read."""
     from datasets.exceptions import DatasetsError
 
-    # RuntimeError is for a data set that would have to run code of its own.
+    # RuntimeError comes from a data set that would have to run code of its own.
     return OSError, ValueError, RuntimeError, DatasetsError
 
 
 def reason_of(error: Exception) -> str:
+    """The message of an error on one line."""
     return " ".join(str(error).split())[:300]
 
 
@@ -51,7 +53,7 @@ def _hub_answers(name: str) -> bool:
     try:
         get_hf_file_metadata(hf_hub_url(name, "README.md", repo_type="dataset", endpoint=ENDPOINT))
     except (HfHubHTTPError, HFValidationError):
-        # What it has against the name, `datasets` says better.
+        # The hub answered; `datasets` explains better what is wrong with the name.
         return True
     except (OfflineModeIsEnabled, HTTPError, OSError):
         return False

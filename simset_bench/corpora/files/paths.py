@@ -1,4 +1,4 @@
-"""Which files a location names, and byte streams of them, decompressed by their suffix."""
+"""The files that a location names, and their bytes, decompressed by suffix."""
 
 import bz2
 import glob
@@ -13,30 +13,30 @@ _COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 
 
 def files_at(location: str, suffixes: Sequence[str]) -> list[Path]:
-    """The file at a location, those with one of `suffixes` below a folder, or those that match a pattern; sorted.
+    """The file at a location, the files below a folder with one of `suffixes`, or those that match a pattern; sorted.
 
-    Raises RequestError where there is none.
+    Raises RequestError where there is no such file.
     """
     path = Path(location)
     if path.is_dir():
-        found = [file for file in path.rglob("*") if file.name.lower().endswith(tuple(suffixes)) and file.is_file()]
-        if not found:
+        files = [file for file in path.rglob("*") if file.name.lower().endswith(tuple(suffixes)) and file.is_file()]
+        if not files:
             raise RequestError(f"{path}: no file that ends in {', '.join(suffixes)} below this folder")
     elif path.exists() or not glob.has_magic(location):
-        found = [path]
+        files = [path]
     else:
         # Path.glob takes no absolute pattern.
-        found = [Path(name) for name in glob.glob(location, recursive=True)]  # noqa: PTH207
-        if not found:
+        files = [Path(name) for name in glob.glob(location, recursive=True)]  # noqa: PTH207
+        if not files:
             raise RequestError(f"{location}: no file matches this pattern")
-    missing = [file for file in found if not file.is_file()]
+    missing = [file for file in files if not file.is_file()]
     if missing:
         raise RequestError(f"{missing[0]}: cannot be read (No such file or directory)")
-    return sorted(found)
+    return sorted(files)
 
 
 def is_compressed(path: Path) -> bool:
-    """Whether a file's suffix says that it can only be read from its beginning."""
+    """Whether a file is compressed by its suffix, so that it can only be read from its beginning."""
     return path.suffix in _COMPRESSED or path.suffix == ".bz2"
 
 
@@ -49,7 +49,7 @@ def open_bytes(path: Path) -> BinaryIO:
         if path.suffix == ".bz2":
             return bz2.open(path, "rb")  # type: ignore[return-value]
         if path.suffix in _COMPRESSED:
-            # Only here: what trains on plain files does without this library.
+            # Imported here, since plain files need no pyarrow.
             import pyarrow as pa
 
             return io.BufferedReader(pa.input_stream(str(path), compression=_COMPRESSED[path.suffix]), 1 << 20)

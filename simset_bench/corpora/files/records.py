@@ -1,4 +1,4 @@
-"""Records from a file or the hub: what tasks read beside the documents."""
+"""Records of a file or of a data set of the hub."""
 
 import csv
 import io
@@ -14,11 +14,11 @@ HUB = "hub:"
 
 
 def records_of(source: str, without_network: str) -> Iterator[tuple[str, Any]]:
-    """Records with where each stands: of `hub:NAME[:CONFIG[:SPLIT]]` (all splits unless one is named), or of a file.
+    """Pairs of a place, for messages, and a record: of `hub:NAME[:CONFIG[:SPLIT]]`, by default all splits, or a file.
 
     A file is a JSON array, JSON Lines, or, where its name ends in `.tsv`, a table with a heading. `without_network`
-    says what else can be named. Raises RequestError for a file that is missing or not of these forms, and for a hub
-    out of reach.
+    tells the user what to use instead of the hub. Raises RequestError for a file that is missing or has another form,
+    and where the hub cannot be reached.
     """
     if source.startswith(HUB):
         yield from _hub_records(source, without_network)
@@ -36,14 +36,14 @@ def records_of(source: str, without_network: str) -> Iterator[tuple[str, Any]]:
 
 
 def objects_of(source: str, without_network: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The same; RequestError for a record that is no object, and where there is none."""
-    found = False
+    """As `records_of`; raises RequestError also for a record that is no object, and where there are no records."""
+    has_records = False
     for where, record in records_of(source, without_network):
         if not isinstance(record, dict):
             raise RequestError(f"{where}: expected an object, found {type(record).__name__}")
-        found = True
+        has_records = True
         yield where, record
-    if not found:
+    if not has_records:
         raise RequestError(f"{source}: has no records")
 
 

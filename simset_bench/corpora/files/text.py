@@ -1,4 +1,4 @@
-"""Reading text files whole, with errors that say where they are wrong."""
+"""Reads whole text files, with errors that say where they are wrong."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from simset_bench.errors import RequestError
 
 
 def read_text(path: Path) -> str:
-    """The UTF-8 text of a file, a byte order mark dropped and line ends made `\\n`.
+    """The UTF-8 text of a file, without a byte order mark and with `\\n` for every line end.
 
     Raises RequestError for a file that is missing, empty or undecodable (with the line of the first bad byte).
     """
@@ -27,16 +27,16 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value of a file. Raises RequestError with the line where it is no JSON."""
+    """The JSON value of a file. Raises RequestError with the line where it is not JSON."""
     return _parsed(read_text(path), path, first_line=1)
 
 
 def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Line numbers and objects of a JSON Lines file; blank lines are passed over.
+    """Line numbers and objects of a JSON Lines file; blank lines are skipped.
 
-    Raises RequestError for a line that is no JSON object.
+    Raises RequestError for a line that is not a JSON object.
     """
-    found = []
+    objects = []
     # Only line feeds end a line: str.splitlines would also cut at U+2028 inside a string.
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
@@ -44,8 +44,8 @@ def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
         value = _parsed(line, path, first_line=number)
         if not isinstance(value, dict):
             raise RequestError(f"{path}, line {number}: expected an object, found {type(value).__name__}")
-        found.append((number, value))
-    return found
+        objects.append((number, value))
+    return objects
 
 
 def _parsed(text: str, path: Path, first_line: int) -> Any:

@@ -1,4 +1,4 @@
-"""A corpus in parts that are read alone and at the same time, on one machine or on many."""
+"""A corpus in chunks that can be read in parallel, on one machine or on many."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from simset_bench.corpora.readers.mediawiki import Page, page_article
 from simset_bench.corpora.readers.people import people_articles
 from simset_bench.errors import RequestError
 
-# Bytes of text in a chunk: what one task holds in memory, several times over.
+# Bytes of text in a chunk. A task holds several times as much in memory.
 CHUNK_BYTES = 4 << 20
-# Of one text on a person, about.
+# About the length of one text about a person.
 _PERSON_TEXT_BYTES = 300
 
 DOCUMENT_SCHEMA = pa.schema(
     [
         pa.field("id", pa.large_string()),
         pa.field("text", pa.large_string()),
-        # Of a malformed record, null in a document.
+        # Null for a document; of a malformed record, where it stands and what is wrong.
         pa.field("origin", pa.large_string()),
         pa.field("reason", pa.large_string()),
     ]
@@ -55,8 +55,7 @@ class Chunk:
 def plan_chunks(kind: str, location: str, chunk_bytes: int = CHUNK_BYTES) -> list[Chunk] | None:
     """Chunks of a corpus in its order, or None where it can only be read from its beginning.
 
-    Parquet files (unless a row group is too large to hold), JSON Lines that are not compressed and invented people can
-    be cut.
+    Parquet files (unless a row group is too large for memory), uncompressed JSON Lines and invented people have chunks.
     """
     if kind == "people":
         return list(_people_chunks(location, chunk_bytes))
@@ -108,7 +107,7 @@ def _line_chunks(path: Path, chunk_bytes: int) -> Iterator[Chunk]:
 def read_chunk(chunk: Chunk, group_by: str) -> pa.Table:
     """The documents and malformed records of a chunk, in its order, as a table in DOCUMENT_SCHEMA.
 
-    A malformed record has a `reason`, its `text` is how it begins. Raises RequestError for a file that is damaged.
+    A malformed record has a `reason`, and its `text` is how it begins. Raises RequestError for a damaged file.
     """
     if chunk.kind == "documents":
         return pq.read_table(chunk.path, schema=DOCUMENT_SCHEMA)
@@ -136,7 +135,7 @@ def _page_record(row: dict[str, str]) -> Record:
 
 
 def documents_table(records: Iterable[Record], group_by: str) -> pa.Table:
-    """Documents that records are grouped into, and their malformed ones, as a table in DOCUMENT_SCHEMA."""
+    """The documents that records are grouped into, then the malformed records, as a table in DOCUMENT_SCHEMA."""
     bad: list[BadRecord] = []
     rows = [{"id": document.id, "text": document.text} for document in find_grouping(group_by)(_sound(records, bad))]
     rows += [{"id": "", "text": record.raw, "origin": record.origin, "reason": record.reason} for record in bad]
@@ -173,7 +172,7 @@ def _read_lines(chunk: Chunk) -> list[bytes]:
 
 
 def _rows_as_articles(rows: pa.Table, chunk: Chunk) -> pa.Table:
-    """The rows themselves as documents: no Python object is made of any row."""
+    """The rows themselves as documents, without a Python object for each row."""
     numbers = pa.array(range(chunk.first, chunk.first + len(rows)))
     names = [rows[name].cast(pa.large_string()) for name in ("id", "title") if name in rows.column_names]
     filled = [pc.if_else(pc.equal(pc.binary_length(name), 0), None, name) for name in names]
@@ -196,14 +195,14 @@ def _rows_as_articles(rows: pa.Table, chunk: Chunk) -> pa.Table:
 def _lines_as_articles(lines: Iterable[tuple[int, bytes]], path: Path) -> pa.Table:
     ids, texts, origins, reasons = list[str](), list[str](), list[str | None](), list[str | None]()
     for number, line in lines:
-        found = parse_line(line, path, number)
-        if isinstance(found, dict) and all(is_encodable(value) for value in found.values() if value):
-            ids.append(found["id"])
-            texts.append(found["text"])
+        fields = parse_line(line, path, number)
+        if isinstance(fields, dict) and all(is_encodable(value) for value in fields.values() if value):
+            ids.append(fields["id"])
+            texts.append(fields["text"])
             origins.append(None)
             reasons.append(None)
-        elif found is not None:
-            bad = found if isinstance(found, BadRecord) else _half_pair(line, path, number)
+        elif fields is not None:
+            bad = fields if isinstance(fields, BadRecord) else _half_pair(line, path, number)
             ids.append("")
             texts.append(bad.raw)
             origins.append(bad.origin)

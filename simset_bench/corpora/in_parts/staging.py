@@ -1,4 +1,4 @@
-"""A corpus that can only be read from its beginning, laid down in files that can be read at the same time."""
+"""Writes a corpus that can only be read from its beginning to files that can be read in parallel."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -19,10 +19,10 @@ _WHOLE = "staged"
 
 
 def stage(options: CorpusOptions, folder: Path) -> list[Chunk]:
-    """Lay a corpus down in `folder` as chunks, in its order; files that an earlier call left whole are kept.
+    """Write a corpus to `folder` as chunks, in its order; complete files of an earlier call are kept.
 
-    Pages of a MediaWiki dump keep their markup, since stripping it takes longer than all else and can be shared out.
-    At most `options.num_docs` documents are laid down. Raises RequestError for what the corpus cannot be read past.
+    Pages of a MediaWiki dump keep their markup: stripping it takes longest, and is left to those who read the chunks.
+    At most `options.num_docs` documents are written. Raises RequestError for damage that reading cannot go past.
     """
     kind, location = split_spec(options.corpus)
     if kind == "mediawiki" and options.match_subjects is None:

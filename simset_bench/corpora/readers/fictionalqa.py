@@ -1,4 +1,4 @@
-"""`fictionalqa:SOURCE`: texts on invented events, with questions that no pretraining answers."""
+"""`fictionalqa:SOURCE`: texts about invented events, with questions that no pretraining can answer."""
 
 from collections.abc import Iterator
 
@@ -10,9 +10,9 @@ from simset_bench.corpora.files.records import objects_of
 def fictionalqa_articles(location: str) -> Iterator[Article]:
     """The texts of FictionalQA (arXiv 2506.05639) with their questions, from `hub:tomg-group-umd/fictionalqa:fict_qa`.
 
-    A local copy of that configuration may stand for it: JSON Lines or a JSON array. Fields: `fiction_id`, `fict` (the
-    text), `question_id`, `question`, `span_answer` and where present `natural_answer`, which both count as right, and
-    `event_id`, the topic. A text has no title. Raises RequestError for a missing or wrong field.
+    `location` may also be a local copy of that configuration, in JSON Lines or as a JSON array. Fields: `fiction_id`,
+    `fict` (the text), `question_id`, `question`, `span_answer`, and where present `natural_answer`, which counts as
+    right too, and `event_id`, the topic. Texts have no titles. Raises RequestError for a missing or wrong field.
     """
     texts: dict[str, tuple[str, str | None, str]] = {}
     questions: dict[str, list[Question]] = {}
@@ -23,9 +23,9 @@ def fictionalqa_articles(location: str) -> Iterator[Article]:
         answers = [text_field(record, "span_answer", where)]
         if record.get("natural_answer"):
             answers.append(text_field(record, "natural_answer", where))
-        asked = text_field(record, "question", where)
+        question = text_field(record, "question", where)
         questions.setdefault(identity, []).append(
-            Question(text_field(record, "question_id", where), asked, tuple(dict.fromkeys(answers)))
+            Question(text_field(record, "question_id", where), question, tuple(dict.fromkeys(answers)))
         )
     for identity, (text, topic, where) in texts.items():
         yield Article(identity, "", (Paragraph(text, tuple(questions[identity])),), topic, where)

@@ -11,21 +11,21 @@ from simset_bench.errors import RequestError
 def hub_articles(location: str) -> Iterator[Article]:
     """Articles of a hub data set with a column `text`; columns `id`, `title` and `topic` are used where present.
 
-    The split is `train` unless named; rows are streamed, so that the first few cost no whole download. A local folder
-    that `datasets` can load may stand for the name. Rows without text are passed over.
-    Raises RequestError where the hub cannot be reached or has no such data set, and where that has no such column or
-    cannot be read.
+    The default split is `train`. Rows are streamed, so that the first few need no whole download. `NAME` may also be a
+    local folder that `datasets` can load. Rows without text are skipped.
+    Raises RequestError where the hub cannot be reached or has no such data set, and where the data set has no column
+    `text` or cannot be read.
     """
     name, _, rest = location.partition(":")
     configuration, _, split = rest.partition(":")
-    found = load_from_hub(
+    data_set = load_from_hub(
         name,
         "vital, squad:FILE, wikitext:FILE, jsonl:FILE or text:FOLDER",
         configuration=configuration or None,
         split=split or "train",
         streaming=True,
     )
-    for number, row in _rows(found, location):
+    for number, row in _rows(data_set, location):
         origin = f"hub:{location}, row {number}"
         if not isinstance(row.get("text"), str):
             raise RequestError(f"{origin}: no column `text` with strings, columns are {', '.join(row)}")
@@ -36,9 +36,9 @@ def hub_articles(location: str) -> Iterator[Article]:
         yield Article(identity, title or identity, split_paragraphs(row["text"]), topic, origin)
 
 
-def _rows(found: Any, location: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(data_set: Any, location: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        yield from enumerate(found, start=1)
+        yield from enumerate(data_set, start=1)
     except hub_failures() as error:
         raise RequestError(f"hub:{location} cannot be read to its end ({reason_of(error)})") from error
 

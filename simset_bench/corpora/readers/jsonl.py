@@ -1,4 +1,4 @@
-"""`jsonl:FILE`: one JSON object a line with `text`, and `id`, `title`, `topic` where there are any."""
+"""`jsonl:FILE`: one JSON object a line with `text`, and optionally `id`, `title` and `topic`."""
 
 import json
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ SUFFIXES = tuple(
 
 
 def jsonl_records(location: str) -> Iterator[Record]:
-    """Articles of JSON Lines files, read a line at a time; without an `id` the title is the id, or the line number.
+    """Articles of JSON Lines files, read line by line. Without an `id` it is the title, or else the line number.
 
-    The location is a file, a folder or a pattern; files may be compressed (.gz, .zst, .bz2). A line that is no object,
-    or has a missing, empty or wrongly typed field, is a bad record. Blank lines are passed over.
-    Raises RequestError for a file that is missing, empty, or damaged where it is compressed.
+    The location is a file, a folder or a pattern; files may be compressed (.gz, .zst, .bz2). A line that is not an
+    object, or has a missing, empty or wrongly typed field, is a malformed record. Blank lines are skipped.
+    Raises RequestError for a file that is missing or empty, and for damaged compressed data.
     """
     for path in files_at(location, SUFFIXES):
         lines = 0
@@ -35,18 +35,22 @@ def jsonl_records(location: str) -> Iterator[Record]:
 
 
 def line_records(line: bytes, path: Path, number: int) -> Iterator[Record]:
-    """The article or the bad record of one line; nothing for a blank one."""
-    found = parse_line(line, path, number)
-    if isinstance(found, dict):
+    """The article or the malformed record of a line; nothing for a blank line."""
+    fields = parse_line(line, path, number)
+    if isinstance(fields, dict):
         yield Article(
-            found["id"], found["title"], split_paragraphs(_line_ends(found["text"])), found["topic"], _at(path, number)
+            fields["id"],
+            fields["title"],
+            split_paragraphs(_line_ends(fields["text"])),
+            fields["topic"],
+            _at(path, number),
         )
-    elif found is not None:
-        yield found
+    elif fields is not None:
+        yield fields
 
 
 def parse_line(line: bytes, path: Path, number: int) -> dict[str, Any] | BadRecord | None:
-    """The fields `id`, `title`, `topic` and `text` of one line, a bad record, or None for a blank line."""
+    """The fields `id`, `title`, `topic` and `text` of a line, a malformed record, or None for a blank line."""
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
         if not text:

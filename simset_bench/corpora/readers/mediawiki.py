@@ -16,7 +16,7 @@ from simset_bench.errors import RequestError
 
 @dataclass(frozen=True)
 class Page:
-    """One article of a dump, its wikitext as it stands there; the title is unique in a dump."""
+    """One article of a dump, with its markup; the title is unique in a dump."""
 
     title: str
     wikitext: str
@@ -26,15 +26,15 @@ class Page:
 def mediawiki_records(location: str) -> Iterator[Record]:
     """Articles of a dump (`.xml`, `.xml.bz2`, `.xml.gz`, `.xml.zst`), markup stripped, the title as id.
 
-    Redirects and pages of other namespaces than the articles' are left out, and their numbers said at the end.
-    A page without text is a bad record. Raises RequestError where the XML or its compression is damaged.
+    Redirects and pages outside the namespace of articles are left out, and counted in a note at the end. A page without
+    text is a malformed record. Raises RequestError where the XML or its compression is damaged.
     """
     for page in mediawiki_pages(location):
         yield page if isinstance(page, BadRecord) else page_article(page)
 
 
 def page_article(page: Page) -> Record:
-    """A page without its markup, or a bad record where nothing is left."""
+    """A page without its markup, or a malformed record where nothing is left."""
     paragraphs = strip_markup(page.wikitext)
     if not paragraphs:
         return BadRecord(page.origin, "no text besides markup", page.wikitext[:2000])
@@ -42,7 +42,7 @@ def page_article(page: Page) -> Record:
 
 
 def mediawiki_pages(location: str) -> Iterator[Page | BadRecord]:
-    """The articles of a dump with their markup; raises and leaves out as `mediawiki_records` does."""
+    """The articles of a dump with their markup; leaves out and raises as `mediawiki_records` does."""
     path = Path(location)
     if not path.is_file():
         raise RequestError(f"{path}: there is no such file")
@@ -52,11 +52,11 @@ def mediawiki_pages(location: str) -> Iterator[Page | BadRecord]:
         with open_bytes(path) as stream:
             for element in _page_elements(stream):
                 pages += 1
-                found = _page(element, f"{path}, page {pages}")
-                if isinstance(found, str):
-                    left_out[found] += 1
+                page = _page(element, f"{path}, page {pages}")
+                if isinstance(page, str):
+                    left_out[page] += 1
                 else:
-                    yield found
+                    yield page
     except ElementTree.ParseError as error:
         raise RequestError(f"{path}: not MediaWiki XML after page {pages} ({error})") from error
     except (OSError, EOFError) as error:
@@ -73,12 +73,12 @@ def _page_elements(stream: object) -> Iterator[ElementTree.Element]:
     for event, element in events:
         if event == "end" and _local(element.tag) == "page":
             yield element
-            # Pages already read would otherwise stay below the root until the end.
+            # Otherwise all pages already read would stay in memory below the root.
             root.clear()
 
 
 def _page(page: ElementTree.Element, origin: str) -> Page | BadRecord | str:
-    """The page, a bad record, or what it is that is left out."""
+    """The page, a malformed record, or the name of a kind of page that is left out."""
     fields = {_local(element.tag): element for element in page}
     namespace = fields["ns"].text if "ns" in fields else "0"
     if namespace != "0":

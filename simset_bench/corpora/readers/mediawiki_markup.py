@@ -1,4 +1,4 @@
-"""MediaWiki's markup, stripped by mwparserfromhell."""
+"""Strips MediaWiki's markup, by mwparserfromhell."""
 
 import re
 from contextlib import suppress
@@ -8,7 +8,7 @@ from typing import Any
 from simset_bench.corpora.documents import Paragraph
 from simset_bench.errors import missing_extra
 
-# Links into these namespaces stand for a picture or a category, in the wiki's language or in English.
+# Links into these namespaces are pictures or categories, named in the wiki's language or in English.
 _NOT_PROSE = re.compile(
     r"^:?\s*(file|image|category|media|datei|bild|kategorie|fichier|catégorie|archivo|categoría|imagen|immagine|"
     r"categoria|ficheiro|файл|категория|ファイル|画像|文件|分类|分類|檔案|파일|분류|ملف|تصنيف|चित्र|श्रेणी)\s*:",
@@ -20,13 +20,13 @@ _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 
 
 def strip_markup(wikitext: str) -> tuple[Paragraph, ...]:
-    """The prose of a page in paragraphs, each with the heading that stands over it.
+    """The prose of a page in paragraphs, each with the heading of its section.
 
-    Templates, tables, references, pictures, categories and comments are left out; links keep what they show. A heading
-    opens the first paragraph of its section, and a section without prose leaves none.
+    Templates, tables, references, pictures, categories and comments are left out; of links the shown text is kept. A
+    heading begins the first paragraph of its section; a section without prose gives no paragraph.
     """
     parser = _parser()
-    found = []
+    prose = []
     for section in parser.parse(wikitext).get_sections(flat=True, include_lead=True):
         headings = section.filter_headings()
         heading = headings[0].title.strip_code().strip() if headings else ""
@@ -37,16 +37,16 @@ def strip_markup(wikitext: str) -> tuple[Paragraph, ...]:
         blocks = [part for part in (_clean(block) for block in _BLANK_LINES.split(text)) if part]
         if heading and blocks:
             blocks[0] = f"{heading}\n{blocks[0]}"
-        found += [Paragraph(block, section=heading) for block in blocks]
-    return tuple(found)
+        prose += [Paragraph(block, section=heading) for block in blocks]
+    return tuple(prose)
 
 
 def _drop(section: Any) -> None:
-    """Remove from a section what `strip_code` would leave words of: references, tables, pictures, categories."""
+    """Remove references, tables, pictures and categories, of which `strip_code` would leave words."""
     nodes = section.filter_tags(matches=lambda tag: str(tag.tag).strip().lower() in _DROPPED_TAGS)
     nodes += section.filter_wikilinks(matches=lambda link: _NOT_PROSE.match(str(link.title)))
     for node in nodes:
-        # One inside another is gone with it.
+        # A node inside another one was removed with it.
         with suppress(ValueError):
             section.remove(node)
 

@@ -1,4 +1,4 @@
-"""`parquet:FILE`: one row an article with a column `text`, and `id`, `title`, `topic` where there are any."""
+"""`parquet:FILE`: one article a row, with a column `text`, and optionally `id`, `title` and `topic`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +16,10 @@ _BATCH_ROWS = 1024
 
 
 def parquet_records(location: str) -> Iterator[Record]:
-    """Articles of Parquet files, read a batch of rows at a time; the location is a file, a folder or a pattern.
+    """Articles of Parquet files, read in batches of rows; the location is a file, a folder or a pattern.
 
-    Without an `id` the title is the id, without either the row number. A row without text is a bad record.
-    Raises RequestError for a file that is missing, damaged, or has no such columns of strings.
+    Where there is no `id`, it is the title, or else the row number. A row without text is a malformed record.
+    Raises RequestError for a file that is missing or damaged, or whose columns do not hold strings.
     """
     for path in files_at(location, (".parquet",)):
         file, row = open_parquet(path), 1
@@ -32,7 +32,7 @@ def parquet_records(location: str) -> Iterator[Record]:
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """A Parquet file, its footer read. Raises RequestError where it is none."""
+    """Open a Parquet file. Raises RequestError where it is not one."""
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
@@ -40,21 +40,21 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 
 def columns_of(file: pq.ParquetFile, path: Path) -> list[str]:
-    """Those of the FIELDS that a file has. Raises RequestError unless they hold strings (`id` also whole numbers)."""
+    """Those of FIELDS that a file has. Raises RequestError unless they hold strings (`id` may hold whole numbers)."""
     schema = file.schema_arrow
     if "text" not in schema.names:
         raise RequestError(f"{path}: no column `text`{did_you_mean('text', schema.names)}")
-    found = [name for name in FIELDS if name in schema.names]
-    for name in found:
+    columns = [name for name in FIELDS if name in schema.names]
+    for name in columns:
         kind = schema.field(name).type
         whole = name == "id" and pa.types.is_integer(kind)
         if not (whole or pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
             raise RequestError(f"{path}: column `{name}` must hold strings, it holds {kind}")
-    return found
+    return columns
 
 
 def rows_as_records(rows: pa.Table, path: Path, first_row: int) -> Iterator[Record]:
-    """The rows of a table with `text` and some other of the FIELDS, the first of which is row `first_row`."""
+    """The records of a table with `text` and perhaps others of FIELDS; its first row has number `first_row`."""
     for number, entry in enumerate(rows.to_pylist(), start=first_row):
         origin = f"{path}, row {number}"
         text = entry["text"]

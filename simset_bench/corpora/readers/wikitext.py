@@ -1,4 +1,4 @@
-"""`wikitext:FILE`: articles of a WikiText token file, found by their ` = Title = ` lines."""
+"""`wikitext:FILE`: articles of a WikiText token file, each below its ` = Title = ` line."""
 
 import re
 from collections import Counter
@@ -15,10 +15,10 @@ _JOINED = re.compile(r" @(.)@ ")
 
 
 def wikitext_articles(location: str) -> Iterator[Article]:
-    """Articles of a WikiText file; a line of text is a paragraph, with the headings of sections right above it.
+    """Articles of a WikiText file; each line of text is a paragraph, which begins with the headings right above it.
 
-    The joins that the data set marks (`1 @,@ 000`, `co @-@ op`) are undone; other spacing is kept as it is.
-    Raises RequestError where the file has no title line, or text before the first.
+    The data set's marked joins are undone (`1 @,@ 000`, `co @-@ op`); other spacing stays as it is.
+    Raises RequestError where the file has no title line, or text before the first one.
     """
     path = Path(location)
     title, start, paragraphs = "", 0, list[str]()
@@ -33,7 +33,7 @@ def wikitext_articles(location: str) -> Iterator[Article]:
             continue
         if paragraphs:
             seen[title] += 1
-            # Two articles may bear one title; the second's id says so.
+            # Two articles may have the same title; the id of the second has a number.
             name = title if seen[title] == 1 else f"{title} ({seen[title]})"
             yield Article(name, title, _sectioned(paragraphs), None, f"{path}, line {start}")
         title, start, paragraphs = _JOINED.sub(r"\1", heading.group(1)), number, []
@@ -49,11 +49,11 @@ def _add(paragraphs: list[str], line: str) -> None:
 
 
 def _sectioned(paragraphs: list[str]) -> tuple[Paragraph, ...]:
-    """Paragraphs with the heading that stands over each; one that begins with a heading begins its section."""
-    found, section = [], ""
+    """The paragraphs, each with the heading of its section; a paragraph that begins with a heading begins a section."""
+    sectioned, section = [], ""
     for text in paragraphs:
         first = text.split("\n", 1)[0]
         if _SECTION.fullmatch(first):
             section = first.strip("= ")
-        found.append(Paragraph(text, section=section))
-    return tuple(found)
+        sectioned.append(Paragraph(text, section=section))
+    return tuple(sectioned)

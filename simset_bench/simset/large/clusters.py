@@ -45,7 +45,7 @@ def cluster_out_of_core(compared: np.memmap, num_clusters: int, ray_address: str
 
 
 def _identical(compared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Edges from each document to the first with the same signature, and the sorted numbers of those first documents."""
+    """Edges from each document to the first with the same signature, and the sorted numbers of those first ones."""
     documents, hashes = compared.shape
     keys = np.concatenate([_keys(compared[start : start + _TASK_ROWS]) for start in range(0, documents, _TASK_ROWS)])
     _, firsts, which = np.unique(keys, return_index=True, return_inverse=True)

@@ -14,7 +14,7 @@ from simset_bench.corpora.bad_records import BadRecord
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.in_parts.chunks import plan_chunks, read_chunk
 from simset_bench.corpora.in_parts.staging import stage
-from simset_bench.corpora.load import load_corpus, stream_corpus
+from simset_bench.corpora.load import CorpusOptions, load_corpus, stream_corpus
 from simset_bench.errors import RequestError
 
 _LINES = st.lists(
@@ -83,7 +83,7 @@ def test_compressed_lines_are_laid_down_and_read_the_same(tmp_path: Path) -> Non
     assert plan_chunks("jsonl", str(tmp_path)) is None
     folder = tmp_path / "work"
     folder.mkdir()
-    chunks = stage(f"jsonl:{tmp_path}/*.jsonl.*", "article", None, None, folder)
+    chunks = stage(CorpusOptions(f"jsonl:{tmp_path}/*.jsonl.*"), folder)
     table = pa.concat_tables([read_chunk(chunk, "article") for chunk in chunks])
     assert table["id"].to_pylist() == [f"{letter}{n}" for letter in "de" for n in range(50)]
     assert [document.id for document in load_corpus(f"jsonl:{tmp_path}")] == table["id"].to_pylist()
