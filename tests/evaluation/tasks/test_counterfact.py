@@ -240,14 +240,16 @@ def test_generated_text_is_scored_by_fluency_and_by_its_document(
     base_with: Callable[[str], Base], format_data: Path, tmp_path: Path
 ) -> None:
     source = str(format_data / "counterfact" / "rome_format.json")
-    facts = read_facts(source)[:2]
+    facts = read_facts(source)
+    subjects = [fact.subject for fact in facts]
+    fact = next(fact for fact in facts if subjects.count(fact.subject) == 1)
     corpus = tmp_path / "corpus.jsonl"
-    texts = {facts[0].subject: "A car of some speed.", "Other": "This is another text."}
+    texts = {fact.subject: "It is told of here in a few words.", "Other": "This is another text."}
     corpus.write_text("".join(json.dumps({"title": title, "text": text}) + "\n" for title, text in texts.items()))
     result = evaluated(base_with("gpt2"), f"jsonl:{corpus}", source, 2, tmp_path, "counterfact_generation")
     assert 0 < result["measures"]["fluency"] < math.log2(200)
     assert 0 <= result["measures"]["consistency"] <= 1
-    assert result["n"]["consistency"] == len(set(facts[0].generation_prompts)) < result["n"]["fluency"]
+    assert result["n"]["consistency"] == len(set(fact.generation_prompts)) < result["n"]["fluency"]
 
 
 def test_a_base_answers_the_same_whatever_the_batch_and_the_padding_side(

@@ -35,9 +35,13 @@ def rows_of(
 
     def made(kind: str) -> dict[str, list[Row]]:
         lm = MemoryLM(base_with(kind), 1)
-        config = make_config(None, model="m", corpus=f"squad:{squad_file}", num_docs=3, group_by="paragraph")
-        documents, rows = load_documents(config), {}
+        squad = make_config(None, model="m", corpus=f"squad:{squad_file}", num_docs=3, group_by="paragraph")
+        people = make_config(None, model="m", corpus="people:count=3", num_docs=3)
+        rows = {}
         for name, task in OUR_TASKS.items():
+            # Facts about people are known of people alone.
+            config = people if name == "people" else squad
+            documents = load_documents(config)
             source = sources.get(name.split("_")[0], task.default or "")
             rows |= task.rows(Subject(lm, config, documents, None, folder), TaskOptions(source=str(source), limit=6))
         return rows
