@@ -73,13 +73,15 @@ def _print_scores(row: Any) -> None:
         stdout.print("not evaluated yet: simset-bench eval RUN --task docmem does it")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("measure", "value", "95% interval"):
+    for name in ("measure", "value", "95% interval", "by chance"):
         table.add_column(name, justify="left" if name == "measure" else "right")
     for name, score in row.scores.items():
         interval = row.intervals[name]
         shown = "–" if interval is None else f"[{interval[0]:.4g}, {interval[1]:.4g}]"
-        table.add_row(*map(Text, (name, f"{score.value:.4g}", shown)))
+        chance = f"{row.chances[name]:.3g}" if name in row.chances else "–"
+        table.add_row(*map(Text, (name, f"{score.value:.4g}", shown, chance)))
     stdout.print(table)
+    stdout.print("intervals are over documents: they do not say what another seed would give", markup=False)
 
 
 def _print_samples(task: str, records: list[dict[str, Any]], most: int) -> None:

@@ -57,6 +57,20 @@ def test_sort_where_and_group_by(write_run: Write, board: Callable[..., Result])
     assert [(row["alpha"], row["model"], row["runs"]) for row in found["rows"]] == [(5.0, "m", 1), (1.0, "m", 1)]
 
 
+def test_seeds_are_pooled_where_that_is_asked(write_run: Write, board: Callable[..., Result]) -> None:
+    values = [0.2, 0.5, 0.7, 1.5, 0.3, 0.9, 1.1, 0.8]
+    for alpha, seeds in ((0.0, 3), (1.0, 1), (5.0, 1)):
+        for seed in range(seeds):
+            nll = [value + 0.1 * seed + 0.01 * alpha for value in values]
+            write_run({"docmem": {"nll": nll}}, alpha=alpha, mem_seed=seed)
+    done = board("--pool-seeds")
+    assert "--pool-seeds: every row has the variance over seeds" in " ".join(done.stdout.split())
+    found = json.loads(board("--pool-seeds", "--json").stdout)
+    assert found["ranks_of"] == "settings"
+    assert found["pooled_over_seeds"]["docmem/nll"] == {"variance": pytest.approx(0.01), "freedom": 2}
+    assert "2 rows have one seed" in " ".join(board().stdout.split())
+
+
 def test_damaged_folders_are_listed_with_the_reason(
     write_run: Write, board: Callable[..., Result], tmp_path: Path
 ) -> None:

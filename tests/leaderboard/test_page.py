@@ -213,6 +213,8 @@ def test_ranks_are_those_among_the_rows_that_filters_leave(page: "playwright.Pag
         return [(each.rank, f"{each.lowest}–{each.highest}") for each in stands]
 
     everyone = ranks(page)
+    assert page.locator("#table thead tr.heads th").first.inner_text() == "run rank", "each row is one run"
+    assert "ranks order these runs and say nothing about their settings" in page.locator("#ranked").inner_text()
     assert everyone == due() and "among all 12 rows" in page.locator("#ranked").inner_text()
     chips = page.locator("#filters")
     for name in ("none", "simset2"):

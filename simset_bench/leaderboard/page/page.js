@@ -117,7 +117,7 @@
     const labels = columns.filter((name) => name === "allocation" || varied(name));
     labels.sort((a, b) => (b === "allocation") - (a === "allocation"));
     const groups = el("tr", { class: "grouped" }, el("td", { colSpan: 2 + labels.length }));
-    const heads = el("tr", { class: "heads" }, el("th", { scope: "col", class: "text" }, "rank"));
+    const heads = el("tr", { class: "heads" }, el("th", { scope: "col", class: "text" }, measures[state.ranked]?.ranks_of === "runs" ? "run rank" : "rank"));
     labels.forEach((name, i) => heads.append(head(data.columns[name], { label: name }, i ? "label" : "text sticky", `sort by ${name}`)));
     heads.append(el("th", { scope: "col", class: "label" }, data.averaged));
     chosen.forEach((m, i) => {
