@@ -110,13 +110,14 @@ def scoring(base: Base, layer: int, given: Sequence[Memory], requests: Sequence[
 @contextmanager
 def stack_attached(block: nn.Module, given: Sequence[Memory]) -> Iterator[None]:
     """All memories at work on a block at once: the batch holds as many equal parts, one for each."""
-    stack = stack_memories(given)
+    stack = stack_memories(given).parameters
+    up_bias, down_bias = stack["up_bias"][:, None], stack["down_bias"][:, None]
 
     def run_memories(_block: nn.Module, _inputs: object, output: object) -> object:
         hidden = hidden_of(output)
         parts = hidden.view(len(given), -1, hidden.shape[-1]).float()
-        up = torch.relu(torch.baddbmm(stack.up_bias[:, None], parts, stack.up_weight.transpose(1, 2)))
-        added = torch.baddbmm(stack.down_bias[:, None], up, stack.down_weight.transpose(1, 2))
+        up = torch.relu(torch.baddbmm(up_bias, parts, stack["up_weight"].transpose(1, 2)))
+        added = torch.baddbmm(down_bias, up, stack["down_weight"].transpose(1, 2))
         return replace_hidden(output, (parts + added).to(hidden.dtype).view_as(hidden))
 
     hook = block.register_forward_hook(run_memories)

@@ -40,14 +40,14 @@ from simset_bench.models.sizes import ModelSizes
 from simset_bench.models.split import UpperModel
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.data.batches import SegmentsInMemory
 from simset_bench.training.data.hidden_states import HiddenCache, fill_cache
-from simset_bench.training.data.segments import Batch, Segment, collate, epoch_batches, segment_documents
+from simset_bench.training.data.segments import Batch, Segment, collate, epoch_batches, pack_batch, segment_documents
 from simset_bench.training.frozen_head import next_token_nll
 from simset_bench.training.inductive import inductive_loss, on_share
 from simset_bench.training.methods.table import training_cost
 from simset_bench.training.sweep.cost import matmul_rate, prefix_flops
-from simset_bench.training.sweep.fleet import Fleet, train_members
+from simset_bench.training.sweep.fleet import step_for_device
+from simset_bench.training.sweep.fleet_passes import Fleet
 from simset_bench.training.trainer import Member, make_optimizer
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 5.0)
@@ -193,20 +193,17 @@ def above_only(setting: Setting, member: Member, upper: UpperModel, cache: Hidde
 def engine(
     setting: Setting, members: list[Member], upper: UpperModel, cache: HiddenCache, members_per_pass: int
 ) -> Step:
-    """A step of the engine itself: the segments of a batch as an epoch of their own."""
-    with_alpha_1 = next(member for member in members if member.config.alpha == 1.0)
+    """A step of the engine itself, on batches made as it makes them."""
+    with_alpha_1 = next(number for number, member in enumerate(members) if member.config.alpha == 1.0)
+    rates = [member.config.lr for member in members]
+    take = step_for_device(upper, Fleet(members, members_per_pass))
+    device = setting.base.device
+    near = cache.near(device)
 
     def step(rows: Sequence[int]) -> float:
-        chosen = [setting.segments[row] for row in rows]
-        starts = torch.tensor([0, *np.cumsum([len(segment.token_ids) for segment in chosen])])
-        part = HiddenCache(cache.packed(rows, cache.states.device), starts)
-        for member in members:
-            member.progress, member.failure = [Progress()], None
-            member.config = dataclasses.replace(member.config, epochs=1, batch_size=len(rows))
-        train_members(
-            setting.base, Fleet(members, members_per_pass), SegmentsInMemory(chosen, part), lambda _: None, upper
-        )
-        return float(with_alpha_1.progress[0].epochs[-1]["cross_entropy"])
+        outcomes = take(pack_batch(setting.segments, rows, device), near.packed(rows, device), rates)
+        mean = outcomes[with_alpha_1].metrics_of_runs[0]["cross_entropy"]
+        return mean.total / mean.count
 
     return step
 

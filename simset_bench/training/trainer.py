@@ -94,12 +94,19 @@ def take_step(member: Member, loss: float, rate: float) -> str | None:
     """
     limit = member.config.grad_clip or math.inf
     norm = torch.nn.utils.clip_grad_norm_(member.memory.parameters(), limit).item()
-    if not math.isfinite(loss + norm):
-        return f"loss {loss}, gradient norm {norm}: no longer finite, try a lower --lr or --grad-clip 1"
+    if failure := not_finite(loss, norm):
+        return failure
     for group in member.optimizer.param_groups:
         group["lr"] = rate
     member.optimizer.step()
     return None
+
+
+def not_finite(loss: float, norm: float) -> str | None:
+    """Why a step with this loss and gradient norm cannot be taken; None where it can."""
+    if math.isfinite(loss + norm):
+        return None
+    return f"loss {loss}, gradient norm {norm}: no longer finite, try a lower --lr or --grad-clip 1"
 
 
 def count_step(progress: Progress, metrics: Mapping[str, Mean], seconds: float) -> None:

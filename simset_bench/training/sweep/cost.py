@@ -17,7 +17,8 @@ from simset_bench.training.data.segments import Segment
 from simset_bench.training.methods.memory import new_memory
 from simset_bench.training.methods.table import training_cost
 from simset_bench.training.sweep.capacity import runs_a_pass
-from simset_bench.training.sweep.fleet import Fleet, train_members
+from simset_bench.training.sweep.fleet import train_members
+from simset_bench.training.sweep.fleet_passes import Fleet
 from simset_bench.training.trainer import Member, make_optimizer
 
 _CALIBRATION_TOKENS = 128

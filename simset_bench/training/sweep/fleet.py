@@ -1,49 +1,31 @@
-"""Memories that train together: they share block, documents and the order of batches, and go through the base at once.
+"""The training loop of a fleet: memories that share block, documents and the order of batches.
 
 Each one's losses, schedule, clipping and optimiser are its own, as if it were trained alone.
 """
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 
-import torch
 from torch import Tensor
 
-from simset_bench.console import note
 from simset_bench.models.loading import Base
 from simset_bench.models.split import UpperModel
 from simset_bench.training.data.batches import Batches
 from simset_bench.training.data.segments import PackedBatch
 from simset_bench.training.memory_pass import fleet_pass
+from simset_bench.training.sweep.fleet_passes import Fleet, Outcome, Step, in_passes
+from simset_bench.training.sweep.fleet_stack import stacked_step
 from simset_bench.training.trainer import (
-    Member,
     PassSums,
     close_epoch,
     count_step,
     learning_rate,
-    memory_errors,
     set_arithmetic,
     take_step,
     total_steps,
 )
-
-
-@dataclass
-class Fleet:
-    """Memories that train together, all at the same step. `members_per_pass` go through the upper blocks at once.
-
-    Every member's configuration has the same layer, batch size, epochs, seed of the batches and shape of memory.
-    """
-
-    members: list[Member]
-    members_per_pass: int
-
-    @property
-    def step(self) -> int:
-        """Finished steps."""
-        return self.members[0].progress[0].step
 
 
 def train_members(
@@ -51,51 +33,58 @@ def train_members(
     fleet: Fleet,
     batches: Batches,
     after_step: Callable[[Fleet], None],
-    upper: UpperModel | None = None,
+    make_step: Callable[[UpperModel, Fleet], Step] | None = None,
 ) -> None:
-    """Train every memory of `fleet` in place, from its step on to the end; `upper` is the base above its block.
+    """Train every memory of `fleet` in place, from its step on to the end.
 
     A run whose loss or gradient is not finite is left behind with its `failure`, and the others are not disturbed.
     Where memory runs out, fewer members go through the upper blocks at once. Raises MemoryError where even one does
-    not fit.
+    not fit. `make_step` says how a step is done, by default as suits the base's device.
     """
     config = fleet.members[0].config
-    upper = upper or UpperModel(base, int(config.layer))
     steps_an_epoch = math.ceil(batches.count / config.batch_size)
     steps = total_steps(config, batches.count)
     set_arithmetic(base)
+    take = (make_step or step_for_device)(UpperModel(base, int(config.layer)), fleet)
     started = time.monotonic() - fleet.members[0].progress[0].seconds
     for epoch in range(fleet.step // steps_an_epoch, config.epochs):
         for batch, hidden in batches.of_epoch(base, config, epoch, fleet.step % steps_an_epoch):
             if all(member.failure for member in fleet.members):
                 return
-            step, sums = fleet.step, _gradients(upper, fleet, batch, hidden)
-            for member, own in zip(fleet.members, sums, strict=True):
-                rate = learning_rate(member.config, step, steps)
-                # A diverged member stays in the passes as it is, so that its neighbours' arithmetic is the same.
-                member.failure = member.failure or take_step(member, own.loss, rate)
-                for progress, metrics in zip(member.progress, own.metrics_of_runs, strict=True):
+            rates = [learning_rate(member.config, fleet.step, steps) for member in fleet.members]
+            outcomes = take(batch, hidden, rates)
+            for member, outcome, rate in zip(fleet.members, outcomes, rates, strict=True):
+                member.failure = member.failure or outcome.failure
+                for progress, metrics in zip(member.progress, outcome.metrics_of_runs, strict=True):
                     count_step(progress, {} if member.failure else metrics, time.monotonic() - started)
                     if progress.step % steps_an_epoch == 0 and not member.failure:
                         close_epoch(progress, epoch, rate)
             after_step(fleet)
 
 
-def _gradients(upper: UpperModel, fleet: Fleet, batch: PackedBatch, hidden: Tensor) -> list[PassSums]:
-    """Fill every member's gradients, as many members at a time as memory has room for."""
-    while True:
-        sums: list[PassSums] = []
-        for member in fleet.members:
+def step_for_device(upper: UpperModel, fleet: Fleet) -> Step:
+    """How a fleet takes a step: on a GPU all members at once, since it is not to wait for the processor.
+
+    On a CPU each member takes its own step, by which it ends with the bytes of a fleet of one.
+    """
+    return stacked_step(upper, fleet) if upper.base.device.type == "cuda" else separate_step(upper, fleet)
+
+
+def separate_step(upper: UpperModel, fleet: Fleet) -> Step:
+    """A step in which every member's own optimiser clips and steps, one after another."""
+
+    def gradients(batch: PackedBatch, hidden: Tensor, chosen: slice) -> list[PassSums]:
+        for member in fleet.members[chosen]:
             member.optimizer.zero_grad()
-        try:
-            with memory_errors():
-                for start in range(0, len(fleet.members), fleet.members_per_pass):
-                    sums += fleet_pass(upper, fleet.members[start : start + fleet.members_per_pass], batch, hidden)
-            return sums
-        except MemoryError:
-            if fleet.members_per_pass == 1:
-                raise
-        fleet.members_per_pass = (fleet.members_per_pass + 1) // 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        note(f"out of memory: going on with {fleet.members_per_pass} runs at a time")
+        return fleet_pass(upper, fleet.members[chosen], batch, hidden)
+
+    def take(batch: PackedBatch, hidden: Tensor, rates: Sequence[float]) -> list[Outcome]:
+        passes = in_passes(fleet, partial(gradients, batch, hidden))
+        sums = [each for of_pass in passes for each in of_pass]
+        # A diverged member stays in the passes as it is, so that its neighbours' arithmetic is the same.
+        return [
+            Outcome(member.failure or take_step(member, own.loss, rate), own.metrics_of_runs)
+            for member, own, rate in zip(fleet.members, sums, rates, strict=True)
+        ]
+
+    return take

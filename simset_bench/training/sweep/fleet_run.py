@@ -25,7 +25,8 @@ from simset_bench.training.manifest import write_manifest
 from simset_bench.training.methods.learner import Memorised
 from simset_bench.training.methods.memory import new_memory
 from simset_bench.training.prepare import cut_documents, load_documents, made_of_hashes, resolved
-from simset_bench.training.sweep.fleet import Fleet, train_members
+from simset_bench.training.sweep.fleet import train_members
+from simset_bench.training.sweep.fleet_passes import Fleet
 from simset_bench.training.sweep.plan import FleetPlan
 from simset_bench.training.train_in_folder import Interrupted, check_same, write_metrics
 from simset_bench.training.trainer import Member, make_optimizer

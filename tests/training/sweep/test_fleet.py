@@ -13,17 +13,23 @@ from fixtures.closeness import LOG_PROBABILITY, assert_same_training, near
 from simset_bench.corpora.load import load_corpus
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape
+from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.training.checkpoint import Progress, load_states, save_states
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import SegmentsInMemory
 from simset_bench.training.data.hidden_states import fill_cache
 from simset_bench.training.data.segments import segment_documents
-from simset_bench.training.sweep.fleet import Fleet, train_members
+from simset_bench.training.sweep.fleet import separate_step, train_members
+from simset_bench.training.sweep.fleet_passes import Fleet, Step
+from simset_bench.training.sweep.fleet_stack import stacked_step
 from simset_bench.training.trainer import Member, make_optimizer
 
 pytestmark = pytest.mark.numerical
 
+MakeStep = Callable[[UpperModel, Fleet], Step]
+# On a CPU fleets take the one, on a GPU the other; both ways must train what a memory alone would learn.
+either_step = pytest.mark.parametrize("make_step", [separate_step, stacked_step])
 CONFIG = TrainConfig(layer=1, entries=64, entries_per_doc=8, max_tokens=24, epochs=3, batch_size=4)
 RUNS = [
     (CONFIG, "none"),
@@ -48,8 +54,8 @@ class Problem:
         masks = [self.allocations[allocation].mask]
         return Member(memory, make_optimizer(memory, config), [Progress()], config=config, masks=masks)
 
-    def train(self, members: list[Member], a_pass: int) -> None:
-        train_members(self.base, Fleet(members, a_pass), self.batches, lambda _: None)
+    def train(self, members: list[Member], a_pass: int, make_step: MakeStep = separate_step) -> None:
+        train_members(self.base, Fleet(members, a_pass), self.batches, lambda _: None, make_step)
 
 
 @pytest.fixture(scope="module", params=["llama", "gpt2", "gemma2"])
@@ -67,31 +73,36 @@ def assert_same(one: Member, other: Member) -> None:
         assert ours == near(theirs, LOG_PROBABILITY)
 
 
+@either_step
 @pytest.mark.parametrize("a_pass", [2, 5])
-def test_each_run_of_a_fleet_equals_its_training_alone(problem: Problem, a_pass: int) -> None:
+def test_each_run_of_a_fleet_equals_its_training_alone(problem: Problem, a_pass: int, make_step: MakeStep) -> None:
     members = [problem.member(*run) for run in RUNS]
-    problem.train(members, a_pass)
+    problem.train(members, a_pass, make_step)
     for member, run in zip(members, RUNS, strict=True):
         alone = problem.member(*run)
         problem.train([alone], 1)
         assert_same(member, alone)
 
 
+@either_step
 @pytest.mark.parametrize("options", [{"layer_norm": True}, {"gate": True}, {"activation": "gelu"}])
-def test_memories_with_options_train_together_too(problem: Problem, options: dict[str, object]) -> None:
+def test_memories_with_options_train_together_too(
+    problem: Problem, options: dict[str, object], make_step: MakeStep
+) -> None:
     configs = [dataclasses.replace(CONFIG, mem_seed=seed, **options) for seed in range(3)]
     members = [problem.member(config, "random") for config in configs]
-    problem.train(members, 3)
+    problem.train(members, 3, make_step)
     for member, config in zip(members, configs, strict=True):
         alone = problem.member(config, "random")
         problem.train([alone], 1)
         assert_same(member, alone)
 
 
-def test_a_diverging_run_does_not_disturb_its_neighbours(problem: Problem) -> None:
+@either_step
+def test_a_diverging_run_does_not_disturb_its_neighbours(problem: Problem, make_step: MakeStep) -> None:
     wild = dataclasses.replace(CONFIG, lr=1e30)
     members = [problem.member(*RUNS[0]), problem.member(wild, "random"), problem.member(*RUNS[2])]
-    problem.train(members, 3)
+    problem.train(members, 3, make_step)
     assert "no longer finite" in (members[1].failure or "")
     for member, run in ((members[0], RUNS[0]), (members[2], RUNS[2])):
         assert member.failure is None
@@ -100,20 +111,24 @@ def test_a_diverging_run_does_not_disturb_its_neighbours(problem: Problem) -> No
         assert_same(member, alone)
 
 
-def test_a_further_mask_is_measured_and_changes_nothing(problem: Problem) -> None:
+@either_step
+def test_a_further_mask_is_measured_and_changes_nothing(problem: Problem, make_step: MakeStep) -> None:
     calm = dataclasses.replace(CONFIG, alpha=0.0)
     both = problem.member(calm, "random")
     both.masks.append(problem.allocations["simset2"].mask)
     both.progress.append(Progress())
-    problem.train([both], 1)
+    problem.train([both], 1, make_step)
     for place, name in enumerate(("random", "simset2")):
         alone = problem.member(calm, name)
-        problem.train([alone], 1)
+        problem.train([alone], 1, make_step)
         assert both.progress[place].epochs == alone.progress[0].epochs
         assert all(torch.equal(a, b) for a, b in zip(both.memory.parameters(), alone.memory.parameters(), strict=True))
 
 
-def test_a_fleet_resumed_from_any_step_ends_with_the_same_bytes(problem: Problem, tmp_path: Path) -> None:
+@either_step
+def test_a_fleet_resumed_from_any_step_ends_with_the_same_bytes(
+    problem: Problem, tmp_path: Path, make_step: MakeStep
+) -> None:
     straight = [problem.member(*run) for run in RUNS]
     paths: list[Path] = []
 
@@ -121,10 +136,10 @@ def test_a_fleet_resumed_from_any_step_ends_with_the_same_bytes(problem: Problem
         paths.append(tmp_path / f"{fleet.step}.safetensors")
         save_states(paths[-1], fleet.members, fleet.members_per_pass)
 
-    train_members(problem.base, Fleet(straight, 2), problem.batches, save)
+    train_members(problem.base, Fleet(straight, 2), problem.batches, save, make_step)
     for path in (paths[0], paths[len(paths) // 2], paths[-1]):
         resumed = [problem.member(*run) for run in RUNS]
-        problem.train(resumed, load_states(path, resumed))
+        problem.train(resumed, load_states(path, resumed), make_step)
         for one, other in zip(straight, resumed, strict=True):
             pairs = zip(one.memory.parameters(), other.memory.parameters(), strict=True)
             assert all(torch.equal(a, b) for a, b in pairs)
@@ -140,7 +155,8 @@ from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import SegmentsInMemory
 from simset_bench.training.data.hidden_states import fill_cache
 from simset_bench.training.data.segments import Segment
-from simset_bench.training.sweep.fleet import Fleet, train_members
+from simset_bench.training.sweep.fleet import train_members
+from simset_bench.training.sweep.fleet_passes import Fleet
 from simset_bench.training.trainer import Member, make_optimizer
 torch.set_num_threads(1)
 base = random_base(llama_shape(3, 128, 512), "float32", "cpu")

@@ -1,0 +1,62 @@
+"""A fleet: memories that train together, and their way through the upper blocks in as many passes as memory needs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from simset_bench.console import note
+from simset_bench.training.checkpoint import Mean
+from simset_bench.training.data.segments import PackedBatch
+from simset_bench.training.trainer import Member, memory_errors
+
+T = TypeVar("T")
+
+
+@dataclass
+class Fleet:
+    """Memories that train together, all at the same step. `members_per_pass` go through the upper blocks at once.
+
+    Every member's configuration has the same layer, batch size, epochs, seed of the batches and shape of memory.
+    """
+
+    members: list[Member]
+    members_per_pass: int
+
+    @property
+    def step(self) -> int:
+        """Finished steps."""
+        return self.members[0].progress[0].step
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step gave one member: why it took none, None where it did; and the metrics of each run measured on it."""
+
+    failure: str | None
+    metrics_of_runs: list[dict[str, Mean]]
+
+
+# One step of every member on a batch and its hidden states below the memory, at each member's own learning rate.
+Step = Callable[[PackedBatch, Tensor, Sequence[float]], list[Outcome]]
+
+
+def in_passes(fleet: Fleet, run: Callable[[slice], T]) -> list[T]:
+    """What `run` returns for the members of each pass, as many at a time as memory has room for.
+
+    Where memory runs out, all begin anew with fewer at a time. Raises MemoryError where even one does not fit.
+    """
+    while True:
+        try:
+            with memory_errors():
+                starts = range(0, len(fleet.members), fleet.members_per_pass)
+                return [run(slice(start, start + fleet.members_per_pass)) for start in starts]
+        except MemoryError:
+            if fleet.members_per_pass == 1:
+                raise
+        fleet.members_per_pass = (fleet.members_per_pass + 1) // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        note(f"out of memory: going on with {fleet.members_per_pass} runs at a time")
