@@ -9,9 +9,8 @@ from simset_bench.cli.options import FAILED_WORK, Debug, Json, Quiet, print_json
 from simset_bench.console import stdout
 from simset_bench.errors import RequestError, unknown_name
 from simset_bench.evaluation.probes.table import PROBES
+from simset_bench.evaluation.task_options import GROUPS
 from simset_bench.evaluation.tasks.table import OUR_TASKS
-
-GROUPS = ("relation", "position", "popularity", "label")
 
 if TYPE_CHECKING:
     from simset_bench.evaluation.request import EvalRequest
@@ -52,7 +51,7 @@ def command(
     ] = False,
     by: Annotated[
         str | None,
-        typer.Option(help="Also show measures by relation, position, popularity or label, where a task has these."),
+        typer.Option(help=f"Also show measures by one of {', '.join(GROUPS)}, where a task has it."),
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="Ask every finished run below RUNS [outputs] what it was not asked before.")

@@ -16,7 +16,7 @@ def with_gain(scored: Scored, bare: Scored) -> Scored:
     """
     pairs = list(zip(scored.samples, bare.samples, strict=True))
     if any(one["sample"] != other["sample"] or one["cluster"] != other["cluster"] for one, other in pairs):
-        raise RuntimeError("the untouched base was asked something else, so no gain can be computed")
+        raise RuntimeError("the untouched base answered other samples, so no gain can be computed")
     estimates = dict(scored.estimates)
     directions = dict(scored.higher_is_better)
     samples = [sample | {"measures": dict(sample["measures"])} for sample in scored.samples]

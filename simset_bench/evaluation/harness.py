@@ -28,12 +28,11 @@ from simset_bench.evaluation.estimates import (
 )
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.lm.sampling import SAMPLING_SEED
+from simset_bench.evaluation.task_options import GROUPED_BY
 from simset_bench.evaluation.tasks.table import OUR_TASKS, tasks_folder
 
 # For errors of lm-eval's own tasks that have no formula, such as a perplexity's; lm-eval's default is 100,000.
 BOOTSTRAP_DRAWS = 1000
-# Fields of a row that its samples are grouped by.
-GROUPED_BY = ("relation", "popularity", "label", "relatives")
 # lm-eval would fork this process, with its model and its threads, for a second's work.
 os.environ.setdefault("DISABLE_MULTIPROC", "1")
 

@@ -37,7 +37,7 @@ class SimsetLM(MemoryLM):
         base = load_base(loaded.config.model, dtype or loaded.config.dtype, where)
         super().__init__(base, BATCH_SIZE)
         subject = subject_of(self, loaded)
-        # Never closed: the run is asked for as long as the process lives.
+        # Never closed: the run answers for as long as the process lives.
         self._at_work = ExitStack()
         self._at_work.enter_context(subject.with_weights())
         self._at_work.enter_context(subject.recalling(recall))

@@ -1,4 +1,4 @@
-"""What is asked of runs or a bare base, and whether it can be asked."""
+"""A request to runs or to a bare base, and whether they can answer it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from simset_bench.training.run_folder import FinishedRun
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """What each run is asked. `limit` is the most records or documents that a task asks about.
+    """The tasks that each run is asked, and how. `limit` is the most records or documents that a task asks about.
 
     `data` is the source for all tasks that have no default source and for those on CounterFact. `task_data` has pairs
     of a task and its own source, which precedes `data`. With `control` the untouched base is asked the same.
@@ -57,7 +57,7 @@ class EvalRequest:
 
 
 def check_request(request: EvalRequest, *, baseline: bool) -> None:
-    """Raise RequestError for what cannot be asked, before anything is loaded."""
+    """Raise RequestError, before anything is loaded, for a request that no run, or no bare base, can answer."""
     if not request.tasks:
         raise RequestError(f"--task: name at least one, such as {', '.join([*OUR_TASKS, *PROBES])}")
     if request.limit is not None and request.limit < 1:
@@ -88,7 +88,7 @@ def check_request(request: EvalRequest, *, baseline: bool) -> None:
 
 
 def _refusal(method: str, task: str, recall: str) -> str | None:
-    """Why a task cannot be asked of a method's run, None where it can."""
+    """Why a run of a method cannot be asked a task, None where it can."""
     if not find_method(method).has_entries:
         if task in PROBES and PROBES[task].needs_memory:
             return f"task {task} measures entries, of which method {method} has none"
@@ -100,9 +100,9 @@ def _refusal(method: str, task: str, recall: str) -> str | None:
 
 
 def askable_tasks(runs: Sequence[OpenedRun | FinishedRun], tasks: Sequence[str], recall: str) -> list[tuple[str, ...]]:
-    """The tasks that can be asked of each run. What is left out is noted: its measures are absent, not zero.
+    """The tasks that each run can be asked. A note names those left out: their measures are absent, not zero.
 
-    Raises RequestError where nothing can be asked of any run.
+    Raises RequestError where no run can be asked any task.
     """
     refused = [{task: _refusal(run.config.method, task, recall) for task in tasks} for run in runs]
     if runs and all(all(reasons.values()) for reasons in refused):

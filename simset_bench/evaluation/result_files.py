@@ -1,4 +1,4 @@
-"""The files that one evaluation leaves in a run's `eval/`: a result, the samples behind it, the rows it was asked."""
+"""The files that one evaluation leaves in a run's `eval/`: a result, its samples, and the rows that were asked."""
 
 import json
 import math
@@ -45,7 +45,7 @@ class ResultKey:
 
     @property
     def label(self) -> str:
-        """The task, followed by `:` and the name of its data where these are not the built-in ones."""
+        """The task, followed by `:` and the name of its data where that is not a default."""
         if self.data in (None, BUILTIN, SAME_CORPUS):
             return self.task
         assert self.data is not None
@@ -53,7 +53,7 @@ class ResultKey:
 
     @property
     def stem(self) -> str:
-        """What the names of the files begin with."""
+        """The beginning of the files' names."""
         after = "" if self.pairs is None else ".qa" if self.qa_disjoint == SUBJECTS else f".qa-{self.qa_disjoint}"
         return f"{self.label.replace(':', '-')}.{self.recall}{after}"
 
@@ -63,8 +63,8 @@ def write_result(
 ) -> dict[str, Any]:
     """Write rows and samples, then the result that stands for them, and return the result.
 
-    A result of before is taken away first: whenever the command is interrupted, a result that is there belongs to the
-    samples that are there. What a killed command left unfinished is taken away too.
+    An earlier result is removed first, so that a result always belongs to the samples beside it, also after an
+    interruption. Leftovers of a killed command are removed too.
     Raises RuntimeError for a measure that is not a finite number.
     """
     for name, estimate in scored.estimates.items():
@@ -85,21 +85,21 @@ def write_result(
 
 
 def hash_of_rows(task: str, rows: dict[str, list[Row]]) -> str:
-    """SHA-256 of the rows of a task among `rows`; that of nothing for a task of lm-eval's, which has none."""
+    """SHA-256 of the rows of a task of ours among `rows`; the hash of no rows for a task of lm-eval."""
     return sha256_of_texts([json.dumps(rows[part], sort_keys=True) for part in dict.fromkeys(_parts(task))])
 
 
 def find_result(folder: Path, key: ResultKey) -> Result | None:
-    """The result of having asked just this before: same task and version, data, options and lm-eval; else None.
+    """An earlier result with the same key (task, version, data, options and lm-eval), or None.
 
-    Of the Q-A fine-tuning only its sort is compared: its pairs follow from the rows.
+    The pairs of a Q-A fine-tuning are not compared, since they follow from the rows and from `qa_disjoint`.
     """
     try:
-        found = json.loads((folder / f"{key.stem}.json").read_text(encoding="utf-8"))
+        result = json.loads((folder / f"{key.stem}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    same = isinstance(found, dict) and all(found.get(name) == value for name, value in _fields(key).items())
-    return dict(found) if same else None
+    same = isinstance(result, dict) and all(result.get(name) == value for name, value in _fields(key).items())
+    return dict(result) if same else None
 
 
 def _parts(task: str) -> list[str]:
@@ -107,13 +107,13 @@ def _parts(task: str) -> list[str]:
 
 
 def _version(task: str) -> int:
-    """That of a task of ours; lm-eval's own go by lm-eval's version."""
+    """The version of a task of ours; 1 for a task of lm-eval, whose own version the result keeps."""
     ours = OUR_TASKS.get(task) or PROBES.get(task)
     return ours.version if ours else 1
 
 
 def _fields(key: ResultKey) -> dict[str, Any]:
-    """What a result stands for, beside the folder that it lies in."""
+    """The fields of a result that its key sets."""
     return {
         "schema": RESULT_SCHEMA,
         "task": key.task,
@@ -141,7 +141,7 @@ def _result(key: ResultKey, scored: Scored, seconds: float) -> Result:
         "standard_errors": {name: estimate.standard_error for name, estimate in scored.estimates.items()},
         "n": {name: estimate.n for name, estimate in scored.estimates.items()},
         "groups": {
-            name: {value: {measure: asdict(found) for measure, found in part.items()} for value, part in parts.items()}
+            name: {value: {measure: asdict(one) for measure, one in part.items()} for value, part in parts.items()}
             for name, parts in scored.groups.items()
         },
         "generation": scored.generation,

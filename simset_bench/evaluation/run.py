@@ -112,7 +112,7 @@ def _targets(rows: dict[str, list[Row]]) -> Iterator[str]:
 
 
 def _scores_of_base(subject: Subject, request: EvalRequest, rows: TaskRows) -> dict[str, Scored]:
-    """Scores of the untouched base on each task of ours that measures no memory and does not report the base anyway."""
+    """Scores of the untouched base on our tasks, except those that measure a memory or report the base anyway."""
     scores = {}
     with subject.without_weights():
         for name in request.tasks:
@@ -185,9 +185,9 @@ def result_key(
     rows: dict[str, list[Row]],
     pairs: Sequence[QuestionPair] | None,
 ) -> ResultKey:
-    """What a result of a task stands for, with the hash of what the task reads; see `ResultKey`.
+    """The key of a task's result, with the hash of what the task reads.
 
-    A probe reads the documents of the run, which never change, and what its `reads` gives beside them.
+    A probe reads the documents of the run, which never change, and the texts that its `reads` gives.
     """
     reads = PROBES[name].reads if name in PROBES else None
     texts = list(reads(subject, request.options(name))) if reads else []

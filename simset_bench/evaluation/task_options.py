@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
-# A source of text: the documents of the run's own corpus that it has not memorised.
+# Fields of a row by which its samples are grouped, and all groups of measures that a result may have.
+GROUPED_BY = ("relation", "popularity", "label", "relatives")
+GROUPS = (*GROUPED_BY, "position")
+
+# The source of text that is the run's own corpus without the memorised documents.
 SAME_CORPUS = "corpus"
 
 

@@ -18,7 +18,7 @@ from simset_bench.evaluation.lm.sampling import SeededSampling
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, attached
 
-# Pairs of context and continuation whose tokens are kept: several runs are asked the same.
+# Pairs of context and continuation whose tokens are kept, since several runs share them.
 _MOST_PAIRS = 1 << 19
 
 

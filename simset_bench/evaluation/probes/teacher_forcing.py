@@ -50,7 +50,7 @@ def texts_read(subject: Subject, options: TaskOptions) -> Iterator[str]:
 
 
 def asked_facts(subject: Subject, options: TaskOptions) -> list[tuple[Fact, Document | None]]:
-    """The records that are asked, each with the document about its subject, as `teacher_forcing` orders them."""
+    """The records of a request, each with the document about its subject, in the order of `teacher_forcing`."""
     find = document_of_title(subject.documents)
     facts = sorted(read_facts(options.source), key=lambda fact: find(fact.subject) is None)[: options.limit]
     about = [(fact, find(fact.subject)) for fact in facts]

@@ -1,4 +1,4 @@
-"""The rows of all tasks that a request names, as a subject is asked them."""
+"""The rows of all our tasks that a request names, for a subject."""
 
 import tempfile
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class TaskRows:
 
 
 def build_rows(subject: Subject, request: EvalRequest) -> TaskRows:
-    """The rows of all our tasks that are asked for; in a recall mode that depends on the document, those about one.
+    """The rows of all our tasks in a request; in a recall mode other than free, only those about memorised documents.
 
     Raises RequestError where a task has no rows.
     """
