@@ -1,4 +1,4 @@
-"""Finding a causal LM's decoder blocks, and the block that a layer option names."""
+"""Finds a causal LM's decoder blocks, and the block that a layer option names."""
 
 import math
 from fractions import Fraction
@@ -10,19 +10,19 @@ from simset_bench.errors import RequestError
 
 
 def find_blocks(model: PreTrainedModel) -> nn.ModuleList:
-    """The one `nn.ModuleList` that holds a decoder's blocks, for GPT-NeoX, Llama, GPT-2 and their like.
+    """The `nn.ModuleList` that holds a decoder's blocks, for GPT-NeoX, Llama, GPT-2 and similar models.
 
-    Looked for is a list as long as the configuration's number of hidden layers, not inside another such list.
-    Raises RequestError, which lists every module list that was looked at, unless exactly one fits.
+    It is the list that has as many modules as the configuration has hidden layers, and is not inside another such list.
+    Raises RequestError, which names every module list of the model, unless there is exactly one.
     """
     expected = model.config.get_text_config().num_hidden_layers
     lists = {name: module for name, module in model.named_modules() if isinstance(module, nn.ModuleList)}
     fitting = [name for name, blocks in lists.items() if len(blocks) == expected]
     outermost = [name for name in fitting if not any(name.startswith(f"{other}.") for other in fitting)]
     if len(outermost) == 1:
-        found = lists[outermost[0]]
-        assert isinstance(found, nn.ModuleList)
-        return found
+        decoder = lists[outermost[0]]
+        assert isinstance(decoder, nn.ModuleList)
+        return decoder
     seen = ", ".join(f"{name} ({len(blocks)})" for name, blocks in lists.items()) or "none"
     raise RequestError(
         f"cannot tell the decoder blocks of {type(model).__name__}: looked for one module list of length {expected} "
@@ -38,7 +38,7 @@ def resolve_layer(layer: str | float, num_blocks: int, model_name: str) -> int:
     allowed = f"{model_name} has blocks 0 to {num_blocks - 1} (or a fraction below 1, such as 0.75)"
     text = str(layer).strip()
     try:
-        # Not a float, by which 0.29 of 100 blocks would be block 28.
+        # A float would give block 28 for 0.29 of 100 blocks.
         share = Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
         raise RequestError(f"--layer {text!r} is not a number: {allowed}") from error

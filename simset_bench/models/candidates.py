@@ -1,4 +1,4 @@
-"""Which of a closed list of values a model finds likeliest after a prompt, and how many bits of the true one it has."""
+"""Scores a closed list of values after a prompt, and counts the bits that a model has of the true one."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -15,27 +15,27 @@ from simset_bench.console import track
 from simset_bench.models.packing import attending_within
 from simset_bench.models.token_trees import TreeBatch, plant
 
-# Nodes that go through a model at once: enough that its matrix products reach their rate.
+# Nodes that go through a model at once: enough for its matrix products to run at full rate.
 CPU_NODES, GPU_NODES = 2048, 32768
 _TOGETHER = 256
 
-# Makes the context of a forward pass on a batch of rows and tokens, given the number of the request that each is
-# about: (1, tokens) where all lie in one row, (rows, 1) where each row is about one.
+# Gives the context of a forward pass on a batch of rows and tokens. Its argument holds the number of the request that
+# each token belongs to: (1, tokens) where all are in one row, (rows, 1) where each row belongs to one request.
 Around = Callable[[np.ndarray], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
 class ClosedRequest:
-    """Token ids of a prompt (one or more) and of its candidates (the same each), of which none begins another."""
+    """Token ids of a prompt and of its candidates, none of which is empty or begins another candidate."""
 
     prompt: tuple[int, ...]
     candidates: tuple[tuple[int, ...], ...]
 
 
 def closed_request(tokenizer: PreTrainedTokenizerBase, prompt: str, candidates: Sequence[str]) -> ClosedRequest:
-    """The tokens of a prompt, and what each candidate adds to them, as lm-eval cuts them; candidates open with a space.
+    """The tokens of a prompt, and those that each candidate adds, as lm-eval divides them; candidates open with " ".
 
-    Raises ValueError where the tokenizer merges across the border, so that a candidate has no tokens of its own.
+    Raises ValueError where the tokenizer merges prompt and candidate, so that a candidate has no tokens of its own.
     """
     shown = tokenizer(prompt).input_ids
     whole = tokenizer([f"{prompt}{candidate}" for candidate in candidates]).input_ids
@@ -68,15 +68,15 @@ def candidate_scores(
             logits = _logits_at(model, head, trees.tokens[batch.start : batch.stop], batch, chosen)
         scored = logits.float().log_softmax(-1)
         wanted = torch.from_numpy(targets[first:last]).to(device)
-        found = scored[torch.from_numpy(rows).to(device), wanted].double().cpu().numpy()
-        np.add.at(scores, cells[first:last], found)
+        log_shares = scored[torch.from_numpy(rows).to(device), wanted].double().cpu().numpy()
+        np.add.at(scores, cells[first:last], log_shares)
     return scores.reshape(len(requests), -1)
 
 
 def _sequences(
     requests: Sequence[ClosedRequest],
 ) -> tuple[list[tuple[int, ...]], list[int], list[list[int]]]:
-    """Prompts with all but the last token of each candidate, each once; of which request; and which is whose."""
+    """Prompts with all but the last token of each candidate, each once; their requests; each candidate's sequence."""
     sequences: list[tuple[int, ...]] = []
     owners: list[int] = []
     numbers: list[list[int]] = []
@@ -94,7 +94,7 @@ def _sequences(
 def _cells(
     requests: Sequence[ClosedRequest], numbers: Sequence[Sequence[int]], last_nodes: Callable[[int, int], list[int]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nodes in rising order, the token scored after each, and the number of the candidate that it belongs to."""
+    """Nodes in ascending order, the token scored after each, and the number of the candidate that it belongs to."""
     nodes: list[int] = []
     targets: list[int] = []
     cells: list[int] = []
@@ -110,7 +110,7 @@ def _cells(
 
 
 def _logits_at(model: PreTrainedModel, head: nn.Module, tokens: Tensor, batch: TreeBatch, chosen: np.ndarray) -> Tensor:
-    """Logits (chosen, vocabulary) after the chosen nodes of a batch; the head sees no other."""
+    """Logits (chosen, vocabulary) after the chosen nodes of a batch; the head computes no others."""
     rows = torch.from_numpy(chosen).to(model.device)
     hook = head.register_forward_pre_hook(lambda _head, inputs: (inputs[0][:, rows], *inputs[1:]))
     try:
@@ -124,8 +124,9 @@ def _logits_at(model: PreTrainedModel, head: nn.Module, tokens: Tensor, batch: T
 def bits_of_truth(scores: np.ndarray, truth: Sequence[int]) -> np.ndarray:
     """log2 n + log2 of the true candidate's share among all n: (requests,) float64.
 
-    `scores` (requests, n) are log-likelihoods in nats, `truth` (requests,) numbers of true candidates. log2 n where
-    the model is sure of the truth, 0 for a uniform guess, below 0 where it is surer of what is wrong.
+    `scores` (requests, n) are log-likelihoods in nats, `truth` (requests,) the numbers of the true candidates. The
+    result is log2 n where the model is sure of the truth, 0 for a uniform guess, and below 0 where it prefers what is
+    wrong.
     """
     shares = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
     return math.log2(scores.shape[1]) + shares[np.arange(len(scores)), truth] / math.log(2)
@@ -139,9 +140,9 @@ def greedy_answers(
     most_tokens: int,
     around: Around = lambda _requests: nullcontext(),
 ) -> list[str]:
-    """What the model writes after each prompt, always the likeliest token, up to `most_tokens` of them."""
+    """The model's greedy continuation of each prompt, up to `most_tokens` tokens."""
     answers = [""] * len(prompts)
-    # Typed as anything, since transformers' own types do not know that this model generates.
+    # Typed as Any, since transformers' type of a model has no `generate`.
     generator: Any = model
     for numbers in track(list(_batches(prompts)), "answering"):
         longest = len(prompts[numbers[-1]])
@@ -163,7 +164,7 @@ def greedy_answers(
 
 
 def _batches(prompts: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
-    """Numbers of prompts, those of about the same length together, the longest of a batch last."""
+    """Batches of prompt numbers, in order of length; the longest prompt of a batch comes last."""
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
     for start in range(0, len(order), _TOGETHER):
         yield order[start : start + _TOGETHER]

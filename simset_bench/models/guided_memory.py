@@ -1,4 +1,4 @@
-"""A memory whose entries are softly masked by the document's key (document-wise memory)."""
+"""A memory whose entries are gated by the document's key (document-wise memory)."""
 
 from dataclasses import dataclass
 
@@ -17,11 +17,12 @@ class GuidedShape(MemoryShape):
 
 
 class GuidedMemory(Memory):
-    """A memory with h' = h + W_down (a * g_d) + b_down, where g_d = tanh(W_key k_d + b_key) is document d's gates.
+    """A memory with h' = h + W_down (a * g_d) + b_down, where g_d = tanh(W_key k_d + b_key) are document d's gates.
 
-    Source: document-wise memory with linear keys, Park and Choi, IJCAI 2024 (arXiv 2406.15996, section 3): a is Key_Tok
-    there and g Key_Doc, tanh the activation that their code runs with. The keys k_d are drawn normal and stay as they
-    are; W_key (entries, key_width), which starts normal with key_width^-0.5, and b_key, at 0, are learned.
+    Source: document-wise memory with linear keys, Park and Choi, IJCAI 2024 (arXiv 2406.15996, section 3), where a is
+    called Key_Tok and g Key_Doc; tanh is the activation in their code. The keys k_d are drawn from a normal
+    distribution and not trained. W_key (entries, key_width), normal with standard deviation key_width^-0.5 at the
+    start, and b_key, 0 at the start, are trained.
     """
 
     shape: GuidedShape
@@ -36,10 +37,10 @@ class GuidedMemory(Memory):
         self.key_bias = nn.Parameter(torch.zeros(shape.entries))
 
     def gates(self, keys: Tensor) -> Tensor:
-        """What activations are multiplied by under keys (..., key_width): (..., entries) in (-1, 1)."""
+        """The gates, by which activations are multiplied, of keys (..., key_width): (..., entries) in (-1, 1)."""
         return torch.tanh(nn.functional.linear(keys, self.key_weight, self.key_bias))
 
     @torch.no_grad()
     def gates_of(self, documents: list[int]) -> Tensor:
-        """Gates (documents, entries) of documents by their numbers."""
+        """The gates (documents, entries) of the documents with these numbers."""
         return self.gates(self.keys[documents])

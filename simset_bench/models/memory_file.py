@@ -1,4 +1,4 @@
-"""A memory in a safetensors file, with its shape."""
+"""Writes and reads a memory, with its shape, as a safetensors file."""
 
 import json
 from dataclasses import asdict
@@ -13,19 +13,22 @@ from simset_bench.models.memory import Memory, MemoryShape
 
 
 def save_memory(memory: Memory, path: Path) -> None:
-    """Write a memory's parameters as float32 safetensors, its shape in the header; equal memories, equal bytes."""
+    """Write a memory's float32 parameters, with its shape in the header. Equal memories give equal bytes."""
     write_tensors(path, dict(memory.named_parameters()), {"memory": json.dumps(asdict(memory.shape), sort_keys=True)})
 
 
 def load_memory(path: Path) -> Memory:
-    """Read a memory written by `save_memory`. Raises RequestError for a missing, damaged or foreign file."""
+    """Read a memory that `save_memory` wrote.
+
+    Raises RequestError for a file that is missing or damaged, or not a memory.
+    """
     if not path.is_file():
         raise RequestError(f"{path}: there is no such file")
     try:
         with safe_open(path, framework="pt") as handle:
-            found = json.loads(handle.metadata()["memory"])
+            shape = json.loads(handle.metadata()["memory"])
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - not a dict
-        memory = _of_shape(found)
+        memory = _of_shape(shape)
         memory.load_state_dict(tensors)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RequestError(
@@ -34,8 +37,8 @@ def load_memory(path: Path) -> Memory:
     return memory
 
 
-def _of_shape(found: dict[str, Any]) -> Memory:
-    """A memory of a file's shape; those with document keys have a width for them."""
+def _of_shape(shape: dict[str, Any]) -> Memory:
+    """A memory of this shape; only a guided memory has a `key_width`."""
     from simset_bench.models.guided_memory import GuidedMemory, GuidedShape
 
-    return GuidedMemory(GuidedShape(**found)) if "key_width" in found else Memory(MemoryShape(**found))
+    return GuidedMemory(GuidedShape(**shape)) if "key_width" in shape else Memory(MemoryShape(**shape))

@@ -1,4 +1,4 @@
-"""Several memories on one block at once: their matrices stacked on a leading axis, their arithmetic batched."""
+"""Several memories on one block at once: their matrices are stacked, and their arithmetic is batched."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class MemoryStack:
         return ACTIVATIONS[self.shape.activation](torch.baddbmm(bias[:, None], given, up.transpose(1, 2)))
 
     def add(self, hidden: Tensor, activations: Tensor) -> Tensor:
-        """h' from h (tokens, width) and a (R, tokens, entries): (R, tokens, width), the dtype of `hidden` kept."""
+        """h' from h (tokens, width) and a (R, tokens, entries): (R, tokens, width) in the dtype of `hidden`."""
         down, bias = self.parameters["down_weight"], self.parameters["down_bias"]
         added = torch.baddbmm(bias[:, None], activations, down.transpose(1, 2))
         if self.shape.gate:

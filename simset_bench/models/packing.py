@@ -1,4 +1,4 @@
-"""Segments laid end to end in one row, so that padding costs nothing; attention never crosses from one to another."""
+"""Packs segments end to end into one row, so that padding costs nothing; attention stays within each segment."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,21 +12,21 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 _NAME = "simset_packed"
-# Tokens up to which attention on a CPU is in float32.
+# Up to this many tokens, attention on a CPU is computed in float32.
 SHORT = 256
 
 
 class CannotPack(RuntimeError):
-    """The model's attention does something that packed rows do not reproduce."""
+    """The model's attention does something that cannot be reproduced in packed rows."""
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Where packed segments lie. `segments` of at most `longest` tokens; `tokens` in all.
+    """How segments are packed: their number, the tokens of the longest one, and the tokens of all.
 
     `position_ids` (tokens,) int64 count from 0 within each segment; `slots` (tokens,) int64 are the tokens' places in
     the padded form (segments, longest), row-major; `ends` (segments,) int64 are where the segments end. `mask`
-    (segments, 1, longest, longest) bool says which tokens each token sees, None where it is all before it.
+    (segments, 1, longest, longest) bool says which tokens each token sees, None where it sees all before it.
     """
 
     segments: int
@@ -45,7 +45,7 @@ class Packing:
         return room.index_copy(0, self.slots, packed).unflatten(0, (self.segments, self.longest))
 
     def packed(self, padded: Tensor) -> Tensor:
-        """(segments, longest, ...) -> (tokens, ...)."""
+        """(segments, longest, ...) -> (tokens, ...), without the padding."""
         flat = padded.flatten(0, 1)
         return flat if self.tokens == self.segments * self.longest else flat.index_select(0, self.slots)
 
@@ -96,8 +96,8 @@ def _packed_attention(
         packing.padded(part[0].transpose(0, 1).to(dtype)).transpose(1, 2) for part in (query, key, value)
     ]
     options["is_causal"] = packing.mask is None
-    found, _ = sdpa_attention_forward(module, queries, keys, values, packing.mask, **options)
-    return packing.packed(found).to(query.dtype)[None], None
+    attended, _ = sdpa_attention_forward(module, queries, keys, values, packing.mask, **options)
+    return packing.packed(attended).to(query.dtype)[None], None
 
 
 def _attention_dtype(query: Tensor, packing: Packing) -> torch.dtype:
@@ -106,14 +106,14 @@ def _attention_dtype(query: Tensor, packing: Packing) -> torch.dtype:
     return torch.float32 if is_short else query.dtype
 
 
-# It is not among transformers' mask functions, so that no mask is made: that no token sees another segment is the
-# attention's own doing. With one of them transformers would first look through the positions, and wait for the device.
+# No mask function is registered, so that transformers makes no mask: `_packed_attention` keeps tokens within their
+# segments. With a mask function, transformers would first look through the positions, and wait for the device.
 AttentionInterface.register(_NAME, _packed_attention)
 
 
 @contextmanager
 def attending_within(model: PreTrainedModel, packing: Packing) -> Iterator[None]:
-    """Within the context, forward passes of `model` take one packed row of segments, laid out as `packing` says."""
+    """Within the context, forward passes of `model` take one row of segments, packed as `packing` says."""
     config = model.config.get_text_config()
     former = config._attn_implementation
     config._attn_implementation = _NAME

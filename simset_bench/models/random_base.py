@@ -1,4 +1,4 @@
-"""A base with random weights: as fast and as large as the real one, all that calibration and benchmarks need."""
+"""A base with random weights, as large and as fast as a real one, for calibration and benchmarks."""
 
 import torch
 from tokenizers import Tokenizer
@@ -11,9 +11,9 @@ from simset_bench.models.loading import Base
 
 
 def random_base(config: PretrainedConfig, dtype: str = "auto", device: str = "auto") -> Base:
-    """A frozen base made from a transformers configuration, with weights from PyTorch's generator.
+    """A frozen base of a transformers configuration, with weights from PyTorch's generator.
 
-    Its tokenizer knows one token and only serves to pad. Raises RequestError for an absent device.
+    Its tokenizer knows one token, for padding. Raises RequestError for an absent device.
     """
     where = find_device(device)
     base_dtype = find_dtype(dtype, where)

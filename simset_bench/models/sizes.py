@@ -1,4 +1,4 @@
-"""How large a model is, known without loading its weights."""
+"""The size of a model, without loading its weights."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from simset_bench.models.sources import find_model, is_here
 
 @dataclass(frozen=True)
 class ModelSizes:
-    """Blocks, width, parameters of one block and words of the vocabulary; `exact` unless the last two are typical."""
+    """Blocks, width, parameters of a block and vocabulary; not `exact` where the last two are typical values."""
 
     blocks: int
     width: int
@@ -24,10 +24,11 @@ class ModelSizes:
 
 
 def model_sizes(name: str) -> ModelSizes:
-    """Sizes of the model that `name` stands for, from its configuration where that is here, else from the preset.
+    """Sizes of the model that `name` stands for, from its configuration if that is on this machine, else its preset.
 
-    Without a configuration a block counts as 12 width^2 parameters, as GPT-NeoX's does, with 50,304 words.
-    Raises RequestError for a model that is neither here nor a preset.
+    Without a configuration, a block is taken to have 12 width^2 parameters, as in GPT-NeoX, and a model of
+    the hub 50,304 words.
+    Raises RequestError for a model that is neither on this machine nor a preset.
     """
     preset = PRESETS.get(name)
     if preset and preset.source == "pretrain" and not is_here(preset):
@@ -43,7 +44,7 @@ def _from_config(location: str) -> ModelSizes:
         config = AutoConfig.from_pretrained(location)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise RequestError(f"model {location}: its configuration is not to be had ({reason})") from error
+        raise RequestError(f"model {location}: its configuration cannot be read ({reason})") from error
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     blocks = find_blocks(model)

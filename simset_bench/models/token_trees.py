@@ -1,4 +1,4 @@
-"""Token sequences that begin alike, laid out as trees: what they share goes through a model once."""
+"""Token sequences laid out as trees, so that a common beginning goes through a model once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from simset_bench.models.packing import Packing
 
-# Attention within a window costs its square; beyond this many nodes that outweighs what wider windows share.
+# The cost of attention grows with the square of the window; beyond this many nodes it outweighs what is shared.
 WINDOW = 128
 
 
@@ -24,10 +24,10 @@ class TreeBatch:
 
 @dataclass(frozen=True)
 class TokenTrees:
-    """Trees of tokens end to end. `tokens`, `parents` and `owners` are (nodes,) int64.
+    """Trees of tokens, end to end. `tokens`, `parents` and `owners` are (nodes,) int64.
 
-    A node's parent is the token before it, an earlier node of the same window, or -1 where a sequence begins; its owner
-    is that of the sequences through it. `ends` (sequences,) int64 is the node of each sequence's last token.
+    The parent of a node is the token before it, an earlier node of the same window, or -1 where a sequence begins; its
+    owner is the owner of the sequences through it. `ends` (sequences,) int64 is the node of each sequence's last token.
     """
 
     tokens: Tensor
@@ -53,9 +53,9 @@ def plant(
 ) -> TokenTrees:
     """Lay sequences (each of one token or more) out as trees, in windows of at most `window` nodes.
 
-    Sequences of one owner share the nodes of their common beginning where they lie in one window, which only a single
-    longer sequence may exceed. Windows are sorted by length, and those of one batch take at most `most_nodes` with
-    their padding (one window, where it alone is larger).
+    Sequences of one owner share the nodes of their common beginning if they lie in the same window. Only a single
+    longer sequence makes a larger window. Windows are sorted by length, and those of a batch have at most `most_nodes`
+    nodes, padding included, unless a single window has more.
     """
     order = sorted(range(len(sequences)), key=lambda number: (owners[number], tuple(sequences[number])))
     windows: list[_Window] = []
@@ -87,7 +87,7 @@ def plant(
 
 
 class _Window:
-    """Nodes that may see one another, filled one sequence at a time in lexical order."""
+    """Nodes that can attend to one another, filled with one sequence at a time in lexical order."""
 
     def __init__(self) -> None:
         self.tokens: list[int] = []
@@ -95,7 +95,7 @@ class _Window:
         self.depths: list[int] = []
         self.owners: list[int] = []
         self.ends: list[tuple[int, int]] = []
-        # Tokens, owner and nodes of the sequence added last: in lexical order none before it shares more with the next.
+        # Tokens, owner and nodes of the last sequence. In lexical order, no earlier one shares more with the next.
         self._last: tuple[Sequence[int], int, list[int]] = ((), -1, [])
 
     def shared(self, tokens: Sequence[int], owner: int) -> int:
@@ -120,7 +120,7 @@ class _Window:
         return self.parents == list(range(-1, len(self.parents) - 1))
 
     def ancestors(self, size: int) -> np.ndarray:
-        """Which nodes each node sees, itself among them: (size, size) bool. Padding sees itself."""
+        """The nodes that each node sees, itself included: (size, size) bool. Padding sees itself."""
         seen = np.eye(size, dtype=bool)
         for node, parent in enumerate(self.parents):
             if parent >= 0:
