@@ -54,9 +54,9 @@ def command(
 
         execute = on_ray(ray, gpus_per_worker)
     with _live_table(sweep):
-        found = run_sweep(sweep, execute)
-    _show_summary(found, json_output)
-    if found["failed"]:
+        result = run_sweep(sweep, execute)
+    _show_summary(result, json_output)
+    if result["failed"]:
         raise typer.Exit(1)
 
 
@@ -79,20 +79,20 @@ def _show_plan(sweep: "Sweep", json_output: bool) -> None:
     from simset_bench.training.sweep.run import summary
     from simset_bench.training.sweep.table import duration, groups_table, size
 
-    found = summary(sweep)
+    counts = summary(sweep)
     cost = estimate(sweep)
     if json_output:
         print_json(
-            found
+            counts
             | {
                 "fleets": [{"id": fleet.id, "runs": len(fleet.configs)} for fleet in sweep.fleets],
                 "estimate": cost.as_json() if cost else None,
             }
         )
         return
-    print(f"{found['cells']} cells, {found['distinct']} distinct trainings, {found['done']} cells done")
-    _print_left_out(found)
-    for failure in found["failed"]:
+    print(f"{counts['cells']} cells, {counts['distinct']} distinct trainings, {counts['done']} cells done")
+    _print_left_out(counts)
+    for failure in counts["failed"]:
         print(f"failed before: {failure['run']}: {failure['error']}")
     if cost is None:
         print("nothing is left to do")
@@ -108,21 +108,23 @@ def _show_plan(sweep: "Sweep", json_output: bool) -> None:
     )
 
 
-def _print_left_out(found: dict[str, Any]) -> None:
-    if found["left_out"]:
+def _print_left_out(counts: dict[str, Any]) -> None:
+    if counts["left_out"]:
         print(
-            f"{found['left_out']} cells of allocation partitioned left out: their documents need more entries than "
+            f"{counts['left_out']} cells of allocation partitioned left out: their documents need more entries than "
             "the memory has (--partition-by whole fits them all)"
         )
 
 
-def _show_summary(found: dict[str, Any], json_output: bool) -> None:
+def _show_summary(counts: dict[str, Any], json_output: bool) -> None:
     if json_output:
-        print_json(found)
+        print_json(counts)
         return
-    print(f"{found['done']} of {found['cells']} runs done in {found['seconds']:.0f} s, {len(found['failed'])} failed")
-    _print_left_out(found)
-    for failure in found["failed"]:
+    print(
+        f"{counts['done']} of {counts['cells']} runs done in {counts['seconds']:.0f} s, {len(counts['failed'])} failed"
+    )
+    _print_left_out(counts)
+    for failure in counts["failed"]:
         print(f"failed: {failure['run']}: {failure['error']}")
-    if found["failed"]:
+    if counts["failed"]:
         print("--retry-failed tries these again")

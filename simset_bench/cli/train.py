@@ -128,10 +128,12 @@ def command(
     folder = train_run(chosen, save_dir, resume=resume, overwrite=overwrite)
     if not launched().is_first:
         return
-    found = summary(folder)
+    manifest = summary(folder)
     if json_output:
-        print_json(found)
+        print_json(manifest)
         return
-    measured = [f"{name.replace('_', '-')} {found['final'][name]:.3f}" for name in _SHOWN if name in found["final"]]
-    done = f"{found['steps']} steps in {found['wall_seconds']:.0f} s" if found["steps"] else "nothing to train"
-    print(f"{folder}\n  {', '.join([*measured, str(found['documents']) + ' documents', done])}")
+    measured = [
+        f"{name.replace('_', '-')} {manifest['final'][name]:.3f}" for name in _SHOWN if name in manifest["final"]
+    ]
+    done = f"{manifest['steps']} steps in {manifest['wall_seconds']:.0f} s" if manifest["steps"] else "nothing to train"
+    print(f"{folder}\n  {', '.join([*measured, str(manifest['documents']) + ' documents', done])}")

@@ -36,9 +36,9 @@ class TrainConfig:
     `layer` is a block number or a fraction of the depth; `num_docs` None takes the whole corpus, `num_clusters` None
     gives every document a memory of its own. `warmup` is a share of all steps in [0, 1); `grad_clip` 0 is off.
     With an `allocation_file` its documents are streamed, shuffled `shuffle_buffer` segments at a time.
-    Options that the `method` does not use are at the defaults here (see `methods.py`). `lora_rank` None matches the
-    memory's parameters; `alpha` is the weight of the guidance loss too, `guidance_tau` a target in nats; of `entries`
-    the share `shared_entries` is every document's.
+    Options that the `method` does not use stay at the defaults here (see `method_options.py`). `lora_rank` None takes
+    the rank whose parameters are nearest to the memory's. `alpha` weighs the guidance loss too, whose `guidance_tau` is
+    in nats. All documents share the first `shared_entries` of the entries, a share in [0, 1).
     """
 
     model: str = DEFAULT_MODEL
@@ -89,20 +89,20 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises RequestError naming the file and the field.
     """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{path}: cannot be read ({error})") from error
     except yaml.YAMLError as error:
         raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(found, dict):
-        raise RequestError(f"{path}: expected a mapping of options to values, found {_type_name(type(found))}")
-    options = {name: checked_option(path, str(name), value) for name, value in found.items()}
+    if not isinstance(content, dict):
+        raise RequestError(f"{path}: expected a mapping of options to values, found {_type_name(type(content))}")
+    options = {name: checked_option(path, str(name), value) for name, value in content.items()}
     manifest = path.with_name("manifest.json")
     return in_todays_words(options, _json_object(manifest)) if manifest.is_file() else options
 
 
 def _json_object(path: Path) -> dict[str, Any]:
-    """What a JSON file holds, nothing where it is damaged: whoever needs all of it checks it."""
+    """What a JSON file holds, or {} where it is damaged: whoever needs all of it checks it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -172,7 +172,7 @@ def _check_fits(path: Path, chosen: dict[str, Any]) -> None:
 
 
 def check(config: TrainConfig) -> None:
-    """Raise RequestError for the first option out of its range, naming it, what was found and what is allowed.
+    """Raise RequestError for the first option out of its range; it names the option, its value and what is allowed.
 
     Options that the method does not use are refused too.
     """
@@ -220,8 +220,11 @@ def entries_in_force(config: TrainConfig, clusters: int) -> int:
 
 
 def presses(config: TrainConfig) -> bool:
-    """Whether the inductive loss enters the training. It need not where every entry is every document's: the share of
-    the activation on them is 1 whatever is learned (0 of a token without any), and has no gradient."""
+    """Whether the inductive loss enters the training.
+
+    Under the allocation `none` every document has all entries. The share of activation on them is 1 whatever the memory
+    learns (0 for a token that activates none), so the loss has no gradient.
+    """
     return config.alpha != 0 and not strategy_of_allocation(config.allocation).gives_all
 
 
@@ -241,10 +244,10 @@ def corpus_options(config: TrainConfig) -> CorpusOptions:
     return CorpusOptions.of(dataclasses.asdict(config))
 
 
-def differences(found: TrainConfig, asked: TrainConfig) -> str:
+def differences(there: TrainConfig, asked: TrainConfig) -> str:
     """Fields in which two configurations differ, for messages: `alpha 0.2 there, 1.0 asked; ...`."""
-    pairs = [(f.name, getattr(found, f.name), getattr(asked, f.name)) for f in dataclasses.fields(found)]
-    return "; ".join(f"{name} {there} there, {here} asked" for name, there, here in pairs if there != here)
+    pairs = [(f.name, getattr(there, f.name), getattr(asked, f.name)) for f in dataclasses.fields(there)]
+    return "; ".join(f"{name} {old} there, {new} asked" for name, old, new in pairs if old != new)
 
 
 def own_options(config: "TrainConfig") -> list[str]:
@@ -271,5 +274,5 @@ def check_options(config: "TrainConfig") -> None:
 
 
 def _listed(names: Iterable[str]) -> str:
-    found = list(names)
-    return f"{', '.join(found)} {'does' if len(found) == 1 else 'do'}"
+    users = list(names)
+    return f"{', '.join(users)} {'does' if len(users) == 1 else 'do'}"

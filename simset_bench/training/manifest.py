@@ -26,8 +26,8 @@ _PACKAGES = ("torch", "transformers", "safetensors", "datasketch", "numpy", "lm_
 
 def versions() -> dict[str, str]:
     """Versions of Python, of simset-bench and of every installed library that can change a result."""
-    found = {"python": platform.python_version(), "simset-bench": package.VERSION}
-    return found | {name: version for name in _PACKAGES if (version := _version(name)) is not None}
+    installed = {"python": platform.python_version(), "simset-bench": package.VERSION}
+    return installed | {name: version for name in _PACKAGES if (version := _version(name)) is not None}
 
 
 def _version(package: str) -> str | None:
@@ -53,7 +53,7 @@ def git_commit() -> str | None:
 def machine(device: torch.device) -> dict[str, Any]:
     """Device, processor threads and the most memory used so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found: dict[str, Any] = {
+    about: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
@@ -62,8 +62,8 @@ def machine(device: torch.device) -> dict[str, Any]:
         "peak_bytes": peak if platform.system() == "Darwin" else peak * 1024,
     }
     if device.type == "cuda":
-        found["peak_device_bytes"] = torch.cuda.max_memory_allocated(device)
-    return found
+        about["peak_device_bytes"] = torch.cuda.max_memory_allocated(device)
+    return about
 
 
 def write_manifest(

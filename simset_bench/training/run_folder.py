@@ -119,10 +119,10 @@ def check_hashes(folder: Path) -> None:
 
 def check_is_run_or_free(folder: Path) -> None:
     """Raise RequestError for a folder that holds a name of a run folder, but no configuration that makes it one."""
-    found = [name for name in _contents() if (folder / name).exists()]
-    if found and CONFIG not in found:
+    names = [name for name in _contents() if (folder / name).exists()]
+    if names and CONFIG not in names:
         raise RequestError(
-            f"{folder} holds {found[0]} but no {CONFIG}, so it is no run folder, and is left as it is: "
+            f"{folder} holds {names[0]} but no {CONFIG}, so it is no run folder, and is left as it is: "
             "move it away, or use another --save-dir"
         )
 

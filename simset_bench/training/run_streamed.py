@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def train_streamed(
     config: TrainConfig, root: Path, resume: bool, overwrite: bool, base: Base | None, checkpoint_seconds: float
 ) -> Path:
-    """As `train_run`, for a configuration that names an allocation file.
+    """Do what `train_run` does for a configuration that names an allocation file.
 
     The corpus is read once before training, to count segments and look entries up, and once in each epoch.
     """
@@ -42,18 +42,18 @@ def train_streamed(
     folder = folders.run_folder(root, base.name, config)
     with folders.held(folder), tempfile.TemporaryDirectory(prefix=".survey.", dir=folder) as scratch:
         surveyed = Path(scratch) / folders.ALLOCATION
-        found = survey(dataclasses.replace(config, num_docs=asked), base, lookup, surveyed)
+        surveyed_corpus = survey(dataclasses.replace(config, num_docs=asked), base, lookup, surveyed)
         made_of = {
             "model": base.revision,
-            "corpus": found.sha256,
+            "corpus": surveyed_corpus.sha256,
             "corpus_sample": hash_documents(sample_documents(config)),
             "allocation_file": lookup.manifest.content,
         }
         if begin(folder, config, made_of, resume=resume, overwrite=overwrite):
             surveyed.replace(folder / folders.ALLOCATION)
             made_of["allocation"] = sha256_of_file(folder / folders.ALLOCATION)
-            data = _data(config, base, lookup, found)
-            counts = partial(_counts, found, data)
+            data = _data(config, base, lookup, surveyed_corpus)
+            counts = partial(_counts, surveyed_corpus, data)
             learner = memory_learner_on(config, base, lambda: data, counts)
             memorise(folder, config, base, made_of, learner, checkpoint_seconds)
             report(data.cache)
@@ -62,11 +62,11 @@ def train_streamed(
     return folder
 
 
-def _data(config: TrainConfig, base: Base, lookup: "Lookup", found: Survey) -> StreamedData:
-    cache = StreamCache(size_limit(), int(found.segments.sum()))
-    return StreamedData(found, partial(stream_documents, config, lookup), base.tokenizer, cache, lookup.mask)
+def _data(config: TrainConfig, base: Base, lookup: "Lookup", survey: Survey) -> StreamedData:
+    cache = StreamCache(size_limit(), int(survey.segments.sum()))
+    return StreamedData(survey, partial(stream_documents, config, lookup), base.tokenizer, cache, lookup.mask)
 
 
-def _counts(found: Survey, data: StreamedData) -> dict[str, Any]:
-    counts = {"documents": len(found.numbers), "segments": data.count, "tokens": found.tokens}
+def _counts(survey: Survey, data: StreamedData) -> dict[str, Any]:
+    counts = {"documents": len(survey.numbers), "segments": data.count, "tokens": survey.tokens}
     return counts | {"prefix_cache": data.cache.as_dict()}

@@ -69,10 +69,10 @@ def cached_states(
         # As many layers at a time as the limit has room for; the one asked for is among the first.
         filled = sorted({*missing, layer}, key=lambda each: each != layer)[: max(1, limit // size)]
         _fill(base, filled, segments, limit, processes)
-    found = _open(base, layer, segments, verify=False)
-    is_there = processes.all_agree(found is not None)
+    cache = _open(base, layer, segments, verify=False)
+    is_there = processes.all_agree(cache is not None)
     # Not there is a file that another process has evicted in between.
-    return found if found is not None and is_there else fill_cache(base, layer, segments)
+    return cache if cache is not None and is_there else fill_cache(base, layer, segments)
 
 
 def _identity(base: Base, layer: int, segments: Sequence[Segment]) -> dict[str, Any]:
@@ -156,8 +156,8 @@ def _passes(base: Base, layers: Sequence[int], segments: Sequence[Segment]) -> I
     """Segments' numbers, and their hidden states at each layer, on the CPU, one padded batch after the other."""
     for rows in track(fill_batches(segments), f"hidden states below the memory, {len(layers)} layers"):
         batch = collate(segments, rows, base.tokenizer.pad_token_id)
-        found = hidden_states_at(base, layers, batch.input_ids.to(base.device))
-        yield rows, [hidden.cpu() for hidden in found]
+        states = hidden_states_at(base, layers, batch.input_ids.to(base.device))
+        yield rows, [hidden.cpu() for hidden in states]
 
 
 def _write(
@@ -176,8 +176,8 @@ def _write(
         files = [stack.enter_context(whole_file(path)) for path in paths]
         pairs = zip(files, identities, strict=True)
         rooms = [_make_room(file, identity, shape, base.dtype) for file, identity in pairs]
-        for rows, found in passes:
-            for room, hidden in zip(rooms, found, strict=True):
+        for rows, hidden_of_layers in passes:
+            for room, hidden in zip(rooms, hidden_of_layers, strict=True):
                 states = torch.from_numpy(room).view(base.dtype).view(shape)
                 for place, row in enumerate(rows):
                     length = int(starts[row + 1] - starts[row])

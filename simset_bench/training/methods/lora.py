@@ -90,8 +90,8 @@ def lora_learner(config: TrainConfig, base: Base, memorised: Memorised) -> Itera
 
 def _sort(path: Path) -> None:
     """Put peft's configuration into one order: it keeps names in a set, whose order changes from process to process."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    ordered = {name: sorted(value) if isinstance(value, list) else value for name, value in found.items()}
+    options = json.loads(path.read_text(encoding="utf-8"))
+    ordered = {name: sorted(value) if isinstance(value, list) else value for name, value in options.items()}
     path.write_text(json.dumps(ordered, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -56,14 +56,14 @@ def claimed(folder: Path, fleet: str, expiry: float = EXPIRY_SECONDS) -> Iterato
 
 def holders(folder: Path) -> dict[str, dict[str, Any]]:
     """Claims by fleet, as they are written: host, process and progress."""
-    found = {}
+    claims = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+            claims[path.stem] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             # Given back, or not yet written.
             continue
-    return found
+    return claims
 
 
 def _take(folder: Path, fleet: str, expiry: float) -> FleetClaim | None:

@@ -139,7 +139,7 @@ def _runs(
     What cannot be run follows from the configuration alone, so that a fleet is the same whenever it is taken up.
     """
     made: dict[tuple[Any, ...], Allocation] = {}
-    found: list[list[_Run]] = []
+    groups: list[list[_Run]] = []
     failures: dict[TrainConfig, str] = {}
     for training in task.plan.trainings:
         group = []
@@ -149,8 +149,8 @@ def _runs(
             except RequestError as error:
                 failures[planned] = str(error)
         if group:
-            found.append(group)
-    return found, failures
+            groups.append(group)
+    return groups, failures
 
 
 def _run(

@@ -15,7 +15,7 @@ from simset_bench.simset.strategies import TooManyDocuments
 from simset_bench.training.config import TrainConfig, check, checked_option
 from simset_bench.training.method_options import only_own, with_method_defaults
 
-# What `study` asks of the runs stands in the same file; a sweep only trains them.
+# The same file says what `study` measures; a sweep only trains the runs.
 PARTS = ("axes", "fixed", "exclude", "study")
 OPTIONS = tuple(field.name for field in dataclasses.fields(TrainConfig))
 
@@ -107,16 +107,16 @@ def _checked(path: Path, field: str, name: Any, value: Any) -> Any:
 def _values(path: Path, field: str, name: Any, values: Any) -> tuple[Any, ...]:
     if not isinstance(values, list) or not values:
         raise RequestError(f"{path}: {field}: expected a list of values, found {values!r}")
-    found = tuple(_checked(path, field, name, value) for value in values)
-    for place, value in enumerate(found):
-        if value in found[:place]:
+    checked = tuple(_checked(path, field, name, value) for value in values)
+    for place, value in enumerate(checked):
+        if value in checked[:place]:
             raise RequestError(f"{path}: {field}: {value!r} stands there twice")
-    return found
+    return checked
 
 
 def _rules(path: Path, rules: Sequence[Any], known: set[str]) -> list[dict[str, list[Any]]]:
     """Each rule names options with a value or a list of values; a cell that fits all of them is left out."""
-    found = []
+    checked = []
     for number, rule in enumerate(rules):
         field = f"exclude[{number}]"
         if not isinstance(rule, Mapping) or not rule:
@@ -124,13 +124,13 @@ def _rules(path: Path, rules: Sequence[Any], known: set[str]) -> list[dict[str, 
         for name in rule:
             if name not in known:
                 raise RequestError(f"{path}: {field}: {name!r} is no axis{did_you_mean(str(name), known)}")
-        found.append(
+        checked.append(
             {
                 name: [_checked(path, f"{field}.{name}", name, each) for each in _listed(values)]
                 for name, values in rule.items()
             }
         )
-    return found
+    return checked
 
 
 def _listed(values: Any) -> list[Any]:

@@ -138,14 +138,14 @@ def read_plan(path: Path) -> list[FleetPlan]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
             raise ValueError(f"of schema {content['schema']}, this version reads {SCHEMA}")
-        return [_read_fleet(found) for found in content["fleets"]]
+        return [_read_fleet(saved) for saved in content["fleets"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{path}: damaged plan of a sweep ({error}); remove it to plan anew") from error
 
 
-def _read_fleet(found: Mapping[str, Any]) -> FleetPlan:
-    trainings = tuple(Training(tuple(TrainConfig(**config) for config in each)) for each in found["trainings"])
-    return FleetPlan(found["id"], trainings)
+def _read_fleet(saved: Mapping[str, Any]) -> FleetPlan:
+    trainings = tuple(Training(tuple(TrainConfig(**config) for config in each)) for each in saved["trainings"])
+    return FleetPlan(saved["id"], trainings)
 
 
 def plan_fleets(

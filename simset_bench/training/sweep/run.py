@@ -78,7 +78,7 @@ def numbered_cells(grid: Grid) -> list[TrainConfig]:
     Raises RequestError for what is not there.
     """
     counts: dict[str, int] = {}
-    found = []
+    numbered = []
     for cell in grid.cells:
         config = with_block_number(cell, sizes_of(cell.model))
         corpus = str(corpus_options(config))
@@ -90,8 +90,8 @@ def numbered_cells(grid: Grid) -> list[TrainConfig]:
             config = dataclasses.replace(
                 config, num_clusters=clusters, entries_per_doc=entries_in_force(config, clusters)
             )
-        found.append(config)
-    return found
+        numbered.append(config)
+    return numbered
 
 
 def plan_sweep(grid: Grid, root: Path, options: SweepOptions, *, write: bool = True) -> Sweep:
@@ -244,7 +244,7 @@ def stopping_gently(stop: threading.Event) -> Iterator[None]:
 def summary(sweep: Sweep, began: float | None = None) -> dict[str, Any]:
     """Counts of a sweep's runs, and what failed. `began` is the monotonic time at which this process started."""
     configs = sweep.configs
-    found = {
+    counts = {
         "sweep": str(sweep.place.folder),
         "cells": len(sweep.grid.cells),
         "left_out": sweep.grid.left_out,
@@ -252,7 +252,7 @@ def summary(sweep: Sweep, began: float | None = None) -> dict[str, Any]:
         "done": sum(sweep.place.is_done(config) for config in configs),
         "failed": [{"run": failure["run"], "error": failure["error"]} for failure in sweep.place.failures(configs)],
     }
-    return found if began is None else found | {"seconds": round(time.monotonic() - began, 1)}
+    return counts if began is None else counts | {"seconds": round(time.monotonic() - began, 1)}
 
 
 Executor = Callable[[Sweep, threading.Event], None]
