@@ -22,8 +22,8 @@ _ENDINGS: dict[str, Callable[[ClosedFact], str]] = {
     "paraphrase": lambda fact: fact.paraphrases[0].ending,
     "question": lambda _fact: "",
 }
-# Tokens by which the longest value and the beginning of what follows it are surely over.
-ANSWER_TOKENS = 16
+# Tokens of an answer at most, and beyond those that the true one takes: what is written may be cut otherwise.
+ANSWER_TOKENS, _SPARE_TOKENS = 16, 4
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ def recall(
     requests = [closed_request(tokenizer, FORMS[form](fact), each) for fact, each in zip(facts, choices, strict=True)]
     truth = [fact.candidates.index(fact.value) for fact in facts]
     scores = candidate_scores(model, requests)
-    answers = greedy_answers(model, tokenizer, [request.prompt for request in requests], ANSWER_TOKENS)
+    most = answer_tokens(tokenizer, [f" {fact.value}{ending_of(fact, form)}" for fact in facts])
+    answers = greedy_answers(model, tokenizer, [request.prompt for request in requests], most)
     exact = [is_exact(answer, fact.value, ending_of(fact, form)) for answer, fact in zip(answers, facts, strict=True)]
     return Recall(bits_of_truth(scores, truth), scores.argmax(axis=1) == truth, np.array(exact))
 
@@ -52,6 +53,12 @@ def recall(
 def ending_of(fact: ClosedFact, form: str) -> str:
     """What follows the value in a form of `FORMS`."""
     return _ENDINGS[form](fact)
+
+
+def answer_tokens(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> int:
+    """How many tokens to write so that each of these true answers, with what follows it, could be among them."""
+    longest = max(len(ids) for ids in tokenizer(list(dict.fromkeys(answers))).input_ids)
+    return min(ANSWER_TOKENS, longest + _SPARE_TOKENS)
 
 
 def is_exact(answer: str, value: str, ending: str) -> bool:

@@ -19,7 +19,7 @@ from simset_bench.evaluation.tasks.rows import Row
 from simset_bench.models.candidates import bits_of_truth, candidate_scores, closed_request, greedy_answers
 from simset_bench.models.memory import attached
 from simset_bench.models.packing import CannotPack
-from simset_bench.training.closed_facts import ANSWER_TOKENS, FORMS, ending_of, is_exact
+from simset_bench.training.closed_facts import FORMS, answer_tokens, ending_of, is_exact
 from simset_bench.training.open_run import LoadedRun
 
 _GROUPED_BY = ("relation", "relatives")
@@ -105,7 +105,8 @@ def people_direct(subject: Subject, rows: dict[str, list[Row]], recall: str) -> 
         requests = [closed_request(tokenizer, row["prompt"], row["choices"]) for row in asked]
         with _at_work(subject, at_work, asked) as around:
             scores = candidate_scores(model, requests, around)
-            answers = greedy_answers(model, tokenizer, [each.prompt for each in requests], ANSWER_TOKENS, around)
+            most = answer_tokens(tokenizer, [row["target"] + row["ending"] for row in asked])
+            answers = greedy_answers(model, tokenizer, [each.prompt for each in requests], most, around)
     except (CannotPack, ValueError):
         return None
     documents = {document.id: document for document in subject.documents}
