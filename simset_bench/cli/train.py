@@ -8,7 +8,7 @@ import typer
 from simset_bench.cli.allocate import PARTITION_HELP
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.simset.strategies import STRATEGIES
-from simset_bench.training.method_options import METHODS
+from simset_bench.training.method_options import INDUCTIVE_FORMS, METHODS
 
 _SHOWN = ("cross_entropy", "negative_cross_entropy", "on_share")
 
@@ -55,7 +55,7 @@ def command(
             help=f"Weight of the method's further loss [{_defaults('alpha', '1.0, 0 under --location hard')}]."
         ),
     ] = None,
-    inductive_form: Annotated[str | None, typer.Option(help="log or ratio [log].")] = None,
+    inductive_form: Annotated[str | None, typer.Option(help=f"{' or '.join(INDUCTIVE_FORMS)} [log].")] = None,
     location: Annotated[
         str | None, typer.Option(help="soft, or hard: training turns other entries off [soft].")
     ] = None,

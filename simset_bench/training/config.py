@@ -18,9 +18,8 @@ from simset_bench.models.presets import DEFAULT_MODEL
 from simset_bench.simset.allocation import check_allocation
 from simset_bench.simset.strategies import DrawOptions, strategy_of_allocation
 from simset_bench.training.earlier_options import in_todays_words
-from simset_bench.training.method_options import MEMORY, METHODS, find_method, with_method_defaults
+from simset_bench.training.method_options import INDUCTIVE_FORMS, MEMORY, METHODS, find_method, with_method_defaults
 
-INDUCTIVE_FORMS = ("log", "ratio")
 LOCATIONS = ("soft", "hard")
 ACTIVATIONS = ("relu", "gelu")
 NEGATIVES = ("other", "random", "zero")

@@ -1,5 +1,7 @@
 """The inductive loss: how far a document's activations lie from its own entries."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,18 @@ def token_on_share(activations: Tensor, masks: Tensor) -> Tensor:
     return (energy * masks).sum(-1) / energy.sum(-1).clamp_min(_TINY)
 
 
+def _log(shares: Tensor) -> Tensor:
+    return -(shares + LOG_FLOOR).log()
+
+
+def _ratio(shares: Tensor) -> Tensor:
+    return 1 - shares
+
+
+# A token's loss from its on-share, by the names in `method_options.INDUCTIVE_FORMS`.
+FORMS: dict[str, Callable[[Tensor], Tensor]] = {"log": _log, "ratio": _ratio}
+
+
 def inductive_loss(shares: Tensor, real: Tensor, form: str = "log") -> Tensor:
     """Mean over real tokens of -log(on + 1e-4) (form `log`) or 1 - on (form `ratio`).
 
@@ -32,19 +46,17 @@ def inductive_loss(shares: Tensor, real: Tensor, form: str = "log") -> Tensor:
     """
     if not real.any():
         raise ValueError("inductive loss of no real token")
-    chosen = shares[real]
-    if form == "log":
-        return -(chosen + LOG_FLOOR).log().mean()
-    if form == "ratio":
-        return (1 - chosen).mean()
-    raise ValueError(f"unknown inductive form {form!r}")
+    if form not in FORMS:
+        raise ValueError(f"unknown inductive form {form!r}")
+    return FORMS[form](shares[real]).mean()
 
 
-def inductive_losses(shares: Tensor, real: Tensor, is_ratio: Tensor) -> Tensor:
+def inductive_losses(shares: Tensor, real: Tensor, forms: Tensor) -> Tensor:
     """`inductive_loss` of several runs on the same tokens, without waiting for the device.
 
-    shares: (runs, tokens) from `token_on_share`; real: (tokens,) bool, at least one of them; is_ratio: (runs,) bool,
-    the form `ratio` instead of `log`. Returns (runs,).
+    shares: (runs, tokens) from `token_on_share`; real: (tokens,) bool, at least one of them; forms: (runs,) int64, the
+    place of each run's form in `FORMS`. Returns (runs,).
     """
-    losses = torch.where(is_ratio[:, None], 1 - shares, -(shares + LOG_FLOOR).log())
+    by_form = torch.stack([form(shares) for form in FORMS.values()])
+    losses = by_form[forms, torch.arange(len(shares), device=shares.device)]
     return losses.where(real, 0.0).sum(1) / real.sum()

@@ -7,6 +7,7 @@ from typing import Any
 from simset_bench.errors import unknown_name
 
 MEMORY = "memory"
+INDUCTIVE_FORMS = ("log", "ratio")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from fixtures.closeness import near
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simset_bench.training.inductive import inductive_loss, on_share
+from simset_bench.training.inductive import FORMS, inductive_loss, on_share
+from simset_bench.training.method_options import INDUCTIVE_FORMS
 
 pytestmark = pytest.mark.numerical
 
@@ -97,3 +98,7 @@ def test_no_real_token_and_an_unknown_form_are_errors() -> None:
         inductive_loss(shares, torch.zeros(1, 2, dtype=torch.bool))
     with pytest.raises(ValueError, match="unknown inductive form 'square'"):
         inductive_loss(shares, torch.ones(1, 2, dtype=torch.bool), "square")
+
+
+def test_every_form_that_a_run_may_name_is_there() -> None:
+    assert tuple(FORMS) == INDUCTIVE_FORMS

@@ -22,6 +22,7 @@ from simset_bench.training.data.batches import MaskRows
 from simset_bench.training.data.segments import PackedBatch
 from simset_bench.training.inductive import inductive_losses, token_on_share
 from simset_bench.training.memory_pass import TokenLosses, token_losses
+from simset_bench.training.method_options import INDUCTIVE_FORMS
 from simset_bench.training.sweep.fleet_passes import Fleet, Outcome, Step, in_passes
 from simset_bench.training.sweep.stacked_adamw import StackedAdamW
 from simset_bench.training.trainer import not_finite
@@ -59,7 +60,7 @@ class _Runs:
     mask: Tensor
     shape: MemoryShape
     alphas: Tensor
-    is_ratio: Tensor
+    forms: Tensor
     soft: Tensor | None
 
     def masks_of(self, documents: Sequence[int]) -> Tensor:
@@ -80,7 +81,7 @@ def _runs_of(fleet: Fleet, device: torch.device) -> _Runs:
         torch.tensor([numbers[0] for numbers in measured], device=device),
         cast(Memory, members[0].memory).shape,
         torch.tensor([config.alpha if presses(config) else 0.0 for config in configs], device=device),
-        torch.tensor([config.inductive_form == "ratio" for config in configs], device=device),
+        torch.tensor([INDUCTIVE_FORMS.index(config.inductive_form) for config in configs], device=device),
         None if all(soft) else torch.tensor(soft, device=device),
     )
 
@@ -109,7 +110,7 @@ def _run_pass(
     soft = None if runs.soft is None else runs.soft[chosen]
     terms = token_losses(upper, MemoryStack(runs.shape, leaves), masks[runs.mask[chosen]], soft, batch, hidden)
     cross_entropies = terms.nll.sum(1) / max(1, len(batch.wanted))
-    induced = inductive_losses(terms.shares, batch.real, runs.is_ratio[chosen])
+    induced = inductive_losses(terms.shares, batch.real, runs.forms[chosen])
     losses = cross_entropies + runs.alphas[chosen] * induced
     gradients = torch.autograd.grad(losses.sum(), list(leaves.values()))
     metrics = _metrics(runs, masks, batch, terms, chosen)
@@ -126,7 +127,7 @@ def _metrics(runs: _Runs, masks: Tensor, batch: PackedBatch, terms: TokenLosses,
         places += [place] * len(numbers)
     on = torch.stack(shares)
     member = torch.tensor(places).to(on.device, non_blocking=True)
-    induced = inductive_losses(on, batch.real, runs.is_ratio[chosen][member]).double() * batch.real.sum()
+    induced = inductive_losses(on, batch.real, runs.forms[chosen][member]).double() * batch.real.sum()
     on_share = on.double().where(batch.real, 0.0).sum(1)
     return torch.stack([terms.nll.detach().double().sum(1)[member], induced, on_share], dim=1)
 
