@@ -31,7 +31,7 @@ def command(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Preset, folder, .gguf file or hub id [smollm2-135m].")] = None,
     corpus: Annotated[
-        str | None, typer.Option(help="vital, squad:FILE, wikitext:FILE, jsonl:FILE ... [vital].")
+        str | None, typer.Option(help="vital, people:count=100, squad:FILE, jsonl:FILE ... [vital].")
     ] = None,
     num_docs: Annotated[int | None, typer.Option(help="How many documents, from the first on [16].")] = None,
     num_clusters: Annotated[int | None, typer.Option(help="Groups that share a memory [one a document].")] = None,

@@ -8,6 +8,9 @@ from simset_bench.errors import RequestError
 from simset_bench.models.presets import WORLD_SIZES, Preset
 from simset_bench.models.sources import is_model_folder, world_folder
 
+# By its number: what stands for it in Python may be no file.
+_STANDARD_ERROR = 2
+
 
 def make_world(preset: Preset) -> None:
     """Pretrain a world model unless it is here already. Raises RequestError where its pretraining fails."""
@@ -21,5 +24,5 @@ def make_world(preset: Preset) -> None:
     # In a process of its own, since pretraining reads corpora and trains, which nothing in this folder may import.
     command = [sys.executable, "-m", "simset_bench", "pretrain", "--type", preset.type, "--size", preset.location]
     quiet = ["--quiet"] if stderr.quiet else []
-    if subprocess.run([*command, *quiet], stdout=sys.stderr, check=False).returncode:
-        raise RequestError(f"model {preset.name}: its pretraining failed; `simset-bench pretrain` goes on with it")
+    if subprocess.run([*command, *quiet], stdout=_STANDARD_ERROR, check=False).returncode:
+        raise RequestError(f"model {preset.name}: its pretraining failed; `simset-bench pretrain` resumes it")

@@ -37,7 +37,7 @@ class Check:
 def checks(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tables: Tables, lang: str, recipe: Recipe, seed: int
 ) -> list[Check]:
-    """Every check of DESIGN's: `bits` above 4.8 on people seen often; on strangers accuracy 1/32 and no bits."""
+    """Every check in every form: `bits` above 4.8 on people seen often; on strangers accuracy 1/32 and no bits."""
     known = [fact for number in range(min(PEOPLE_ASKED, recipe.people)) for fact in world_facts(tables, seed, number)]
     options = PeopleOptions(count=2 * PEOPLE_ASKED, lang=lang)
     strange = [fact for one in people(options) for fact in article(options, one).paragraphs[0].facts]
