@@ -38,7 +38,7 @@ def _say(message: str) -> None:
     if processes.is_first:
         print(f"error: {message}", file=sys.stderr)
         return
-    # What is wrong in all processes is told by the first, with which torchrun ends this one, too.
+    # The first process prints what is wrong in all of them; torchrun then ends this one too.
     with suppress(KeyboardInterrupt):
         time.sleep(_SECONDS_FOR_THE_FIRST)
         print(f"error: process {processes.rank} of {processes.count}: {message}", file=sys.stderr)

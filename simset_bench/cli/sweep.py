@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 def command(
     grid: Annotated[str, typer.Argument(help="A YAML file, or a shipped grid: quick, layer_search, main, full.")],
     save_dir: Annotated[Path, typer.Option(help="Folder under which run folders lie.")] = Path("outputs"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be run, and what it costs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would run, and what it costs.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first run that fails.")] = False,
     fleet_size: Annotated[
-        int | None, typer.Option(help="Runs that train together [as many as free memory has room for].")
+        int | None, typer.Option(help="Most runs that train together [as many as fit into free memory].")
     ] = None,
     ray: Annotated[
         str | None, typer.Option(help="Address of a Ray cluster, or local, to spread the sweep over.")

@@ -33,13 +33,17 @@ def command(
     corpus: Annotated[
         str | None, typer.Option(help="vital, people:count=100, squad:FILE, jsonl:FILE ... [vital].")
     ] = None,
-    num_docs: Annotated[int | None, typer.Option(help="How many documents, from the first on [16].")] = None,
-    num_clusters: Annotated[int | None, typer.Option(help="Groups that share a memory [one a document].")] = None,
+    num_docs: Annotated[int | None, typer.Option(help="Number of documents, from the first on [16].")] = None,
+    num_clusters: Annotated[
+        int | None, typer.Option(help="Groups of documents that share entries [one for each document].")
+    ] = None,
     group_by: Annotated[str | None, typer.Option(help="article, paragraph, paragraphs:N, topic [article].")] = None,
     match_subjects: Annotated[
         str | None, typer.Option(help="Keep articles whose title is a subject of this CounterFact file, or of builtin.")
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Longer documents become segments of this [128].")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Most tokens of a segment; longer documents are cut [128].")
+    ] = None,
     layer: Annotated[str | None, typer.Option(help="Block number, or a fraction of the depth [0.75].")] = None,
     allocation: Annotated[
         str | None,
@@ -70,7 +74,7 @@ def command(
     ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of the matrices that learn [0].")] = None,
     warmup: Annotated[float | None, typer.Option(help="Share of the steps with rising rate [0].")] = None,
-    grad_clip: Annotated[float | None, typer.Option(help="Largest gradient norm, 0 for none [1.0].")] = None,
+    grad_clip: Annotated[float | None, typer.Option(help="Largest gradient norm; 0 turns clipping off [1.0].")] = None,
     activation: Annotated[str | None, typer.Option(help="relu or gelu [relu].")] = None,
     layer_norm: Annotated[bool | None, typer.Option("--layer-norm/--no-layer-norm", help="Before W_up [no].")] = None,
     gate: Annotated[
@@ -112,7 +116,7 @@ def command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train a memory on documents, or what people would use instead of it, in a run folder of its own.
+    """Train a memory on documents, or another method, and write a run folder.
 
     Defaults stand in brackets.
     """

@@ -43,8 +43,8 @@ class Progress:
 
 @dataclass
 class TrainState:
-    """A memory in training, or whatever else has the parameters that learn. `progress` has one entry for each run that
-    is measured on it; `failure` says why it stopped, None while all is well."""
+    """A module whose parameters learn: a memory, or part of the base. `progress` has one entry for each run that is
+    measured on it. `failure` says why its training stopped, None while it goes on."""
 
     memory: nn.Module
     optimizer: torch.optim.Optimizer
@@ -65,7 +65,7 @@ def load_checkpoint(path: Path, memory: nn.Module, optimizer: torch.optim.Optimi
 
 
 def save_states(path: Path, states: Sequence[TrainState], members_per_pass: int) -> None:
-    """`save_checkpoint` of memories that train together, all at the same step."""
+    """Write the checkpoint of memories that train together, all at the same step."""
     tensors = {}
     for number, state in enumerate(states):
         for name, parameter in state.memory.named_parameters():

@@ -1,4 +1,4 @@
-"""The inductive loss: how far a document's activations lie from its own entries."""
+"""The inductive loss: how much of a document's activation lies outside its own entries."""
 
 from collections.abc import Callable
 

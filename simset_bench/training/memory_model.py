@@ -49,7 +49,7 @@ class MemoryModel(nn.Module, PushToHubMixin):
     ) -> Self:
         """Load a finished run from its folder, or from a repository of the hub that `push_to_hub` made.
 
-        The base is loaded by the name that the run has for it, in its training's dtype unless told otherwise.
+        The base is loaded by its name in the run's configuration, in the dtype of the training unless `dtype` is given.
         Raises RequestError for a missing or damaged file, and where the base is no longer the one of the training.
         """
         folder = _local_folder(str(run), revision)

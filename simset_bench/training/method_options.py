@@ -1,4 +1,7 @@
-"""The methods and the options that each uses; another method's option is refused rather than ignored."""
+"""The methods and the options that each uses. An option of another method is refused, not ignored.
+
+This module imports no model library, so that `--help` stays fast; `methods/table.py` has the methods' functions.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +15,11 @@ INDUCTIVE_FORMS = ("log", "ratio")
 
 @dataclass(frozen=True)
 class Method:
-    """`options` are those of a configuration that it uses, `defaults` its own where they are not the memory's.
+    """A training method. `what` describes it in help texts.
 
-    `learned` maps names of hashes to the files of a run folder that hold what was learned; empty where nothing is.
-    `has_entries` says whether documents have entries of a memory, which recall modes and location measures are about.
+    It uses the `options` of a configuration and no others; `defaults` are its own where they differ from the memory's.
+    `learned` maps names of hashes to the files of a run folder that hold what was learned. `has_entries` says whether
+    documents have entries of a memory: recall modes and location measures need them.
     """
 
     what: str
@@ -75,7 +79,7 @@ METHODS: dict[str, Method] = {
 
 
 def find_method(name: str) -> Method:
-    """The method of a name. Raises RequestError for a name that there is not."""
+    """The method of a name. Raises RequestError for an unknown name."""
     if name not in METHODS:
         raise unknown_name("--method", name, METHODS)
     return METHODS[name]

@@ -1,4 +1,4 @@
-"""From a configuration to what is trained: documents, their segments, the layer, and hashes of all of it."""
+"""From a configuration to what a run needs: documents, their segments, the block's number, and hashes."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -49,12 +49,12 @@ def resolved(config: TrainConfig, base: Base, num_docs: int) -> TrainConfig:
 
 
 def made_of_hashes(base: Base, documents: Sequence[Document]) -> dict[str, str]:
-    """Hashes of what a configuration only names, and which may be another under the same name on another day."""
+    """Hashes of the model and the corpus, which a configuration only names: both may change under their names."""
     return {"model": base.revision, "corpus": hash_documents(documents)}
 
 
 def begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume: bool, overwrite: bool) -> bool:
-    """Make `folder` ready for a run of `config`; False where that run is already finished there."""
+    """Make `folder` ready for a run of `config`. Returns False if the folder already holds that run, finished."""
     folders.check_is_run_or_free(folder)
     folders.clear_leftovers(folder)
     if overwrite:

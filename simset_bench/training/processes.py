@@ -1,4 +1,4 @@
-"""The processes that one training runs in, as torchrun starts them. Imports no torch before there are several."""
+"""The processes that torchrun starts for one training. Torch is imported only once there are several."""
 
 import os
 from collections.abc import Callable
@@ -20,16 +20,16 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes the run and speaks."""
+        """Whether this process writes the run and prints messages."""
         return self.rank == 0
 
     @property
     def is_first_here(self) -> bool:
-        """Whether this is the one that writes its machine's cache."""
+        """Whether this process writes its machine's cache."""
         return self.local_rank == 0
 
     def all_agree(self, here: bool) -> bool:
-        """Whether something is so in every process; each waits for the others."""
+        """Whether `here` is true in every process; each waits for the others."""
         if self.count == 1:
             return here
         import torch
@@ -41,7 +41,7 @@ class Processes:
         return bool(answer.item())
 
     def first_decides(self, decide: Callable[[], Decision]) -> Decision:
-        """What `decide` returns in the first process, in all; its RequestError is raised in all too."""
+        """Call `decide` in the first process, and return its result, or raise its RequestError, in all of them."""
         if self.count == 1:
             return decide()
         from torch import distributed
@@ -64,7 +64,7 @@ _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 def launched() -> Processes:
-    """The processes that torchrun started this one among; alone where it did not."""
+    """The processes that torchrun started together with this one; `ALONE` where torchrun was not used."""
     if not all(os.environ.get(name) for name in _VARIABLES):
         return ALONE
     return Processes(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"]))

@@ -109,7 +109,7 @@ def qa_finetuned(
     from peft import LoraConfig, get_peft_model
 
     with torch.random.fork_rng(), warnings.catch_warnings():
-        # peft says that GPT-2's weights lie the other way round, and calls what transformers is about to rename.
+        # peft warns that GPT-2's weights are transposed, and calls functions that transformers is about to rename.
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
         config = LoraConfig(r=RANK, lora_alpha=SCALE, target_modules="all-linear", task_type="CAUSAL_LM")

@@ -30,16 +30,17 @@ def train_run(
     checkpoint_seconds: float = SECONDS_BETWEEN_CHECKPOINTS,
     watch: Watch = never,
 ) -> Path:
-    """Train one memory, or what its method has instead, and return its run folder under `root`.
+    """Train by the configuration's method and return the run folder under `root`.
 
-    `base` is the configuration's, where it is loaded; None in several processes (torchrun), which spread
-    it. A checkpoint is written at the first step after every `checkpoint_seconds`, 0 for every step. `watch` is called
-    after each step, except where documents are streamed and in several processes, and stops the training with
-    `learner.Interrupted` when it is True.
-    A finished run of the same configuration is kept as it is. Raises RequestError for a configuration that cannot be
-    run, and for a folder that holds another run, or an unfinished one without `resume`, unless `overwrite`.
+    `base` is the configuration's base if the caller has loaded it, else None. In several processes (torchrun) it must
+    be None, since they spread the base. A checkpoint is written at the first step after every `checkpoint_seconds`,
+    and after every step for 0. `watch` is called after each step, and stops the training with `Interrupted` when it
+    returns True; it is not called where documents are streamed, nor in several processes.
+
+    A finished run of the same configuration is kept. Raises RequestError for a configuration that cannot be run. Unless
+    `overwrite`, raises it also for a folder that holds another run, or an unfinished one without `resume`.
     """
-    # What can be wrong with a request is found before the model is loaded, which may take minutes.
+    # Loading the model may take minutes, so the request is checked first.
     check(config)
     find_model(config.model)
     processes = launched()

@@ -1,8 +1,8 @@
 """One training in several processes: the frozen base is spread over them, and each takes its share of every batch.
 
-`torchrun --nproc-per-node N -m simset_bench train ...`. Weights of the blocks lie in N parts and are gathered block by
-block where a pass needs them (FSDP2, `torch.distributed.fsdp.fully_shard`); the memory is whole in every process, which
-all take the same step after their gradients are summed.
+`torchrun --nproc-per-node N -m simset_bench train ...`. Each process holds one of N parts of every block's weights, and
+a pass gathers one block at a time (FSDP2, `torch.distributed.fsdp.fully_shard`). Every process holds the whole memory.
+Gradients are summed over the processes, which then take the same step.
 """
 
 import dataclasses
@@ -43,10 +43,11 @@ from simset_bench.training.trainer import Member, PassSums, make_optimizer, trai
 def train_together(
     config: TrainConfig, root: Path, processes: Processes, resume: bool, overwrite: bool, checkpoint_seconds: float
 ) -> Path:
-    """As `train_run`, in each of `processes`; the first alone speaks, and writes the run folder, which all must see.
+    """Do what `train_run` does, in each of `processes`. The first prints messages and writes the run folder; all must
+    see that folder.
 
-    Raises RequestError, in all of them, also for what several processes cannot do: other methods than the memory, and
-    documents streamed by an allocation file.
+    Raises RequestError in all processes. Several processes can train only the method `memory`, and cannot stream
+    documents by an allocation file.
     """
     _check_together(config, processes)
     if not processes.is_first:
@@ -105,8 +106,10 @@ def _device(name: str, processes: Processes) -> torch.device:
 
 @contextmanager
 def _joined(device: torch.device) -> Iterator[None]:
-    """Connect the processes, unless the caller has. They part in good order but where one failed, which the others
-    could wait for without end."""
+    """Connect the processes, unless the caller has done so.
+
+    The connection is closed unless a process failed by itself: the others would wait for it without end.
+    """
     if distributed.is_initialized():
         yield
         return
@@ -116,7 +119,7 @@ def _joined(device: torch.device) -> Iterator[None]:
     try:
         yield
     except RequestError:
-        # Found by all of them alike.
+        # All processes raise it.
         distributed.destroy_process_group()
         raise
     distributed.destroy_process_group()
@@ -125,8 +128,8 @@ def _joined(device: torch.device) -> Iterator[None]:
 def spread_base(config: TrainConfig, device: torch.device, processes: Processes) -> Base:
     """The configuration's base with the weights of its blocks in as many parts as there are processes.
 
-    Embeddings, last norm and head are whole everywhere: the loss head uses its weight outside of the model's forward.
-    The parts of a block are grouped, not the block itself, so that a block left out of a pass is not gathered for it.
+    Every process holds embeddings, last norm and head whole: the loss head uses its weight outside the model's forward.
+    The children of a block are grouped, not the block itself, so that a pass that skips a block does not gather it.
     """
     dtype = str(find_dtype(config.dtype, device)).removeprefix("torch.")
     base = load_base(config.model, dtype, "cpu")
@@ -171,8 +174,8 @@ def shared_pass(
 ) -> PassSums:
     """`memory_pass` with the batch's segments shared out: gradients and sums are those of the whole batch.
 
-    Each process's losses are its tokens' terms of the batch's means, so their sum is the loss of one process. One
-    without a segment in a small batch still goes through the blocks, since their weights are gathered from all.
+    Each process's losses are its tokens' terms of the batch's means, so their sum is the loss of one process. A process
+    that gets no segment of a small batch still goes through the blocks, since all must take part in gathering weights.
     """
     count = len(batch.rows)
     first, last = count * processes.rank // processes.count, count * (processes.rank + 1) // processes.count

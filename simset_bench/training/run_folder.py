@@ -39,7 +39,7 @@ def run_folder(root: Path, model: str, config: TrainConfig) -> Path:
     """Folder of a run under `root`; `config` has its layer, num_docs and num_clusters resolved to numbers.
 
     `docs_N` appears when there are fewer clusters than documents, `seed_S` when the seed of the batches is not 0.
-    Other methods than the memory's name themselves, and have no folder for what they do not use.
+    Under a method other than `memory` the method's name stands in the path, and options that it does not use do not.
     """
     options = find_method(config.method).options
     parts = ["trains", f"lm_{model}"]
@@ -74,7 +74,7 @@ def read_folder_config(folder: Path) -> TrainConfig:
 
 
 def open_finished(folder: Path) -> FinishedRun:
-    """A run folder with a complete training. Raises RequestError naming the first file that is missing."""
+    """The finished run in a folder. Raises RequestError naming the first file that is missing."""
     if not folder.is_dir():
         raise RequestError(f"{folder}: there is no such run folder")
     config = read_folder_config(folder)
@@ -93,7 +93,7 @@ def expected_files(config: TrainConfig) -> list[str]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a run folder. Raises RequestError where it is missing, or damaged: no object with hashes."""
+    """The manifest of a run folder. Raises RequestError where it is missing, or is no JSON object with hashes."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -106,7 +106,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def check_hashes(folder: Path) -> None:
-    """Raise RequestError for a file of a finished run that is no longer the one its manifest was written for."""
+    """Raise RequestError for a file of a finished run whose hash is not the one in the manifest."""
     manifest = read_manifest(folder)
     hashes, learned = manifest["hashes"], find_method(manifest.get("method", MEMORY)).learned
     for expected, name in {"config": CONFIG, **learned}.items():
@@ -118,7 +118,7 @@ def check_hashes(folder: Path) -> None:
 
 
 def check_is_run_or_free(folder: Path) -> None:
-    """Raise RequestError for a folder that holds a name of a run folder, but no configuration that makes it one."""
+    """Raise RequestError for a folder without a configuration that holds a file or folder by the name of a run's."""
     names = [name for name in _contents() if (folder / name).exists()]
     if names and CONFIG not in names:
         raise RequestError(
@@ -128,13 +128,13 @@ def check_is_run_or_free(folder: Path) -> None:
 
 
 def clear_run(folder: Path) -> None:
-    """Remove a run with its evaluations, and nothing else. Stopped anywhere, it leaves a run that can be removed."""
+    """Remove a run with its evaluations, and nothing else. Where this is interrupted, the rest can be removed later."""
     for name in _contents():
         remove(folder / name)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all in it, if it is there."""
+    """Remove a file, or a folder with its contents, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -151,7 +151,7 @@ def clear_leftovers(folder: Path) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold a run folder against other processes; it is made if need be, and freed even by a killed process.
+    """Hold a lock on a run folder, which is made if need be. A killed process lets go of it.
 
     Raises RequestError where another process holds it, and where it cannot be made.
     """

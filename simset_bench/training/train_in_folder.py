@@ -1,4 +1,4 @@
-"""What learns in a run, and its training in the run's folder: checkpoints, metrics and, at the end, the manifest."""
+"""Training in a run folder: checkpoints and metrics on the way, and the manifest at the end."""
 
 import json
 import time
@@ -44,9 +44,9 @@ def memorise(
     checkpoint_seconds: float,
     watch: Watch = never,
 ) -> None:
-    """Train a learner in a run folder, from its checkpoint on where there is one, and write the manifest.
+    """Train a learner in a run folder, from its checkpoint if it has one, and write the manifest.
 
-    Raises Interrupted where `watch` asks for it.
+    Raises Interrupted when `watch` returns True.
     """
     module, optimizer = learner.module, make_optimizer(learner.module, learner.config)
     checkpoint = folder / folders.CHECKPOINT
@@ -86,9 +86,9 @@ def memorise(
 
 
 def taken_up(folder: Path, made_of: dict[str, str], learner: Learner, optimizer: torch.optim.Optimizer) -> Progress:
-    """Put the checkpoint of a run folder into a learner and its optimiser, where there is one; its progress.
+    """Load a run folder's checkpoint, if it has one, into a learner and its optimiser, and return its progress.
 
-    Raises RequestError where it is of other data, or of another number of processes.
+    Raises RequestError for a checkpoint of other data, or of another number of processes.
     """
     checkpoint = folder / folders.CHECKPOINT
     if not checkpoint.is_file():
@@ -106,7 +106,7 @@ def taken_up(folder: Path, made_of: dict[str, str], learner: Learner, optimizer:
 
 
 def check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raise RequestError where a run was made of something else than it would be now."""
+    """Raise RequestError if the hashes of what a run was made of differ from those of today."""
     changed = [name for name, value in now.items() if there.get(name) != value]
     if changed:
         raise RequestError(

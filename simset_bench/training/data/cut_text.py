@@ -1,4 +1,4 @@
-"""Cutting a document that is too long into segments, with nothing lost."""
+"""Cuts a document that is too long into segments, and loses nothing."""
 
 import re
 import unicodedata
@@ -25,7 +25,7 @@ def segments(text: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> 
     text, pieces = text.rstrip(), []
     start = _skip_white_space(text, 0)
     while start < len(text):
-        # Windows, not the whole rest: tokenising what is left for every piece would be quadratic.
+        # A window at a time: tokenising the whole rest for every piece would take quadratic time.
         end = min(len(text), start + max_tokens * _WINDOW)
         cut = start + _cut(text[start:end], text[end : end + 1], tokenizer, max_tokens)
         pieces.append(text[start:cut].rstrip())
@@ -47,7 +47,7 @@ def _cut(window: str, following: str, tokenizer: PreTrainedTokenizerBase, max_to
     # One token is left for the next piece at least, so that no piece of a single token trails behind.
     allowed = max_tokens - 1 if len(ends) == max_tokens + 1 and not following else max_tokens
     if not following and max_tokens < len(ends) < 2 * max_tokens:
-        # The last two pieces share what is left: a tail of a few words has no context, and pads a batch for nothing.
+        # The last two pieces share the rest: a tail of a few words has no context, and only pads a batch.
         half = _at_white_space(window, ends[len(ends) // 2 - 1])
         if window[half : half + 1].isspace() and len(_token_ends(window[:half].rstrip(), tokenizer)) <= max_tokens:
             return half

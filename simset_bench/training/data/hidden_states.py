@@ -76,7 +76,7 @@ def quarter_of_memory() -> int:
 
 
 def states_room(tokens: int, width: int, dtype: torch.dtype, disk: Path | None, in_memory: int) -> Tensor:
-    """Room for hidden states (tokens, width): up to `in_memory` bytes there, beyond that on `disk` where it is given.
+    """An empty tensor (tokens, width): in memory up to `in_memory` bytes, and beyond that in a file at `disk` if given.
 
     The file has no name and goes with the process. Raises OSError when the disk is full.
     """

@@ -18,7 +18,7 @@ from simset_bench.training.data.segments import Segment, collate
 
 @dataclass
 class CacheAccount:
-    """What a cache did: segments found in it, computed, and left out for want of room; bytes it holds and may hold."""
+    """What a cache did: segments read from it (`found`), computed, and not kept for lack of room; bytes and limit."""
 
     found: int = 0
     computed: int = 0
@@ -30,8 +30,8 @@ class CacheAccount:
 class StreamCache:
     """Hidden states of segments by their numbers, in a file without a name, which goes with the process.
 
-    The first segments that come fill it; where it is full, or the disk is, the others are computed again in each epoch:
-    in a stream that is read from its beginning each time, replacing old ones by new ones would find none again.
+    The first segments fill it. Once it or the disk is full, the others are computed again in each epoch: each epoch
+    reads the stream from its beginning, so a cache that replaced old segments by new ones would never be hit.
     """
 
     def __init__(self, limit_bytes: int, segments: int) -> None:

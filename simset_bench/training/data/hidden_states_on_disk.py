@@ -53,10 +53,10 @@ def size_limit() -> int:
 def cached_states(
     base: Base, layers: Sequence[int], segments: Sequence[Segment], layer: int, processes: Processes = ALONE
 ) -> HiddenCache:
-    """Hidden states at block `layer`, from the cache; what is missing of `layers` is filled in one forward pass.
+    """Hidden states at block `layer`, from the cache. One forward pass fills all of `layers` that are missing.
 
-    A damaged or foreign file is told of and made anew. States that the limit leaves no room for are kept in memory.
-    Several processes that share a base run it together: where one lacks the states all fill them.
+    A damaged or foreign file is noted and made anew. States that exceed the limit are kept in memory. Processes that
+    share a base run it together: if one lacks the states, all of them fill the cache.
     """
     wanted = sorted({*layers, layer})
     size = sum(len(segment.token_ids) for segment in segments) * base.width * base.dtype.itemsize
@@ -66,12 +66,12 @@ def cached_states(
         return fill_cache(base, layer, segments, prefix_folder() / f".beyond-limit-{os.getpid()}")
     missing = [each for each in wanted if _open(base, each, segments, verify=each == layer) is None]
     if not processes.all_agree(layer not in missing):
-        # As many layers at a time as the limit has room for; the one asked for is among the first.
+        # As many layers at a time as the limit has room for, `layer` first.
         filled = sorted({*missing, layer}, key=lambda each: each != layer)[: max(1, limit // size)]
         _fill(base, filled, segments, limit, processes)
     cache = _open(base, layer, segments, verify=False)
     is_there = processes.all_agree(cache is not None)
-    # Not there is a file that another process has evicted in between.
+    # Another process may have evicted the file in between.
     return cache if cache is not None and is_there else fill_cache(base, layer, segments)
 
 
@@ -99,7 +99,7 @@ def _path(identity: dict[str, Any]) -> Path:
 
 
 def _open(base: Base, layer: int, segments: Sequence[Segment], *, verify: bool) -> HiddenCache | None:
-    """The memory-mapped file of a layer, or None where there is none that is whole and the right one."""
+    """The memory-mapped file of a layer, or None where it is missing, damaged or of another model or corpus."""
     identity = _identity(base, layer, segments)
     path = _path(identity)
     starts = segment_starts(segments)
@@ -124,7 +124,7 @@ def _open(base: Base, layer: int, segments: Sequence[Segment], *, verify: bool) 
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """A safetensors file's header, and where its data start. Raises ValueError where it is none."""
+    """A safetensors file's header, and where its data start. Raises ValueError for another kind of file."""
     with path.open("rb") as handle:
         length = int.from_bytes(handle.read(8), "little")
         if not 0 < length < 1 << 20:

@@ -58,7 +58,7 @@ def segment_documents(
 
 
 def segments_of(document: Document, number: int, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> list[Segment]:
-    """Segments of one document, whose number they bear; cut and refused as `segment_documents` does."""
+    """Segments of one document, which is number `number`. Cuts and raises as `segment_documents` does."""
     texts = cut_text(document.text, tokenizer, max_tokens)
     pieces = [_segment(number, piece, text, tokenizer) for piece, text in enumerate(texts)]
     if sum(len(piece.token_ids) - piece.specials - 1 for piece in pieces) < 1:
@@ -71,7 +71,7 @@ def _segment(document: int, number: int, text: str, tokenizer: PreTrainedTokeniz
     whole = tokenizer(text).input_ids
     for opening in range(len(whole) - len(bare) + 1):
         if whole[opening : opening + len(bare)] == bare:
-            # A special token that closes the text has no place in what may go on.
+            # A special token that closes the text is left out: the text may go on.
             return Segment(document, number, text, tuple(whole[: opening + len(bare)]), opening)
     return Segment(document, number, text, tuple(bare), 0)
 

@@ -1,4 +1,4 @@
-"""Documents that are streamed past the memory, with entries from an allocation file of any size."""
+"""Documents that are read as a stream, with entries from an allocation file of any size."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +31,7 @@ _TOGETHER = 1024
 
 @dataclass(frozen=True)
 class Survey:
-    """What one reading of a corpus found: of each document its number in the allocation and how many segments it has.
+    """One reading of a corpus: each document's number in the allocation, and its number of segments.
 
     `numbers` and `segments` are (documents,) int64; `tokens` counts real tokens, `sha256` is of ids and texts as
     `hash_documents` makes it.
@@ -79,7 +79,8 @@ def _pass_over(_bad: BadRecord) -> None:
 def survey(config: TrainConfig, base: Base, lookup: "Lookup", allocation_file: Path) -> Survey:
     """Read the corpus once: count segments, hash what is trained on, and write the allocation of these documents.
 
-    Raises RequestError for a document without entries, one that cannot be memorised, and fewer documents than asked.
+    Raises RequestError for a document without entries, a document that cannot be memorised, and a corpus with fewer
+    documents than `num_docs`.
     """
     from simset_bench.simset.store import AllocationWriter, Manifest
 
@@ -237,12 +238,12 @@ def report(cache: StreamCache) -> None:
     )
 
 
-# A run that streamed its documents is asked about this many, the first ones.
+# A run that streamed its documents is evaluated on this many, the first ones.
 SAMPLED_DOCUMENTS = 256
 
 
 def sample_documents(config: TrainConfig) -> list[Document]:
-    """The first documents of a streamed run, which evaluation asks about."""
+    """The first documents of a streamed run, on which it is evaluated."""
     from simset_bench.simset.lookup import open_lookup
 
     lookup = open_lookup(Path(config.allocation_file or ""))

@@ -1,4 +1,4 @@
-"""What LoRA and full fine-tuning share: learning in the base's own weights, and putting them back afterwards."""
+"""What LoRA and full fine-tuning share: they learn in the base's own weights, and put the former ones back."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -47,7 +47,7 @@ def full_learner(config: TrainConfig, base: Base, memorised: Memorised) -> Itera
 
 def _check_room(base: Base) -> None:
     needed = _FULL_BYTES * base.model.num_parameters()
-    # Of a machine's memory all: what is free just now says little, since caches give way.
+    # All of a machine's memory counts: what is free just now says little, since caches give way.
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if base.device.type == "cuda":
         room = torch.cuda.mem_get_info(base.device)[0]

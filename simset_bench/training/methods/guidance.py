@@ -45,7 +45,7 @@ def guidance_term(positive: Tensor, negative: Tensor, tau: float, form: str) -> 
 
 
 def negative_keys(memory: GuidedMemory, documents: Sequence[int], kind: str, generator: torch.Generator) -> Tensor:
-    """Keys (segments, key_width) of no or of another document: drawn from all others, drawn anew, or zero."""
+    """Keys (segments, key_width): of another document drawn at random (`other`), normal noise (`random`), or `zero`."""
     count, width = memory.keys.shape
     if kind == "other":
         shifts = torch.randint(1, count, (len(documents),), generator=generator)
@@ -55,7 +55,7 @@ def negative_keys(memory: GuidedMemory, documents: Sequence[int], kind: str, gen
 
 
 def check_negatives(config: TrainConfig, num_docs: int) -> None:
-    """Raise RequestError where there is no other document to take a negative key from."""
+    """Raise RequestError where a negative key must be another document's, and there is only one document."""
     if config.guidance_negative == "other" and num_docs < 2:
         raise RequestError("--guidance-negative other: there is one document and no other (random and zero need none)")
 

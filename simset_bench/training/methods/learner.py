@@ -20,7 +20,7 @@ from simset_bench.training.trainer import Pass
 
 @dataclass(frozen=True)
 class Memorised:
-    """What a configuration memorises: documents, their segments, and their entries where they are allocated before."""
+    """What a run memorises: documents, their segments, and their entries if they are allocated before training."""
 
     documents: list[Document]
     allocation: Allocation | None

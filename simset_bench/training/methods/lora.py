@@ -40,10 +40,10 @@ class LoraMatch:
 
 
 def match_lora(base: Base, entries: int, rank: int | None) -> LoraMatch:
-    """The LoRA whose parameters are nearest those of a memory of `entries` entries.
+    """The LoRA whose number of parameters is nearest to that of a memory of `entries` entries.
 
-    The rank is the same in all blocks, and `rank` where given. Where even rank 1 is more than the memory, the topmost
-    blocks alone have it.
+    The rank is the same in all blocks, and is `rank` if given. Where even rank 1 has more parameters than the memory,
+    only the topmost blocks get a LoRA.
     """
     sizes = [sum(sum(linear.weight.shape) for _, linear in _linear_maps(base, [block])) for block in base.blocks]
     wanted, everywhere = memory_parameters(entries, base.width), sum(sizes)
@@ -65,7 +65,7 @@ def _linear_maps(base: Base, blocks: Iterable[nn.Module]) -> list[tuple[str, Any
 
 @contextmanager
 def lora_learner(config: TrainConfig, base: Base, memorised: Memorised) -> Iterator[Learner]:
-    """A LoRA that learns in the base for the time of the context; the base is afterwards what it was."""
+    """A LoRA that learns in the base within the context. Afterwards the base is unchanged."""
     match = match_lora(base, config.entries, config.lora_rank)
     note(
         f"LoRA of rank {match.rank} on {match.blocks} of {len(base.blocks)} blocks: {match.parameters} parameters, "
@@ -89,7 +89,7 @@ def lora_learner(config: TrainConfig, base: Base, memorised: Memorised) -> Itera
 
 
 def _sort(path: Path) -> None:
-    """Put peft's configuration into one order: it keeps names in a set, whose order changes from process to process."""
+    """Sort peft's configuration: peft keeps names in a set, whose order changes from process to process."""
     options = json.loads(path.read_text(encoding="utf-8"))
     ordered = {name: sorted(value) if isinstance(value, list) else value for name, value in options.items()}
     path.write_text(json.dumps(ordered, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -101,7 +101,7 @@ def _with_lora(base: Base, match: LoraMatch, seed: int) -> "PeftModel":
     names = [name for name, _ in _linear_maps(base, list(base.blocks)[-match.blocks :])]
     options: dict[str, Any] = {"r": match.rank, "lora_alpha": LORA_SCALE * match.rank, "target_modules": names}
     with torch.random.fork_rng(), warnings.catch_warnings():
-        # peft says that GPT-2's weights lie the other way round, and calls what transformers is about to rename.
+        # peft warns that GPT-2's weights are transposed, and calls functions that transformers is about to rename.
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
         return get_peft_model(base.model, LoraConfig(**options, task_type="CAUSAL_LM"))

@@ -37,7 +37,7 @@ class SweepCost:
 
 
 def estimate(sweep: Sweep) -> SweepCost | None:
-    """The cost of what is left of a sweep, from counted operations and a short calibration; None if nothing is left."""
+    """The cost of the rest of a sweep, from counted operations and a short calibration; None for a finished sweep."""
     fleets = [fleet for fleet in sweep.fleets if not sweep.place.is_over(fleet)]
     if not fleets:
         return None

@@ -134,9 +134,10 @@ def train_fleet_runs(
 def _runs(
     task: FleetTask, base: Base, documents: Sequence[Document]
 ) -> tuple[list[list[_Run]], dict[TrainConfig, str]]:
-    """The runs of each training with their allocations, and why others cannot be run; equal allocations are made once.
+    """The runs of each training with their allocations, and why the others cannot be run. Equal allocations are made
+    once.
 
-    What cannot be run follows from the configuration alone, so that a fleet is the same whenever it is taken up.
+    Whether a run is possible follows from its configuration alone, so a fleet is the same each time it is taken up.
     """
     made: dict[tuple[Any, ...], Allocation] = {}
     groups: list[list[_Run]] = []

@@ -38,13 +38,13 @@ _SHARED = (
     "dtype",
     "device",
 )
-# What only the allocation or the inductive loss looks at; its form is in the metrics of runs without one, too.
+# Options that only the allocation or the inductive loss reads. The loss's form is not among them: metrics show it.
 _OF_STRUCTURE = ("num_clusters", "allocation", "partition_by", "entries_per_doc", "alpha", "location")
 
 
 @dataclass(frozen=True)
 class Training:
-    """Runs whose memory is the same whatever is done: it learns for the first, and is measured for the others."""
+    """Runs whose training is the same: one memory learns for the first, and is measured for the others too."""
 
     configs: tuple[TrainConfig, ...]
 
@@ -131,7 +131,7 @@ def write_plan(path: Path, fleets: Sequence[FleetPlan]) -> None:
 
 
 def read_plan(path: Path) -> list[FleetPlan]:
-    """The fleets that `write_plan` wrote, none where there is no file. Raises RequestError for a damaged one."""
+    """The fleets that `write_plan` wrote, [] if there is no file. Raises RequestError for a damaged file."""
     if not path.is_file():
         return []
     try:
@@ -154,7 +154,7 @@ def plan_fleets(
     earlier: Sequence[FleetPlan],
     size_of: Callable[[TrainConfig], int],
 ) -> list[FleetPlan]:
-    """Fleets for what is not done. Those of an earlier plan are kept as they are while all their runs are asked for.
+    """Fleets for the runs that are not done. A fleet of an earlier plan is kept if the sweep still has all its runs.
 
     What trains together decides the last bits of its memories, so a sweep that goes on must keep its fleets.
     """

@@ -61,7 +61,7 @@ def _spread(ray: Any, sweep: Sweep, stop: threading.Event, gpus_per_worker: floa
         if stop.is_set():
             for reference in pending:
                 ray.cancel(reference, force=False)
-            # Until the workers have written their checkpoints, however long that takes; asked again, we leave at once.
+            # Wait for the workers' checkpoints, however long that takes; a second signal stops at once.
             ray.wait(list(pending), num_returns=len(pending), timeout=None)
             raise Interrupted
 

@@ -52,8 +52,8 @@ class SweepOptions:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A planned sweep: `configs` are all its runs, with blocks, documents and clusters as numbers; `fleets` what is
-    to be done, together with what other processes are doing."""
+    """A planned sweep. `configs` are all its runs, with blocks, documents and clusters as numbers; `fleets` are those
+    not finished, other processes' among them."""
 
     place: SweepFolder
     grid: Grid
@@ -75,7 +75,7 @@ def sizes_of(model: str) -> ModelSizes:
 def numbered_cells(grid: Grid) -> list[TrainConfig]:
     """The grid's cells with blocks, documents, clusters and entries of a document as numbers.
 
-    Raises RequestError for what is not there.
+    Raises RequestError for a model, block or corpus that does not exist.
     """
     counts: dict[str, int] = {}
     numbered = []
@@ -95,7 +95,7 @@ def numbered_cells(grid: Grid) -> list[TrainConfig]:
 
 
 def plan_sweep(grid: Grid, root: Path, options: SweepOptions, *, write: bool = True) -> Sweep:
-    """Plan what is left of a grid. An earlier plan's unfinished fleets are kept; `write` False leaves no trace.
+    """Plan the rest of a grid. Unfinished fleets of an earlier plan are kept. Nothing is written if `write` is False.
 
     Raises RequestError for a grid that cannot be run as it stands.
     """
@@ -141,7 +141,7 @@ class BaseInHand:
 
 
 def work_on(sweep: Sweep, fleet: FleetPlan, bases: BaseInHand, stop: threading.Event) -> bool:
-    """Train a fleet unless it is over or another process has it; whether it is over afterwards.
+    """Train a fleet unless it is over or another process has it. Returns whether it is over afterwards.
 
     Failures are recorded and do not stop the sweep, unless it is to fail fast. Raises Interrupted.
     """
@@ -261,7 +261,7 @@ Executor = Callable[[Sweep, threading.Event], None]
 def run_sweep(sweep: Sweep, execute: Executor = run_locally) -> dict[str, Any]:
     """Run a planned sweep to its end; returns its `summary`.
 
-    Raises KeyboardInterrupt when asked to stop, once a checkpoint is written and it is said how to go on.
+    Raises KeyboardInterrupt when a signal stops it, after writing a checkpoint and a note on how to go on.
     """
     began = time.monotonic()
     stop = threading.Event()

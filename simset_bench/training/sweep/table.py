@@ -1,4 +1,4 @@
-"""A sweep as a table: what is done, what is under way and how fast, what is left."""
+"""A sweep as a table: runs done, under way, with their speed, and left."""
 
 from rich.table import Table
 
