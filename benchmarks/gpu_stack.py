@@ -1,8 +1,9 @@
 """A trial of how a fleet could train: parameters of all runs stacked for good, one optimiser, nothing waited for.
 
-The engine trains each run's own parameters with its own optimiser and reads its losses in every step, which costs
-several milliseconds of a processor a run. Here a step is a fixed sequence of kernels for the whole fleet, so that it
-can be recorded as a CUDA graph and compiled. Texts are padded to the longest, so that every step has one shape.
+The engine stacks a fleet's parameters too, but lays texts of any length end to end, and reads losses and metrics back
+once a step, so that the processor prepares each step anew. Here a step is a fixed sequence of kernels for the whole
+fleet, so that it can be recorded as a CUDA graph and compiled. Texts are padded to the longest, so that every step has
+one shape.
 """
 
 from collections.abc import Callable, Sequence
