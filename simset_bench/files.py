@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under a temporary name in the same folder, then renamed."""
+"""Files and folders that are whole or absent, locks between processes, and digests."""
 
 import errno
 import fcntl
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on any error it is removed.
 
-    The folder of `path` is made if need be. A reader sees the old file or the new one, never a part.
-    Raises RequestError where no file can be written there: a folder bears the name, or its own is read-only or a file.
+    The folder of `path` is created if need be. A reader sees the old file or the new one, never a part.
+    Raises RequestError where no file can be written: `path` is a folder, or its own folder is read-only or a file.
     """
     temporary = _temporary_beside(path)
     try:
@@ -40,7 +40,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`; on success it replaces `path`, on any error it is removed.
 
-    Of two processes that make the same folder the later one's replaces the earlier one's.
+    If two processes write the same folder, the one that finishes later replaces the other's.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -73,9 +73,9 @@ def _temporary_beside(path: Path) -> Path:
 
 @contextmanager
 def held_folder(folder: Path, lock: str, message: str) -> Iterator[None]:
-    """Hold a folder, by the file `lock` in it, against other processes; a killed process no longer holds it.
+    """Keep other processes out of a folder, by the lock file `lock` in it; the lock ends with its process.
 
-    The folder is made if need be. Raises RequestError with `message` where another process holds it.
+    The folder is created if need be. Raises RequestError with `message` where another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -91,9 +91,9 @@ def held_folder(folder: Path, lock: str, message: str) -> Iterator[None]:
 
 @contextmanager
 def waiting_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, once no other process does; a killed process no longer holds it.
+    """Wait until no other process holds the lock file `path`, then hold it; the lock ends with its process.
 
-    The file and its folder are made if need be, and the file is removed afterwards.
+    The file and its folder are created if need be, and the file is removed afterwards.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = _locked(path, wait=True)
@@ -105,9 +105,9 @@ def waiting_lock(path: Path) -> Iterator[None]:
 
 
 def _locked(path: Path, wait: bool = False) -> int:
-    """Handle of the lock file, locked. Raises BlockingIOError where another process has it, unless we are to wait."""
+    """Lock the lock file and return its handle. Without `wait`, raises BlockingIOError where another holds it."""
     while True:
-        # Not the folder itself: over NFS only what is open for writing can be locked.
+        # The folder itself is not locked, since NFS only locks what is open for writing.
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,7 +116,7 @@ def _locked(path: Path, wait: bool = False) -> int:
         except BaseException:
             os.close(handle)
             raise
-        # Whoever held it before removed it while we waited for our turn: the file locked is no longer the one there.
+        # The former holder has removed the file that we waited for: lock the one that is there now.
         os.close(handle)
 
 
@@ -127,20 +127,20 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented UTF-8 JSON; not-a-number is refused, since JSON has no such value."""
+    """Write `value` as indented UTF-8 JSON. Raises ValueError for not-a-number and infinity, which JSON lacks."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: dict[str, str]) -> None:
     """Write tensors from any device as safetensors, whole or not at all.
 
-    With one entry of metadata equal tensors make equal bytes; several are in an order that changes with the process.
+    With one entry of metadata, equal tensors give equal bytes; the order of several changes with the process.
     """
     from safetensors.torch import save
 
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
     with whole_file(path) as temporary:
-        # Not `save_file`: it writes under a temporary name of its own, which a killed process leaves behind.
+        # `save_file` would write under a temporary name of its own, which a killed process leaves behind.
         temporary.write_bytes(content)
 
 

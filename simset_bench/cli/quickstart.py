@@ -9,24 +9,24 @@ import typer
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import note, stdout
 
-# What a few minutes on two cores have room for; `simset-bench eval` asks the other tasks of the same runs.
+# The tasks that fit into a few minutes on two cores; `simset-bench eval` evaluates the same runs on others.
 TASKS = ("docmem", "counterfact", "location")
 
 
 def command(
-    num_docs: Annotated[int, typer.Option(help="Wikipedia articles to memorise.")] = 6,
+    num_docs: Annotated[int, typer.Option(help="Number of Wikipedia articles to memorise.")] = 6,
     epochs: Annotated[int, typer.Option(help="Passes over the articles.")] = 10,
-    limit: Annotated[int, typer.Option(help="At most this many records or documents a task.")] = 6,
+    limit: Annotated[int, typer.Option(help="Evaluate each task on at most this many records or documents.")] = 6,
     alpha: Annotated[float, typer.Option(help="Weight of the inductive loss.")] = 1.0,
-    save_dir: Annotated[Path, typer.Option(help="Folder under which run folders lie.")] = Path("outputs/quickstart"),
+    save_dir: Annotated[Path, typer.Option(help="Write run folders below this folder.")] = Path("outputs/quickstart"),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Memorise Wikipedia articles under every allocation, ask what is recalled, and print the leaderboard.
+    """Memorise Wikipedia articles under the main allocations, evaluate what is recalled, and print the leaderboard.
 
-    SmolLM2-135M-Instruct from its wheel, articles about countries, CounterFact records built in: nothing is
-    downloaded. What is already trained is not trained again.
+    Uses SmolLM2-135M-Instruct from its wheel, articles about countries and built-in CounterFact records, so nothing is
+    downloaded. Runs that are already trained are not trained again.
     """
     from simset_bench.evaluation.baseline import evaluate_baselines_of
     from simset_bench.evaluation.request import EvalRequest
@@ -53,7 +53,7 @@ def command(
     for number, config in enumerate(configs, start=1):
         note(f"[{number}/{len(configs)}] training with allocation {config.allocation} ({_clock(started)})")
         folders.append(train_run(config, save_dir, resume=True, base=base))
-    note(f"asking {len(folders)} runs and the untouched base: {', '.join(TASKS)} ({_clock(started)})")
+    note(f"evaluating {len(folders)} runs and the untouched base on {', '.join(TASKS)} ({_clock(started)})")
     request = EvalRequest(TASKS, limit=limit)
     evaluate_runs(folders, request)
     without_memory = EvalRequest(tuple(task for task in TASKS if task != "location"), limit=limit)
