@@ -258,6 +258,18 @@ def test_too_few_documents_for_so_many_rows_are_remarked(write_run: Write, board
     assert not any("too few" in line for line in remarks(board_of("alpha < 2")))
 
 
+def test_documents_in_common_that_contradict_the_scores_call_neither_row_better(
+    write_run: Write, board_of: Callable
+) -> None:
+    hard = np.random.default_rng(0).normal(5, 0.1, 12)
+    write_run(nll([*(hard + 1), *[0.1] * 30]), num_docs=42)
+    write_run(nll(hard.tolist()), num_docs=12)
+    board = board_of()
+    assert [row.labels["documents"] for row in board.rows] == [42, 12]
+    assert [row.standings["docmem/nll"].rank for row in board.rows] == [1, 1]
+    assert board.rows[1].above is not None and board.rows[1].above.value == pytest.approx(1)
+
+
 def test_evaluations_in_different_dtypes_are_remarked(write_run: Write, board_of: Callable) -> None:
     for number, dtype in enumerate(("float32", "bfloat16")):
         path = write_run(nll(LOW), alpha=float(number)) / "eval" / "docmem.free.json"

@@ -96,6 +96,12 @@ def test_documents_and_seeds_are_two_sources_of_error(generator: np.random.Gener
     assert found.errors[0, 1] == pytest.approx(np.sqrt(found.variances[:, 0, 1].sum()))
 
 
+def test_seeds_that_agree_make_no_p_value_smaller_than_that_of_the_documents() -> None:
+    """By all signs: those of five documents that differ by 1 must agree, and the sixth's is as good either way."""
+    apart = np.array([1.0, 1.0, 1.0, 1.0, 1.0, -0.01]) + np.array([[0.0], [0.001], [0.002]])
+    assert p_of(compare_all([scored(apart + 5), scored(np.full((3, 6), 5.0))])) == 4 / 2**6
+
+
 def test_one_seed_against_several_has_their_variance_over_seeds(generator: np.random.Generator) -> None:
     luck = np.array([[-0.5], [0.0], [0.5]])
     several, one = scored(generator.normal(0, 0.01, (3, 12)) + luck), scored(generator.normal(0.6, 0.01, 12))
