@@ -9,6 +9,8 @@ import pytest
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.leaderboard.entries import pack_entry
+from simset_bench.leaderboard.table import Leaderboard, make_leaderboard
+from simset_bench.results.read import read_runs
 from simset_bench.training.config import make_config
 from simset_bench.training.run import train_run
 
@@ -38,3 +40,9 @@ def packed(evaluated_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def entry(packed: Path, tmp_path: Path) -> Path:
     """A copy of the entry."""
     return Path(shutil.copytree(packed, tmp_path / packed.name))
+
+
+@pytest.fixture
+def board_of(tmp_path: Path) -> Callable[..., Leaderboard]:
+    """The board of the runs that `write_run` wrote, with the options of `make_leaderboard`."""
+    return lambda *options, **named: make_leaderboard(read_runs([tmp_path]), *options, **named)

@@ -10,8 +10,7 @@ import pytest
 from rich.console import Console
 
 from simset_bench.leaderboard import render
-from simset_bench.leaderboard.table import Leaderboard, make_leaderboard
-from simset_bench.results.read import read_runs
+from simset_bench.leaderboard.table import Leaderboard
 
 Write = Callable[..., Path]
 VALUES = [0.25, 0.5, 0.75, 1.5, 0.5, 1.0]
@@ -22,11 +21,6 @@ EVERYTHING = {
     "doccloze": {"truth_preference": VALUES},
     "damage": {"nll_rise": VALUES, "nll_base": VALUES},
 }
-
-
-@pytest.fixture
-def board_of(tmp_path: Path) -> Callable[..., Leaderboard]:
-    return lambda **named: make_leaderboard(read_runs([tmp_path]), **named)
 
 
 def shown(board: Leaderboard, width: int = 100) -> list[str]:
@@ -75,7 +69,7 @@ def test_a_bare_base_stands_beside_the_runs(write_run: Write, board_of: Callable
     write_run(EVERYTHING)
     folder = write_run(EVERYTHING)
     (folder / "config.yaml").write_text("model: m\ncorpus: vital\nnum_docs: 4\n")
-    manifest = json.loads((folder / "manifest.json").read_text()) | {"kind": "baseline"}
+    manifest = json.loads((folder / "manifest.json").read_text()) | {"kind": "baseline", "method": None}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     lines = shown(board_of())
     assert "layer 22" in lines[0] and "alpha 1" in lines[0]

@@ -5,29 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.boards import HIGH, LOW, MIDDLE, nll
 from scipy import stats
 
 from simset_bench.errors import RequestError
-from simset_bench.leaderboard.table import Leaderboard, make_leaderboard
+from simset_bench.leaderboard.table import Leaderboard
 from simset_bench.leaderboard.wording import named, remarks, sentences
-from simset_bench.results.read import read_runs
 
 Write = Callable[..., Path]
-LOW, MIDDLE = [0.1, 0.2, 0.3, 0.6, 0.4, 0.7], [0.5, 0.6, 0.4, 0.5, 0.3, 0.6]
-HIGH = [3.0, 3.1, 2.8, 3.3, 2.9, 3.2]
-ONE_RUN_A_ROW = (
-    "one run a row: ranks and differences are about these runs, and say nothing about their settings, "
-    "which takes two seeds or more (mem_seed)"
-)
-
-
-def nll(values: list[float]) -> dict[str, dict[str, list[float]]]:
-    return {"docmem": {"nll": values}}
-
-
-@pytest.fixture
-def board_of(tmp_path: Path) -> Callable[..., Leaderboard]:
-    return lambda *options, **named: make_leaderboard(read_runs([tmp_path]), *options, **named)
 
 
 def ranked(board: Leaderboard) -> list[object]:
@@ -62,25 +47,6 @@ def test_seeds_are_averaged_with_their_spread(write_run: Write, board_of: Callab
     assert score.spread == pytest.approx(np.std(means, ddof=1))
     over_documents = np.mean([stats.sem(values) ** 2 for values in seeds])
     assert score.standard_error == pytest.approx(np.sqrt(over_documents + stats.sem(means) ** 2))
-
-
-def test_neighbours_that_cannot_be_told_apart_are_said(write_run: Write, board_of: Callable) -> None:
-    write_run(nll(LOW), allocation="random")
-    write_run(nll(MIDDLE), allocation="simset1", alpha=2.0)
-    write_run(nll(HIGH), allocation="none", alpha=0.0)
-    board = board_of()
-    first, second, third = board.rows
-    assert first.above is None
-    assert second.above is not None and third.above is not None
-    assert (second.above.told_apart, third.above.told_apart) == (False, True)
-    sentence = sentences(board)[0]
-    # The least and the greatest difference of six: no shift between them is rejected by all signs.
-    low, high = min(np.subtract(LOW, MIDDLE)), max(np.subtract(LOW, MIDDLE))
-    assert sentence == (
-        "These two runs, random alpha 1 and simset1 alpha 2, cannot be told apart on docmem/nll at 95%: "
-        f"difference -0.1 [{low:.3g}, {high:.3g}], paired over 6 documents, 1 and 1 seeds; "
-        "one seed each says nothing about their settings"
-    )
 
 
 def test_grouping_averages_over_everything_else(write_run: Write, board_of: Callable) -> None:
@@ -135,31 +101,6 @@ def test_an_ambiguous_or_unknown_measure_or_column_is_named(write_run: Write, bo
         board_of(group_by=["alocation"])
 
 
-def test_limits_and_half_asked_rows_are_remarked(write_run: Write, board_of: Callable) -> None:
-    write_run(nll(LOW) | {"docqa": {"f1": LOW}}, limit=4)
-    write_run(nll(LOW), mem_seed=1, limit=4)
-    assert remarks(board_of(sort="f1"))[:1] == ["asked with --limit 4: docmem, docqa"]
-    assert remarks(board_of()) == [
-        "asked with --limit 4: docmem, docqa",
-        "not asked of every run of a row, so that others are averaged: docqa",
-        "values are means over seeds; ± is one standard error, over documents and seeds",
-    ]
-    # Another mode of recall is another question, which may have a limit of its own.
-    write_run(nll(HIGH) | {"docmem@oracle": {"nll": LOW}}, mem_seed=2, limit=4)
-    assert "not asked of every run of a row, so that others are averaged: docmem@oracle, docqa" in remarks(board_of())
-    write_run(nll(HIGH), allocation="none")
-    assert "asked with different limits, so that rows may not compare: docmem" in remarks(board_of())
-
-
-def test_one_seed_each_is_remarked_as_such(write_run: Write, board_of: Callable) -> None:
-    write_run(nll(LOW))
-    assert remarks(board_of()) == ["± is one standard error over documents"]
-    write_run(nll(HIGH), alpha=2.0)
-    board = board_of()
-    assert ONE_RUN_A_ROW in remarks(board) and board.ranks_of_runs
-    assert all(line.startswith("These two runs, ") for line in sentences(board))
-
-
 def rows_of_seeds(write_run: Write, means: dict[str, float], seeds: int, documents: int = 14) -> None:
     generator = np.random.default_rng(0)
     hardness = generator.gamma(4, 0.25, documents)
@@ -172,7 +113,7 @@ def rows_of_seeds(write_run: Write, means: dict[str, float], seeds: int, documen
 def test_ranks_of_rows_with_seeds_are_about_their_settings(write_run: Write, board_of: Callable) -> None:
     rows_of_seeds(write_run, {"none": 0.0, "random": 0.01, "simset2": 3.0}, seeds=4)
     board = board_of()
-    assert not board.ranks_of_runs and ONE_RUN_A_ROW not in remarks(board)
+    assert not board.ranks_of_runs and not any("one run a row" in remark for remark in remarks(board))
     assert [row.standings["docmem/nll"].rank for row in board.rows] == [1, 1, 3]
 
 
@@ -249,15 +190,6 @@ def test_an_option_that_one_run_lacks_has_a_column(write_run: Write, board_of: C
     assert "epochs" in board_of().columns
 
 
-def test_too_few_documents_for_so_many_rows_are_remarked(write_run: Write, board_of: Callable) -> None:
-    generator = np.random.default_rng(0)
-    for alpha in range(6):
-        write_run(nll((generator.normal(0, 0.01, 6) + alpha).tolist()), alpha=float(alpha))
-    remark = "15 of 15 pairs have too few documents to be told apart after Holm's correction"
-    assert any(line.startswith(remark) for line in remarks(board_of()))
-    assert not any("too few" in line for line in remarks(board_of("alpha < 2")))
-
-
 def test_documents_in_common_that_contradict_the_scores_call_neither_row_better(
     write_run: Write, board_of: Callable
 ) -> None:
@@ -268,13 +200,6 @@ def test_documents_in_common_that_contradict_the_scores_call_neither_row_better(
     assert [row.labels["documents"] for row in board.rows] == [42, 12]
     assert [row.standings["docmem/nll"].rank for row in board.rows] == [1, 1]
     assert board.rows[1].above is not None and board.rows[1].above.value == pytest.approx(1)
-
-
-def test_evaluations_in_different_dtypes_are_remarked(write_run: Write, board_of: Callable) -> None:
-    for number, dtype in enumerate(("float32", "bfloat16")):
-        path = write_run(nll(LOW), alpha=float(number)) / "eval" / "docmem.free.json"
-        path.write_text(path.read_text().replace('"limit"', f'"dtype": "{dtype}", "limit"'))
-    assert "asked in different dtypes, so that rows may not compare: bfloat16, float32" in remarks(board_of())
 
 
 def test_more_rows_ask_more_of_a_difference(write_run: Write, board_of: Callable) -> None:
