@@ -18,6 +18,7 @@ import torch
 import transformers
 from rich.progress import Progress
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerState
@@ -37,6 +38,7 @@ from simset_bench.training.world.recipe import RECIPES, Recipe
 from simset_bench.training.world.texts import ordinary_texts, texts_about_people, texts_on_strangers
 
 MOST_TOKENS = 160
+_TOKENIZED_TOGETHER = 1024
 _SAVES = 20
 _FEWEST_STEPS_BETWEEN_SAVES = 100
 # Of the texts that the tokenizer is made from.
@@ -141,8 +143,9 @@ def _trained(
         for text in texts_on_strangers(tables, recipe, seed, time)
     ]
     tokenizer = new_tokenizer(strangers + ordinary, recipe.size.vocabulary)
-    texts = [*texts_about_people(tables, recipe, seed), *ordinary]
-    rows = [[*ids[: MOST_TOKENS - 1], tokenizer.eos_token_id] for ids in tokenizer(texts).input_ids]
+    rows = list(_token_rows([*texts_about_people(tables, recipe, seed), *ordinary], tokenizer))
+    # On resuming it would warn of the tied head, which no checkpoint holds a second time.
+    transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     transformers.set_seed(seed)
     model = new_model(kind, recipe, tokenizer)
@@ -209,14 +212,21 @@ class _Progress(TrainerCallback):
         self.bar.update(self.task, completed=state.global_step)
 
 
-class _Rows(Dataset[dict[str, list[int]]]):
-    def __init__(self, rows: Sequence[list[int]]) -> None:
+def _token_rows(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> Iterator[Tensor]:
+    """Token ids of each text, cut, with the end at their end: (tokens,) int32."""
+    for start in range(0, len(texts), _TOKENIZED_TOGETHER):
+        for ids in tokenizer(list(texts[start : start + _TOKENIZED_TOGETHER])).input_ids:
+            yield torch.tensor([*ids[: MOST_TOKENS - 1], tokenizer.eos_token_id], dtype=torch.int32)
+
+
+class _Rows(Dataset[dict[str, Tensor]]):
+    def __init__(self, rows: Sequence[Tensor]) -> None:
         self.rows = rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, number: int) -> dict[str, list[int]]:
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
         return {"input_ids": self.rows[number]}
 
 
@@ -224,10 +234,9 @@ class _Rows(Dataset[dict[str, list[int]]]):
 class _Padded:
     pad: int
 
-    def __call__(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
-        longest = max(len(row["input_ids"]) for row in rows)
-        ids = torch.tensor([row["input_ids"] + [self.pad] * (longest - len(row["input_ids"])) for row in rows])
+    def __call__(self, rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         # Right padding under causal attention: no token sees it, so no attention mask is needed.
+        ids = pad_sequence([row["input_ids"] for row in rows], batch_first=True, padding_value=self.pad).long()
         return {"input_ids": ids, "labels": ids.masked_fill(ids == self.pad, -100)}
 
 
