@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 # A process of its own, so that the tables are changed before the commands are imported.
@@ -46,6 +47,7 @@ def data_of(page: Path) -> str:
     return gzip.decompress(base64.b64decode(packed.group(1))).decode()
 
 
+@pytest.mark.slow
 def test_a_method_added_to_the_tables_is_in_help_run_sweep_board_and_page(
     tiny_llama: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:

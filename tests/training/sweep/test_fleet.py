@@ -176,6 +176,7 @@ print(fleet.members_per_pass, fleet.step, [m.failure for m in fleet.members])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, which can limit a process's memory")
 def test_out_of_memory_fewer_runs_go_at_once_and_the_fleet_goes_on() -> None:
     ran = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY], capture_output=True, text=True)
