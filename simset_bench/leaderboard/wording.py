@@ -20,8 +20,10 @@ def sentences(board: Leaderboard) -> list[str]:
         counts = f"{above.runs} and {row.runs} {board.averaged}"
         seeds = "the variance over seeds that of all rows" if board.sort in board.pooled else ""
         line = sentence(named(board, above), named(board, row), board.sort, row.above, counts, seeds)
-        # Alone they would differ, and one of so many pairs does so by chance.
-        lines.append(line.replace(" differ on ", " cannot be told apart among all rows on "))
+        if row.above.about_settings or board.ranks_of_runs:
+            # Alone they would differ, and one of so many pairs does so by chance.
+            line = line.replace(" differ on ", " cannot be told apart among all rows on ")
+        lines.append(line)
     return lines
 
 

@@ -121,12 +121,14 @@ def test_a_row_with_one_seed_ties_with_every_other_such_row_of_a_board_of_seeds(
     write_run: Write, board_of: Callable
 ) -> None:
     rows_of_seeds(write_run, {"none": 0.0, "random": 0.01}, seeds=3)
-    for alpha, values in ((2.0, LOW), (5.0, HIGH)):
-        write_run(nll([*values, *values, 0.3, 0.4]), alpha=alpha)
+    for alpha in (2.0, 5.0):
+        write_run(nll([value + 0.02 * alpha for value in (*LOW, *MIDDLE, alpha / 10, 0.4)]), alpha=alpha)
     board = board_of()
     place = {row.labels["alpha"]: number for number, row in enumerate(board.rows)}
     assert place[5.0] in board.rows[place[2.0]].standings["docmem/nll"].tied
     assert any(remark.startswith("2 rows have one seed: pairs of them are not tested") for remark in remarks(board))
+    told = next(line for line in sentences(board) if line.startswith("These two runs, "))
+    assert " differ on docmem/nll at 95%" in told, "as runs they do"
     pooled = board_of(pool_seeds=True)
     assert pooled.tests("docmem/nll") == 6 > board.tests("docmem/nll") == 5
     assert any(remark.startswith("--pool-seeds: every row has the variance") for remark in remarks(pooled))
