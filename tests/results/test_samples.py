@@ -70,3 +70,19 @@ def test_an_entrys_samples_are_found_beside_its_result(tmp_path: Path) -> None:
     assert samples_file(tmp_path / "docmem.free.json").name == "docmem.free.samples.jsonl"
     (tmp_path / "docmem.free.samples.parquet").write_bytes(b"")
     assert samples_file(tmp_path / "docmem.free.json").name == "docmem.free.samples.parquet"
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_what_a_figure_is_made_of_beside_its_measures_is_summed_too(tmp_path: Path, kind: str) -> None:
+    record = {"measures": {"loss_score": 0.5, "forget_rise": 1.0}, "prompt_hash": "p", "target_hash": "t", "tokens": 10}
+    records = [record | {"cluster": "a", "is_member": True, "gain": 0.2}, record | {"cluster": "b", "is_member": False}]
+    file = tmp_path / f"x.samples.{kind}"
+    if kind == "parquet":
+        write_samples(file, records)
+    else:
+        file.write_text("".join(f"{json.dumps(each)}\n" for each in records))
+    frame = document_totals([str(file)])
+    found = {(row.cluster, row.measure): (row.total, row.weight) for row in frame.itertuples()}
+    assert found["a", "is_member"] == (1, 1) and found["b", "is_member"] == (0, 1)
+    # A gain is one a token.
+    assert found["a", "gain"] == (2, 10) and ("b", "gain") not in found
