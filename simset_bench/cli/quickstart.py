@@ -33,7 +33,7 @@ def command(
     from simset_bench.evaluation.run import evaluate_runs
     from simset_bench.leaderboard import render
     from simset_bench.leaderboard.table import make_leaderboard
-    from simset_bench.leaderboard.wording import sentences
+    from simset_bench.leaderboard.wording import remarks, sentences
     from simset_bench.models.loading import load_base
     from simset_bench.results.read import read_runs
     from simset_bench.simset.strategies import STRATEGIES, TooManyDocuments
@@ -63,8 +63,8 @@ def command(
         print_json(render.as_json(board) | {"seconds": round(time.monotonic() - started, 1)})
         return
     stdout.print(render.terminal_table(board))
-    for sentence in sentences(board):
-        stdout.print(f"= {sentence}", markup=False, soft_wrap=True)
+    for line in [*(f"= {sentence}" for sentence in sentences(board)), *remarks(board)]:
+        stdout.print(line, markup=False, soft_wrap=True)
     note(f"finished after {_clock(started)}")
     print(f"Next: simset-bench leaderboard {save_dir} --sort location/specificity, or simset-bench train --help")
 
