@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.closeness import LOG_PROBABILITY, near
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.harness import run_ours
@@ -45,17 +46,17 @@ def test_the_direct_pass_gives_the_figures_of_lm_eval(subject: Subject, recall: 
             theirs = run_ours(subject.lm, "people", rows.folder)
     assert set(direct.estimates) == set(theirs.estimates)
     for name, estimate in theirs.estimates.items():
-        assert direct.estimates[name].value == pytest.approx(estimate.value, abs=1e-4), name
+        assert direct.estimates[name].value == near(estimate.value, LOG_PROBABILITY), name
         assert direct.estimates[name].n == estimate.n
         if estimate.standard_error is not None:
-            assert direct.estimates[name].standard_error == pytest.approx(estimate.standard_error, abs=1e-4)
+            assert direct.estimates[name].standard_error == near(estimate.standard_error, LOG_PROBABILITY)
     for group, values in theirs.groups.items():
         assert {value: set(measures) for value, measures in direct.groups[group].items()} == {
             value: set(measures) for value, measures in values.items()
         }
         for value, measures in values.items():
             for name, estimate in measures.items():
-                assert direct.groups[group][value][name].value == pytest.approx(estimate.value, abs=1e-4)
+                assert direct.groups[group][value][name].value == near(estimate.value, LOG_PROBABILITY)
 
 
 def test_every_fact_is_asked_in_every_form_about_its_own_document(subject: Subject) -> None:
