@@ -51,6 +51,8 @@ class Report:
         def measured() -> None:
             began = time.monotonic()
             if self.device.type == "cuda":
+                # The statistics of a device exist once CUDA has been started, which the first work may not have done.
+                torch.cuda.init()
                 torch.cuda.reset_peak_memory_stats(self.device)
             figures = work()
             if self.device.type == "cuda":
