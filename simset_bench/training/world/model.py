@@ -28,6 +28,8 @@ def new_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerF
 def new_model(kind: str, recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     """A causal LM of type `llama` or `gpt_neox` with weights from PyTorch's generator."""
     inner = 4 * recipe.size.width if kind == "gpt_neox" else 64 * round(recipe.size.width * 8 / 3 / 64)
+    # A quarter of a head, GPT-NeoX's share, is eight numbers of these heads: too few to tell where a syllable stands.
+    positions = {"rotary_pct": 1.0} if kind == "gpt_neox" else {}
     config = AutoConfig.for_model(
         kind,
         num_hidden_layers=recipe.size.blocks,
@@ -37,6 +39,7 @@ def new_model(kind: str, recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> 
         vocab_size=len(tokenizer),
         max_position_embeddings=POSITIONS,
         tie_word_embeddings=True,
+        **positions,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
