@@ -14,9 +14,9 @@ TASKS = ("docmem", "counterfact", "location")
 
 
 def command(
-    num_docs: Annotated[int, typer.Option(help="Number of Wikipedia articles to memorise.")] = 6,
+    num_docs: Annotated[int, typer.Option(help="Number of Wikipedia articles to memorise.")] = 10,
     epochs: Annotated[int, typer.Option(help="Passes over the articles.")] = 10,
-    limit: Annotated[int, typer.Option(help="Evaluate each task on at most this many records or documents.")] = 6,
+    limit: Annotated[int, typer.Option(help="Evaluate each task on at most this many records or documents.")] = 10,
     alpha: Annotated[float, typer.Option(help="Weight of the inductive loss.")] = 1.0,
     save_dir: Annotated[Path, typer.Option(help="Write run folders below this folder.")] = Path("outputs/quickstart"),
     json_output: Json = False,

@@ -277,7 +277,7 @@ def _simset(words: int) -> Strategy:
         shingle_words=words,
         follows_text=True,
         check=check_divisible,
-        in_quickstart=True,
+        in_quickstart=words == 2,
     )
 
 
