@@ -15,6 +15,7 @@ import yaml
 from simset_bench.evaluation.measures import RESULT_SCHEMA, after_qa, direction, find_measure
 from simset_bench.results.migrate import MEMORY_METHOD, migrated
 from simset_bench.results.samples import samples_file
+from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.earlier_options import in_todays_words
 
@@ -190,6 +191,9 @@ def _read_run(folder: Path) -> dict[str, Any]:
         if not isinstance(config[name], str) and not (name == "method" and config[name] is None):
             raise _Damaged(folder / "manifest.json", f"{name} cannot be {config[name]!r}")
     config = in_todays_words(config, manifest)
+    if not strategy_of_allocation(str(config.get("allocation"))).is_cut:
+        # It matters to `partitioned` alone; elsewhere it would look like a difference between two rows.
+        config.pop("partition_by", None)
     if is_baseline:
         config["allocation"] = BASE_ALLOCATION
     cell = {str(name): value for name, value in config.items() if name not in (*SEED_COLUMNS, "device")}

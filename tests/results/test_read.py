@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from simset_bench.results.read import read_runs
@@ -33,6 +34,16 @@ def test_runs_that_differ_only_in_seeds_have_one_cell(write_run: Write, tmp_path
     cells = read_runs([tmp_path]).runs["cell"].tolist()
     assert cells[0] == cells[1] == cells[2]
     assert len(set(cells)) == 3
+
+
+def test_how_partitions_are_cut_is_an_option_of_partitioned_runs_alone(write_run: Write, tmp_path: Path) -> None:
+    """Beside `random`, whose configuration has a value too, it would look like a difference of the rows."""
+    cut = {
+        allocation: write_run(allocation=allocation, partition_by="length") for allocation in ("partitioned", "random")
+    }
+    shown = read_runs([tmp_path]).runs["partition_by"]
+    assert shown[str(cut["partitioned"])] == "length"
+    assert pd.isna(shown[str(cut["random"])])
 
 
 def test_qa_and_directions_of_lm_evals_own_tasks_are_read(write_run: Write, tmp_path: Path) -> None:
