@@ -23,6 +23,6 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "tiny": Recipe(WORLD_SIZES["tiny"], 60, 150, 0, 16, 5e-3),
-    "small": Recipe(WORLD_SIZES["small"], 200, 90, 3000, 16, 2e-3),
+    "small": Recipe(WORLD_SIZES["small"], 200, 70, 3000, 16, 1.5e-3),
     "medium": Recipe(WORLD_SIZES["medium"], 400, 80, 10_000, 16, 1e-3),
 }
