@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from fixtures.closeness import LOG_PROBABILITY, near
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import evaluate_baseline
@@ -37,9 +38,15 @@ def lm_eval(command: list[str], folder: Path, *arguments: str) -> dict[str, dict
     }
 
 
-def theirs_in_ours(theirs: dict[str, float], ours: dict[str, float], tolerance: float) -> bool:
-    """Whether each of lm-eval's measures is one of ours, with the same value to a tolerance relative to it."""
-    return bool(theirs) and all(abs(ours[name] - value) <= tolerance * abs(value) for name, value in theirs.items())
+def check_theirs_in_ours(theirs: dict[str, float], ours: dict[str, float]) -> None:
+    """Each of lm-eval's measures is one of ours, with the same value up to rounding.
+
+    A perplexity is as far off, relative to itself, as its NLL is in nats. Probabilities are at most 1.
+    """
+    assert theirs
+    for name, value in theirs.items():
+        largest = value * LOG_PROBABILITY if name == "perplexity" else 1.0
+        assert ours[name] == near(value, largest), name
 
 
 @pytest.mark.slow
@@ -52,7 +59,7 @@ def test_a_run_scores_in_lm_evals_command_as_in_ours(trained_run: Path, tmp_path
     theirs = lm_eval(command, tmp_path, *about)
     assert set(theirs) == set(DOCMEM)
     for task in DOCMEM:
-        assert theirs_in_ours(theirs[task], ours["measures"])
+        check_theirs_in_ours(theirs[task], ours["measures"])
 
 
 def test_a_lora_is_at_work_in_lm_evals_model_too(run_of_method: Callable[[str], Path]) -> None:
@@ -92,9 +99,9 @@ def test_our_tasks_run_in_the_stock_command_on_any_model(tiny_gpt2: Path, tmp_pa
     arguments += ["--include_path", str(tasks_folder()), "--tasks", ",".join([PROBES, *DOCMEM])]
     theirs = lm_eval([str(BIN / "lm_eval"), "--model", "hf"], tmp_path / "stock", *arguments)
     # Log-probabilities are float32 sums in batches of other shapes; a perplexity has their error relative to itself.
-    assert theirs_in_ours(theirs[PROBES], counterfact["measures"])
+    check_theirs_in_ours(theirs[PROBES], counterfact["measures"])
     for task in DOCMEM:
-        assert theirs_in_ours(theirs[task], docmem["measures"])
+        check_theirs_in_ours(theirs[task], docmem["measures"])
 
 
 def make_corpus(folder: Path) -> Path:
