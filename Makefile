@@ -11,7 +11,7 @@ READY = $(VENV)/.installed
 .PHONY: help setup quickstart test test-slow test-numerical lint clean
 
 help:
-	@echo "make quickstart   the main job on real input: train, ask, rank (3 to 8 minutes on 2 cores)"
+	@echo "make quickstart   the main job on real input: train, ask, rank (2 to 6 minutes on 2 cores)"
 	@echo "make test         the tests, without those that take more than about ten seconds each"
 	@echo "make test-slow    those that take longer"
 	@echo "make test-numerical   what models compute, with other processor instructions and thread counts"
