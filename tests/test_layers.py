@@ -19,6 +19,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("__init__", "__main__"),
 )
+# Where the modules lie that `late` of `simset_bench/evaluation/late.py` names.
+LATE = "simset_bench.evaluation"
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 
 
@@ -32,7 +34,11 @@ def modules_of(package: Path) -> dict[str, Path]:
 
 
 def imports_of(name: str, path: Path, modules: dict[str, Path]) -> set[str]:
-    """The modules among `modules` that one of them imports, anywhere in it: late imports and those for types too."""
+    """The modules among `modules` that one of them imports, anywhere in it.
+
+    Imports within a function and those for types count too, and `late("module", "function")`, as the tables of tasks
+    and probes write it for a module below `simset_bench.evaluation`.
+    """
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -45,6 +51,10 @@ def imports_of(name: str, path: Path, modules: dict[str, Path]) -> set[str]:
                 # `from package import module` imports the module; any other name lives in `package` itself.
                 whole = f"{source}.{alias.name}"
                 found |= {whole} if whole in modules else {source} & set(modules)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "late":
+            below = ast.literal_eval(node.args[0])
+            assert f"{LATE}.{below}" in modules, f"{name}: late({below!r}, ...) names no module of {LATE}"
+            found.add(f"{LATE}.{below}")
     return found - {name}
 
 
@@ -117,3 +127,21 @@ def test_a_wrong_import_is_found_wherever_it_stands(tmp_path: Path, late: str) -
     graph = graph_of(package)
     assert upward_imports(graph) == ["simset_bench.training.run imports simset_bench.evaluation.request"]
     assert circles_of(graph) == [["simset_bench.evaluation.harness", "simset_bench.evaluation.request"]]
+
+
+def test_a_function_named_late_is_an_import_of_its_module(tmp_path: Path) -> None:
+    tasks = tmp_path / "simset_bench" / "evaluation" / "tasks"
+    tasks.mkdir(parents=True)
+    for folder in (tasks, tasks.parent, tasks.parent.parent):
+        (folder / "__init__.py").touch()
+    (tasks / "table.py").write_text('TASKS = {"x": Task(late("tasks.rows", "rows"))}')
+    (tasks / "rows.py").write_text("from simset_bench.evaluation.tasks.table import TASKS")
+    below = "simset_bench.evaluation.tasks"
+    assert circles_of(graph_of(tmp_path / "simset_bench")) == [[f"{below}.rows", f"{below}.table"]]
+
+
+def test_the_tables_name_their_functions_late() -> None:
+    """Without these edges the circles would be looked for in half a graph."""
+    graph = graph_of(PACKAGE)
+    assert f"{LATE}.tasks.documents" in graph[f"{LATE}.tasks.table"]
+    assert f"{LATE}.probes.unlearning" in graph[f"{LATE}.probes.table"]
