@@ -1,11 +1,10 @@
-"""Questions and claims that tasks bring of their own, from files as their authors publish them."""
+"""Questions that tasks bring of their own, from files as their authors publish them."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from simset_bench.corpora.facts.fever import read_claims
 from simset_bench.corpora.facts.questions import FactQuestion, popqa_questions, relation_prompts, zsre_questions
 from simset_bench.errors import RequestError
 
@@ -84,29 +83,11 @@ def test_examples_of_a_relation_are_answered_prompts_about_other_subjects(format
     assert not any(question.examples for record in relation_prompts(str(file)) for question in record)
 
 
-def test_relations_and_claims_are_read_whole(format_data: Path) -> None:
+def test_relations_are_read_whole(format_data: Path) -> None:
     prompts = [question for record in relation_prompts(str(format_data / "relations")) for question in record]
     assert len({question.relation for question in prompts}) == len(list((format_data / "relations").iterdir()))
     assert len({question.id for question in prompts}) == len(prompts)
     assert not any("{}" in question.text for question in prompts)
-    records = [json.loads(line) for line in (format_data / "fever" / "claims.jsonl").open()]
-    claims = {claim.id: claim for claim in read_claims(str(format_data / "fever" / "claims.jsonl"))}
-    assert len(claims) == len(records)
-    for record in records:
-        claim = claims[str(record["id"])]
-        named = [page for group in record["evidence"] for _, _, page, _ in group if page]
-        titles = [page.replace("_", " ").replace("-LRB-", "(").replace("-RRB-", ")") for page in named]
-        assert claim.text == record["claim"]
-        assert {title.replace("-COLON-", ":") for title in titles} == set(claim.pages)
-
-
-def test_claims_of_several_rows_are_one_claim(tmp_path: Path) -> None:
-    rows = [
-        {"id": 7, "label": "SUPPORTS", "claim": "It is.", "evidence_wiki_url": "Ask_-LRB-band-RRB-"},
-        {"id": 7, "label": "SUPPORTS", "claim": "It is.", "evidence_wiki_url": "Other"},
-    ]
-    (claim,) = read_claims(written(tmp_path / "claims.jsonl", rows))
-    assert claim.pages == ("Ask (band)", "Other")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +97,6 @@ def test_claims_of_several_rows_are_one_claim(tmp_path: Path) -> None:
         (zsre_questions, ZSRE | {"answers": [3]}, "field `answers` must hold texts, found int 3"),
         (popqa_questions, {"subj": "a", "prop": "b", "question": "c", "possible_answers": "d"}, "is no JSON list"),
         (popqa_questions, {"subj": "a", "prop": "b", "question": "c", "s_pop": "many"}, "`s_pop` must be a number"),
-        (read_claims, {"claim": "It is.", "label": "TRUE"}, "must be one of SUPPORTS, REFUTES, NOT ENOUGH INFO"),
     ],
 )
 def test_a_wrong_record_is_named(tmp_path: Path, read, record: dict, message: str) -> None:

@@ -53,29 +53,6 @@ def test_without_a_network_counterfact_names_builtin_and_files() -> None:
         read_facts("hub:azhx/counterfact")
 
 
-def test_rows_of_a_data_set_become_articles(write: Write, tmp_path: Path) -> None:
-    rows = [
-        {"id": 0, "title": "Zero", "text": "first\n\nsecond", "topic": "numbers"},
-        {"id": 1, "title": "", "text": " \n", "topic": "numbers"},
-        {"id": 2, "title": "Two", "text": "third", "topic": None},
-    ]
-    write("rows/train.jsonl", "\n".join(map(json.dumps, rows)))
-    documents = load_corpus(f"hub:{tmp_path / 'rows'}")
-    assert [(document.id, document.title, document.topic) for document in documents] == [
-        ("0", "Zero", "numbers"),
-        ("2", "Two", None),
-    ]
-    assert documents[0].text == "first\n\nsecond"
-
-
-def test_a_data_set_without_texts_or_without_the_split_is_refused(write: Write, tmp_path: Path) -> None:
-    write("rows/train.jsonl", '{"body": "text"}')
-    with pytest.raises(RequestError, match=r"row 1: no column `text` with strings, columns are body"):
-        load_corpus(f"hub:{tmp_path / 'rows'}")
-    with pytest.raises(RequestError, match=r"cannot be loaded \(.*validation"):
-        load_corpus(f"hub:{tmp_path / 'rows'}::validation")
-
-
 def test_a_data_set_that_breaks_off_is_refused(write: Write, tmp_path: Path) -> None:
     write("rows/train.jsonl", '{"text": "fine"}\n{"text": "broken')
     with pytest.raises(RequestError, match=r"rows cannot be read to its end \("):

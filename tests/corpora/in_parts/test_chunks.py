@@ -97,12 +97,3 @@ def test_a_cut_compressed_file_is_named(suffix: str, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(RequestError, match="damaged after line"):
         load_corpus(f"jsonl:{path}")
-
-
-def test_columns_that_hold_no_text_are_named(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"txt": ["a"]}), tmp_path / "a.parquet")
-    with pytest.raises(RequestError, match=r"no column `text` \(did you mean 'txt'\?\)"):
-        plan_chunks("parquet", str(tmp_path / "a.parquet"))
-    pq.write_table(pa.table({"text": [1]}), tmp_path / "a.parquet")
-    with pytest.raises(RequestError, match="column `text` must hold strings, it holds int64"):
-        load_corpus(f"parquet:{tmp_path / 'a.parquet'}")

@@ -1,0 +1,78 @@
+"""Parquet files: each row an article or a malformed record, and files that hold something else are named."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from simset_bench.corpora.bad_records import BadRecord
+from simset_bench.corpora.documents import Article
+from simset_bench.corpora.load import load_corpus
+from simset_bench.corpora.readers import parquet
+from simset_bench.corpora.readers.parquet import parquet_records
+from simset_bench.errors import RequestError
+
+
+def test_an_article_is_called_by_its_id_its_title_or_its_row(tmp_path: Path) -> None:
+    columns = {
+        "id": [7, None, None],
+        "title": ["Ada", "Bell", None],
+        "topic": ["people", None, None],
+        "else": [1, 2, 3],
+    }
+    pq.write_table(pa.table(columns | {"text": ["one\r\n\r\ntwo\r\nmore", "bell", "bare"]}), tmp_path / "a.parquet")
+    documents = load_corpus(f"parquet:{tmp_path / 'a.parquet'}")
+    named = [(document.id, document.title, document.topic) for document in documents]
+    assert named == [("7", "Ada", "people"), ("Bell", "Bell", None), ("3", "3", None)]
+    assert documents[0].text == "one\n\ntwo\nmore"
+
+
+@given(texts=st.lists(st.sampled_from([None, "", " \n", "one", "two\n\nthree"]), max_size=12), rows=st.integers(1, 5))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_each_row_is_an_article_or_a_malformed_record_in_batches_of_any_size(
+    texts: list[str | None], rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": pa.array(texts, pa.string())}), path)
+    monkeypatch.setattr(parquet, "_BATCH_ROWS", rows)
+    records = list(parquet_records(str(path)))
+    assert [record.origin for record in records] == [f"{path}, row {number}" for number in range(1, len(texts) + 1)]
+    for text, record in zip(texts, records, strict=True):
+        if text and text.strip():
+            assert isinstance(record, Article)
+            assert "\n\n".join(paragraph.text for paragraph in record.paragraphs) == text
+        else:
+            assert isinstance(record, BadRecord)
+            assert record.reason == f"column `text` is {'null' if text is None else 'empty'}"
+
+
+def test_a_folder_is_read_file_by_file_in_the_order_of_names(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table({"id": [name], "text": ["x"]}), tmp_path / name / "rows.parquet")
+    assert [document.id for document in load_corpus(f"parquet:{tmp_path}")] == ["a", "b"]
+
+
+def test_columns_that_hold_no_text_are_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"txt": ["a"]}), tmp_path / "a.parquet")
+    with pytest.raises(RequestError, match=r"no column `text` \(did you mean 'txt'\?\)"):
+        load_corpus(f"parquet:{tmp_path / 'a.parquet'}")
+    pq.write_table(pa.table({"text": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(RequestError, match="column `text` must hold strings, it holds int64"):
+        load_corpus(f"parquet:{tmp_path / 'a.parquet'}")
+
+
+def test_a_file_that_is_not_parquet_or_is_damaged_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_text('{"text": "a"}')
+    with pytest.raises(RequestError, match=r"a\.parquet: not Parquet, or damaged"):
+        load_corpus(f"parquet:{path}")
+    pq.write_table(pa.table({"text": [f"text {n * n}" for n in range(5000)]}), path, compression="zstd")
+    data = bytearray(path.read_bytes())
+    data[4:2000] = bytes(1996)
+    path.write_bytes(data)
+    with pytest.raises(RequestError, match=r"a\.parquet: damaged after row 0 "):
+        load_corpus(f"parquet:{path}")
