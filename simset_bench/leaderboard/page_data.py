@@ -117,7 +117,7 @@ def pair_codes(p_values: np.ndarray) -> dict[str, Any]:
     of_pairs = p_values[np.triu_indices(len(p_values), 1)]
     tests = max(2, int(np.count_nonzero(~np.isnan(of_pairs))))
     limit, depth = 1 - LEVEL, math.log(tests)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         place = np.log(limit / of_pairs) / depth
         codes = np.select(
             [np.isnan(of_pairs), of_pairs >= limit, place > 1], [0, 1, 65535], 2 + np.floor(place * 65532)
