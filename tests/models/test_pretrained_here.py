@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from simset_bench.errors import RequestError
-from simset_bench.models.presets import PRESETS, WORLD_SIZES
+from simset_bench.models.presets import PRESETS
 from simset_bench.models.pretrained_here import make_world
-from simset_bench.models.sizes import model_sizes
 from simset_bench.models.sources import world_folder
 
 TINY = PRESETS["world-llama-tiny"]
@@ -34,10 +33,3 @@ def test_a_model_that_is_here_is_not_made_again(monkeypatch: pytest.MonkeyPatch)
     (folder / "config.json").write_text("{}")
     monkeypatch.setattr(sys, "executable", "/bin/false")
     make_world(TINY)
-
-
-def test_sizes_are_known_before_a_model_is_made() -> None:
-    for name, size in WORLD_SIZES.items():
-        sizes = model_sizes(f"world-neox-{name}")
-        assert (sizes.blocks, sizes.width, sizes.vocabulary) == (size.blocks, size.width, size.vocabulary)
-        assert not sizes.exact

@@ -1,0 +1,70 @@
+"""Locations: the files that one names, in a fixed order, and their bytes whatever their compression."""
+
+import bz2
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from simset_bench.corpora.files.paths import files_at, is_compressed, open_bytes
+from simset_bench.errors import RequestError
+
+Write = Callable[[str, str | bytes], Path]
+
+
+def test_a_folder_gives_the_files_of_a_suffix_at_any_depth_in_order(write: Write, tmp_path: Path) -> None:
+    names = ["b.jsonl", "a/z.JSONL", "c/d/e.jsonl.gz", "notes.md", "jsonl"]
+    paths = {name: write(f"corpus/{name}", "x") for name in names}
+    (tmp_path / "corpus" / "folder.jsonl").mkdir()
+    suffixes = (".jsonl", ".jsonl.gz")
+    assert files_at(str(tmp_path / "corpus"), suffixes) == [paths[name] for name in ("a/z.JSONL", "b.jsonl", names[2])]
+
+
+def test_a_pattern_gives_what_it_matches_and_a_file_is_itself_whatever_its_suffix(write: Write, tmp_path: Path) -> None:
+    one, two, deep = write("2.txt", "x"), write("1.txt", "x"), write("a/b/3.txt", "x")
+    assert files_at(f"{tmp_path}/[12].txt", (".jsonl",)) == [two, one]
+    assert files_at(f"{tmp_path}/**/*.txt", (".jsonl",)) == [two, one, deep]
+    assert files_at(str(deep), (".jsonl",)) == [deep]
+    # A name that looks like a pattern is the file of that name where there is one.
+    literal = write("[12].txt", "x")
+    assert files_at(str(literal), (".jsonl",)) == [literal]
+
+
+def test_a_location_without_files_is_named(write: Write, tmp_path: Path) -> None:
+    write("corpus/notes.md", "x")
+    with pytest.raises(RequestError, match=r"corpus: no file that ends in \.jsonl, \.gz below this folder"):
+        files_at(str(tmp_path / "corpus"), (".jsonl", ".gz"))
+    with pytest.raises(RequestError, match=r"\*\.jsonl: no file matches this pattern"):
+        files_at(f"{tmp_path}/*.jsonl", (".jsonl",))
+    with pytest.raises(RequestError, match=r"none\.jsonl: cannot be read \(No such file or directory\)"):
+        files_at(str(tmp_path / "none.jsonl"), (".jsonl",))
+
+
+def _zstd(content: bytes) -> bytes:
+    return bytes(pa.compress(content, codec="zstd", asbytes=True))
+
+
+COMPRESS = {".txt": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".zst": _zstd, ".zstd": _zstd}
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+@given(parts=st.lists(st.binary(max_size=3000), min_size=1, max_size=3))
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_bytes_come_back_whatever_the_compression_and_the_number_of_its_streams(
+    suffix: str, parts: list[bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"".join(COMPRESS[suffix](part) for part in parts))
+    with open_bytes(path) as file:
+        assert file.read() == b"".join(parts)
+    assert is_compressed(path) == (suffix != ".txt")
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_a_file_that_cannot_be_opened_is_named(suffix: str, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=rf"none\{suffix}: cannot be read"):
+        open_bytes(tmp_path / f"none{suffix}")
