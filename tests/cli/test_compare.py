@@ -1,4 +1,4 @@
-"""`simset-bench compare` and `show` as a user types them."""
+"""`simset-bench compare` as a user types it."""
 
 import json
 from collections.abc import Callable
@@ -40,10 +40,3 @@ def test_what_one_run_has_by_definition_is_not_compared(runs: tuple[Path, Path])
     found = json.loads(run("compare", *runs, "--json"))
     assert [pair["measure"] for pair in found["measures"]] == ["docmem/nll", "location/erasure_own"]
     assert not found["measures"][0]["difference"]["about_settings"]
-
-
-def test_a_run_shows_its_intervals_and_chance(runs: tuple[Path, Path]) -> None:
-    text = run("show", runs[1])
-    (line,) = [line.split() for line in text.splitlines() if line.startswith("location/on_share")]
-    assert (line[1], line[-1]) == ("0.5", "0.125"), "8 of 64 entries"
-    assert "they do not say what another seed would give" in text

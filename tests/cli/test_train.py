@@ -201,14 +201,3 @@ def test_without_a_command_help_is_shown_and_a_wrong_one_gets_a_near_miss(run: R
     assert "leaderboard" in shown.stdout
     assert_one_line(run("trian"), 2, "'trian'", "train")
     assert run("--version").stdout.startswith("simset-bench ")
-
-
-def test_models_lists_every_preset_and_whether_it_is_here(run: Run) -> None:
-    listed = json.loads(run("models", "--json").stdout)["models"]
-    assert {"smollm2-135m", "pythia-70m", "pythia-6.9b", "llama-2-7b", "llama-2-13b"} <= {m["name"] for m in listed}
-    for model in listed:
-        assert set(model) == {"name", "type", "blocks", "width", "source", "location", "here"}
-        assert isinstance(model["here"], bool)
-    table = run("models").stdout
-    assert all(model["name"] in table for model in listed)
-    assert "here now" in table

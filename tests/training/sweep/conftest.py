@@ -1,4 +1,4 @@
-"""A small grid on a tiny model, and running it as a user does: in a process of its own."""
+"""Running a small grid as a user does: in a process of its own."""
 
 import os
 import signal
@@ -9,26 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
-
-TINY = {"num_docs": 8, "epochs": 3, "batch_size": 4, "max_tokens": 32, "entries": 64, "entries_per_doc": 8}
-
-
-@pytest.fixture
-def write_grid(tmp_path: Path, tiny_llama: Path, tiny_corpus: Path) -> Callable[..., Path]:
-    """Writes a grid on the tiny Llama with the given axes; other options are fixed."""
-
-    def write(axes: dict[str, list[object]], **fixed: object) -> Path:
-        options = {"model": str(tiny_llama), "corpus": f"jsonl:{tiny_corpus}"} | TINY | fixed
-        path = tmp_path / "grid.yaml"
-        path.write_text(
-            yaml.safe_dump(
-                {"axes": axes, "fixed": {k: v for k, v in options.items() if k not in axes}}, sort_keys=False
-            )
-        )
-        return path
-
-    return write
 
 
 @pytest.fixture(autouse=True)

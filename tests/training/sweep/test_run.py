@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 from fixtures.closeness import LOG_PROBABILITY, assert_same_training, near
-from typer.testing import CliRunner
 
-from simset_bench.cli.app import app
-from simset_bench.errors import RequestError
 from simset_bench.models.memory_file import load_memory
 from simset_bench.results.read import read_runs
 from simset_bench.training.run import summary, train_run
@@ -74,23 +71,6 @@ def test_a_run_that_train_made_is_not_made_again(write_grid: WriteGrid, tmp_path
     assert sum(len(f.configs) for f in plan_sweep(read_grid(str(grid)), tmp_path, SweepOptions()).fleets) == 7
     sweep(grid, tmp_path)
     assert (made / "manifest.json").read_bytes() == before
-
-
-def test_a_finished_run_of_another_configuration_is_not_taken_for_it(write_grid: WriteGrid, tmp_path: Path) -> None:
-    sweep(write_grid(AXES), tmp_path)
-    with pytest.raises(RequestError, match=r"another configuration.*lr"):
-        sweep(write_grid(AXES, lr=0.5), tmp_path)
-
-
-def test_axes_that_a_run_folder_does_not_name_get_folders_of_their_own(write_grid: WriteGrid, tmp_path: Path) -> None:
-    found = sweep(write_grid({"lr": [0.001, 0.002], "epochs": [1, 2]}), tmp_path)
-    assert found["done"] == 4
-    assert {folder.relative_to(tmp_path).parts[0] for folder in run_folders(tmp_path)} == {
-        "lr_0.001_epochs_1",
-        "lr_0.001_epochs_2",
-        "lr_0.002_epochs_1",
-        "lr_0.002_epochs_2",
-    }
 
 
 @pytest.mark.slow
@@ -169,31 +149,6 @@ def test_failed_runs_are_left_until_they_are_to_be_retried(write_grid: WriteGrid
     again = plan_sweep(read_grid(str(grid)), tmp_path, SweepOptions(retry_failed=True))
     assert sum(len(fleet.configs) for fleet in again.fleets) == 1
     assert len(run_sweep(again)["failed"]) == 1
-
-
-def test_fail_fast_stops_at_the_first_failure(write_grid: WriteGrid, tmp_path: Path) -> None:
-    grid = write_grid({"lr": [1e30, 0.001]})
-    ran = CliRunner().invoke(app, ["sweep", str(grid), "--save-dir", str(tmp_path), "--fail-fast", "--fleet-size", "1"])
-    assert ran.exit_code == 1
-    assert not run_folders(tmp_path)
-
-
-def test_a_dry_run_counts_and_estimates_and_leaves_nothing(write_grid: WriteGrid, tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    ran = CliRunner().invoke(app, ["sweep", str(write_grid(AXES)), "--save-dir", str(root), "--dry-run", "--json"])
-    found = json.loads(ran.stdout)
-    assert (found["cells"], found["distinct"], found["done"]) == (8, 6, 0)
-    assert found["estimate"]["flops"] > 0
-    assert found["estimate"]["seconds"] > 0
-    assert not root.exists()
-
-
-def test_a_sweep_that_failed_in_part_exits_with_1(write_grid: WriteGrid, tmp_path: Path) -> None:
-    grid = write_grid({"lr": [1e30, 0.001]})
-    ran = CliRunner().invoke(app, ["sweep", str(grid), "--save-dir", str(tmp_path)])
-    assert ran.exit_code == 1
-    assert "1 of 2 runs done" in ran.stdout
-    assert "--retry-failed" in ran.stdout
 
 
 def test_every_method_of_a_grid_is_trained_once(write_grid: WriteGrid, tmp_path: Path) -> None:
