@@ -1,0 +1,70 @@
+"""The result of one task on disk: found again by what it stands for, and by nothing else."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from simset_bench.corpora.documents import Document
+from simset_bench.evaluation.estimates import Estimate, Scored
+from simset_bench.evaluation.probes.records import record, scored
+from simset_bench.evaluation.result_files import ResultKey, find_result, write_result
+from simset_bench.training.qa_finetune import QuestionPair
+
+KEY = ResultKey("location", "free", None, None, "0" * 64, "float32", None)
+PAIRS = (QuestionPair("Peru", "How does Peru pay?", "soles"),)
+
+
+@pytest.fixture
+def of_two() -> Scored:
+    shares = {"a": 0.0, "b": 1.0}
+    return scored([record(Document(name, "", ""), name, "x", {"on_share": share}) for name, share in shares.items()])
+
+
+def test_a_result_is_found_again_as_it_was_written(tmp_path: Path, of_two: Scored) -> None:
+    written = write_result(tmp_path, KEY, of_two, {}, 1.5)
+    assert find_result(tmp_path, KEY) == written
+    assert (written["measures"], written["n"]) == ({"on_share": 0.5}, {"on_share": 2})
+    lines = (tmp_path / "location.free.samples.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == of_two.samples
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"limit": 3}, {"data_sha256": "1" * 64}, {"dtype": "bfloat16"}, {"control": True}, {"recall": "oracle"}],
+    ids=str,
+)
+def test_a_result_of_another_question_does_not_count(tmp_path: Path, of_two: Scored, change: dict) -> None:
+    write_result(tmp_path, KEY, of_two, {}, 1.5)
+    assert find_result(tmp_path, replace(KEY, **change)) is None
+
+
+@pytest.mark.parametrize("text", [b"{", b"[]", b"\xff", b""])
+def test_a_damaged_result_does_not_count(tmp_path: Path, of_two: Scored, text: bytes) -> None:
+    write_result(tmp_path, KEY, of_two, {}, 1.5)
+    (tmp_path / "location.free.json").write_bytes(text)
+    assert find_result(tmp_path, KEY) is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_leaves_no_file(tmp_path: Path, of_two: Scored, value: float) -> None:
+    broken = replace(of_two, estimates={"on_share": Estimate(value, None, 2)})
+    with pytest.raises(RuntimeError, match=f"task location: on_share is {value}"):
+        write_result(tmp_path, KEY, broken, {}, 1.5)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "stem"),
+    [
+        ({}, "location.free"),
+        ({"data": "builtin", "recall": "oracle"}, "location.oracle"),
+        ({"data": "some/where/my file.json"}, "location-my_file.free"),
+        ({"pairs": PAIRS}, "location.free.qa"),
+        ({"pairs": PAIRS, "qa_disjoint": "targets"}, "location.free.qa-targets"),
+    ],
+)
+def test_files_are_named_after_what_was_asked(change: dict, stem: str) -> None:
+    assert replace(KEY, **change).stem == stem
