@@ -142,7 +142,7 @@ def precision_at_k(shares: np.ndarray, own: np.ndarray) -> float:
 def locate(
     run: LoadedRun, base: Base, segments: Sequence[Segment], cache: HiddenCache, recall: str = "free"
 ) -> list[DocumentLocation]:
-    """Location measures of a run's first documents, which `segments` are of, in one recall mode.
+    """Location measures of a run's first documents in one recall mode; `segments` are those documents'.
 
     The erasure of one document is measured on up to 8 others of these, the next ones in a circle.
     Raises RequestError for an unknown recall mode.
