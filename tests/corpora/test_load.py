@@ -1,14 +1,16 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from simset_bench.corpora.documents import Document
+from simset_bench.cli.app import app
+from simset_bench.corpora.documents import Article, Document, Paragraph
 from simset_bench.corpora.facts.counterfact import read_facts
-from simset_bench.corpora.load import CORPORA, CorpusOptions, load_corpus, stream_corpus
+from simset_bench.corpora.load import CORPORA, CorpusKind, CorpusOptions, load_corpus, stream_corpus
 from simset_bench.errors import RequestError
 
 Write = Callable[[str, str | bytes], Path]
@@ -107,3 +109,19 @@ def test_a_duplicate_id_is_named_with_both_places(write: Write) -> None:
     with pytest.raises(RequestError, match=r"line 3: duplicate document id 'a', which .*line 1 has too"):
         load_corpus(f"jsonl:{path}")
     assert len(load_corpus(f"jsonl:{path}", num_docs=2)) == 2
+
+
+def test_a_reader_of_one_record_is_loaded_listed_and_named_in_errors(
+    monkeypatch: pytest.MonkeyPatch, write: Write
+) -> None:
+    def poems(location: str) -> Iterator[Article]:
+        for number, verse in enumerate(Path(location).read_text().split("\n\n")):
+            yield Article(f"verse-{number}", f"Verse {number}", (Paragraph(verse),))
+
+    monkeypatch.setitem(CORPORA, "poems", CorpusKind("poems:FILE", "verses that blank lines separate", poems))
+    path = write("poem.txt", "Rain on the larch.\n\nA ferry leaves.")
+    assert [document.text for document in load_corpus(f"poems:{path}")] == ["Rain on the larch.", "A ferry leaves."]
+    listed = json.loads(CliRunner().invoke(app, ["corpora", "--json"]).stdout)
+    assert {"form": "poems:FILE", "what": "verses that blank lines separate"} in listed["corpora"]
+    with pytest.raises(RequestError, match="did you mean 'poems'"):
+        load_corpus("poem:x")
