@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 ALLOWED = ("torch", "transformers", "safetensors", "numpy", "pandas", "typer", "rich")
 
 PROBE = '''
@@ -41,6 +43,7 @@ for package in (simset_bench.models, simset_bench.training):
 '''
 
 
+@pytest.mark.slow
 def test_training_and_models_import_without_the_libraries_of_evaluation_and_corpora():
     ran = subprocess.run([sys.executable, "-c", PROBE, *ALLOWED], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]

@@ -28,6 +28,7 @@ def asked(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Complet
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
+@pytest.mark.slow
 def test_json_is_one_object_on_standard_output_and_the_rest_is_on_the_other(trained_run: Path) -> None:
     done = asked(trained_run, "--task", "docmem,location", "--task", "doccloze", "--limit", "2", "--json")
     assert done.returncode == 0, done.stderr

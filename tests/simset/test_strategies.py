@@ -45,6 +45,7 @@ def output_of(finished: subprocess.CompletedProcess[str]) -> str:
     return finished.stdout
 
 
+@pytest.mark.slow
 def test_a_strategy_of_one_function_and_one_record_is_known_from_help_to_page(
     command: Command, tiny_llama: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_strategy_of_one_function_and_one_record_is_known_from_help_to_page(
     assert row["kind"] == "every_second"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done_with_such_a_strategy_is_refused(
     command: Command, tiny_corpus: Path, tmp_path: Path
 ) -> None:

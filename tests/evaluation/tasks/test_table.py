@@ -140,6 +140,7 @@ def output_of(tmp_path: Path) -> Callable[..., str]:
     return run
 
 
+@pytest.mark.slow
 def test_a_task_and_a_probe_of_one_record_each_are_known_from_help_to_page(
     output_of: Callable[..., str], trained_run: Path, tmp_path: Path
 ) -> None:
