@@ -25,6 +25,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
+from gpu_asking import memories
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,7 +34,7 @@ from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.evaluation.lm.memory_lm import MemoryAtWork, MemoryLM
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.loading import Base, load_base
-from simset_bench.models.memory import Memory, MemoryShape, attached
+from simset_bench.models.memory import attached
 
 # Largest difference of a request's log-likelihood, in nats, that rounding explains.
 SAME_SCORE = 1e-4
@@ -64,16 +65,6 @@ def requests_of(data: str, facts: int) -> list[Instance]:
         Instance("loglikelihood", {"document": None}, pair, number, metadata=("counterfact", number, 1))
         for number, pair in enumerate(pairs)
     ]
-
-
-def memories(base: Base, entries: int, runs: int) -> list[Memory]:
-    """As many different memories, each of which changes what the model says."""
-    made = []
-    for seed in range(runs):
-        memory = Memory(MemoryShape(entries, base.width), torch.Generator().manual_seed(seed)).to(base.device)
-        made.append(memory.requires_grad_(False))
-        memory.down_weight.mul_(30)
-    return made
 
 
 def timed(
