@@ -12,9 +12,6 @@ from simset_bench.results.pair_tests import EXACT_DOCUMENTS, compare_all, holm, 
 from simset_bench.results.quantiles import LEVEL, detectable_ratio, weighted_quantile
 from simset_bench.results.scores import Score, SeedVariance
 
-# With fewer paired documents no test of two rows can come below 0.05.
-FEWEST_DOCUMENTS = 6
-
 
 @dataclass(frozen=True)
 class Difference:
