@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from simset_bench.corpora.invisible import visible
 from simset_bench.files import sha256_of_texts
 
 
@@ -92,5 +93,5 @@ def split_paragraphs(text: str) -> tuple[Paragraph, ...]:
 
 
 def same_title_key(title: str) -> str:
-    """A key that is equal for titles that differ only in case, white space or Unicode form (NFKC)."""
-    return " ".join(unicodedata.normalize("NFKC", title).casefold().split())
+    """A key that is equal for titles that differ in case, white space, Unicode form (NFKC) or invisible characters."""
+    return " ".join(unicodedata.normalize("NFKC", visible(title)).casefold().split())

@@ -5,6 +5,8 @@ import unicodedata
 from functools import cache
 from itertools import chain, groupby
 
+from simset_bench.corpora.invisible import visible
+
 # Scripts written without spaces between words, and Korean, whose spaces part phrases: each character is a word.
 UNSPACED_SCRIPTS = (
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -26,23 +28,23 @@ _WORD = re.compile(r"\w+")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 # Every allocation records this name. Change it when a text gets other words.
-NORMALISATION = "nfkc-casefold-words-2"
+NORMALISATION = "nfkc-casefold-words-3"
 
 
 def word_shingles(text: str, words: int) -> set[str]:
     """Every run of `words` >= 1 consecutive words of a text, joined by single spaces; never an empty set.
 
-    Words are those of `words_of`. A text with fewer words is one shingle. So is a text without words: the text itself,
-    stripped of white space at its ends.
+    Words are those of `words_of`. A text with fewer words is one shingle. So is a text without words: its visible
+    characters, without white space at the ends.
     """
     all_words = words_of(text)
     if len(all_words) < words:
-        return {" ".join(all_words) or text.strip()}
+        return {" ".join(all_words) or visible(text).strip()}
     return {" ".join(all_words[start : start + words]) for start in range(len(all_words) - words + 1)}
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in order, after NFKC and case folding: runs of letters, digits, `_` and combining marks.
+    """The words of a text in order, after `fold`: runs of letters, digits, `_` and combining marks.
 
     In scripts without spaces between words, and in Korean, each character with its marks is a word, so word shingles
     are character shingles there.
@@ -72,8 +74,8 @@ def _words_of_piece(piece: str) -> list[str]:
 
 
 def fold(text: str) -> str:
-    """A text in Unicode's compatibility composition (NFKC), case folded."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    """The visible characters of a text in Unicode's compatibility composition (NFKC), case folded."""
+    return unicodedata.normalize("NFKC", visible(text)).casefold()
 
 
 @cache

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from simset_bench.corpora.invisible import visible
 from simset_bench.simset.shingles import words_of
 
 
@@ -17,7 +18,7 @@ def specific_terms(texts: Sequence[str]) -> list[list[str]]:
     from sklearn.feature_extraction.text import CountVectorizer
 
     def terms_of(text: str) -> list[str]:
-        return words_of(text) or [text.strip()]
+        return words_of(text) or [visible(text).strip()]
 
     vectorizer = CountVectorizer(analyzer=terms_of)
     counts = vectorizer.fit_transform(texts).tocsr()

@@ -27,6 +27,21 @@ def test_combining_marks_belong_to_their_word() -> None:
     assert words_of("cafe\u0301") == words_of("café")
 
 
+# A soft hyphen, a combining joiner, direction marks, joiners, a word joiner, fillers, selectors, a BOM, a tag.
+INVISIBLE = "\u00ad\u034f\u061c\u115f\u200b\u200c\u200d\u200e\u202e\u2060\u3164\ufe0f\ufeff\uffa0\U000e0041"
+
+
+@given(st.lists(st.tuples(st.text(max_size=8), st.text(INVISIBLE, max_size=2))), st.integers(1, 3))
+def test_invisible_characters_anywhere_change_no_shingle(pieces: list[tuple[str, str]], size: int) -> None:
+    shown, copied = "".join(piece for piece, _ in pieces), "".join(map("".join, pieces))
+    assert word_shingles(copied, size) == word_shingles(shown, size)
+
+
+@pytest.mark.parametrize("copy", ["The let\u00adters", "\ufeffThe let\u200bters", "The\u2060 letters\u200e"])
+def test_a_copy_that_looks_alike_is_the_same(copy: str) -> None:
+    assert jaccard(word_shingles(copy, 2), word_shingles("The letters", 2)) == 1
+
+
 @given(st.sets(st.integers(0, 9), min_size=1), st.sets(st.integers(0, 9)))
 def test_jaccard_is_shared_over_all(one: set[int], other: set[int]) -> None:
     a, b = {str(number) for number in one}, {str(number) for number in other}

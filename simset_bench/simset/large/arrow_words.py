@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from simset_bench.corpora.invisible import visible
 from simset_bench.simset.shingles import LETTER, MARK, SEPARATOR, fold, kind_of, words_of
 
 # Bytes handled together: few enough for a processor's cache.
@@ -24,8 +25,8 @@ _BLANKED = bytes(_SPACE if code in b"\t\n\v\f\r" else code for code in range(0x1
 def spaced_words(texts: pa.Array) -> pa.Array:
     """Each text's words joined by single spaces: `" ".join(words_of(text))` for each row of a string array.
 
-    A text without words stays as it is, stripped, with no-break spaces for the white space within, so that splitting at
-    spaces gives one word.
+    A text without words keeps its visible characters, with no-break spaces for the white space within and none at the
+    ends, so that splitting at spaces gives one word.
     """
     texts = texts.cast(pa.large_string())
     sizes = pc.binary_length(texts).to_numpy(zero_copy_only=False)
@@ -78,7 +79,7 @@ def _with_pieces(raw: bytes, codes: np.ndarray, ends: np.ndarray, hard: np.ndarr
 
 
 def _spaced(text: str) -> str:
-    return " ".join(words_of(text)) or chr(0xA0).join(text.split())
+    return " ".join(words_of(text)) or chr(0xA0).join(visible(text).split())
 
 
 def _fold_in_place(codes: np.ndarray) -> np.ndarray:
@@ -105,14 +106,16 @@ def _fold_in_place(codes: np.ndarray) -> np.ndarray:
 def _byte_for_byte(packed: int) -> int | None:
     """The UTF-8 bytes that a character folds into, packed with the least significant byte first.
 
-    None where the folding depends on neighbours or has another number of bytes, and for characters that are words by
-    themselves. Separators become spaces.
+    None where the folding depends on neighbours or has another number of bytes, for characters that are words by
+    themselves, and for invisible ones, which do not part words. Separators become spaces.
     """
     encoded = packed.to_bytes(4, "little").rstrip(b"\0")
     char = encoded.decode("utf-8")
     if unicodedata.combining(char) or kind_of(char) == MARK or char in _composing():
         return None
     becomes = fold(char)
+    if not becomes:
+        return None
     if all(kind_of(part) == SEPARATOR for part in becomes):
         return int.from_bytes(b" " * len(encoded), "little")
     if len(becomes) > 1 or kind_of(becomes) != LETTER or len(becomes.encode()) != len(encoded):

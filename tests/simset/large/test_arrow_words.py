@@ -5,18 +5,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simset_bench.corpora.invisible import visible
 from simset_bench.simset.large.arrow_words import spaced_words
 from simset_bench.simset.shingles import word_shingles, words_of
 
 # Letters that fold alone, with their neighbours, into more or fewer bytes; marks, scripts without spaces, separators.
 _TRICKY = "aA zZ9_.-\té\u0301ß…½ﬁ中文語가나ᄀ힣ᅡกาहिन्दी٣ΣςİǅÅ𝐀𠀀\u00a0\u2028\u0345ᾳΐカ゛ガﾊﾟᆨ"
-_TEXTS = st.text(st.one_of(st.sampled_from(_TRICKY), st.characters(exclude_categories=["Cs"])), max_size=40)
+_INVISIBLE = "\u00ad\u200b\u200d\u2060\ufe0f\u3164"
+_CHARACTERS = st.sampled_from(_TRICKY + _INVISIBLE) | st.characters(exclude_categories=["Cs"])
+_TEXTS = st.text(_CHARACTERS, max_size=40)
 
 
 @given(st.lists(_TEXTS, max_size=8))
 @settings(max_examples=300, deadline=None)
 def test_words_of_a_column_are_those_of_each_text(texts: list[str]) -> None:
-    expected = [" ".join(words_of(text)) or "\u00a0".join(text.split()) for text in texts]
+    expected = [" ".join(words_of(text)) or "\u00a0".join(visible(text).split()) for text in texts]
     assert spaced_words(pa.array(texts, pa.string())).to_pylist() == expected
 
 
