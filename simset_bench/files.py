@@ -8,40 +8,111 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from simset_bench.errors import RequestError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+# As many as Linux follows.
+_MOST_LINKS = 40
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on any error it is removed.
+    """Yield a temporary path; on success its file replaces `path`, on any error it is removed.
 
-    The folder of `path` is created if need be. A reader sees the old file or the new one, never a part.
-    Raises RequestError where no file can be written: `path` is a folder, or its own folder is read-only or a file.
+    The folder of `path` is created if need be. A reader sees the old file or the new one, never a part. Where `path` is
+    a symbolic link, what it leads to is replaced and the link stays. A pipe or a device stays too: the finished content
+    is written into it.
+    Raises RequestError where no file can be written: `path` is a folder, its own folder is read-only or a file, or
+    nothing reads from the pipe.
     """
-    temporary = _temporary_beside(path)
+    target = _end_of_links(path)
+    with _opened_stream(path, target) or nullcontext() as stream:
+        temporary = _temporary_file(path, None if stream is not None else target)
+        try:
+            yield temporary
+            if stream is not None:
+                with temporary.open("rb") as written:
+                    shutil.copyfileobj(written, stream)
+                return
+            temporary.chmod(0o644)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise RequestError for a pipe, a device or a socket: only a file can be read again later."""
+    if _is_stream(_end_of_links(path)):
+        raise RequestError(f"{path}: cannot be written, it is a pipe, a device or a socket and not a file")
+
+
+def _end_of_links(path: Path) -> Path:
+    """What symbolic links lead to; an open file of a process, such as /dev/stdout leads to, is left as it is."""
+    target = path
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        for _ in range(_MOST_LINKS):
+            if _is_open_file(target) or not target.is_symlink():
+                return target
+            target = target.parent / target.readlink()
+    except OSError as error:
+        raise _cannot_be_written(path, error) from error
+    raise RequestError(f"{path}: cannot be written, its symbolic links lead nowhere")
+
+
+def _cannot_be_written(path: Path, error: OSError) -> RequestError:
+    reason = "nothing reads from it" if error.errno == errno.ENXIO else error.strerror
+    return RequestError(f"{path}: cannot be written ({reason})")
+
+
+def _is_open_file(path: Path) -> bool:
+    """Whether a path names an open file of a process: /dev/fd/1, /proc/self/fd/1."""
+    folder = Path(os.path.realpath(path.parent))
+    return folder == Path("/dev/fd") or (folder.name == "fd" and folder.is_relative_to("/proc"))
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path is there and neither a file nor a folder; an open file counts as a stream whatever it is."""
+    return path.exists() and (_is_open_file(path) or not (path.is_file() or path.is_dir()))
+
+
+def _opened_stream(path: Path, target: Path) -> BinaryIO | None:
+    """A pipe or a device opened for writing, None for a file or a new name. Errors name `path`."""
+    try:
+        return os.fdopen(_stream_handle(target), "wb") if _is_stream(target) else None
+    except OSError as error:
+        raise _cannot_be_written(path, error) from error
+
+
+def _stream_handle(path: Path) -> int:
+    """Raises OSError (ENXIO) where no process reads from the pipe, instead of waiting for one."""
+    if _is_open_file(path) and path.name.isdigit() and path.parent.samefile("/dev/fd"):
+        # Opened by its name, a file that output is appended to would be overwritten from its start.
+        return os.dup(int(path.name))
+    if path.is_block_device():
+        raise OSError(errno.EPERM, "it is a disk")
+    handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    os.set_blocking(handle, True)
+    return handle
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`; on success it replaces `path`, on any error it is removed.
 
-    If two processes write the same folder, the one that finishes later replaces the other's.
+    If two processes write the same folder, the one that finishes later replaces the other's. Where `path` is a symbolic
+    link, what it leads to is replaced. Raises RequestError where `path` is there and no folder.
     """
+    path = _end_of_links(path)
+    if path.exists() and not path.is_dir():
+        raise RequestError(f"{path}: cannot be written, it is no folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
@@ -57,16 +128,20 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _temporary_beside(path: Path) -> Path:
+def _temporary_file(path: Path, target: Path | None) -> Path:
+    """A new empty file beside `target`, or in the system's folder for temporary files; errors name `path`."""
+    folder = None
     try:
-        if path.is_dir():
-            raise RequestError(f"{path}: cannot be written, it is a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        if target is not None:
+            if target.is_dir():
+                raise RequestError(f"{path}: cannot be written, it is a folder")
+            folder = target.parent
+            folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=folder)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise RequestError(f"{path}: cannot be written ({error.strerror})") from error
+        raise _cannot_be_written(path, error) from error
     os.close(handle)
     return Path(name)
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from simset_bench.errors import RequestError
 from simset_bench.files import (
     TextsDigest,
+    check_replaceable,
     sha256_of_file,
     sha256_of_texts,
     waiting_lock,
@@ -146,6 +147,60 @@ def test_a_read_only_folder_is_a_wrong_request(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(RequestError, match=r"cannot be written \(Permission denied\)"):
         write_text(tmp_path / "file.txt", "text")
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced_whole(tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to("real.txt")
+    (tmp_path / "to_new.txt").symlink_to("new/real.txt")
+    (tmp_path / "first.txt").symlink_to("link.txt")
+    for name in ("first.txt", "link.txt", "to_new.txt"):
+        write_text(tmp_path / name, name)
+        assert (tmp_path / name).is_symlink() and (tmp_path / name).read_text() == name
+    assert (tmp_path / "real.txt").read_text() == "link.txt"
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(RequestError, match="its symbolic links lead nowhere"):
+        write_text(tmp_path / "circle", "text")
+    assert names(tmp_path) == ["circle", "first.txt", "link.txt", "new", "real.txt", "to_new.txt"]
+
+
+def test_pipes_and_devices_are_written_into_and_stay(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(RequestError, match=r"pipe: cannot be written \(nothing reads from it\)"):
+        write_text(pipe, "text")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "text")
+    assert os.read(reader, 10) == b"text" and pipe.is_fifo()
+    os.close(reader)
+    write_text(Path(os.devnull), "text")
+    assert Path(os.devnull).is_char_device()
+    assert names(tmp_path) == ["pipe"]
+    with pytest.raises(RequestError, match="is a pipe, a device or a socket"):
+        check_replaceable(pipe)
+    check_replaceable(tmp_path / "new")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files have names of another form")
+def test_output_that_is_appended_to_a_file_keeps_what_the_file_held(tmp_path: Path) -> None:
+    script = "from pathlib import Path\nfrom simset_bench.files import write_text\n"
+    script += "write_text(Path('/dev/stdout'), 'second\\n')"
+    (tmp_path / "log").write_text("first\n")
+    with (tmp_path / "log").open("a") as log:
+        subprocess.run([sys.executable, "-c", script], stdout=log, check=True)
+    assert (tmp_path / "log").read_text() == "first\nsecond\n"
+
+
+def test_a_folder_is_not_written_over_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(RequestError, match="it is no folder"), whole_folder(tmp_path / "file"):
+        pass
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with whole_folder(tmp_path / "link") as temporary:
+        (temporary / "new").write_text("new")
+    assert (tmp_path / "link").is_symlink() and names(tmp_path / "real") == ["new"]
+    assert names(tmp_path) == ["file", "link", "real"]
 
 
 def test_json_is_written_for_people_and_never_holds_what_json_lacks(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from simset_bench.console import note
 from simset_bench.corpora.bad_records import BadRecord, Quarantine
 from simset_bench.corpora.documents import hash_documents
 from simset_bench.errors import RequestError, missing_extra, unknown_name
+from simset_bench.files import check_replaceable
 from simset_bench.simset.allocation import allocate
 from simset_bench.simset.large.allocate import AllocationRequest, allocate_out_of_core
 from simset_bench.simset.store import Manifest, read_allocation_manifest, write_allocation
@@ -25,6 +26,7 @@ def allocate_to_file(request: AllocationRequest, output: Path, engine: str | Non
     `engine` None chooses by the corpus's size. Raises RequestError for an unknown engine or one that is not installed,
     and for what `allocate` or `allocate_out_of_core` refuse.
     """
+    check_replaceable(output)
     request.check()
     chosen = engine or _engine_for(request)
     if chosen not in ENGINES:
