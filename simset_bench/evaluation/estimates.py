@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from simset_bench.corpora.facts.fever import LABELS
 
@@ -45,6 +46,17 @@ def ratio_with_error(
         return Estimate(ratio, None, len(x))
     error = np.sqrt(groups / (groups - 1) * (residuals**2).sum()) / abs(t.sum())
     return Estimate(ratio, float(error), len(x))
+
+
+def above_zero(value: float, standard_error: float | None, clusters: int) -> bool:
+    """Whether a mean over `clusters` is above 0 by more than chance: its interval at 95% (Student) lies above 0.
+
+    A ratio over such a mean has an interval with two ends (Fieller 1954); over any other mean it may be any number.
+    False without a standard error.
+    """
+    if standard_error is None or clusters < 2:
+        return False
+    return value > float(special.stdtrit(clusters - 1, 0.975)) * standard_error
 
 
 # Clusters are left out one at a time up to this number of them; beyond it, in as many groups of neighbors.

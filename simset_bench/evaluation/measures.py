@@ -32,7 +32,7 @@ class Measure:
     `is_binary` says that each sample is 0 or 1. `by_tokens` says that it is a mean over tokens and not over samples.
 
     `form` says how samples make the figure, and from which of their values, `parts` (the measure's own by default):
-    `mean`; `exp` of a mean; `ratio` of two means, the second counted as at least `floor`, or 1 less that ratio;
+    `mean`; `exp` of a mean; `ratio` of two means, or 1 less that ratio;
     `harmonic` mean of several means; `auc`, the area under the ROC curve of a score for telling members from others;
     `other` where samples do not keep what it takes.
 
@@ -51,7 +51,6 @@ class Measure:
     by_tokens: bool = False
     form: Form = "mean"
     parts: tuple[str, ...] = ()
-    floor: float = 0.0
     short: str = ""
     undefined_for: frozenset[str] = frozenset()
     chance: float | str | None = None
@@ -85,6 +84,12 @@ def _lift(values: Mapping[str, float]) -> float | None:
     return None if share is None or chance is None or chance >= 1 else (share - chance) / (1 - chance)
 
 
+def _own_less_others(values: Mapping[str, float]) -> float | None:
+    """How much more an erasure raises the NLL of the document that it erases than that of others."""
+    own, others = values.get("erasure_own"), values.get("erasure_others")
+    return None if own is None or others is None else own - others
+
+
 # All entries are every document's, so that all of its activation is on them.
 _NONE = frozenset({"none"})
 _TRUTHS = tuple(f"truth_preference_{kind}" for kind in ("rewrite", "paraphrase", "neighborhood"))
@@ -101,8 +106,6 @@ _ALL = (
         LOCATION,
         form="ratio",
         parts=("erasure_own", "erasure_others"),
-        # So that it stays finite where an erasure leaves the others as they are.
-        floor=1e-3,
         undefined_for=_NONE,
         short="specificity",
     ),
@@ -113,6 +116,7 @@ _ALL = (
     _hit("doccloze/truth_preference", chance=0.5, short="cloze"),
     _share("counterfact/f1", short="CF F1", chance="majority_f1"),
     _rise("nll_rise", DAMAGE, "lower", by_tokens=True, short="damage"),
+    _rise("erasure_difference", LOCATION, "higher", undefined_for=_NONE, derive=_own_less_others, short="own - others"),
     _nll("nll", MEMORISATION, by_tokens=True),
     Measure("perplexity", "lower", MEMORISATION, "perplexity", (1.0, None), form="exp", parts=("nll",)),
     _nll("damage/nll", DAMAGE, by_tokens=True),
@@ -261,6 +265,15 @@ def after_qa(disjoint: str | None) -> str:
 def _before_qa(name: str) -> str:
     """A board's name without what `after_qa` puts behind it."""
     return name.partition("+qa")[0]
+
+
+def parts_of_ratio(measure: str) -> tuple[str, str] | None:
+    """Names on a board of the two means whose ratio a board's measure is; None where it is no ratio of measures."""
+    record = find_measure(measure)
+    if record.form != "ratio" or any(part not in MEASURES for part in record.parts):
+        return None
+    above, below = (measure.replace(bare_name(measure), part, 1) for part in record.parts)
+    return above, below
 
 
 def direction(measure: str) -> Direction | None:

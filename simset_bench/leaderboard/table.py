@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from simset_bench.errors import RequestError, did_you_mean
-from simset_bench.evaluation.measures import Direction
+from simset_bench.evaluation.measures import Direction, parts_of_ratio
 from simset_bench.leaderboard.chance import chances
 from simset_bench.leaderboard.where import matching
 from simset_bench.results.differences import Difference, difference_of
@@ -207,7 +207,13 @@ def _scores(runs: Sequence[pd.DataFrame], seeds: Mapping[str, str | None] | None
         values, errors, samples = (group[name].tolist() for name in ("value", "standard_error", "samples"))
         names = None if seeds is None else [str(seeds[run]) for run in group["run"]]
         scores[str(measure)] = score_of(str(measure), values, errors, samples, names, varies)
-    return scores
+    return {name: score for name, score in scores.items() if not _lacks_runs(score, scores)}
+
+
+def _lacks_runs(score: Score, scores: Mapping[str, Score]) -> bool:
+    """Whether a ratio is undefined in some of the runs that measured what it is of: the others' mean would flatter."""
+    parts = parts_of_ratio(score.measure)
+    return parts is not None and parts[0] in scores and scores[parts[0]].runs > score.runs
 
 
 def _limits(runs: Sequence[pd.DataFrame]) -> dict[str, frozenset[int | None]]:
@@ -328,5 +334,11 @@ def _sort_measure(measures: Sequence[str], sort: str | None) -> str | None:
     if not measures:
         raise RequestError(
             f"--sort {sort}: none of these runs was evaluated (simset-bench eval RUN --task docmem does it)"
+        )
+    parts = parts_of_ratio(sort) if "/" in sort else None
+    if parts and parts[0] in measures:
+        raise RequestError(
+            f"--sort: {sort} is not defined in any of these runs, where {parts[1]} is not above 0 by more than chance: "
+            f"sort by {parts[0]}, or by their difference"
         )
     raise RequestError(f"--sort: no run has measure {sort!r}{did_you_mean(sort, measures)}: {', '.join(measures)}")

@@ -24,6 +24,8 @@ Record = dict[str, Any]
 BASELINE = "baseline"
 # Sums in another order differ by this much at most; figures are not rounded before they are written.
 _TOLERANCE = 1e-9
+# Before version 3 of `location` a specificity counted the others' rise as at least this many nats.
+_EARLIER_FLOOR = 1e-3
 # A sum of float32 log-probabilities may miss a bound by a little.
 _BEYOND_A_BOUND = 1e-6
 
@@ -149,7 +151,8 @@ def _check_range(entry: Path, where: str, measure: str, value: Any) -> None:
 
 def _follows(entry: Path, name: str, measure: str, result: dict[str, Any], records: Sequence[Record]) -> bool:
     """Whether samples give the figure. Raises RequestError if they give another one."""
-    estimate = recomputed(measure, records)
+    is_earlier = measure == "specificity" and result["task_version"] < 3
+    estimate = recomputed(measure, records, _EARLIER_FLOOR if is_earlier else None)
     if estimate is None:
         return False
     stated = (result["measures"][measure], result["standard_errors"][measure], result["n"][measure])
@@ -164,8 +167,11 @@ def _follows(entry: Path, name: str, measure: str, result: dict[str, Any], recor
     return True
 
 
-def recomputed(measure: str, records: Sequence[Record]) -> Estimate | None:
-    """A figure computed from samples, as evaluation computes it; None if they do not suffice."""
+def recomputed(measure: str, records: Sequence[Record], floor: float | None = None) -> Estimate | None:
+    """A figure computed from samples, as evaluation computes it; None if they do not suffice.
+
+    `floor` is what the denominator of a ratio counts as at least, in figures of earlier versions.
+    """
     formula = find_measure(measure)
     if formula.form == "exp":
         nll = recomputed(formula.parts[0], records)
@@ -176,7 +182,7 @@ def recomputed(measure: str, records: Sequence[Record]) -> Estimate | None:
     having = [record for record in records if measure in record["measures"]]
     clusters = [record["cluster"] for record in having]
     if formula.form == "ratio" and not having:
-        return _ratio(formula, records)
+        return _ratio(formula, records, floor)
     if not having:
         return None
     by_tokens = formula.by_tokens and all("tokens" in record for record in having)
@@ -185,13 +191,15 @@ def recomputed(measure: str, records: Sequence[Record]) -> Estimate | None:
     return ratio_with_error(values, weights, clusters)
 
 
-def _ratio(formula: Measure, records: Sequence[Record]) -> Estimate | None:
-    """The ratio of two means over samples; None if a sample lacks the numerator."""
+def _ratio(formula: Measure, records: Sequence[Record], floor: float | None) -> Estimate | None:
+    """The ratio of two means over samples; None if a sample lacks the numerator, or the denominator is not above 0."""
     above, below = formula.parts
     if not records or not all(above in record["measures"] for record in records):
         return None
     numerators = [record["measures"][above] for record in records]
     denominators = [record["measures"].get(below) or 0.0 for record in records]
-    if math.fsum(denominators) / len(denominators) < formula.floor:
-        denominators = [formula.floor] * len(denominators)
+    if floor is not None and math.fsum(denominators) / len(denominators) < floor:
+        denominators = [floor] * len(denominators)
+    if math.fsum(denominators) <= 0:
+        return None
     return ratio_with_error(numerators, denominators, [record["cluster"] for record in records])

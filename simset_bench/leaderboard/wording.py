@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from simset_bench.evaluation.measures import bare_name, short_name
+from simset_bench.evaluation.measures import bare_name, find_measure, parts_of_ratio, short_name
 from simset_bench.leaderboard.table import Leaderboard, Row
 from simset_bench.results.differences import sentence
 
@@ -29,7 +29,7 @@ def sentences(board: Leaderboard) -> list[str]:
 
 def remarks(board: Leaderboard) -> list[str]:
     """What a reader of the numbers must know: what ranks are about, limited tasks, chance, and what is averaged."""
-    return [*_on_ranks(board), *_on_limits(board), *_on_chance(board), *_on_errors(board)]
+    return [*_on_ranks(board), *_on_limits(board), *_on_ratios(board), *_on_chance(board), *_on_errors(board)]
 
 
 def _on_ranks(board: Leaderboard) -> Iterable[str]:
@@ -75,6 +75,21 @@ def _on_limits(board: Leaderboard) -> Iterable[str]:
         yield f"not asked of every run of a row, so that others are averaged: {', '.join(sorted(partly))}"
     if len(board.dtypes) > 1:
         yield f"asked in different dtypes, so that rows may not compare: {', '.join(sorted(board.dtypes))}"
+
+
+def _on_ratios(board: Leaderboard) -> Iterable[str]:
+    """Rows that measured what a ratio is of and have no ratio, since what it is over is not above 0."""
+    for name in board.measures:
+        parts = parts_of_ratio(name)
+        if parts is None:
+            continue
+        undefined = find_measure(name).undefined_for
+        measured = [row for row in board.rows if parts[0] in row.scores and row.kind not in undefined]
+        if lacking := sum(name not in row.scores for row in measured):
+            yield (
+                f"{name} is – in {lacking} of {len(measured)} rows, where {parts[1]} is not above 0 by more than "
+                "chance in every run; the difference of the two is defined there too"
+            )
 
 
 def _on_chance(board: Leaderboard) -> Iterable[str]:

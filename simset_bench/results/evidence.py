@@ -15,15 +15,13 @@ class Evidence:
 
     `documents` are the keys of the columns. A part's mean is the sum of its `totals` over the sum of its `weights`;
     the score of a seed follows from the means of the parts as `Measure.form` says, and the score is the mean of the
-    seeds'. For `auc` the parts are the documents' scores and whether each is a member (1 or 0). A sum of means below
-    `floor` counts as `floor` where it is a ratio's denominator.
+    seeds'. For `auc` the parts are the documents' scores and whether each is a member (1 or 0).
     """
 
     documents: tuple[str, ...]
     totals: np.ndarray
     weights: np.ndarray
     form: Form = "mean"
-    floor: float = 0.0
 
     @cached_property
     def by_seed(self) -> np.ndarray:
@@ -51,7 +49,7 @@ class Evidence:
             if self.form == "auc":
                 return np.stack([_areas(scores, self.totals[1, 0], times) for scores in self.totals[0]])
             means = (self.totals @ times.T) / (self.weights @ times.T)
-            return _combined(self.form, means, self.floor)
+            return _combined(self.form, means)
 
     def of(self, documents: Sequence[str]) -> "Evidence":
         """The evidence on some of its documents, in their order."""
@@ -61,13 +59,13 @@ class Evidence:
         return replace(self, documents=tuple(documents), totals=totals, weights=weights)
 
 
-def _combined(form: Form, means: np.ndarray, floor: float) -> np.ndarray:
+def _combined(form: Form, means: np.ndarray) -> np.ndarray:
     """Scores (seeds, resamples) of the parts' means (parts, seeds, resamples)."""
     first = means[0]
     if form == "exp":
         return np.asarray(np.exp(first))
     if form in ("ratio", "one_less_ratio"):
-        ratio = first / np.maximum(means[1], floor) if floor else first / means[1]
+        ratio = first / means[1]
         return np.asarray(1 - ratio if form == "one_less_ratio" else ratio)
     if form == "harmonic":
         harmonic = len(means) / (1 / means).sum(0)

@@ -127,8 +127,7 @@ def _as_ratio(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
     parts = (evidence.totals / np.maximum(evidence.weights, 1e-300)).mean(1)
     if evidence.form not in ("ratio", "one_less_ratio"):
         return evidence.totals[0].mean(0), evidence.weights[0].mean(0)
-    below = parts[1] if parts[1].mean() > evidence.floor else np.full(len(parts[1]), evidence.floor or 1.0)
-    return parts[0], below
+    return parts[0], parts[1]
 
 
 def _resampled_ratios(evidence: Evidence) -> np.ndarray | None:

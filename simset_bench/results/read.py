@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from simset_bench.evaluation.estimates import above_zero
 from simset_bench.evaluation.measures import RESULT_SCHEMA, after_qa, direction, find_measure
 from simset_bench.results.migrate import MEMORY_METHOD, migrated
 from simset_bench.results.samples import samples_file
@@ -229,9 +230,19 @@ def _read_evaluation(run: str, path: Path) -> list[dict[str, Any]]:
                 "samples": str(samples_file(path)),
             }
             for name, value in result["measures"].items()
+            if _is_defined(name, result)
         ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _Damaged(path, f"not an evaluation ({error!r})") from error
+
+
+def _is_defined(name: str, result: Mapping[str, Any]) -> bool:
+    """False of a ratio over a mean that is not above 0 by more than chance, which earlier versions gave too."""
+    record = find_measure(name)
+    below = record.parts[-1] if record.form == "ratio" else ""
+    if below not in result["measures"]:
+        return True
+    return above_zero(*(result[field][below] for field in ("measures", "standard_errors", "n")))
 
 
 def _number(value: Any) -> float:

@@ -181,7 +181,7 @@ def _stacked(runs: Sequence[tuple[tuple[str, ...], np.ndarray, np.ndarray]], rec
     totals, weights = (np.stack([run[place] for run in runs], axis=1) for place in (1, 2))
     if record.form == "auc" and len(set(totals[1, 0].tolist())) < 2:
         return None
-    return Evidence(keys, totals, weights, record.form, record.floor)
+    return Evidence(keys, totals, weights, record.form)
 
 
 def document_variance(evidence: Evidence) -> float:

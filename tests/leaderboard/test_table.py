@@ -49,6 +49,27 @@ def test_seeds_are_averaged_with_their_spread(write_run: Write, board_of: Callab
     assert score.standard_error == pytest.approx(np.sqrt(over_documents + stats.sem(means) ** 2))
 
 
+def test_a_ratio_over_what_is_not_above_0_in_every_run_has_no_cell(write_run: Write, board_of: Callable) -> None:
+    """An earlier version gave 0.070 over -0.038 as 70: its results are read, and such a figure is not shown."""
+
+    def rises(others: list[float], ratio: float) -> dict:
+        return {"location": {"erasure_own": [0.07] * 3, "erasure_others": others, "specificity": [ratio] * 3}}
+
+    write_run(rises([0.01, 0.012, 0.011], 6.36), allocation="random")
+    for seed, others in enumerate(([0.01, 0.012, 0.011], [-0.04, -0.03, -0.04])):
+        write_run(rises(others, [6.36, 70.0][seed]), allocation="simset2", mem_seed=seed)
+    write_run(rises([-0.04, -0.03, -0.04], 70.0), allocation="none", alpha=2.0)
+    board = board_of(sort="location/specificity")
+    assert [(row.labels["allocation"], "location/specificity" in row.scores) for row in board.rows] == [
+        ("random", True),
+        ("simset2", False),
+        ("none", False),
+    ]
+    assert any("specificity is – in 1 of 2 rows" in line for line in remarks(board))
+    with pytest.raises(RequestError, match="not defined in any of these runs"):
+        board_of(sort="location/specificity", where="alpha==1 and allocation=='simset2' and mem_seed==1")
+
+
 def test_grouping_averages_over_everything_else(write_run: Write, board_of: Callable) -> None:
     for allocation in ("none", "random"):
         for alpha, value in ((0.2, 1.0), (5.0, 2.0)):

@@ -125,7 +125,7 @@ def test_a_ratios_interval_is_of_its_samples() -> None:
     generator = np.random.default_rng(4)
     own, others = generator.gamma(4, 1, 30), generator.gamma(4, 0.1, 30)
     totals = np.stack([own, others])[:, None]
-    evidence = Evidence(tuple(map(str, range(30))), totals, np.ones_like(totals), "ratio", 1e-3)
+    evidence = Evidence(tuple(map(str, range(30))), totals, np.ones_like(totals), "ratio")
     value = own.mean() / others.mean()
     low, high = limits(Score("location/specificity", (value,), None, documents=30, evidence=evidence))
     drawn = generator.integers(0, 30, (4000, 30))

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from simset_bench.console import track
 from simset_bench.corpora.documents import Document
-from simset_bench.evaluation.estimates import Estimate, Scored, ratio_with_error
-from simset_bench.evaluation.measures import MEASURES
+from simset_bench.evaluation.estimates import Estimate, Scored, above_zero, mean_with_error, ratio_with_error
 from simset_bench.evaluation.probes.records import estimates_of, record
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions
@@ -191,18 +190,21 @@ def location(subject: Subject, options: TaskOptions) -> Scored:
     located = locate(run, base, segments, cache, options.recall)
     records = [_location_record(place, document) for place, document in zip(located, documents, strict=True)]
     estimates = estimates_of(records)
-    if "erasure_others" in estimates:
-        estimates["specificity"] = specificity(located)
-    return Scored(estimates, records)
+    ratio = specificity(located)
+    return Scored(estimates if ratio is None else estimates | {"specificity": ratio}, records)
 
 
-def specificity(located: Sequence[DocumentLocation]) -> Estimate:
-    """Mean own rise over the others' mean rise, which counts as at least 0.001 nats; error by linearisation."""
+def specificity(located: Sequence[DocumentLocation]) -> Estimate | None:
+    """Mean own rise over the others' mean rise; error by linearisation.
+
+    None where the others' rise is not above 0 by more than chance (`above_zero`): the ratio may then be any number.
+    """
+    names = [place.document for place in located]
     others = [place.erasure_others or 0.0 for place in located]
-    smallest = MEASURES["specificity"].floor
-    if np.mean(others) < smallest:
-        others = [smallest] * len(located)
-    return ratio_with_error([place.erasure_own for place in located], others, [place.document for place in located])
+    mean = mean_with_error(others, names)
+    if not above_zero(mean.value, mean.standard_error, len(names)):
+        return None
+    return ratio_with_error([place.erasure_own for place in located], others, names)
 
 
 def _location_record(place: DocumentLocation, document: Document) -> dict[str, Any]:

@@ -39,10 +39,10 @@ LOCATION = "location"
 PROBES: dict[str, Probe] = {
     LOCATION: Probe(
         "where a document's activations lie, and what erasing its entries does",
-        2,
+        3,
         late("probes.location", "location"),
         needs_memory=True,
-        set_by_others=("erasure_others", "attribution_at_1"),
+        set_by_others=("erasure_others", "erasure_difference", "attribution_at_1"),
     ),
     "memorisation": Probe(
         "what of the documents can be extracted, by prefix length and position",
@@ -82,7 +82,7 @@ PROBES: dict[str, Probe] = {
     ),
     "unlearning": Probe(
         "erasing a quarter of the documents at once",
-        3,
+        4,
         late("probes.unlearning", "unlearning"),
         needs_memory=True,
         reads=late("probes.unlearning", "texts_read"),

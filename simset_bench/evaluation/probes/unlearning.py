@@ -1,5 +1,6 @@
 """Erasing a set of documents, measured as unlearning is: what is forgotten, what is kept, what can still be told."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -58,9 +59,10 @@ def unlearning(subject: Subject, options: TaskOptions) -> Scored:
     before, erased = cut.memory_at_work(options.recall), cut.memory_at_work(options.recall, union)
     records = _nll_records(cut, before, erased, forgotten) + _truth_records(cut, erased, forgotten)
     estimates = dict(scored(records).estimates)
-    estimates["forgotten"] = _share_lost(records, "forget")
-    lost = _share_lost(records, "retain")
-    estimates["utility_kept"] = replace(lost, value=1 - lost.value)
+    if (lost := _share_lost(records, "forget")) is not None:
+        estimates["forgotten"] = lost
+    if (lost := _share_lost(records, "retain")) is not None:
+        estimates["utility_kept"] = replace(lost, value=1 - lost.value)
     ratios = [each for each in records if "truth_ratio" in each and each["erased"]]
     if len(ratios) > 1:
         test = stats.ks_2samp([each["truth_ratio"] for each in ratios], [each["truth_ratio_base"] for each in ratios])
@@ -89,11 +91,16 @@ def erased_and_others(subject: Subject, options: TaskOptions) -> tuple[list[int]
     return sorted(erased.tolist()), other_documents(subject, len(erased))
 
 
-def _share_lost(records: Sequence[dict[str, Any]], kind: str) -> Estimate:
-    """NLL rise by the erasure over the memory's NLL gain, both summed over the tokens of the documents of a kind."""
+def _share_lost(records: Sequence[dict[str, Any]], kind: str) -> Estimate | None:
+    """NLL rise by the erasure over the memory's NLL gain, both summed over the tokens of the documents of a kind.
+
+    None where the memory had gained nothing that could be lost.
+    """
     of_kind = [each for each in records if f"{kind}_rise" in each["measures"]]
     rises = [each["measures"][f"{kind}_rise"] * each["tokens"] for each in of_kind]
     gains = [each["gain"] * each["tokens"] for each in of_kind]
+    if math.fsum(gains) <= 0:
+        return None
     return ratio_with_error(rises, gains, [each["cluster"] for each in of_kind])
 
 

@@ -8,11 +8,15 @@ import pytest
 import torch
 from fixtures.closeness import LOG_PROBABILITY, near
 from fixtures.runs import load_run
+from scipy import stats
 from torch import Tensor
 
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.derived import with_derived
+from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probes.location import OTHERS, DocumentLocation, attribution_at_1, locate, specificity
+from simset_bench.evaluation.probes.records import estimates_of
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.models.loading import Base
@@ -25,7 +29,7 @@ pytestmark = pytest.mark.numerical
 
 MODES = ("free", "oracle", "erased")
 MEASURES = {"on_share", "attribution_at_1", "precision_at_k", "erasure_own", "erasure_others", "specificity"}
-MEASURES |= {"nll_free", "nll_oracle", "nll_erased", "entry_share", "on_share_lift"}
+MEASURES |= {"erasure_difference", "nll_free", "nll_oracle", "nll_erased", "entry_share", "on_share_lift"}
 
 
 def located(run: LoadedRun, base: Base, recall: str, count: int = 8) -> list[DocumentLocation]:
@@ -74,7 +78,8 @@ def test_measures_are_those_of_a_plain_loop(loaded: LoadedRun, lm: MemoryLM, rec
 @pytest.mark.parametrize("recall", MODES)
 def test_one_evaluation_reports_every_measure_in_every_mode(trained_run: Path, recall: str) -> None:
     (result,) = evaluate_runs([trained_run], EvalRequest(("location",), recall=recall))
-    assert set(result["measures"]) == MEASURES
+    # A run as short as this one may leave the others as they are.
+    assert set(result["measures"]) - {"specificity"} == MEASURES - {"specificity"}
     assert result["recall"] == recall
     assert (trained_run / "eval" / f"location.{recall}.json").is_file()
     assert all(error is not None for error in result["standard_errors"].values())
@@ -103,7 +108,8 @@ def test_no_structure_shows_no_location(run_of: Callable[..., Path], lm: MemoryL
     run = load_run(run_of(allocation="none"))
     found = located(run, lm.base, "free")
     assert [place.attribution_at_1 for place in found] == [pytest.approx(1 / 8)] * 8
-    assert specificity(found).value == near(1, LOG_PROBABILITY)
+    ratio = specificity(found)
+    assert ratio is not None and ratio.value == near(1, LOG_PROBABILITY)
 
 
 def test_documents_of_one_cluster_share_the_first_place(run_of: Callable[..., Path], lm: MemoryLM) -> None:
@@ -121,18 +127,36 @@ def test_attribution_gives_nothing_where_another_document_holds_more() -> None:
     assert attribution_at_1(shares[::-1].copy(), entries, 0) == 0.5
 
 
-def test_specificity_is_the_ratio_of_the_mean_rises() -> None:
-    def place(own: float, others: float | None) -> DocumentLocation:
-        return DocumentLocation(f"{own}", 5, 0.5, 1.0, 1.0, 0.1, 1.0, 1.0, 2.0, own, others)
+def place(own: float, others: float | None) -> DocumentLocation:
+    return DocumentLocation(f"{own}", 5, 0.5, 1.0, 1.0, 0.1, 1.0, 1.0, 2.0, own, others)
 
-    assert specificity([place(1.0, 0.2), place(3.0, 0.2)]).value == pytest.approx(10)
-    # Others that do not suffer at all leave it finite.
-    assert specificity([place(1.0, 0.0), place(3.0, -0.1)]).value == pytest.approx(2 / 1e-3)
+
+def test_specificity_is_the_ratio_of_the_mean_rises() -> None:
+    ratio = specificity([place(1.0, 0.2), place(3.0, 0.2)])
+    assert ratio is not None and ratio.value == pytest.approx(10)
+    # However small the others' rise is, as long as it is one.
+    ratio = specificity([place(1.0, 2e-5), place(3.0, 2e-5)])
+    assert ratio is not None and ratio.value == pytest.approx(1e5)
+
+
+@pytest.mark.parametrize(
+    "others", [(0.0, 0.0, 0.0), (-0.04, -0.03, -0.04), (0.02, -0.01, 0.01)], ids=["nothing", "a fall", "chance"]
+)
+def test_others_that_do_not_rise_measurably_leave_a_difference_and_no_ratio(others: tuple[float, ...]) -> None:
+    located = [place(0.07 + number / 1000, other) for number, other in enumerate(others)]
+    assert specificity(located) is None
+    records = [
+        {"measures": {"erasure_own": each.erasure_own, "erasure_others": each.erasure_others}} for each in located
+    ]
+    records = [each | {"cluster": each["measures"]["erasure_own"]} for each in records]
+    difference = with_derived(Scored(estimates_of(records), records)).estimates["erasure_difference"]
+    assert difference.value == pytest.approx(0.071 - np.mean(others))
+    assert difference.standard_error == pytest.approx(stats.sem([0.07, 0.071, 0.072] - np.array(others)))
 
 
 def test_a_single_document_has_no_others(run_of: Callable[..., Path], lm: MemoryLM) -> None:
     (result,) = evaluate_runs([run_of()], EvalRequest(("location",), limit=1))
-    assert set(result["measures"]) == MEASURES - {"erasure_others", "specificity"}
+    assert set(result["measures"]) == MEASURES - {"erasure_others", "erasure_difference", "specificity"}
     assert set(result["standard_errors"].values()) == {None}
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from simset_bench.evaluation.derived import with_derived
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.subject import subject_of
@@ -14,7 +15,7 @@ def test_a_probe_measures_and_reads_what_its_record_says(loaded: LoadedRun, lm: 
     """With a figure for each measure that depends on the other documents, and the same samples of a bare base."""
     probe, subject = PROBES[name], subject_of(lm, loaded)
     options = TaskOptions(source=probe.default or "", limit=4)
-    scored = probe.measure(subject, options)
+    scored = with_derived(probe.measure(subject, options))
     assert scored.samples
     assert set(probe.set_by_others) <= set(scored.estimates)
     if probe.reads:
