@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 
 
 class RequestError(ValueError):
@@ -18,6 +19,15 @@ def did_you_mean(found: str, allowed: Iterable[str]) -> str:
     # Of names equally near, the first in the alphabet.
     near = max(alike, key=alike.__getitem__, default="")
     return f" (did you mean {folded[near]!r}?)" if near and alike[near] >= 0.6 else ""
+
+
+def alike(found: str, names: Iterable[str], most: int = 20_000) -> list[str]:
+    """Names to search for a near miss of `found`: those that begin as it does, at most so many.
+
+    Each comparison takes microseconds, and an allocation may hold ten million names.
+    """
+    first = found[:1].casefold()
+    return list(islice((name for name in names if name[:1].casefold() == first), most))
 
 
 def unknown_name(kind: str, found: str, allowed: Iterable[str]) -> RequestError:

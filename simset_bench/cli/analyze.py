@@ -16,7 +16,7 @@ def command(
     allocation: Annotated[Path, typer.Argument(help="An allocation's Parquet file, or the folder of a run.")],
     plots: Annotated[Path | None, typer.Option(help="Write plots into this folder, as PNG and SVG.")] = None,
     nearest: Annotated[
-        str | None, typer.Option(help="List the documents that share most entries with the document of this id.")
+        str | None, typer.Option(help="List the documents that share most entries with this one: an id, or a title.")
     ] = None,
     json_output: Json = False,
     quiet: Quiet = False,

@@ -1,20 +1,38 @@
 """`simset-bench lm-eval`: lm-eval's own command with our model and our tasks."""
 
 import sys
+from collections.abc import Sequence
 
 import typer
 
 from simset_bench.cli.options import WRONG_REQUEST
+from simset_bench.errors import RequestError
 
 # lm-eval reads the arguments itself, its --help too.
 CONTEXT = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
 
+# lm-eval knows a cached answer by the text of its request alone, and cached requests by the name of their task alone.
+_CACHES = {
+    "--use_cache": "it keeps answers by the text of a request, and gives those of one run for another's",
+    "--cache_requests": "it keeps requests by the name of a task, and asks one run about the documents of another",
+}
+
+
+def _check(given: Sequence[str]) -> None:
+    for argument in given:
+        option = argument.split("=")[0]
+        if option in _CACHES:
+            raise RequestError(f"{option} cannot be used here: {_CACHES[option]}")
+
+
 def command(context: typer.Context) -> None:
     """Run lm-eval's own command with `--model simset --model_args run=RUN` and the tasks simset_* known to it.
 
-    Every argument goes to lm-eval unchanged; `--include_path` is the folder of our tasks unless given.
+    Every argument goes to lm-eval unchanged; `--include_path` is the folder of our tasks unless given. lm-eval's caches
+    are refused, since they would answer one run's requests with another's.
     """
+    _check(context.args)
     from lm_eval.__main__ import cli_evaluate
 
     import simset_bench.evaluation.lm_eval_model  # noqa: F401 - registers the model

@@ -1,5 +1,6 @@
 """lm-eval's model `simset`: a finished run, named by its folder, as `simset-bench eval` asks it."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,25 @@ from typing import Any
 import torch
 from lm_eval.api.registry import register_model
 
-from simset_bench.errors import RequestError
+from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.run import BATCH_SIZE
 from simset_bench.evaluation.subject import subject_of
 from simset_bench.models.loading import load_base
 from simset_bench.training.open_run import LoadedRun, open_run
+
+# What --model_args can hold; lm-eval adds `device`, `batch_size` and `max_batch_size` from its own options.
+_ARGUMENTS = ("run", "recall", "dtype", "device")
+_BATCH = ("batch_size", "max_batch_size")
+
+
+def _check_arguments(run: str | None, others: Mapping[str, Any]) -> None:
+    for name in others:
+        if name not in _BATCH:
+            near = did_you_mean(name, _ARGUMENTS)
+            raise RequestError(f"--model_args: model simset does not take {name!r}{near}: {', '.join(_ARGUMENTS)}")
+    if run is None:
+        raise RequestError("--model_args: model simset needs the folder of a run: --model_args run=RUN")
 
 
 @register_model("simset")
@@ -21,15 +35,21 @@ class SimsetLM(MemoryLM):
 
     `recall=oracle` is for runs whose documents have entries. Documents in context are part of the run's rows.
 
-    Batches are as large as in `simset-bench eval`, whatever `--batch_size` says, so that both compute the same.
-    Raises RequestError for a missing or damaged run, for a base that is no longer the one of the training, and for a
-    recall mode other than free where the run's method has no entries.
+    Batches are as large as in `simset-bench eval`, whatever `batch_size` and `max_batch_size` say, so that both compute
+    the same. Raises RequestError for any other argument, for a missing or damaged run, for a base that is no longer the
+    one of the training, and for a recall mode other than free where the run's method has no entries.
     """
 
     def __init__(
-        self, run: str, recall: str = "free", dtype: str | None = None, device: str = "auto", **_: Any
+        self,
+        run: str | None = None,
+        recall: str = "free",
+        dtype: str | None = None,
+        device: str = "auto",
+        **others: Any,
     ) -> None:
-        loaded = open_run(Path(run))
+        _check_arguments(run, others)
+        loaded = open_run(Path(str(run)))
         if recall != "free" and not isinstance(loaded, LoadedRun):
             raise RequestError(f"recall={recall} is about entries, of which method {loaded.config.method} has none")
         # lm-eval's default is cuda:0, by which it means the processor where there is no GPU.

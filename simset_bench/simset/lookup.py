@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from simset_bench.console import note
-from simset_bench.errors import RequestError
+from simset_bench.errors import RequestError, alike, did_you_mean
 from simset_bench.files import whole_folder, write_json
 from simset_bench.simset.allocation import Allocation, masks_of
 from simset_bench.simset.store import Manifest, draws_alone, read_allocation, read_allocation_manifest, read_rows
@@ -41,14 +41,34 @@ class Lookup:
     rows: np.ndarray
 
     def numbers_of(self, ids: Sequence[str]) -> np.ndarray:
-        """Numbers of documents by their ids: (ids,) int64, -1 for an id that the allocation does not hold.
+        """Numbers of documents by their ids: (ids,) int64.
+
+        Raises RequestError for an id that the allocation does not hold, with a near miss.
+        """
+        places, is_held = self._places(ids)
+        if not is_held.all():
+            raise self._unknown(ids[int(np.argmin(is_held))])
+        return np.asarray(self.rows[places], dtype=np.int64)
+
+    def holds(self, ids: Sequence[str]) -> np.ndarray:
+        """Whether the allocation holds each of these ids, (ids,) bool."""
+        return self._places(ids)[1]
+
+    def _places(self, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Places of ids among `hashes`, and whether each is there.
 
         Ids are compared by 64-bit hashes: with ten million documents, an absent id is taken for a present one with
         probability 5e-13.
         """
         wanted = id_hashes(ids)
         places = np.minimum(np.searchsorted(self.hashes, wanted), len(self.hashes) - 1)
-        return np.where(self.hashes[places] == wanted, self.rows[places].astype(np.int64), -1)
+        return places, np.asarray(self.hashes[places] == wanted)
+
+    def _unknown(self, identity: str) -> RequestError:
+        held = [each for part in read_rows(self.path, ("document",)) for each in part.ids.to_pylist()]
+        return RequestError(
+            f"{self.path}: holds no document {identity!r}{did_you_mean(identity, alike(identity, held))}"
+        )
 
     def mask(self, documents: Sequence[int]) -> np.ndarray:
         """Masks (batch, num_entries) bool of the documents with these numbers."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from simset_bench.errors import RequestError
+from simset_bench.simset.find_documents import number_of
 from simset_bench.simset.large.sign import Sketch, sign_texts
 from simset_bench.simset.lookup import Lookup, open_lookup
 from simset_bench.simset.shingles import word_shingles
@@ -51,14 +52,12 @@ def nearest_to_text(path: Path, text: str, count: int) -> list[Neighbour]:
 
 
 def nearest_to_document(path: Path, document: str, count: int) -> list[Neighbour]:
-    """The `count` other documents of an allocation that share the most entries with one of its documents.
+    """The `count` other documents of an allocation that share the most entries with the one of this id or title.
 
-    Raises RequestError where the allocation does not hold the document.
+    Raises RequestError where the allocation does not hold the document, or several of its title.
     """
     lookup = open_lookup(path)
-    number = int(lookup.numbers_of([document])[0])
-    if number < 0:
-        raise RequestError(f"{path}: holds no document {document!r}")
+    number = number_of(lookup, document)
     return nearest(lookup, lookup.entries[number], count, without=number)
 
 

@@ -128,11 +128,6 @@ class MemoryModel(nn.Module, PushToHubMixin):
 
         lookup = open_lookup(self.run_folder / folders.ALLOCATION)
         numbers = lookup.numbers_of(ids).tolist()
-        if -1 in numbers:
-            raise RequestError(
-                f"document {ids[numbers.index(-1)]!r} is not one that {self.run_folder} memorised, such as "
-                f"{self._some_id()!r}"
-            )
         multipliers = recall_multipliers(self.run_config, self.memory, lookup.allocation(), numbers, mode)
         return torch.from_numpy(multipliers)
 

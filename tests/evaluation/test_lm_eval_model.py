@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from fixtures.closeness import LOG_PROBABILITY, near
 
+from simset_bench.cli.app import app
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import evaluate_baseline
 from simset_bench.evaluation.harness import run_ours
 from simset_bench.evaluation.lm_eval_model import SimsetLM
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
+from simset_bench.evaluation.tasks.lm_eval_dataset import load
 from simset_bench.evaluation.tasks.table import tasks_folder
 
 BIN = Path(sys.executable).parent
@@ -70,6 +72,27 @@ def test_a_lora_is_at_work_in_lm_evals_model_too(run_of_method: Callable[[str], 
     assert {name: found.value for name, found in theirs.estimates.items()} == ours["measures"]
     with pytest.raises(RequestError, match="recall=oracle is about entries, of which method lora has none"):
         SimsetLM(run=str(run), recall="oracle", device="cpu")
+
+
+def test_arguments_that_would_change_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"does not take 'recal' \(did you mean 'recall'\?\)"):
+        SimsetLM(run=str(tmp_path), recal="oracle")
+    with pytest.raises(RequestError, match="needs the folder of a run"):
+        SimsetLM(batch_size=1)
+    for source in ({"run": str(tmp_path)}, {"rows_folder": str(tmp_path)}):
+        for key in ("data", "corpus", "num_docs"):
+            with pytest.raises(RequestError, match=f"'{key}' would change nothing"):
+                load("simset_docmem", **source, **{key: "other"})
+    with pytest.raises(RequestError, match=r"unknown key 'num_doc' \(did you mean 'num_docs'\?\)"):
+        load("simset_docmem", pretrained="gpt2", num_doc=4)
+
+
+@pytest.mark.parametrize("option", ["--use_cache", "--cache_requests"])
+def test_caches_that_mix_runs_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        app(["lm-eval", "--model", "simset", option, "x", "--tasks", "simset_docmem"])
+    assert stop.value.code == 2
+    assert f"{option} cannot be used here" in capsys.readouterr().err
 
 
 @pytest.mark.slow

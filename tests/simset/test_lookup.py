@@ -38,7 +38,10 @@ def test_each_document_has_its_entries(large: tuple[Path, np.ndarray]) -> None:
     assert (numbers == chosen).all()
     assert all((lookup.entries[number] == entries[number]).all() for number in numbers)
     assert lookup.ids_of(chosen[:20].tolist()) == [f"document {number}" for number in chosen[:20]]
-    assert lookup.numbers_of(["no such document"]).tolist() == [-1]
+    assert lookup.holds(["no such document", "document 17"]).tolist() == [False, True]
+    # -1 for it would be the last document's entries.
+    with pytest.raises(RequestError, match=r"holds no document 'document 7x' \(did you mean 'document 7'\?\)"):
+        lookup.numbers_of(["document 17", "document 7x"])
     masks = lookup.mask(numbers[:3].tolist())
     assert [set(np.flatnonzero(mask)) for mask in masks] == [set(entries[number]) for number in numbers[:3]]
 

@@ -10,7 +10,9 @@ import pytest
 from simset_bench.corpora.load import CorpusOptions
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocate_to_file import allocate_to_file
+from simset_bench.simset.find_documents import number_of
 from simset_bench.simset.large.allocate import AllocationRequest
+from simset_bench.simset.lookup import open_lookup
 from simset_bench.simset.neighbours import nearest_to_document, nearest_to_text
 
 MakeCorpus = Callable[..., Path]
@@ -33,10 +35,25 @@ def test_a_text_shares_the_memory_of_its_likes(engine: str, make_corpus: MakeCor
     assert nearest_to_document(output, "d12", 1)[0].document == "d13"
 
 
+def test_a_document_is_named_by_its_id_or_its_title(tmp_path: Path) -> None:
+    titles = {"1": "Anarchism", "2": "Anarchy", "3": "Mercury", "4": "Mercury", "Anarchy": "5"}
+    text = "the same seven words in each text"
+    records = [{"id": name, "title": title, "text": f"{text} {name}"} for name, title in titles.items()]
+    path, output = tmp_path / "titled.jsonl", tmp_path / "a.parquet"
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    allocated(path, output, "datasketch")
+    lookup = open_lookup(output)
+    assert [number_of(lookup, name) for name in ("1", "anarchism", "Anarchy", "5")] == [0, 0, 4, 4]
+    with pytest.raises(RequestError, match="2 documents have the title 'Mercury': 3, 4"):
+        number_of(lookup, "Mercury")
+    with pytest.raises(RequestError, match=r"no document of the id or title 'anarchsm' \(did you mean 'Anarchism'\?\)"):
+        number_of(lookup, "anarchsm")
+
+
 def test_what_cannot_be_asked_is_said(make_corpus: MakeCorpus, tmp_path: Path) -> None:
     output = tmp_path / "a.parquet"
     allocated(make_corpus(4), output, "datasketch", "random")
     with pytest.raises(RequestError, match="do not follow from a text alone"):
         nearest_to_text(output, "some text", 3)
-    with pytest.raises(RequestError, match="holds no document 'nobody'"):
-        nearest_to_document(output, "nobody", 3)
+    with pytest.raises(RequestError, match=r"no document of the id or title 'd33' \(did you mean 'd3'\?\)"):
+        nearest_to_document(output, "d33", 3)

@@ -1,6 +1,8 @@
 """The data sets of our lm-eval tasks: a run's rows, or rows built for any model, as `eval --baseline` builds them."""
 
 import json
+from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ from simset_bench.training.prepare import load_documents
 
 # Keys of --metadata and --model_args that say which documents are asked about; see `train --help`.
 _ABOUT = ("corpus", "num_docs", "group_by", "match_subjects", "max_tokens")
+
+# Keys of other tasks are no misspelling of ours, such as `max_length` of `max_tokens`.
+_MISSPELT = 0.8
 
 
 def rows_without_run(
@@ -69,6 +74,18 @@ def _only_tokens(pretrained: str) -> MemoryLM:
     return MemoryLM(base, 1)
 
 
+def _check_keys(about: Mapping[str, Any], rows_from: str | None) -> None:
+    known = (*_ABOUT, "data")
+    for key in about:
+        if near := get_close_matches(key, known, 1, _MISSPELT) if key not in known else []:
+            raise RequestError(f"--metadata: unknown key {key!r} (did you mean {near[0]!r}?): {', '.join(known)}")
+        if rows_from and key in known:
+            raise RequestError(
+                f"--metadata: {key!r} would change nothing, since {rows_from} names rows that are asked as they are: "
+                "ask the run about other data by `simset-bench eval RUN --task TASK --data ...`, and lm-eval after it"
+            )
+
+
 def load(
     name: str, rows_folder: str | None = None, run: str | None = None, recall: str = "free", **about: Any
 ) -> dict[str, Any]:
@@ -76,11 +93,13 @@ def load(
 
     The rows are read from `rows_folder`, or from what `simset-bench eval` left in the folder of a `run`. Where neither
     is given they are built for lm-eval's model (see `rows_without_run`). `name` comes from the task's `dataset_kwargs`,
-    all else from `--metadata` and `--model_args`, whose other keys are ignored.
-    Raises RequestError where a file of rows is missing.
+    all else from `--metadata` and `--model_args`, whose other keys are for other tasks or for the model.
+    Raises RequestError where a file of rows is missing, for a key that would change what a run was asked, and for one
+    that is nearly a key of ours.
     """
     from datasets import Dataset
 
+    _check_keys(about, "rows_folder" if rows_folder else "run" if run else None)
     if rows_folder is None and run is None:
         return {"test": Dataset.from_list(rows_without_run(name, **about))}
     path = (Path(rows_folder) if rows_folder else Path(str(run)) / "eval" / f"rows_{recall}") / f"{name}.jsonl"

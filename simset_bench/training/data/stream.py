@@ -54,13 +54,17 @@ def stream_documents(config: TrainConfig, lookup: "Lookup") -> Iterator[tuple[in
     seen = np.zeros(lookup.manifest.documents, dtype=bool)
     count = 0
     while batch := list(islice(stream, _TOGETHER)):
-        numbers = lookup.numbers_of([document.id for document in batch])
-        for number, document in zip(numbers.tolist(), batch, strict=True):
-            if number < 0:
+        ids = [document.id for document in batch]
+        # A document that is not held is an error only once it is reached.
+        held = lookup.holds(ids)
+        numbers = iter(lookup.numbers_of([identity for identity, is_held in zip(ids, held, strict=True) if is_held]))
+        for is_held, document in zip(held.tolist(), batch, strict=True):
+            if not is_held:
                 raise RequestError(
                     f"{lookup.path}: has no entries for document {document.id!r} of corpus {config.corpus} "
                     "(allocate --append adds documents)"
                 )
+            number = int(next(numbers))
             if seen[number]:
                 if not tolerant:
                     raise RequestError(f"corpus {config.corpus}: duplicate document id {document.id!r}")
