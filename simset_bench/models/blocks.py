@@ -17,7 +17,7 @@ def find_blocks(model: PreTrainedModel) -> nn.ModuleList:
     """
     expected = model.config.get_text_config().num_hidden_layers
     lists = {name: module for name, module in model.named_modules() if isinstance(module, nn.ModuleList)}
-    fitting = [name for name, blocks in lists.items() if len(blocks) == expected]
+    fitting = [name for name, blocks in lists.items() if len(blocks) == expected > 0]
     outermost = [name for name in fitting if not any(name.startswith(f"{other}.") for other in fitting)]
     if len(outermost) == 1:
         decoder = lists[outermost[0]]

@@ -7,15 +7,15 @@ from typing import Any
 import huggingface_hub
 import torch
 import transformers
-from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from simset_bench.console import note, stderr
 from simset_bench.errors import RequestError
 from simset_bench.files import sha256_of_file, sha256_of_texts, waiting_lock, whole_folder
 from simset_bench.models.blocks import find_blocks
 from simset_bench.models.devices import find_device, find_dtype
+from simset_bench.models.fit_tokenizer import fit_tokenizer
 from simset_bench.models.presets import PRESETS
 from simset_bench.models.pretrained_here import make_world
 from simset_bench.models.sources import ModelSource, cache_folder, find_model, local_choices
@@ -52,29 +52,42 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     _silence_transformers()
     location = local_location(source)
     commit, here_only = _find_commit(name, source.repository) if source.repository else (None, True)
+    # Files that are damaged, of another format or of a newer library make libraries raise anything, `Exception` itself
+    # among others.
+    part = "its configuration cannot be read"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(location, local_files_only=here_only)
+        AutoConfig.from_pretrained(location, local_files_only=here_only, trust_remote_code=False)
+        part = "its tokenizer cannot be loaded"
+        tokenizer = AutoTokenizer.from_pretrained(location, local_files_only=here_only, trust_remote_code=False)
+        part = "cannot be loaded as a causal LM from safetensors"
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            location, dtype=base_dtype, use_safetensors=True, local_files_only=here_only, output_loading_info=True
+            location,
+            dtype=base_dtype,
+            use_safetensors=True,
+            local_files_only=here_only,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
-    # Transformers raises these for files that are damaged, have another format, or need a package that is absent.
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
-        raise _loading_error(name, error) from error
-    model, report = loaded
+        model, report = loaded
+        model.eval().to(where)
+        rows = model.get_input_embeddings().weight.shape[0]
+    except Exception as error:
+        raise _loading_error(name, part, error) from error
     if missing := sorted(report["missing_keys"]):
         # Transformers would use random weights instead.
         raise RequestError(f"model {name}: {len(missing)} weights are not in its files ({', '.join(missing[:3])} ...)")
     if not tokenizer.is_fast:
         raise RequestError(f"model {name}: its tokenizer does not tell where in a text a token is (no tokenizer.json)")
+    fit_tokenizer(tokenizer, rows, name)
     model.requires_grad_(False)
-    model.eval().to(where)
     _lay_out_for_the_head(model)
-    if tokenizer.pad_token_id is None:
-        # Any token will do, since no real token attends to padding.
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    try:
+        blocks = find_blocks(model)
+    except RequestError as error:
+        raise RequestError(f"model {name}: {error}") from error
     width = model.config.get_text_config().hidden_size
     revision = commit or _hash_of_weights(Path(location))
-    return Base(source.name, model, tokenizer, find_blocks(model), width, where, base_dtype, revision)
+    return Base(source.name, model, tokenizer, blocks, width, where, base_dtype, revision)
 
 
 def _lay_out_for_the_head(model: PreTrainedModel) -> None:
@@ -110,13 +123,11 @@ def _find_commit(name: str, repository: str) -> tuple[str, bool]:
     )
 
 
-def _loading_error(name: str, error: Exception) -> RequestError:
+def _loading_error(name: str, failure: str, error: Exception) -> RequestError:
     reason = " ".join(str(error).split())
     if "trust_remote_code" in reason:
         return RequestError(f"model {name} runs code of its own, which simset-bench does not do: use another model")
-    return RequestError(
-        f"model {name}: cannot be loaded as a causal LM from safetensors ({type(error).__name__}: {reason[:300]})"
-    )
+    return RequestError(f"model {name}: {failure} ({type(error).__name__}: {reason[:300]})")
 
 
 def _hash_of_weights(folder: Path) -> str:
@@ -159,16 +170,18 @@ def _converted(gguf: Path) -> Path:
 def _convert(gguf: Path, folder: Path) -> None:
     _silence_transformers()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-        quantized = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name, trust_remote_code=False)
+        quantized = AutoModelForCausalLM.from_pretrained(
+            str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
+        )
+    except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise RequestError(f"{gguf}: cannot be read as a GGUF causal LM ({type(error).__name__}: {reason})") from error
     config = quantized.config
     # Transformers will not save a model that was quantised, though its weights are plain float32 now.
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
     plain.load_state_dict(quantized.state_dict())
     plain.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -18,7 +18,7 @@ def random_base(config: PretrainedConfig, dtype: str = "auto", device: str = "au
     where = find_device(device)
     base_dtype = find_dtype(dtype, where)
     with torch.device(where):
-        model = AutoModelForCausalLM.from_config(config, dtype=base_dtype)
+        model = AutoModelForCausalLM.from_config(config, dtype=base_dtype, trust_remote_code=False)
     model.requires_grad_(False)
     model.eval().to(where)
     word = Tokenizer(tokenizer_models.WordLevel({"<pad>": 0}, unk_token="<pad>"))

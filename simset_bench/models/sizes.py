@@ -41,12 +41,13 @@ def model_sizes(name: str) -> ModelSizes:
 
 def _from_config(location: str) -> ModelSizes:
     try:
-        config = AutoConfig.from_pretrained(location)
-    except (OSError, ValueError) as error:
+        config = AutoConfig.from_pretrained(location, trust_remote_code=False)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    # A configuration that is damaged or of a newer library makes transformers and PyTorch raise anything.
+    except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise RequestError(f"model {location}: its configuration cannot be read ({reason})") from error
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
     blocks = find_blocks(model)
     text = config.get_text_config()
     parameters = sum(parameter.numel() for parameter in blocks[0].parameters())

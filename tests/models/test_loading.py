@@ -95,6 +95,28 @@ def _with_code_of_its_own(folder: Path) -> None:
     (folder / "own.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\n", encoding="utf-8")
 
 
+def _with_code_of_its_own_for_the_tokenizer(folder: Path) -> None:
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | {"tokenizer_class": "Own"}
+    path.write_text(json.dumps(config | {"auto_map": {"AutoTokenizer": ["own.Own", None]}}), encoding="utf-8")
+    (folder / "own.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\n", encoding="utf-8")
+
+
+def _with_a_tokenizer_of_a_later_library(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["model"] = {"type": "Oracle"}
+    path.write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _with_a_setting(name: str, value: object) -> Callable[[Path], None]:
+    def changed(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {name: value}), encoding="utf-8")
+
+    return changed
+
+
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
@@ -105,9 +127,18 @@ def _with_code_of_its_own(folder: Path) -> None:
             _with_pickled_weights_alone,
             "cannot be loaded as a causal LM from safetensors.*no file named model.safetensors",
         ),
-        (_with_a_configuration_that_is_no_json, "cannot be loaded as a causal LM"),
-        (_of_an_unknown_type, "cannot be loaded as a causal LM.*telepath"),
-        (_without_a_tokenizer, "cannot be loaded as a causal LM"),
+        (_with_a_configuration_that_is_no_json, "its configuration cannot be read"),
+        (_of_an_unknown_type, "its configuration cannot be read.*telepath"),
+        (_without_a_tokenizer, "its tokenizer cannot be loaded"),
+        (_with_a_tokenizer_of_a_later_library, "its tokenizer cannot be loaded"),
+        (_with_code_of_its_own_for_the_tokenizer, "runs code of its own, which simset-bench does not do"),
+        (_with_a_setting("hidden_size", -1), "its configuration cannot be read.*-1"),
+        (_with_a_setting("hidden_size", -64), "cannot be (loaded|read)"),
+        (_with_a_setting("hidden_size", 100), "cannot be (loaded|read)"),
+        (_with_a_setting("num_attention_heads", 0), "cannot be (loaded|read)"),
+        (_with_a_setting("vocab_size", -5), "cannot be (loaded|read)"),
+        (_with_a_setting("rms_norm_eps", 0), "its configuration cannot be read.*rms_norm_eps"),
+        (_with_a_setting("num_hidden_layers", 0), "cannot tell the decoder blocks"),
         (_with_code_of_its_own, "runs code of its own, which simset-bench does not do"),
     ],
 )

@@ -131,12 +131,39 @@ class MemoryLM(SeededSampling):
             self._active.multiplier = None
         return answers
 
-    def tok_batch_encode(self, strings: list[str], *args: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        # lm-eval calls this for the prompts of each batch right before it generates from them.
+    def tok_batch_encode(
+        self,
+        strings: list[str],
+        padding_side: str = "left",  # noqa: ARG002 - lm-eval's signature, of which it uses the third
+        left_truncate_len: int | None = None,
+        truncation: bool = False,  # noqa: ARG002
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Prompts as left-padded token ids and attention mask (prompts, tokens), each encoded as for scoring.
+
+        lm-eval calls it for the prompts of each batch right before it generates from them. Its own version decides by
+        the first prompt whether all get a BOS.
+        """
         if self._active is not None and self._multiplier_of is not None:
             rows = np.stack([self._multiplier_of(self._document_of[prompt]) for prompt in strings])
             self._active.multiplier = torch.from_numpy(rows[:, None]).to(self.base.device)
-        return super().tok_batch_encode(strings, *args, **options)
+        encoded = [self.tok_encode(prompt, left_truncate_len=left_truncate_len) for prompt in strings]
+        longest = max(map(len, encoded))
+        ids = torch.full((len(encoded), longest), self.base.tokenizer.pad_token_id)
+        mask = torch.zeros_like(ids)
+        for row, prompt_ids in enumerate(encoded):
+            ids[row, longest - len(prompt_ids) :] = torch.tensor(prompt_ids)
+            mask[row, longest - len(prompt_ids) :] = 1
+        return ids, mask
+
+    def tok_decode(self, tokens: Any, skip_special_tokens: bool = True) -> Any:
+        """The text of token ids; None of None, the end of text of a tokenizer that has none."""
+        return None if tokens is None else super().tok_decode(tokens, skip_special_tokens)
+
+    @property
+    def prefix_token_id(self) -> int:
+        """What precedes a text with nothing before it: BOS, else EOS, else the padding token, as good as any other."""
+        known = super().prefix_token_id
+        return self.base.tokenizer.pad_token_id if known is None else known
 
     def _rounds(self, requests: Sequence[Instance]) -> Iterator[list[int]]:
         """Numbers of the requests to generate at once, such that equal prompts are about the same document."""

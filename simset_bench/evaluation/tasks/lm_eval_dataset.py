@@ -17,6 +17,7 @@ from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks.rows import Row
 from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.models.blocks import find_blocks
+from simset_bench.models.fit_tokenizer import fit_tokenizer
 from simset_bench.models.loading import Base
 from simset_bench.training.config import make_config
 from simset_bench.training.prepare import load_documents
@@ -64,10 +65,12 @@ def _rows_of(task: str, pretrained: str, data: str, about: tuple[tuple[str, Any]
 @cache
 def _only_tokens(pretrained: str) -> MemoryLM:
     """An lm-eval model with the tokenizer of `pretrained` and none of its weights: rows need tokens counted."""
-    tokenizer = AutoTokenizer.from_pretrained(pretrained)
+    tokenizer = AutoTokenizer.from_pretrained(pretrained, trust_remote_code=False)
+    config = AutoConfig.from_pretrained(pretrained, trust_remote_code=False)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(pretrained))
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     model.eval()
+    fit_tokenizer(tokenizer, model.get_input_embeddings().weight.shape[0], pretrained)
     width = model.config.get_text_config().hidden_size
     cpu = torch.device("cpu")
     base = Base(pretrained, model, tokenizer, find_blocks(model), width, cpu, torch.float32, "unknown")

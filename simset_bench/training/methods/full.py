@@ -68,7 +68,11 @@ def full_cost(_config: TrainConfig, sizes: ModelSizes) -> Cost:
 def load_full(base: Base, folder: Path) -> LearnedWeights:
     """Put the weights of a run folder into the base."""
     learned = AutoModelForCausalLM.from_pretrained(
-        folder / folders.WEIGHTS, dtype=base.dtype, use_safetensors=True, local_files_only=True
+        folder / folders.WEIGHTS,
+        dtype=base.dtype,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
     )
     new = dict(learned.named_parameters())
     changed = list(base.model.named_parameters())

@@ -1,8 +1,11 @@
 """The lm-eval model: what is scored, with which memory, under which mask."""
 
+import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
 from simset_bench.corpora.facts.builtin import builtin_facts
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryAtWork, MemoryLM
-from simset_bench.models.loading import Base
+from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.training.open_run import LoadedRun
 
@@ -252,3 +255,60 @@ def test_fast_and_slow_tokenizers_give_the_same_scores_and_answers(base_with: Ca
         written = [Instance("generate_until", {}, (fact.prompt, how), n) for n, fact in enumerate(facts)]
         found.append((model.loglikelihood(asked), model.generate_until(written)))
     assert found[0] == found[1]
+
+
+@pytest.fixture
+def base_whose_tokenizer(tiny_llama: Path, tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], None]], Base]:
+    """The tiny Llama with its tokenizer's file and settings changed by a function of both."""
+
+    def changed(change: Callable[[dict[str, Any]], None]) -> Base:
+        folder = Path(shutil.copytree(tiny_llama, tmp_path / "model"))
+        paths = [folder / name for name in ("tokenizer.json", "tokenizer_config.json")]
+        settings = dict(zip(("file", "config"), (json.loads(path.read_text()) for path in paths), strict=True))
+        change(settings)
+        for path, part in zip(paths, ("file", "config"), strict=True):
+            path.write_text(json.dumps(settings[part]), encoding="utf-8")
+        return load_base(str(folder), "float32", "cpu")
+
+    return changed
+
+
+def _closing(settings: dict[str, Any]) -> None:
+    processor = settings["file"]["post_processor"]
+    processor["single"].append({"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}})
+    end = {"id": "<|endoftext|>", "ids": [0], "tokens": ["<|endoftext|>"]}
+    processor["special_tokens"]["<|endoftext|>"] = end
+
+
+def _without_ends(settings: dict[str, Any]) -> None:
+    settings["file"]["post_processor"] = None
+    settings["config"] |= {"bos_token": None, "eos_token": None, "pad_token": None}
+
+
+def test_a_tokenizer_that_closes_texts_gives_the_answers_and_scores_of_one_that_does_not(
+    tiny_base: Callable[[str], Base], base_whose_tokenizer: Callable[..., Base]
+) -> None:
+    prompts = [prompt for prompt, _ in PROMPTS[:6]]
+    both = [MemoryLM(base, 4) for base in (tiny_base("llama"), base_whose_tokenizer(_closing))]
+    first, second = (lm.generate_until(generation(prompts)) for lm in both)
+    assert first == second
+    ids, closed = (lm.tok_batch_encode(prompts)[0] for lm in both)
+    assert torch.equal(ids[:, -1], closed[:, -1])
+    assert nll(both[0], scoring(PROMPTS)) == near(nll(both[1], scoring(PROMPTS)), LOG_PROBABILITY)
+
+
+def test_a_tokenizer_without_beginning_end_and_padding_answers_and_scores(
+    base_whose_tokenizer: Callable[..., Base],
+) -> None:
+    lm = MemoryLM(base_whose_tokenizer(_without_ends), 4)
+    assert lm.eot_token_id is None
+    answers = lm.generate_until(generation([prompt for prompt, _ in PROMPTS[:4]]))
+    assert all(answers)
+    assert np.isfinite(nll(lm, scoring([*PROMPTS[:4], ("", "Teresa")]))).all()
+
+
+def test_a_prompt_that_opens_with_the_name_of_a_bos_does_not_take_the_others(tiny_base: Callable[[str], Base]) -> None:
+    lm = MemoryLM(tiny_base("llama"), 2)
+    ids, mask = lm.tok_batch_encode(["<s>Teresa", "Oslo is the capital"])
+    for row, real in zip(ids, mask, strict=True):
+        assert row[real.bool()].tolist().count(lm.prefix_token_id) == 1
