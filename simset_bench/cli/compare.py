@@ -60,8 +60,8 @@ def _print_measures(pairs: "list[MeasurePair]") -> None:
     from simset_bench.evaluation.measures import bare_name
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for name in ("measure", "A", "B", "A - B", "95% interval", "p (Holm)", "d", "n"):
-        table.add_column(name, justify="left" if name == "measure" else "right", overflow="fold")
+    for name in ("measure", "A", "B", "A - B", "95% interval", "p (Holm)", "d", "n", "better"):
+        table.add_column(name, justify="left" if name in ("measure", "better") else "right", overflow="fold")
     told_twice = _told_twice(pairs)
     task = ""
     for pair in (pair for pair in pairs if pair.measure not in told_twice):
@@ -77,14 +77,15 @@ def _print_measures(pairs: "list[MeasurePair]") -> None:
         cells = [f"  {name}", *values, interval, p_value, effect]
         told = difference.p_value is not None and pair.corrected_p < 0.05
         a_wins = (difference.value > 0) == (pair.better == "higher")
-        # Colour where the two can be told apart and one is better: green for A, red for B.
-        style = None if not told or pair.better is None else "green" if a_wins else "red"
-        table.add_row(*map(Text, [*cells, str(difference.documents or "–")]), style=style)
+        winner = "" if not told or pair.better is None else "A" if a_wins else "B"
+        style = {"A": "green", "B": "red"}.get(winner)
+        table.add_row(*map(Text, [*cells, str(difference.documents or "–"), winner]), style=style)
     stdout.print(table)
     if told_twice:
         stdout.print(f"{len(told_twice)} measures on memorised subjects alone are the same, since all subjects are")
     stdout.print(
-        "green: A is better, red: B is, of these two runs; n documents asked of both, d Cohen's effect size over them",
+        "better: which of these two runs is, where they can be told apart; n documents asked of both, d Cohen's effect "
+        "size over them",
         markup=False,
     )
 

@@ -86,7 +86,7 @@ def _print_scores(row: Any) -> None:
 
 def _print_samples(task: str, records: list[dict[str, Any]], most: int) -> None:
     from simset_bench.leaderboard.render import printable
-    from simset_bench.results.compare_runs import answer_of, prompt_of, target_of
+    from simset_bench.results.compare_runs import answer_of, prompt_of, target_of, whole_text_of
 
     if not most:
         return
@@ -95,6 +95,9 @@ def _print_samples(task: str, records: list[dict[str, Any]], most: int) -> None:
     for record in records[:most]:
         values = ", ".join(f"{name} {value:.4g}" for name, value in record["measures"].items())
         stdout.print(printable(f"  {record['sample']}: {values}"), markup=False)
-        for name, text in (("asked", prompt_of(record)), ("target", target_of(record)), ("answer", answer_of(record))):
+        texts = {"asked": prompt_of(record), "target": target_of(record), "answer": answer_of(record)}
+        if whole := whole_text_of(record):
+            texts = {"text": whole}
+        for name, text in texts.items():
             if text:
                 stdout.print(printable(f"    {name}: {text if len(text) < 80 else text[:79] + '…'}"), markup=False)

@@ -1,15 +1,14 @@
 """`simset-bench sweep`."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import stderr, stdout
+from simset_bench.console import stdout
 from simset_bench.errors import RequestError
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ def command(
         raise RequestError("--gpus-per-worker goes with --ray")
     from simset_bench.training.sweep.grid import read_grid
     from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_locally, run_sweep
+    from simset_bench.training.sweep.table import showing_progress
 
     options = SweepOptions(retry_failed, fail_fast, fleet_size)
     sweep = plan_sweep(read_grid(grid), save_dir, options, write=not dry_run)
@@ -53,31 +53,18 @@ def command(
         from simset_bench.training.sweep.ray_cluster import on_ray
 
         execute = on_ray(ray, gpus_per_worker)
-    with _live_table(sweep):
+    with showing_progress(sweep):
         result = run_sweep(sweep, execute)
     _show_summary(result, json_output)
     if result["failed"]:
         raise typer.Exit(1)
 
 
-@contextmanager
-def _live_table(sweep: "Sweep") -> Iterator[None]:
-    """The sweep's progress on a terminal, renewed every two seconds; nothing elsewhere."""
-    if stderr.quiet or not stderr.is_terminal:
-        yield
-        return
-    from rich.live import Live
-
-    from simset_bench.training.sweep.table import progress_table
-
-    with Live(get_renderable=lambda: progress_table(sweep), console=stderr, refresh_per_second=0.5, transient=True):
-        yield
-
-
 def _show_plan(sweep: "Sweep", json_output: bool) -> None:
+    from simset_bench.console import duration
     from simset_bench.training.sweep.estimate import estimate
     from simset_bench.training.sweep.run import summary
-    from simset_bench.training.sweep.table import duration, groups_table, size
+    from simset_bench.training.sweep.table import groups_table, size
 
     counts = summary(sweep)
     cost = estimate(sweep)

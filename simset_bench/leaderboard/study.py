@@ -26,6 +26,7 @@ from simset_bench.training.recall import RECALLS
 from simset_bench.training.run_folder import EVALUATIONS, MANIFEST
 from simset_bench.training.sweep.grid import Grid, read_grid
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
+from simset_bench.training.sweep.table import showing_progress
 
 PAGE, FIGURES = "index.html", "figures.md"
 
@@ -93,7 +94,8 @@ def run_study(grid_names: Sequence[str], root: Path, place: Path) -> dict[str, A
 
 def _run_grid(grid: Grid, plan: StudyPlan, root: Path, place: Path) -> dict[str, int]:
     sweep = plan_sweep(grid, root, SweepOptions())
-    swept = run_sweep(sweep)
+    with showing_progress(sweep):
+        swept = run_sweep(sweep)
     if swept["failed"]:
         raise RuntimeError(f"{len(swept['failed'])} runs failed, first {swept['failed'][0]['error']}")
     folders = list(dict.fromkeys(sweep.place.run_folder(config) for config in sweep.configs))

@@ -29,7 +29,10 @@ class MeasurePair:
 
 @dataclass(frozen=True)
 class Change:
-    """One sample's values in both runs, with its prompt and both answers (empty where there are none)."""
+    """One sample's values in both runs, with its prompt and both answers (empty where there are none).
+
+    Where all of one text was scored, that text is the prompt.
+    """
 
     sample: str
     first: float
@@ -88,7 +91,13 @@ def changed_samples(first: Path, second: Path, measure: str) -> list[Change]:
     one, other = ({_key(record): record for record in _records(table[measure])} for table in tables)
     name = bare_name(measure)
     changes = [
-        Change(key[0], a["measures"][name], b["measures"][name], prompt_of(a), (answer_of(a), answer_of(b)))
+        Change(
+            key[0],
+            a["measures"][name],
+            b["measures"][name],
+            whole_text_of(a) or prompt_of(a),
+            (answer_of(a), answer_of(b)),
+        )
         for key, a in one.items()
         if (b := other.get(key)) and name in a["measures"] and name in b["measures"]
     ]
@@ -119,6 +128,13 @@ def target_of(record: dict[str, Any]) -> str:
     second = arguments[0][1] if arguments and len(arguments[0]) > 1 else ""
     # A generation's second argument is its settings.
     return "" if not isinstance(second, str) or second.startswith("{") else second
+
+
+def whole_text_of(record: dict[str, Any]) -> str:
+    """The text of a sample that scores one text, as `docmem` does after its first token; empty of any other sample."""
+    return (
+        prompt_of(record) + target_of(record) if len(record.get("arguments") or []) == 1 and target_of(record) else ""
+    )
 
 
 def answer_of(record: dict[str, Any]) -> str:

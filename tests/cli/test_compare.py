@@ -36,6 +36,15 @@ def test_two_runs_are_compared_as_runs(runs: tuple[Path, Path]) -> None:
     assert "one seed each says nothing about their settings" in text
 
 
+def test_which_run_is_better_is_a_word_and_no_colour_in_a_pipe(
+    runs: tuple[Path, Path],
+) -> None:
+    text = run("compare", *runs)
+    (nll,) = [line.split() for line in text.splitlines() if line.startswith("  nll")]
+    assert nll[-1] == "A"
+    assert "\x1b" not in text and "green" not in text
+
+
 def test_what_one_run_has_by_definition_is_not_compared(runs: tuple[Path, Path]) -> None:
     found = json.loads(run("compare", *runs, "--json"))
     assert [pair["measure"] for pair in found["measures"]] == ["docmem/nll", "location/erasure_own"]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from lm_eval.api.instance import Instance
 
-from simset_bench.console import stderr, track
+from simset_bench.console import log_line_is_due, note, stderr, track
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.request_scores import MultiplierOf, RequestScorer, TokenRequest
 from simset_bench.evaluation.lm.sampling import SeededSampling
@@ -63,6 +63,8 @@ class MemoryLM(SeededSampling):
         self._documents: list[str | None] | None = None
         self._about: str | None = None
         self._document_of: dict[str, str] = {}
+        # Prompts of which answers were begun, for lines in a log.
+        self._begun, self._to_answer = 0, 0
 
     @contextmanager
     def recalling(self, at_work: MemoryAtWork | None) -> Iterator[None]:
@@ -122,6 +124,7 @@ class MemoryLM(SeededSampling):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         answers: list[Any] = [None] * len(requests)
+        self._begun, self._to_answer = 0, len(requests)
         for numbers in self._rounds(requests):
             chosen = [requests[number] for number in numbers]
             generated = super().generate_until(chosen, disable_tqdm=disable_tqdm or _nobody_watches())
@@ -143,6 +146,9 @@ class MemoryLM(SeededSampling):
         lm-eval calls it for the prompts of each batch right before it generates from them. Its own version decides by
         the first prompt whether all get a BOS.
         """
+        if self._begun and log_line_is_due():
+            note(f"answering: {self._begun} of {self._to_answer}")
+        self._begun += len(strings)
         if self._active is not None and self._multiplier_of is not None:
             rows = np.stack([self._multiplier_of(self._document_of[prompt]) for prompt in strings])
             self._active.multiplier = torch.from_numpy(rows[:, None]).to(self.base.device)

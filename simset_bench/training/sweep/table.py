@@ -1,21 +1,19 @@
 """A sweep as a table: runs done, under way, with their speed, and left."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.live import Live
 from rich.table import Table
 
+from simset_bench.console import duration, log_line_is_due, note, stderr
 from simset_bench.training.config import TrainConfig, uses
 from simset_bench.training.method_options import MEMORY
 from simset_bench.training.sweep.claims import holders
 from simset_bench.training.sweep.plan import FleetPlan
 from simset_bench.training.sweep.run import Sweep
 from simset_bench.training.trainer import total_steps
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: `45 s`, `12 min`, `3.4 h`, `2.1 days`."""
-    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def size(count: float) -> str:
@@ -47,14 +45,51 @@ def groups_table(sweep: Sweep) -> Table:
     return table
 
 
+@contextmanager
+def showing_progress(sweep: Sweep) -> Iterator[None]:
+    """Show a sweep's progress while the context lasts: a table on a terminal, elsewhere a line a minute."""
+    if stderr.is_terminal and not stderr.quiet:
+        with Live(get_renderable=lambda: progress_table(sweep), console=stderr, refresh_per_second=0.5, transient=True):
+            yield
+        return
+    over = threading.Event()
+
+    def write_lines() -> None:
+        while not over.wait(1.0):
+            if log_line_is_due():
+                note("; ".join(_progress_lines(sweep)))
+
+    writer = threading.Thread(target=write_lines, daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        writer.join()
+
+
+def _progress_lines(sweep: Sweep) -> list[str]:
+    """The sweep's counts, and for each fleet that some process is working on where it is."""
+    claims = holders(sweep.place.claims)
+    lines = [_counts(sweep)]
+    for fleet in sweep.fleets:
+        if fleet.id in claims:
+            model, block, documents, runs, step, _, left, _ = _row(fleet, claims[fleet.id])
+            what = f"{model}, block {block}, {documents} documents, {runs} runs: {step}"
+            lines.append(f"{what}, about {left} left" if left else what)
+    return lines
+
+
+def _counts(sweep: Sweep) -> str:
+    done = sum(sweep.place.is_done(config) for config in sweep.configs)
+    failed = sum(sweep.place.has_failed(config) for config in sweep.configs)
+    return f"{sweep.place.name}: {done} of {len(sweep.configs)} runs done, {failed} failed"
+
+
 def progress_table(sweep: Sweep) -> Table:
     """Runs done, failed and left, and a row for each fleet that some process is working on."""
     claims = holders(sweep.place.claims)
-    configs = sweep.configs
-    done = sum(sweep.place.is_done(config) for config in configs)
-    failed = sum(sweep.place.has_failed(config) for config in configs)
-    title = f"{sweep.place.name}: {done} of {len(configs)} runs done, {failed} failed"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=_counts(sweep), title_justify="left", box=None, pad_edge=False)
     for name in ("model", "block", "documents", "runs", "step", "steps/s", "left", "on"):
         table.add_column(name, justify="left" if name in ("model", "on") else "right")
     for fleet in sweep.fleets:

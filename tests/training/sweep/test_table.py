@@ -7,10 +7,11 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from simset_bench import console
 from simset_bench.training.sweep.claims import claimed
 from simset_bench.training.sweep.grid import read_grid
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep
-from simset_bench.training.sweep.table import duration, groups_table, progress_table, size
+from simset_bench.training.sweep.table import groups_table, progress_table, showing_progress, size
 
 from .conftest import wait_for
 
@@ -21,22 +22,6 @@ def lines(table: Table) -> list[list[str]]:
     with console.capture() as shown:
         console.print(table)
     return [line.split() for line in shown.get().splitlines()]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.4, "0 s"),
-        (45, "45 s"),
-        (119, "119 s"),
-        (120, "2.0 min"),
-        (7200, "2.0 h"),
-        (12240, "3.4 h"),
-        (172800, "2.0 days"),
-    ],
-)
-def test_a_duration_is_in_the_unit_of_which_there_are_two(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -71,3 +56,20 @@ def test_a_fleet_under_way_has_its_step_speed_and_time_left(write_grid: Callable
         assert lines(progress_table(sweep))[2][1:8] == ["1", "8", "2", "10/30", "0.50", "40", "s"]
     title = lines(progress_table(sweep))[0]
     assert " ".join(title) == "grid: 0 of 2 runs done, 1 failed"
+
+
+def test_a_log_has_lines_with_the_step_and_the_time_left(
+    write_grid: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
+    grid = write_grid({"alpha": [0.0, 1.0]}, layer=1, epochs=3, batch_size=4)
+    sweep = plan_sweep(read_grid(str(grid)), tmp_path / "runs", SweepOptions())
+    (fleet,) = sweep.fleets
+    with claimed(sweep.place.claims, fleet.id, expiry=0.4) as claim, showing_progress(sweep):
+        assert claim is not None
+        claim.progress |= {"step": 10, "steps_a_second": 0.5, "segments": 40}
+        written: list[str] = []
+        wait_for(lambda: "10/30" in (written.append(capsys.readouterr().err) or "".join(written)))
+    text = "".join(written)
+    assert "grid: 0 of 2 runs done, 0 failed; " in text
+    assert "block 1, 8 documents, 2 runs: 10/30, about 40 s left" in text
