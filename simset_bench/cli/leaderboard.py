@@ -55,7 +55,10 @@ def command(
         if not folder.is_dir():
             raise RequestError(f"{folder}: there is no such folder")
     table = read_runs(folders or [root for root in DEFAULT_ROOTS if root.is_dir()])
-    for left_out in table.left_out:
+    copies = [left_out for left_out in table.left_out if left_out.is_copy]
+    if len(copies) > 1:
+        note(render.printable(f"{len(copies)} runs are copies of others and count once, such as {copies[0].path}"))
+    for left_out in table.left_out if len(copies) < 2 else [each for each in table.left_out if not each.is_copy]:
         note(render.printable(f"left out: {left_out.path}: {left_out.reason}"))
     if table.runs.empty:
         looked = ", ".join(str(root) for root in folders or DEFAULT_ROOTS)

@@ -10,13 +10,14 @@ import typer
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import stdout
 from simset_bench.errors import RequestError
+from simset_bench.package import shipped_grids
 
 if TYPE_CHECKING:
     from simset_bench.training.sweep.run import Sweep
 
 
 def command(
-    grid: Annotated[str, typer.Argument(help="A YAML file, or a shipped grid: quick, layer_search, main, full.")],
+    grid: Annotated[str, typer.Argument(help=f"A YAML file, or a shipped grid: {', '.join(shipped_grids())}.")],
     save_dir: Annotated[Path, typer.Option(help="Folder under which run folders lie.")] = Path("outputs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would run, and what it costs.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,

@@ -1,13 +1,15 @@
 """Loads the documents of a corpus, given its name."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from simset_bench.corpora.bad_records import BadRecord, Record, flaw, good_articles, refuse
 from simset_bench.corpora.documents import Article, Document, same_title_key
 from simset_bench.corpora.facts.counterfact import read_facts
+from simset_bench.corpora.files.paths import found_near
 from simset_bench.corpora.grouping import find_grouping
 from simset_bench.corpora.readers.fictionalqa import fictionalqa_articles
 from simset_bench.corpora.readers.hub import hub_articles
@@ -79,6 +81,12 @@ class CorpusOptions:
         """The subjects that titles must be of, None for any. Raises RequestError where their file cannot be read."""
         source = self.match_subjects
         return frozenset(fact.subject for fact in read_facts(source)) if source else None
+
+    def near(self, folder: Path) -> "CorpusOptions":
+        """The same documents, with relative paths that name nothing from here looked for in the folders above one."""
+        kind, colon, location = self.corpus.partition(":")
+        subjects = self.match_subjects and found_near(self.match_subjects, folder)
+        return replace(self, corpus=f"{kind}{colon}{found_near(location, folder)}", match_subjects=subjects)
 
     def load(self, on_bad: Callable[[BadRecord], None] = refuse) -> list[Document]:
         """The documents in memory, as `load_corpus` gives them."""

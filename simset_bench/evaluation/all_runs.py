@@ -16,7 +16,7 @@ from simset_bench.evaluation.tasks.build import build_rows
 from simset_bench.models.loading import load_base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.open_run import open_run
-from simset_bench.training.run_folder import EVALUATIONS, MANIFEST, FinishedRun, open_finished, read_manifest
+from simset_bench.training.run_folder import EVALUATIONS, MANIFEST, FinishedRun, open_anywhere, read_manifest
 
 
 @dataclass
@@ -40,7 +40,7 @@ def evaluate_all(roots: Sequence[Path], request: EvalRequest) -> Outcome:
     runs: list[FinishedRun] = []
     for folder in _finished(roots):
         try:
-            runs.append(open_finished(folder))
+            runs.append(open_anywhere(folder))
         except RequestError as error:
             outcome.left_out[str(folder)] = str(error)
     if not runs and not outcome.left_out:

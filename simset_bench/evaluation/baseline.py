@@ -18,7 +18,7 @@ from simset_bench.models.sources import find_model
 from simset_bench.training.config import TrainConfig, config_text, make_config
 from simset_bench.training.manifest import SCHEMA, git_commit, machine, versions
 from simset_bench.training.prepare import load_documents
-from simset_bench.training.run_folder import CONFIG, MANIFEST, open_finished
+from simset_bench.training.run_folder import CONFIG, MANIFEST, open_anywhere
 
 # Options that say which documents a base is asked about; the others are those of a memory.
 KEPT = ("model", "corpus", "num_docs", "group_by", "match_subjects", "max_tokens", "dtype", "device")
@@ -33,7 +33,7 @@ def evaluate_baseline(about: dict[str, Any], request: EvalRequest, root: Path) -
 def evaluate_baselines_of(runs: Sequence[Path], request: EvalRequest, root: Path) -> list[Result]:
     """Evaluate the untouched bases of finished runs on the runs' documents; equal ones once."""
     check_request(request, baseline=True)
-    configs = [open_finished(folder).config for folder in runs]
+    configs = [open_anywhere(folder).config for folder in runs]
     kept = [make_config(None, **{name: getattr(config, name) for name in KEPT}) for config in configs]
     return _evaluate(list(dict.fromkeys(kept)), request, root)
 

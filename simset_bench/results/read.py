@@ -46,10 +46,11 @@ _RUN_FILES = frozenset({"config.yaml", "manifest.json", "memory.safetensors", "m
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A folder or file that was left out, and why."""
+    """A folder or file that was left out, and why; `is_copy` where it is a run that was read elsewhere."""
 
     path: Path
     reason: str
+    is_copy: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
             continue
         first = runs.setdefault(run["identity"], run)
         if first is not run:
-            left_out.append(LeftOut(folder, f"a copy of {first['run']}, counted once"))
+            left_out.append(LeftOut(folder, f"a copy of {first['run']}, counted once", is_copy=True))
         # A name that starts with a dot is of a file that a killed command did not finish.
         for path in sorted((folder / "eval").glob("[!.]*.json")):
             if (first["run"], path.name) in evaluated:

@@ -67,13 +67,15 @@ def _held(lookup: Lookup, documents: Sequence[Document]) -> list[bool]:
 def _read_again(lookup: Lookup) -> Iterator[Document]:
     """The documents of the corpora that an allocation was made for; records that were set aside are passed over."""
     for corpus in (lookup.manifest.corpus, *lookup.manifest.appended):
-        stream = CorpusOptions.of(corpus).stream(_pass_over if lookup.manifest.bad_records else refuse)
+        stream = (
+            CorpusOptions.of(corpus).near(lookup.path).stream(_pass_over if lookup.manifest.bad_records else refuse)
+        )
         yield from track(stream, "reading documents again")
 
 
 def _all_documents(lookup: Lookup) -> dict[int, Document]:
     corpus = lookup.manifest.corpus
-    documents = CorpusOptions.of(corpus).load(_pass_over if lookup.manifest.bad_records else refuse)
+    documents = CorpusOptions.of(corpus).near(lookup.path).load(_pass_over if lookup.manifest.bad_records else refuse)
     if hash_documents(documents) != corpus["sha256"]:
         raise RequestError(f"{lookup.path}: corpus {corpus['corpus']} no longer has the documents it was made for")
     return dict(enumerate(documents))

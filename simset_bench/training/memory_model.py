@@ -53,7 +53,7 @@ class MemoryModel(nn.Module, PushToHubMixin):
         Raises RequestError for a missing or damaged file, and where the base is no longer the one of the training.
         """
         folder = _local_folder(str(run), revision)
-        opened = folders.open_finished(folder)
+        opened = folders.open_anywhere(folder)
         folders.check_hashes(folder)
         trained_on = folders.read_manifest(folder)["hashes"]["model"]
         base = load_base(opened.config.model, dtype or opened.config.dtype, device)

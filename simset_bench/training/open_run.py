@@ -54,7 +54,7 @@ def open_run(folder: Path) -> OpenedRun:
     from simset_bench.simset.lookup import open_lookup
     from simset_bench.simset.store import read_allocation
 
-    run = folders.open_finished(folder)
+    run = folders.open_anywhere(folder)
     folders.check_hashes(folder)
     hashes = folders.read_manifest(folder)["hashes"]
     streamed = run.config.allocation_file is not None
@@ -63,7 +63,7 @@ def open_run(folder: Path) -> OpenedRun:
 
         documents = sample_documents(run.config)
     else:
-        documents = load_documents(run.config)
+        documents = _documents(run)
     if hash_documents(documents) != hashes["corpus_sample" if streamed else "corpus"]:
         raise RequestError(f"{folder}: corpus {run.config.corpus} is no longer what this run memorised")
     about: dict[str, Any] = {"folder": folder, "config": run.config, "documents": documents}
@@ -76,3 +76,16 @@ def open_run(folder: Path) -> OpenedRun:
     else:
         allocation = read_allocation(folder / folders.ALLOCATION)
     return LoadedRun(**about, allocation=allocation, memory=load_memory(folder / folders.MEMORY_FILE))
+
+
+def _documents(run: folders.FinishedRun) -> list[Document]:
+    try:
+        return load_documents(run.config)
+    except RequestError as error:
+        location = run.config.corpus.partition(":")[2]
+        if not location or Path(location).exists():
+            raise
+        raise RequestError(
+            f"{error}; {run.folder} memorised {run.config.corpus}, which is looked for from here and from each folder "
+            "above the run: give the command in the folder where the run was trained"
+        ) from error

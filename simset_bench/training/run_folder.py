@@ -1,5 +1,6 @@
 """The folder of one run: where it is, what it holds, and whether it may be written."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -8,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simset_bench.corpora.files.paths import found_near
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder, sha256_of_file
-from simset_bench.training.config import TrainConfig, check, read_config
+from simset_bench.training.config import TrainConfig, check, corpus_options, read_config
 from simset_bench.training.method_options import MEMORY, METHODS, find_method
 
 CONFIG = "config.yaml"
@@ -84,6 +86,20 @@ def open_finished(folder: Path) -> FinishedRun:
         if not (folder / name).is_file():
             raise RequestError(f"{folder / name}: missing from the run folder (train --overwrite makes it anew)")
     return FinishedRun(folder, config)
+
+
+def open_anywhere(folder: Path) -> FinishedRun:
+    """`open_finished` for a command that is given in any folder.
+
+    A configuration keeps paths as they were given. Those that are relative and name nothing from here are looked for in
+    the folders above the run, the nearest first.
+    """
+    run = open_finished(folder)
+    documents = corpus_options(run.config).near(folder)
+    paths = {name: getattr(run.config, name) for name in ("model", "allocation_file")}
+    is_path = {"model": "/" in run.config.model or run.config.model.endswith(".gguf"), "allocation_file": True}
+    found = {name: found_near(path, folder) if path and is_path[name] else path for name, path in paths.items()}
+    return FinishedRun(folder, dataclasses.replace(run.config, **dataclasses.asdict(documents), **found))
 
 
 def expected_files(config: TrainConfig) -> list[str]:

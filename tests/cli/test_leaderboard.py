@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,3 +118,12 @@ def test_runs_that_were_not_evaluated_say_what_to_type(write_run: Write, board: 
     done = board()
     assert done.exit_code == 0
     assert "none of these runs was evaluated yet: simset-bench eval RUN --task docmem does it" in done.stderr
+
+
+def test_copies_are_counted_in_one_line(write_run: Write, board: Callable[..., Result], tmp_path: Path) -> None:
+    runs = [write_run({"docmem": {"nll": VALUES}}, mem_seed=seed) for seed in range(3)]
+    for run in runs:
+        shutil.copytree(run, tmp_path / "leaderboards" / run.name)
+    said = board().stderr.splitlines()
+    assert len(said) == 1
+    assert "3 runs are copies of others and count once, such as " in said[0]

@@ -1,6 +1,8 @@
 """A finished run, read back from its folder."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,22 @@ def test_missing_metrics_and_a_folder_that_is_no_run_are_told(config: TrainConfi
         load_run(tmp_path)
     with pytest.raises(RequestError, match="no-such: there is no such run folder"):
         load_run(tmp_path / "no-such")
+
+
+def test_a_run_of_relative_paths_opens_from_any_folder(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its configuration keeps the paths as they were given, so that it says nothing of anybody's folders."""
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    (project / "data").mkdir(parents=True)
+    elsewhere.mkdir()
+    shutil.copyfile(config.corpus.removeprefix("jsonl:"), project / "data" / "corpus.jsonl")
+    monkeypatch.chdir(project)
+    folder = train_run(replace(config, corpus="jsonl:data/corpus.jsonl"), Path("outputs")).absolute()
+    assert "corpus: jsonl:data/corpus.jsonl\n" in (folder / "config.yaml").read_text()
+    here = [document.id for document in load_run(folder).documents]
+    monkeypatch.chdir(elsewhere)
+    assert [document.id for document in load_run(folder).documents] == here
+    moved = Path(shutil.move(folder, elsewhere / "run"))
+    with pytest.raises(RequestError, match=r"memorised jsonl:data/corpus.jsonl, which is looked for from here and"):
+        load_run(moved)

@@ -3,6 +3,7 @@
 import bz2
 import glob
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -33,6 +34,27 @@ def files_at(location: str, suffixes: Sequence[str]) -> list[Path]:
     if missing:
         raise RequestError(f"{missing[0]}: cannot be read (No such file or directory)")
     return sorted(files)
+
+
+def found_near(location: str, folder: Path) -> str:
+    """A relative location that names nothing from here, but does from a folder above `folder`, as a path from here.
+
+    The nearest such folder counts. Any other location is returned as it is, also what is no path at all.
+    """
+    if not location or Path(location).is_absolute() or _names_something(location):
+        return location
+    for above in folder.absolute().parents:
+        if _names_something(str(above / location)):
+            return os.path.relpath(above / location)
+    return location
+
+
+def _names_something(location: str) -> bool:
+    try:
+        return Path(location).exists() or (glob.has_magic(location) and bool(glob.glob(location)))  # noqa: PTH207
+    except OSError:
+        # What is no path at all may be too long for one.
+        return False
 
 
 def is_compressed(path: Path) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from simset_bench import package
 from simset_bench.errors import RequestError, did_you_mean
+from simset_bench.package import shipped_grids
 from simset_bench.simset.strategies import TooManyDocuments
 from simset_bench.training.config import TrainConfig, check, checked_option
 from simset_bench.training.method_options import only_own, with_method_defaults
@@ -33,12 +33,6 @@ class Grid:
     fixed: dict[str, Any]
     cells: tuple[TrainConfig, ...]
     left_out: int = 0
-
-
-def shipped_grids() -> dict[str, Path]:
-    """The grids that come with simset-bench, by name."""
-    folders = (package.FOLDER / "sweeps", package.FOLDER.parent / "sweeps")
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
 def read_grid(given: str) -> Grid:

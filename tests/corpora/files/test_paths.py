@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from simset_bench.corpora.files.paths import files_at, is_compressed, open_bytes
+from simset_bench.corpora.files.paths import files_at, found_near, is_compressed, open_bytes
 from simset_bench.errors import RequestError
 
 Write = Callable[[str, str | bytes], Path]
@@ -68,3 +68,19 @@ def test_bytes_come_back_whatever_the_compression_and_the_number_of_its_streams(
 def test_a_file_that_cannot_be_opened_is_named(suffix: str, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=rf"none\{suffix}: cannot be read"):
         open_bytes(tmp_path / f"none{suffix}")
+
+
+def test_a_relative_location_is_looked_for_above_a_folder_the_nearest_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("a/b/c", "here"):
+        (tmp_path / folder).mkdir(parents=True)
+    for place in ("a/x.jsonl", "a/b/x.jsonl", "a/y.jsonl"):
+        (tmp_path / place).write_text("{}")
+    monkeypatch.chdir(tmp_path / "here")
+    run = tmp_path / "a" / "b" / "c"
+    assert found_near("x.jsonl", run) == "../a/b/x.jsonl"
+    assert found_near("[y].jsonl", run) == "../a/[y].jsonl"
+    assert [found_near(name, run) for name in ("z.jsonl", "hub:some/name", "")] == ["z.jsonl", "hub:some/name", ""]
+    (tmp_path / "here" / "x.jsonl").write_text("{}")
+    assert found_near("x.jsonl", run) == "x.jsonl"

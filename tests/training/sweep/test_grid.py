@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from simset_bench.errors import RequestError
-from simset_bench.training.sweep.grid import read_grid, shipped_grids
+from simset_bench.package import shipped_grids
+from simset_bench.training.sweep.grid import read_grid
 
 WriteGrid = Callable[..., Path]
 
