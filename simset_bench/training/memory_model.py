@@ -123,6 +123,17 @@ class MemoryModel(nn.Module, PushToHubMixin):
         """The base's dtype; the memory is float32."""
         return self.base_model.dtype
 
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """Ids of the documents that the run memorised, which `recall` takes."""
+        from simset_bench.simset.store import read_rows
+
+        return tuple(
+            each
+            for part in read_rows(self.run_folder / folders.ALLOCATION, ("document",))
+            for each in part.ids.to_pylist()
+        )
+
     def _multipliers(self, ids: Sequence[str], mode: str) -> Tensor:
         from simset_bench.simset.lookup import open_lookup
 

@@ -95,11 +95,16 @@ def open_anywhere(folder: Path) -> FinishedRun:
     the folders above the run, the nearest first.
     """
     run = open_finished(folder)
-    documents = corpus_options(run.config).near(folder)
-    paths = {name: getattr(run.config, name) for name in ("model", "allocation_file")}
-    is_path = {"model": "/" in run.config.model or run.config.model.endswith(".gguf"), "allocation_file": True}
-    found = {name: found_near(path, folder) if path and is_path[name] else path for name, path in paths.items()}
-    return FinishedRun(folder, dataclasses.replace(run.config, **dataclasses.asdict(documents), **found))
+    config, documents = run.config, corpus_options(run.config).near(folder)
+    is_path = "/" in config.model or config.model.endswith(".gguf")
+    config = dataclasses.replace(
+        config,
+        corpus=documents.corpus,
+        match_subjects=documents.match_subjects,
+        model=found_near(config.model, folder) if is_path else config.model,
+        allocation_file=config.allocation_file and found_near(config.allocation_file, folder),
+    )
+    return FinishedRun(folder, config)
 
 
 def expected_files(config: TrainConfig) -> list[str]:
