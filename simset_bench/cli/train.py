@@ -10,7 +10,7 @@ from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.simset.strategies import STRATEGIES
 from simset_bench.training.method_options import INDUCTIVE_FORMS, METHODS
 
-_SHOWN = ("cross_entropy", "negative_cross_entropy", "on_share")
+_SHOWN = ("cross_entropy", "negative_cross_entropy", "on_share", "quiet_loss")
 
 
 def _defaults(option: str, usual: str) -> str:
@@ -62,6 +62,15 @@ def command(
     inductive_form: Annotated[str | None, typer.Option(help=f"{' or '.join(INDUCTIVE_FORMS)} [log].")] = None,
     location: Annotated[
         str | None, typer.Option(help="soft, or hard: training turns other entries off [soft].")
+    ] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Weight of the quiet loss: how much the memory adds to background texts [0].")
+    ] = None,
+    background: Annotated[
+        str | None, typer.Option(help="With --beta: corpus that the memory is to leave as it is [vital].")
+    ] = None,
+    background_docs: Annotated[
+        int | None, typer.Option(help="With --beta: documents of it, none of them memorised [256].")
     ] = None,
     entries: Annotated[int | None, typer.Option(help="Entries of the memory, M [1024].")] = None,
     entries_per_doc: Annotated[int | None, typer.Option(help="Entries of a document, k [32].")] = None,

@@ -32,11 +32,13 @@ class MemoryStack:
 
     def add(self, hidden: Tensor, activations: Tensor) -> Tensor:
         """h' from h (tokens, width) and a (R, tokens, entries): (R, tokens, width) in the dtype of `hidden`."""
+        return (hidden.float() + self.added(activations)).to(hidden.dtype)
+
+    def added(self, activations: Tensor) -> Tensor:
+        """What the memories add, gate * (W_down a + b_down): a (R, tokens, entries) -> (R, tokens, width) float32."""
         down, bias = self.parameters["down_weight"], self.parameters["down_bias"]
         added = torch.baddbmm(bias[:, None], activations, down.transpose(1, 2))
-        if self.shape.gate:
-            added = added * self.parameters["gate"][:, None, None]
-        return (hidden.float() + added).to(hidden.dtype)
+        return added * self.parameters["gate"][:, None, None] if self.shape.gate else added
 
 
 def stack_memories(memories: Sequence[Memory]) -> MemoryStack:

@@ -37,7 +37,8 @@ class TrainConfig:
     With an `allocation_file` its documents are streamed, shuffled `shuffle_buffer` segments at a time.
     Options that the `method` does not use stay at the defaults here (see `method_options.py`). `lora_rank` None takes
     the rank whose parameters are nearest to the memory's. `alpha` weighs the guidance loss too, whose `guidance_tau` is
-    in nats. All documents share the first `shared_entries` of the entries, a share in [0, 1).
+    in nats. All documents share the first `shared_entries` of the entries, a share in [0, 1). `beta` weighs the quiet
+    loss, which is measured on `background_docs` documents of the corpus `background` that are not memorised.
     """
 
     model: str = DEFAULT_MODEL
@@ -56,6 +57,9 @@ class TrainConfig:
     alpha: float = 1.0
     inductive_form: str = "log"
     location: str = "soft"
+    beta: float = 0.0
+    background: str = "vital"
+    background_docs: int = 256
     entries: int = 1024
     entries_per_doc: int = 32
     mem_seed: int = 0
@@ -178,7 +182,7 @@ def check(config: TrainConfig) -> None:
     check_options(config)
     at_least = {"num_docs": 1, "num_clusters": 1, "max_tokens": 2, "entries": 1, "entries_per_doc": 1}
     at_least |= {"shuffle_buffer": 1, "epochs": 1, "batch_size": 1, "mem_seed": 0, "seed": 0}
-    at_least |= {"lora_rank": 1, "guidance_key_width": 1}
+    at_least |= {"lora_rank": 1, "guidance_key_width": 1, "background_docs": 1}
     for name, lowest in at_least.items():
         value = getattr(config, name)
         if value is not None and value < lowest:
@@ -186,7 +190,7 @@ def check(config: TrainConfig) -> None:
     for name in ("mem_seed", "seed"):
         if getattr(config, name) >= SEED_LIMIT:
             raise RequestError(f"{_flag(name)} {getattr(config, name)}: must be below {SEED_LIMIT}")
-    for name in ("alpha", "weight_decay", "grad_clip", "lr", "guidance_tau"):
+    for name in ("alpha", "beta", "weight_decay", "grad_clip", "lr", "guidance_tau"):
         value = getattr(config, name)
         if not math.isfinite(value) or value < 0:
             raise RequestError(f"{_flag(name)} {value}: must be a finite number, 0 or more")

@@ -21,6 +21,7 @@ from simset_bench.training.data.batches import MaskRows
 from simset_bench.training.data.segments import NO_TARGET, PackedBatch
 from simset_bench.training.frozen_head import FrozenHeadNLL, next_token_nll
 from simset_bench.training.inductive import inductive_loss, token_on_share
+from simset_bench.training.quiet import quiet_losses
 from simset_bench.training.trainer import Member, PassSums
 
 
@@ -39,7 +40,7 @@ def fleet_pass(
     hidden: Tensor,
     whole: PackedBatch | None = None,
 ) -> list[PassSums]:
-    """Fill the gradients of L = L_CE + alpha * L_ind of every member; returns the sums of each.
+    """Fill the gradients of L = L_CE + alpha * L_ind + beta * L_quiet of every member; returns the sums of each.
 
     hidden: (tokens, width), the hidden states below the memories. Where `batch` is a part of a `whole` one, losses are
     its tokens' terms of the whole's means.
@@ -53,22 +54,40 @@ def fleet_pass(
     # A batch of segments of one token each has nothing to predict, and a mean of nothing would not be a number.
     cross_entropies = terms.nll.sum(1) / max(1, len(whole.wanted))
     share_of_whole = batch.real.sum() / whole.real.sum()
+    quiet = _quiet_sums(members, batch)
     losses = []
-    for member, cross_entropy, shares in zip(members, cross_entropies, terms.shares, strict=True):
+    for number, (member, cross_entropy, shares) in enumerate(zip(members, cross_entropies, terms.shares, strict=True)):
         loss = cross_entropy
         # Without pressure it must be the unstructured loss to the bit, which adding 0 times a gradient need not be.
         if presses(member.config):
             induced = inductive_loss(shares[None], batch.real[None], member.config.inductive_form) * share_of_whole
-            loss = cross_entropy + member.config.alpha * induced
+            loss = loss + member.config.alpha * induced
+        if number in quiet:
+            loss = loss + member.config.beta * quiet[number] / _background_tokens(whole)
         losses.append(loss)
     torch.stack(losses).sum().backward()
-    return [
-        PassSums(
-            loss.item(),
-            [_metrics(nll, activations, mask_rows, member.config.inductive_form, batch) for mask_rows in member.masks],
+    sums = []
+    for number, (member, loss) in enumerate(zip(members, losses, strict=True)):
+        of_quiet = (
+            {"quiet_loss": Mean(quiet[number].item(), float(_background_tokens(batch)))} if number in quiet else {}
         )
-        for member, loss, nll, activations in zip(members, losses, terms.nll, terms.activations, strict=True)
-    ]
+        nll, activations, form = terms.nll[number], terms.activations[number], member.config.inductive_form
+        metrics = [_metrics(nll, activations, mask_rows, form, batch) | of_quiet for mask_rows in member.masks]
+        sums.append(PassSums(loss.item(), metrics))
+    return sums
+
+
+def _quiet_sums(members: Sequence[Member], batch: PackedBatch) -> dict[int, Tensor]:
+    """Sums of `quiet_losses` over a batch's background tokens, by the numbers of the members that have the loss."""
+    quiet = [number for number, member in enumerate(members) if member.config.beta]
+    if not quiet or batch.background is None:
+        return {}
+    stack = stack_memories([cast(Memory, members[number].memory) for number in quiet])
+    return dict(zip(quiet, quiet_losses(stack, batch.background).sum(1), strict=True))
+
+
+def _background_tokens(batch: PackedBatch) -> int:
+    return 0 if batch.background is None else len(batch.background)
 
 
 @dataclass(frozen=True)

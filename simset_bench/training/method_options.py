@@ -36,13 +36,14 @@ _STEPS = frozenset(["seed", "mem_seed", "epochs", "batch_size", "lr", "weight_de
 _ON_A_BLOCK = frozenset(["layer", "entries", "entries_per_doc", "activation", "layer_norm", "gate"])
 _ALLOCATED = frozenset(["num_clusters", "allocation", "allocation_file", "shuffle_buffer", "partition_by"])
 _LOSS = frozenset(["alpha", "inductive_form", "location"])
+_QUIET = frozenset(["beta", "background", "background_docs"])
 _GUIDANCE = frozenset(["alpha", "guidance_tau", "guidance_negative", "guidance_loss", "guidance_key_width"])
 _IN_MEMORY = {"allocation": "allocation.parquet", "memory": "memory.safetensors"}
 
 METHODS: dict[str, Method] = {
     MEMORY: Method(
         "a memory on one block, with entries allocated to documents",
-        _DOCUMENTS | _STEPS | _ON_A_BLOCK | _ALLOCATED | _LOSS,
+        _DOCUMENTS | _STEPS | _ON_A_BLOCK | _ALLOCATED | _LOSS | _QUIET,
         learned=_IN_MEMORY,
         has_entries=True,
     ),
@@ -71,7 +72,7 @@ METHODS: dict[str, Method] = {
     ),
     "sequence-id": Method(
         "a memory masked by the document's identity (arXiv 2507.09937)",
-        _DOCUMENTS | _STEPS | _ON_A_BLOCK | {"shared_entries"},
+        _DOCUMENTS | _STEPS | _ON_A_BLOCK | _QUIET | {"shared_entries"},
         learned=_IN_MEMORY,
         has_entries=True,
     ),

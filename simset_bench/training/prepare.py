@@ -12,6 +12,7 @@ from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.loading import Base
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig, config_text, corpus_options, differences, entries_in_force
+from simset_bench.training.data.background import background_documents
 from simset_bench.training.data.segments import Segment, check_lengths, segment_documents
 from simset_bench.training.method_options import find_method
 from simset_bench.training.train_in_folder import check_same
@@ -48,9 +49,18 @@ def resolved(config: TrainConfig, base: Base, num_docs: int) -> TrainConfig:
     )
 
 
-def made_of_hashes(base: Base, documents: Sequence[Document]) -> dict[str, str]:
-    """Hashes of the model and the corpus, which a configuration only names: both may change under their names."""
-    return {"model": base.revision, "corpus": hash_documents(documents)}
+def made_of_hashes(config: TrainConfig, base: Base, documents: Sequence[Document]) -> dict[str, str]:
+    """Hashes of the model, the corpus and the background, which a configuration only names.
+
+    All of them may change under their names. Raises RequestError where the background has too few documents.
+    """
+    return {"model": base.revision, "corpus": hash_documents(documents)} | background_hash(config, documents)
+
+
+def background_hash(config: TrainConfig, documents: Sequence[Document]) -> dict[str, str]:
+    """The hash of a run's background by its name in manifests; nothing where the run has none."""
+    background = background_documents(config, documents)
+    return {"background": hash_documents(background)} if background else {}
 
 
 def begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume: bool, overwrite: bool) -> bool:

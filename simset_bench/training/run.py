@@ -61,7 +61,7 @@ def train_run(
     segments = cut_documents(documents, base, config)
     memorised = Memorised(documents, allocation, segments)
     with folders.held(folder):
-        if begin(folder, config, made_of_hashes(base, documents), resume=resume, overwrite=overwrite):
+        if begin(folder, config, made_of_hashes(config, base, documents), resume=resume, overwrite=overwrite):
             _train_in(folder, config, base, memorised, checkpoint_seconds, watch)
         else:
             note(f"already trained: {folder} (--overwrite trains it anew)")
@@ -71,7 +71,7 @@ def train_run(
 def _train_in(
     folder: Path, config: TrainConfig, base: Base, memorised: Memorised, checkpoint_seconds: float, watch: Watch
 ) -> None:
-    made_of = made_of_hashes(base, memorised.documents)
+    made_of = made_of_hashes(config, base, memorised.documents)
     if memorised.allocation is not None:
         made_of["allocation"] = store_allocation(folder, config, memorised.allocation, memorised.documents)
     if config.method not in LEARNING_METHODS:

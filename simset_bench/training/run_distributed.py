@@ -27,7 +27,8 @@ from simset_bench.training import run_folder as folders
 from simset_bench.training.allocations import store_allocation
 from simset_bench.training.checkpoint import Mean
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.data.batches import TrainingData
+from simset_bench.training.data.background import load_background, with_background
+from simset_bench.training.data.batches import Data, TrainingData
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 from simset_bench.training.data.segments import PackedBatch, part_of
 from simset_bench.training.memory_pass import memory_pass
@@ -64,7 +65,7 @@ def train_together(
 
             def made_ready() -> dict[str, str] | None:
                 stack.enter_context(folders.held(folder))
-                made_of = made_of_hashes(base, documents)
+                made_of = made_of_hashes(config, base, documents)
                 if not begin(folder, config, made_of, resume=resume, overwrite=overwrite):
                     return None
                 return made_of | {"allocation": store_allocation(folder, config, allocation, documents)}
@@ -152,8 +153,9 @@ def _learner(
 ) -> Learner:
     layer, segments = int(config.layer), memorised.segments
 
-    def make_data() -> TrainingData:
-        return TrainingData(segments, cached_states(base, [layer], segments, layer, processes), allocation.mask)
+    def make_data() -> Data:
+        data: Data = TrainingData(segments, cached_states(base, [layer], segments, layer, processes), allocation.mask)
+        return with_background(data, load_background(config, base, memorised.documents, processes))
 
     learner = memory_learner_on(config, base, make_data, lambda: memorised.counts() | {"processes": processes.count})
     run_pass = partial(shared_pass, UpperModel(base, layer), processes)

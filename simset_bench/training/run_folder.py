@@ -40,7 +40,8 @@ def _contents() -> list[str]:
 def run_folder(root: Path, model: str, config: TrainConfig) -> Path:
     """Folder of a run under `root`; `config` has its layer, num_docs and num_clusters resolved to numbers.
 
-    `docs_N` appears when there are fewer clusters than documents, `seed_S` when the seed of the batches is not 0.
+    `docs_N` appears when there are fewer clusters than documents, `seed_S` when the seed of the batches is not 0,
+    `beta_B` when the quiet loss is on.
     Under a method other than `memory` the method's name stands in the path, and options that it does not use do not.
     """
     options = find_method(config.method).options
@@ -55,6 +56,8 @@ def run_folder(root: Path, model: str, config: TrainConfig) -> Path:
         parts.append(f"{config.allocation if 'allocation' in options else config.method}_{config.mem_seed}")
     if "alpha" in options:
         parts.append(f"alpha_{float(config.alpha)}")
+    if config.beta:
+        parts.append(f"beta_{float(config.beta)}")
     return root.joinpath(*parts)
 
 

@@ -12,11 +12,12 @@ from simset_bench.files import sha256_of_file
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.background import load_background, with_background
 from simset_bench.training.data.hidden_states_of_stream import StreamCache
 from simset_bench.training.data.hidden_states_on_disk import size_limit
 from simset_bench.training.data.stream import StreamedData, Survey, report, sample_documents, stream_documents, survey
 from simset_bench.training.methods.memory import memory_learner_on
-from simset_bench.training.prepare import begin, resolved
+from simset_bench.training.prepare import background_hash, begin, resolved
 from simset_bench.training.train_in_folder import memorise
 
 if TYPE_CHECKING:
@@ -48,13 +49,15 @@ def train_streamed(
             "corpus": surveyed_corpus.sha256,
             "corpus_sample": hash_documents(sample_documents(config)),
             "allocation_file": lookup.manifest.content,
+            **background_hash(config, []),
         }
         if begin(folder, config, made_of, resume=resume, overwrite=overwrite):
             surveyed.replace(folder / folders.ALLOCATION)
             made_of["allocation"] = sha256_of_file(folder / folders.ALLOCATION)
             data = _data(config, base, lookup, surveyed_corpus)
             counts = partial(_counts, surveyed_corpus, data)
-            learner = memory_learner_on(config, base, lambda: data, counts)
+            background = load_background(config, base, [])
+            learner = memory_learner_on(config, base, lambda: with_background(data, background), counts)
             memorise(folder, config, base, made_of, learner, checkpoint_seconds)
             report(data.cache)
         else:

@@ -13,6 +13,7 @@ from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import SAME_CORPUS, TaskOptions
 from simset_bench.evaluation.tasks.cloze import clozes
 from simset_bench.evaluation.tasks.rows import Row, choice_fields
+from simset_bench.training.data.background import background_documents
 from simset_bench.training.data.segments import Segment
 from simset_bench.training.qa_finetune import question_prompt
 
@@ -33,9 +34,9 @@ def docmem_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
 
 
 def damage_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
-    """First segments of documents that were not memorised, in their corpus's order, or CounterFact's neighborhood.
+    """First segments of documents that were neither memorised nor background, or CounterFact's neighborhood.
 
-    The corpus is the run's own unless the source names another. `counterfact:SOURCE` gives neighborhood prompts with
+    They come in their corpus's order. The corpus is the run's own unless the source names another. `counterfact:SOURCE` gives neighborhood prompts with
     their true targets. Raises RequestError where the corpus has no other document, or the records no such prompt.
     """
     kind, _, source = options.source.partition(":")
@@ -43,7 +44,8 @@ def damage_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
         return {"damage": _neighborhood_rows(subject, source, options.limit)}
     corpus = subject.config.corpus if options.source == SAME_CORPUS else options.source
     memorised = {document.id for document in subject.documents}
-    texts = {document.text for document in subject.documents}
+    background = background_documents(subject.config, subject.documents)
+    texts = {document.text for document in [*subject.documents, *background]}
     everything = stream_corpus(corpus, group_by=subject.config.group_by)
     others = (document for document in everything if document.id not in memorised and document.text not in texts)
     chosen = list(islice(others, options.limit or DAMAGE_DOCUMENTS))

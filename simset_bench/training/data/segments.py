@@ -108,7 +108,8 @@ class PackedBatch:
 
     `documents` (segments,) are their documents' numbers; `segment_of` (tokens,) int64 is each token's place among the
     segments; `real` (tokens,) bool as in `Batch`; `predicting` (predicted,) int64 are the tokens that precede a
-    target, `wanted` (predicted,) int64 the targets.
+    target, `wanted` (predicted,) int64 the targets. `background` (background tokens, width) are hidden states, below
+    the memory, of texts that it is to leave as they are; None where the training has no quiet loss.
     """
 
     rows: tuple[int, ...]
@@ -119,6 +120,7 @@ class PackedBatch:
     predicting: Tensor
     wanted: Tensor
     input_ids: Tensor
+    background: Tensor | None = None
 
 
 def pack_batch(
@@ -145,7 +147,14 @@ def pack_batch(
 
 
 def part_of(batch: PackedBatch, first: int, last: int) -> tuple[PackedBatch, slice]:
-    """The batch of segments `first` to `last - 1` of a batch, and where their tokens lie in it."""
+    """The batch of segments `first` to `last - 1` of a batch, and where their tokens lie in it.
+
+    Parts that cover all segments cover all background tokens too.
+    """
+    background = batch.background
+    if background is not None:
+        shares = [len(background) * place // len(batch.rows) for place in (first, last)]
+        background = background[shares[0] : shares[1]]
     bounds = [0, *batch.packing.ends.tolist()]
     tokens = slice(bounds[first], bounds[last])
     lengths = [end - start for start, end in pairwise(bounds[first : last + 1])]
@@ -159,6 +168,7 @@ def part_of(batch: PackedBatch, first: int, last: int) -> tuple[PackedBatch, sli
         batch.predicting[predicts] - tokens.start,
         batch.wanted[predicts],
         batch.input_ids[tokens],
+        background,
     )
     return part, tokens
 

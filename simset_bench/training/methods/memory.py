@@ -16,6 +16,7 @@ from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.data.background import load_background, with_background
 from simset_bench.training.data.batches import Data, TrainingData
 from simset_bench.training.data.hidden_states import HiddenCache
 from simset_bench.training.data.hidden_states_on_disk import cached_states
@@ -39,9 +40,11 @@ def memory_cost(config: TrainConfig, sizes: ModelSizes) -> Cost:
     """Cost of a step with hidden states below the memory at hand.
 
     A matrix of P parameters takes 2 P operations forward and 2 P for the gradient to its input; the memory's two take
-    2 P more for their own. Attention's products of tokens with tokens are left out: at 512 tokens, a few per cent.
+    2 P more for their own. The quiet loss takes them once more, on about as many tokens of background. Attention's
+    products of tokens with tokens are left out: at 512 tokens, a few per cent.
     """
-    flops = 4.0 * parameters_above(config, sizes) + 10.0 * config.entries * sizes.width
+    passes = 2 if config.beta else 1
+    flops = 4.0 * parameters_above(config, sizes) + passes * 10.0 * config.entries * sizes.width
     return Cost(flops, 4 * memory_parameters(config.entries, sizes.width))
 
 
@@ -81,11 +84,12 @@ def memory_learner_on(
 
 @contextmanager
 def memory_learner(config: TrainConfig, base: Base, memorised: Memorised) -> Iterator[Learner]:
-    """A memory with allocated entries and an inductive loss."""
+    """A memory with allocated entries, an inductive loss and a quiet loss."""
 
-    def make_data() -> TrainingData:
+    def make_data() -> Data:
         segments, cache = segments_in_memory(config, base, memorised)
-        return TrainingData(segments, cache, allocation_of(memorised).mask)
+        data: Data = TrainingData(segments, cache, allocation_of(memorised).mask)
+        return with_background(data, load_background(config, base, memorised.documents))
 
     yield memory_learner_on(config, base, make_data, memorised.counts)
 

@@ -19,8 +19,10 @@ from simset_bench.training import run_folder as folders
 from simset_bench.training.allocations import store_allocation
 from simset_bench.training.checkpoint import Progress, load_states, save_states
 from simset_bench.training.config import TrainConfig, config_text, differences
-from simset_bench.training.data.batches import MaskRows, SegmentsInMemory
+from simset_bench.training.data.background import load_background, with_background
+from simset_bench.training.data.batches import Batches, MaskRows, SegmentsInMemory
 from simset_bench.training.data.hidden_states_on_disk import cached_states
+from simset_bench.training.data.segments import Segment
 from simset_bench.training.manifest import write_manifest
 from simset_bench.training.methods.learner import Memorised
 from simset_bench.training.methods.memory import new_memory
@@ -92,7 +94,7 @@ def train_fleet_runs(
         else:
             # From here on the fleet and its passes are what a later process finds, whatever memory is free then.
             save_states(task.checkpoint, members, fleet.members_per_pass)
-        batches = SegmentsInMemory(segments, cached_states(base, task.layers, segments, int(config.layer)))
+        batches = _batches(task, base, documents, segments, [run.config for group in runs for run in group])
         written = began = time.monotonic()
         first_step = fleet.step
 
@@ -174,8 +176,9 @@ def _run(
 
 def _members(base: Base, documents: Sequence[Document], runs: Sequence[Sequence[_Run]]) -> list[Member]:
     """Every training at its start, with the allocation and configuration of its runs written."""
-    hashes = made_of_hashes(base, documents)
     members = []
+    # Reading the background takes longer than a run of a small one, and a fleet has one.
+    hashes: dict[bool, dict[str, str]] = {}
     for group in runs:
         config = group[0].config
         memory = new_memory(config, base)
@@ -183,10 +186,27 @@ def _members(base: Base, documents: Sequence[Document], runs: Sequence[Sequence[
         for run in group:
             write_text(run.folder / folders.CONFIG, config_text(run.config))
             stored = store_allocation(run.folder, run.config, run.allocation, documents)
-            progress.append(Progress(made_of=hashes | {"allocation": stored}))
+            is_quiet = run.config.beta > 0
+            if is_quiet not in hashes:
+                hashes[is_quiet] = made_of_hashes(run.config, base, documents)
+            progress.append(Progress(made_of=hashes[is_quiet] | {"allocation": stored}))
         masks: list[MaskRows] = [run.allocation.mask for run in group]
         members.append(Member(memory, make_optimizer(memory, config), progress, config=config, masks=masks))
     return members
+
+
+def _batches(
+    task: FleetTask,
+    base: Base,
+    documents: Sequence[Document],
+    segments: Sequence[Segment],
+    configs: Sequence[TrainConfig],
+) -> Batches:
+    layer = int(configs[0].layer)
+    batches: Batches = SegmentsInMemory(segments, cached_states(base, task.layers, segments, layer))
+    quiet = next((config for config in configs if config.beta), None)
+    background = load_background(quiet, base, documents) if quiet else None
+    return with_background(batches, background)
 
 
 def _check_folder(folder: Path, config: TrainConfig) -> None:

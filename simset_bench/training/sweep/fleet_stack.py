@@ -23,6 +23,7 @@ from simset_bench.training.data.segments import PackedBatch
 from simset_bench.training.inductive import inductive_losses, token_on_share
 from simset_bench.training.memory_pass import TokenLosses, token_losses
 from simset_bench.training.method_options import INDUCTIVE_FORMS
+from simset_bench.training.quiet import quiet_losses
 from simset_bench.training.sweep.fleet_passes import Fleet, Outcome, Step, in_passes
 from simset_bench.training.sweep.stacked_adamw import StackedAdamW
 from simset_bench.training.trainer import not_finite
@@ -60,6 +61,8 @@ class _Runs:
     mask: Tensor
     shape: MemoryShape
     alphas: Tensor
+    betas: Tensor
+    quiet: list[bool]
     forms: Tensor
     soft: Tensor | None
 
@@ -81,6 +84,8 @@ def _runs_of(fleet: Fleet, device: torch.device) -> _Runs:
         torch.tensor([numbers[0] for numbers in measured], device=device),
         cast(Memory, members[0].memory).shape,
         torch.tensor([config.alpha if presses(config) else 0.0 for config in configs], device=device),
+        torch.tensor([config.beta for config in configs], device=device),
+        [config.beta > 0 for config in configs],
         torch.tensor([INDUCTIVE_FORMS.index(config.inductive_form) for config in configs], device=device),
         None if all(soft) else torch.tensor(soft, device=device),
     )
@@ -88,8 +93,9 @@ def _runs_of(fleet: Fleet, device: torch.device) -> _Runs:
 
 @dataclass(frozen=True)
 class _Pass:
-    """What a pass of some members gives: `losses` (runs,) and `gradients` (runs, ...) by name; `metrics` (measured, 3)
-    float64 are the totals of cross-entropy, inductive loss and on-share of every run measured, member after member."""
+    """What a pass of some members gives: `losses` (runs,) and `gradients` (runs, ...) by name; `metrics` (measured, 4)
+    float64 are the totals of cross-entropy, inductive loss, on-share and quiet loss of every run measured, member after
+    member."""
 
     losses: Tensor
     gradients: dict[str, Tensor]
@@ -108,18 +114,25 @@ def _run_pass(
     """Losses and gradients of the members `chosen`, as `memory_pass.fleet_pass` computes them one by one."""
     leaves = {name: stacked[chosen].detach().requires_grad_() for name, stacked in parameters.items()}
     soft = None if runs.soft is None else runs.soft[chosen]
-    terms = token_losses(upper, MemoryStack(runs.shape, leaves), masks[runs.mask[chosen]], soft, batch, hidden)
+    stack = MemoryStack(runs.shape, leaves)
+    terms = token_losses(upper, stack, masks[runs.mask[chosen]], soft, batch, hidden)
     cross_entropies = terms.nll.sum(1) / max(1, len(batch.wanted))
     induced = inductive_losses(terms.shares, batch.real, runs.forms[chosen])
     losses = cross_entropies + runs.alphas[chosen] * induced
+    quiet = losses.new_zeros(len(losses))
+    if batch.background is not None:
+        quiet = quiet_losses(stack, batch.background).sum(1)
+        losses = losses + runs.betas[chosen] * quiet / len(batch.background)
     gradients = torch.autograd.grad(losses.sum(), list(leaves.values()))
-    metrics = _metrics(runs, masks, batch, terms, chosen)
+    metrics = _metrics(runs, masks, batch, terms, quiet.detach(), chosen)
     return _Pass(losses.detach(), dict(zip(leaves, gradients, strict=True)), metrics)
 
 
 @torch.no_grad()
-def _metrics(runs: _Runs, masks: Tensor, batch: PackedBatch, terms: TokenLosses, chosen: slice) -> Tensor:
-    """Totals (measured, 3) float64 of the metrics of every run measured on the members `chosen`."""
+def _metrics(
+    runs: _Runs, masks: Tensor, batch: PackedBatch, terms: TokenLosses, quiet: Tensor, chosen: slice
+) -> Tensor:
+    """Totals (measured, 4) float64 of the metrics of every run measured on the members `chosen`."""
     places, shares = [], []
     for place, numbers in enumerate(runs.measured[chosen]):
         further = [token_on_share(terms.activations[place], masks[number][batch.segment_of]) for number in numbers[1:]]
@@ -129,12 +142,13 @@ def _metrics(runs: _Runs, masks: Tensor, batch: PackedBatch, terms: TokenLosses,
     member = torch.tensor(places).to(on.device, non_blocking=True)
     induced = inductive_losses(on, batch.real, runs.forms[chosen][member]).double() * batch.real.sum()
     on_share = on.double().where(batch.real, 0.0).sum(1)
-    return torch.stack([terms.nll.detach().double().sum(1)[member], induced, on_share], dim=1)
+    return torch.stack([terms.nll.detach().double().sum(1)[member], induced, on_share, quiet.double()[member]], dim=1)
 
 
 def _outcomes(runs: _Runs, batch: PackedBatch, losses: Tensor, norms: Tensor, metrics: Tensor) -> list[Outcome]:
     """Every member's outcome, read back from the device in one copy."""
     real = batch.real.sum()[None]
+    background = 0.0 if batch.background is None else float(len(batch.background))
     numbers = torch.cat([each.double().flatten() for each in (real, losses, norms, metrics)]).tolist()
     real_tokens, count = numbers[0], len(losses)
     totals = iter(numbers[1 + 2 * count :])
@@ -145,8 +159,12 @@ def _outcomes(runs: _Runs, batch: PackedBatch, losses: Tensor, norms: Tensor, me
                 "cross_entropy": Mean(next(totals), float(len(batch.wanted))),
                 "inductive_loss": Mean(next(totals), real_tokens),
                 "on_share": Mean(next(totals), real_tokens),
+                "quiet_loss": Mean(next(totals), background),
             }
             for _ in measured
         ]
+        if not (background and runs.quiet[place]):
+            for metrics in of_runs:
+                del metrics["quiet_loss"]
         outcomes.append(Outcome(not_finite(numbers[1 + place], numbers[1 + count + place]), of_runs))
     return outcomes

@@ -28,6 +28,8 @@ _SHARED = (
     "match_subjects",
     "max_tokens",
     "layer",
+    "background",
+    "background_docs",
     "entries",
     "seed",
     "epochs",
@@ -40,6 +42,7 @@ _SHARED = (
 )
 # Options that only the allocation or the inductive loss reads. The loss's form is not among them: metrics show it.
 _OF_STRUCTURE = ("num_clusters", "allocation", "partition_by", "entries_per_doc", "alpha", "location")
+_OF_BACKGROUND = ("background", "background_docs")
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def distinct_trainings(cells: Iterable[TrainConfig]) -> list[Training]:
     """Cells grouped by what decides their training; each cell occurs once.
 
     With alpha 0 and soft location nothing of the allocation enters the training, and nothing of alpha and location
-    where the allocation is `none`. `cells` have block numbers.
+    where the allocation is `none`. With beta 0 nothing of the background does. `cells` have block numbers.
     """
     groups: dict[str, list[TrainConfig]] = {}
     for config in dict.fromkeys(cells):
@@ -81,6 +84,9 @@ def distinct_trainings(cells: Iterable[TrainConfig]) -> list[Training]:
         is_masked = config.location == "hard" and not strategy_of_allocation(config.allocation).gives_all
         if config.method == MEMORY and not presses(config) and not is_masked:
             for name in _OF_STRUCTURE:
+                del deciding[name]
+        if not config.beta:
+            for name in _OF_BACKGROUND:
                 del deciding[name]
         groups.setdefault(json.dumps(deciding, sort_keys=True), []).append(config)
     return [Training(tuple(configs)) for configs in groups.values()]
