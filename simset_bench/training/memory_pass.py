@@ -68,9 +68,9 @@ def fleet_pass(
     torch.stack(losses).sum().backward()
     sums = []
     for number, (member, loss) in enumerate(zip(members, losses, strict=True)):
-        of_quiet = (
-            {"quiet_loss": Mean(quiet[number].item(), float(_background_tokens(batch)))} if number in quiet else {}
-        )
+        of_quiet = {}
+        if number in quiet:
+            of_quiet["quiet_loss"] = Mean(quiet[number].item(), float(_background_tokens(batch)))
         nll, activations, form = terms.nll[number], terms.activations[number], member.config.inductive_form
         metrics = [_metrics(nll, activations, mask_rows, form, batch) | of_quiet for mask_rows in member.masks]
         sums.append(PassSums(loss.item(), metrics))

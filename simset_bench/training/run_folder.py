@@ -54,10 +54,10 @@ def run_folder(root: Path, model: str, config: TrainConfig) -> Path:
         parts.append(f"seed_{config.seed}")
     if "mem_seed" in options:
         parts.append(f"{config.allocation if 'allocation' in options else config.method}_{config.mem_seed}")
-    if "alpha" in options:
-        parts.append(f"alpha_{float(config.alpha)}")
     if config.beta:
         parts.append(f"beta_{float(config.beta)}")
+    if "alpha" in options:
+        parts.append(f"alpha_{float(config.alpha)}")
     return root.joinpath(*parts)
 
 

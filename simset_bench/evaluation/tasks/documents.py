@@ -36,8 +36,9 @@ def docmem_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
 def damage_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
     """First segments of documents that were neither memorised nor background, or CounterFact's neighborhood.
 
-    They come in their corpus's order. The corpus is the run's own unless the source names another. `counterfact:SOURCE` gives neighborhood prompts with
-    their true targets. Raises RequestError where the corpus has no other document, or the records no such prompt.
+    They come in their corpus's order. The corpus is the run's own unless the source names another.
+    `counterfact:SOURCE` gives neighborhood prompts with their true targets. Raises RequestError where the corpus has no
+    other document, or the records no such prompt.
     """
     kind, _, source = options.source.partition(":")
     if kind == "counterfact":

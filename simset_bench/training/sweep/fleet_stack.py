@@ -148,23 +148,19 @@ def _metrics(
 def _outcomes(runs: _Runs, batch: PackedBatch, losses: Tensor, norms: Tensor, metrics: Tensor) -> list[Outcome]:
     """Every member's outcome, read back from the device in one copy."""
     real = batch.real.sum()[None]
-    background = 0.0 if batch.background is None else float(len(batch.background))
     numbers = torch.cat([each.double().flatten() for each in (real, losses, norms, metrics)]).tolist()
     real_tokens, count = numbers[0], len(losses)
     totals = iter(numbers[1 + 2 * count :])
+    counts = {
+        "cross_entropy": float(len(batch.wanted)),
+        "inductive_loss": real_tokens,
+        "on_share": real_tokens,
+        "quiet_loss": 0.0 if batch.background is None else float(len(batch.background)),
+    }
     outcomes = []
     for place, measured in enumerate(runs.measured):
-        of_runs = [
-            {
-                "cross_entropy": Mean(next(totals), float(len(batch.wanted))),
-                "inductive_loss": Mean(next(totals), real_tokens),
-                "on_share": Mean(next(totals), real_tokens),
-                "quiet_loss": Mean(next(totals), background),
-            }
-            for _ in measured
-        ]
-        if not (background and runs.quiet[place]):
-            for metrics in of_runs:
-                del metrics["quiet_loss"]
+        of_runs = [{name: Mean(next(totals), count) for name, count in counts.items()} for _ in measured]
+        if not runs.quiet[place]:
+            of_runs = [{name: mean for name, mean in each.items() if name != "quiet_loss"} for each in of_runs]
         outcomes.append(Outcome(not_finite(numbers[1 + place], numbers[1 + count + place]), of_runs))
     return outcomes

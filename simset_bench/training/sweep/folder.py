@@ -17,7 +17,18 @@ from simset_bench.training.config import TrainConfig, differences
 from simset_bench.training.sweep.plan import FleetPlan
 
 # Options that a run's own folder names; others that an axis varies name a folder above it.
-_NAMED_BY_FOLDER = ("model", "method", "layer", "num_docs", "num_clusters", "seed", "allocation", "mem_seed", "alpha")
+_NAMED_BY_FOLDER = (
+    "model",
+    "method",
+    "layer",
+    "num_docs",
+    "num_clusters",
+    "seed",
+    "allocation",
+    "mem_seed",
+    "alpha",
+    "beta",
+)
 
 
 @dataclass(frozen=True)
