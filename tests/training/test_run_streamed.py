@@ -121,3 +121,22 @@ def test_location_is_measured_on_a_streamed_run(
     folder = train_run(config_for(allocation_file, tiny_llama), tmp_path / "outputs")
     found = evaluate_runs([folder], EvalRequest(("location",), limit=4))
     assert found[0]["n"]["attribution_at_1"] == 4
+
+
+def test_a_streamed_run_is_quiet_on_documents_that_its_file_does_not_hold(
+    allocation_file: Path, tiny_corpus: Path, tiny_llama: Path, tmp_path: Path
+) -> None:
+    lines = tiny_corpus.read_text().splitlines()
+    others = [
+        {"id": f"other {number}", "text": json.loads(lines[number % 24])["text"] + " More."} for number in range(70)
+    ]
+    background = tmp_path / "background.jsonl"
+    background.write_text("\n".join([*lines, *map(json.dumps, others)]))
+    options = {"beta": 0.5, "background": f"jsonl:{background}", "background_docs": 6}
+    config = config_for(allocation_file, tiny_llama, **options)
+    made = summary(train_run(config, tmp_path / "outputs"))
+    assert 0 < made["final"]["quiet_loss"] < 1
+    assert made["hashes"]["background"]
+    # 70 others less the 64 that are left for damage.
+    with pytest.raises(RequestError, match="has only 6 documents"):
+        train_run(config_for(allocation_file, tiny_llama, **options | {"background_docs": 7}), tmp_path / "outputs")

@@ -54,7 +54,7 @@ def _memorised(config: TrainConfig, documents: Sequence[Document]) -> Callable[[
         from simset_bench.simset.lookup import open_lookup
 
         lookup = open_lookup(Path(config.allocation_file))
-        return lambda document: int(lookup.numbers_of([document.id])[0]) >= 0
+        return lambda document: bool(lookup.holds([document.id])[0])
     ids = {document.id for document in documents}
     texts = {document.text for document in documents}
     return lambda document: document.id in ids or document.text in texts
