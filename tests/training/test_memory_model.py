@@ -101,7 +101,8 @@ def test_recall_masks_each_row_by_its_document_beams_too(
 ) -> None:
     model, run = model_of("llama"), load_run(run_of("llama"))
     inputs = prompts(model, run.folder)
-    ids = [document.id for document in run.documents[:3]]
+    assert model.documents == tuple(document.id for document in run.documents)
+    ids = list(model.documents[:3])
     with model.recall(mode, doc=ids), torch.no_grad():
         together = model(**inputs).logits
         beams = continued(model, inputs, num_beams=2, num_return_sequences=2)

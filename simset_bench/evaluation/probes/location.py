@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -31,6 +31,15 @@ BATCH = 8
 _SUMMED_TOGETHER = 1 << 16
 
 
+class OtherDocument(TypedDict):
+    """What the erasure of one document did to another: the rise of its NLL in nats a token, and the `overlap`, the
+    share in [0, 1] of the erased entries that are its own too."""
+
+    document: str
+    nll_rise: float
+    overlap: float
+
+
 @dataclass(frozen=True)
 class DocumentLocation:
     """One document's measures in one recall mode: NLLs in nats a token, shares in [0, 1].
@@ -52,6 +61,7 @@ class DocumentLocation:
     - `erasure_others`: the mean rise of other documents' NLLs over the mode's when this document's entries are erased
       too: under `oracle` what comes of shared entries alone. None where there is no other document.
     - `nll_free`, `nll_oracle`, `nll_erased`: its NLL in each mode, whichever mode the others are of.
+    - `others`: those of which `erasure_others` is the mean.
     """
 
     document: str
@@ -65,6 +75,7 @@ class DocumentLocation:
     nll_erased: float
     erasure_own: float
     erasure_others: float | None
+    others: tuple[OtherDocument, ...] = ()
 
 
 class LocationProbe:
@@ -162,6 +173,7 @@ def locate(
             compared = [place, *others]
             rise = probe.nll(active, compared, used[compared] * ~own[place]) - nll[recall][compared]
             shares, tokens = probe.energy_shares(memory, place, used[place])
+            overlaps = ((own[others] & own[place]).sum(1).double() / own[place].sum()).tolist()
             located.append(
                 DocumentLocation(
                     document=allocation.document_ids[place],
@@ -175,6 +187,10 @@ def locate(
                     nll_erased=float(nll["erased"][place]),
                     erasure_own=float(rise[0]),
                     erasure_others=float(rise[1:].mean()) if others else None,
+                    others=tuple(
+                        OtherDocument(document=allocation.document_ids[other], nll_rise=float(change), overlap=overlap)
+                        for other, change, overlap in zip(others, rise[1:], overlaps, strict=True)
+                    ),
                 )
             )
     return located
@@ -208,9 +224,9 @@ def specificity(located: Sequence[DocumentLocation]) -> Estimate | None:
 
 
 def _location_record(place: DocumentLocation, document: Document) -> dict[str, Any]:
-    """A record of all measures of a document, about its whole text."""
+    """A record of all measures of a document, about its whole text, and of what its erasure did to which others."""
     values = asdict(place)
     del values["document"]
-    tokens = values.pop("tokens")
+    tokens, others = values.pop("tokens"), values.pop("others")
     measures = {name: value for name, value in values.items() if value is not None}
-    return record(document, document.id, document.text, measures, tokens=tokens)
+    return record(document, document.id, document.text, measures, tokens=tokens, others=list(others))

@@ -30,7 +30,8 @@ def sharing(subject: Subject, options: TaskOptions) -> Scored:
     - `overlap_similar`, `overlap_unrelated`: mean share of the document's entries that these have too
     - `erasure_own`: its own rise
 
-    A rise is over a document's NLL in the recall mode. With fewer than two others only `erasure_own` is given.
+    A rise is over a document's NLL in the recall mode. With fewer than two others only `erasure_own` is given. Records
+    keep each of the `others` with its rise, the similarity, and the share of the erased entries that it has too.
     """
     run = subject.memory_run
     base, layer = subject.lm.base, int(run.config.layer)
@@ -52,6 +53,16 @@ def sharing(subject: Subject, options: TaskOptions) -> Scored:
             compared = [place, *sorts["similar"], *sorts["unrelated"]]
             rise = probe.nll(active, compared, used[compared] * ~own[place]) - before[compared]
             measures = {"erasure_own": float(rise[0])}
+            overlaps = ((own[compared[1:]] & own[place]).sum(1).double() / own[place].sum()).tolist()
+            hurt = [
+                {
+                    "document": documents[other].id,
+                    "nll_rise": float(change),
+                    "overlap": overlap,
+                    "jaccard": float(jaccards[other]),
+                }
+                for other, change, overlap in zip(compared[1:], rise[1:], overlaps, strict=True)
+            ]
             if count:
                 measures["erasure_similar"] = float(rise[1 : 1 + count].mean())
                 measures["erasure_unrelated"] = float(rise[1 + count :].mean())
@@ -60,7 +71,7 @@ def sharing(subject: Subject, options: TaskOptions) -> Scored:
                     shared = (own[chosen] & own[place]).sum(1).double() / own[place].sum()
                     measures |= {f"jaccard_{name}": float(jaccards[chosen].mean())}
                     measures |= {f"overlap_{name}": float(shared.mean())}
-            records.append(record(document, document.id, document.text, measures))
+            records.append(record(document, document.id, document.text, measures, others=hurt))
     return scored(records)
 
 

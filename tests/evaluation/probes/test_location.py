@@ -21,6 +21,7 @@ from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import attached
+from simset_bench.results.samples import read_samples
 from simset_bench.training.data.hidden_states import fill_cache
 from simset_bench.training.data.segments import segment_documents
 from simset_bench.training.open_run import LoadedRun
@@ -163,3 +164,21 @@ def test_a_single_document_has_no_others(run_of: Callable[..., Path], lm: Memory
 def test_an_unknown_mode_is_refused(loaded: LoadedRun, lm: MemoryLM) -> None:
     with pytest.raises(RequestError, match="did you mean 'oracle'"):
         located(loaded, lm.base, "oracel")
+
+
+def test_samples_say_whom_an_erasure_hurts(run_of: Callable[..., Path]) -> None:
+    folder = run_of(allocation="simset1", num_docs=12)
+    evaluate_runs([folder], EvalRequest(("location", "sharing")))
+    allocation = load_run(folder).allocation
+    own = {
+        name: set(entries.tolist()) for name, entries in zip(allocation.document_ids, allocation.entries, strict=True)
+    }
+    for task, count in (("location", OTHERS), ("sharing", 6)):
+        for record in read_samples(folder / "eval" / f"{task}.free.samples.jsonl"):
+            erased, others = own[record["document"]], record["others"]
+            assert len({other["document"] for other in others} - {record["document"]}) == count
+            for other in others:
+                assert other["overlap"] == pytest.approx(len(erased & own[other["document"]]) / len(erased))
+            if task == "location":
+                mean = np.mean([other["nll_rise"] for other in others])
+                assert mean == pytest.approx(record["measures"]["erasure_others"])
