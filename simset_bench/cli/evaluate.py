@@ -29,6 +29,10 @@ def command(
         str,
         typer.Option(help="free (all entries), oracle (as trained on the document) or erased (without its entries)."),
     ] = "free",
+    include_path: Annotated[
+        Path | None,
+        typer.Option(help="A folder with YAML files of lm-eval tasks of your own, which --task then takes."),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Ask each task about at most this many records or documents.")
     ] = None,
@@ -97,7 +101,17 @@ def command(
         raise unknown_name("--by", by, GROUPS)
     source, task_data = _sources(data or [])
     request = EvalRequest(
-        tasks, recall, limit, source, qa_finetune, dtype, device, task_data, control, qa_disjoint or SUBJECTS
+        tasks,
+        recall,
+        limit,
+        source,
+        qa_finetune,
+        dtype,
+        device,
+        task_data,
+        control,
+        qa_disjoint or SUBJECTS,
+        None if include_path is None else str(include_path),
     )
     if every:
         _evaluate_all(runs or [Path("outputs")], request, json_output)

@@ -30,6 +30,7 @@ from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.lm.sampling import SAMPLING_SEED
 from simset_bench.evaluation.task_options import GROUPED_BY
 from simset_bench.evaluation.tasks.table import OUR_TASKS, tasks_folder
+from simset_bench.files import sha256_of_file, sha256_of_texts
 
 # For errors of lm-eval's own tasks that have no formula, such as a perplexity's; lm-eval's default is 100,000.
 BOOTSTRAP_DRAWS = 1000
@@ -38,9 +39,27 @@ os.environ.setdefault("DISABLE_MULTIPROC", "1")
 
 
 @cache
-def foreign_tasks() -> TaskManager:
-    """Every task that lm-eval ships; reading them takes seconds."""
-    return TaskManager()
+def foreign_tasks(include_path: str | None = None) -> TaskManager:
+    """Every task that lm-eval ships, and those of the YAML files below a folder; reading them takes seconds."""
+    return TaskManager(include_path=include_path)
+
+
+@cache
+def tasks_below(include_path: str) -> TaskManager:
+    """The tasks of the YAML files below a folder alone. Raises RequestError where there are none."""
+    if not Path(include_path).is_dir():
+        raise RequestError(f"--include-path {include_path}: there is no such folder")
+    manager = TaskManager(include_path=include_path, include_defaults=False)
+    if not manager.task_index:
+        raise RequestError(f"--include-path {include_path}: no .yaml file below it defines a task of lm-eval")
+    return manager
+
+
+def hash_of_tasks(include_path: str) -> str:
+    """SHA-256 of the names and contents of all files below a folder: its tasks, their functions and data."""
+    files = sorted(path for path in Path(include_path).rglob("*") if path.is_file() and path.suffix != ".pyc")
+    names = [path.relative_to(include_path).as_posix() for path in files]
+    return sha256_of_texts([part for pair in zip(names, map(sha256_of_file, files), strict=True) for part in pair])
 
 
 def run_ours(lm: MemoryLM, name: str, rows_folder: Path) -> Scored:
@@ -53,14 +72,16 @@ def run_ours(lm: MemoryLM, name: str, rows_folder: Path) -> Scored:
     return _score(_evaluate(lm, manager, parts, None, 0), parts)
 
 
-def run_foreign(lm: MemoryLM, name: str, limit: int | None) -> Scored:
-    """Scores of one of lm-eval's own tasks or groups, with errors as lm-eval computes them.
+def run_foreign(lm: MemoryLM, name: str, limit: int | None, include_path: str | None = None) -> Scored:
+    """Scores of one of lm-eval's own tasks or groups, or of the folder `include_path`, with errors as lm-eval has them.
 
     A group's members stand beside it as `member.measure`; a measure that several filters give is `measure.filter`.
     Raises RequestError where the task's data set is neither on this machine nor within reach.
     """
     try:
-        results = _evaluate(lm, foreign_tasks(), [name], limit, BOOTSTRAP_DRAWS)
+        is_own = include_path is not None and name in tasks_below(include_path).task_index
+        manager = tasks_below(include_path) if is_own and include_path else foreign_tasks(include_path)
+        results = _evaluate(lm, manager, [name], limit, BOOTSTRAP_DRAWS)
     except (OSError, DatasetNotFoundError) as failure:
         reason = " ".join(str(failure).split())[:200]
         raise RequestError(f"task {name}: its data set cannot be loaded ({reason}); ours work offline") from failure

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from simset_bench.console import note
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
-from simset_bench.evaluation.harness import foreign_tasks
+from simset_bench.evaluation.harness import foreign_tasks, tasks_below
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks.documents_in_prompts import CONTEXTS
@@ -25,6 +25,7 @@ class EvalRequest:
     `data` is the source for all tasks that have no default source and for those on CounterFact. `task_data` has pairs
     of a task and its own source, which precedes `data`. With `control` the untouched base is asked the same.
     `qa_disjoint` says what the pairs of a question-answer fine-tuning share with no probe: `subjects` or `targets` too.
+    `include_path` is a folder with YAML files of further lm-eval tasks.
     """
 
     tasks: tuple[str, ...]
@@ -37,6 +38,7 @@ class EvalRequest:
     task_data: tuple[tuple[str, str], ...] = ()
     control: bool = False
     qa_disjoint: str = SUBJECTS
+    include_path: str | None = None
 
     def source(self, name: str) -> str | None:
         """What task `name` reads beside the documents, None where it reads nothing or no source is named.
@@ -75,12 +77,13 @@ def check_request(request: EvalRequest, *, baseline: bool) -> None:
         raise RequestError(f"--recall {request.recall} is about a memory, of which a bare base has none")
     if request.qa_finetune and all(name in PROBES for name in request.tasks):
         raise RequestError(f"--qa-finetune: task {request.tasks[0]} asks no questions, so name another task too")
-    check_tasks(request.tasks)
+    check_tasks(request.tasks, request.include_path)
     for name in (name for name in request.tasks if name in OUR_TASKS):
         if OUR_TASKS[name].data is not None and request.source(name) is None:
             raise RequestError(f"task {name} reads data of its own: name it with --data, {OUR_TASKS[name].data}")
     foreign = [name for name in request.tasks if not is_ours(name)]
-    if foreign and request.recall != "free":
+    # The samples of a user's own task may name a document, and are refused one by one where they do not.
+    if foreign and request.recall != "free" and request.include_path is None:
         raise RequestError(
             f"--recall {request.recall}: samples of lm-eval's {foreign[0]} are about no memorised document; "
             f"ask it with --recall free"
@@ -113,18 +116,20 @@ def askable_tasks(runs: Sequence[OpenedRun | FinishedRun], tasks: Sequence[str],
     return [tuple(task for task, reason in reasons.items() if reason is None) for reasons in refused]
 
 
-def check_tasks(names: Sequence[str]) -> None:
-    """Raise RequestError for a name that is neither one of our tasks nor one of lm-eval's."""
-    foreign = [name for name in names if not is_ours(name)]
+def check_tasks(names: Sequence[str], include_path: str | None = None) -> None:
+    """Raise RequestError for a name that is neither one of our tasks, nor one below `include_path`, nor lm-eval's."""
+    own = set(tasks_below(include_path).task_index) if include_path else set()
+    foreign = [name for name in names if not is_ours(name) and name not in own]
     if not foreign:
         return
     known = set(foreign_tasks().task_index)
     for name in foreign:
         if name not in known:
-            ours = [*OUR_TASKS, *PROBES]
+            ours = [*OUR_TASKS, *PROBES, *sorted(own)]
             near = did_you_mean(name, ours) or did_you_mean(name, known)
             raise RequestError(
-                f"unknown task {name!r}{near}: ours are {', '.join(ours)}; lm-eval has {len(known)} more"
+                f"unknown task {name!r}{near}: ours are {', '.join(ours)}; lm-eval has {len(known)} more, which "
+                "`simset-bench lm-eval ls tasks` lists; --include-path names a folder of your own"
             )
 
 

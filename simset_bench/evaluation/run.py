@@ -11,7 +11,7 @@ from simset_bench.corpora.documents import Document
 from simset_bench.evaluation.derived import with_derived
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.gain import with_base, with_gain
-from simset_bench.evaluation.harness import run_foreign, run_ours
+from simset_bench.evaluation.harness import hash_of_tasks, run_foreign, run_ours
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.majority import with_majority_answer
 from simset_bench.evaluation.probes.table import PROBES
@@ -157,7 +157,7 @@ def _ask(subject: Subject, request: EvalRequest, rows: TaskRows, name: str) -> S
         return PROBES[name].measure(subject, request.options(name))
     if not is_ours(name):
         with subject.recalling(request.recall):
-            return run_foreign(subject.lm, name, request.limit)
+            return run_foreign(subject.lm, name, request.limit, request.include_path)
     scored = _ask_ours(subject, name, rows.asked, rows.folder, request.recall)
     task = OUR_TASKS[name]
     if task.beside_base and subject.run is not None:
@@ -192,6 +192,8 @@ def result_key(
     reads = PROBES[name].reads if name in PROBES else None
     texts = list(reads(subject, request.options(name))) if reads else []
     data_sha256 = sha256_of_texts(texts) if name in PROBES else hash_of_rows(name, rows)
+    if request.include_path is not None and not is_ours(name):
+        data_sha256 = hash_of_tasks(request.include_path)
     dtype = str(subject.lm.base.dtype).removeprefix("torch.")
     source = request.source(name)
     control, disjoint = request.control, request.qa_disjoint

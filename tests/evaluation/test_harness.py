@@ -14,11 +14,15 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from scipy import stats
 
+from simset_bench.errors import RequestError
+from simset_bench.evaluation.all_runs import evaluate_all
 from simset_bench.evaluation.harness import run_foreign
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.request import EvalRequest, check_tasks
 from simset_bench.evaluation.run import evaluate_runs
+from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.models.loading import Base
+from simset_bench.results.read import read_runs
 
 WORDS = ["mill", "barley", "larch", "ferry", "char", "wheel", "spring"]
 
@@ -72,3 +76,53 @@ def test_lm_evals_own_tasks_run_on_a_trained_run(run_of: Callable[..., Path], da
     assert theirs["standard_errors"]["acc"] == pytest.approx(stats.sem(scores))
     assert len({sample["prompt_hash"] for sample in samples}) == 5
     assert math.isfinite(theirs["seconds"])
+
+
+TASK = """task: mills
+dataset_path: json
+dataset_kwargs:
+  data_files: {{test: {data}}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{question}}}}"
+doc_to_choice: [" barley", " larch"]
+doc_to_target: 0
+metric_list:
+  - {{metric: acc, aggregation: mean, higher_is_better: true}}
+"""
+
+
+@pytest.fixture
+def own_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a task of one's own, whose samples name no document."""
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "own"
+    folder.mkdir()
+    data = folder / "mills.jsonl"
+    data.write_text("".join(json.dumps({"question": f"Mill {n} ground"}) + "\n" for n in range(6)))
+    (folder / "mills.yaml").write_text(TASK.format(data=data))
+    return folder
+
+
+def test_a_task_of_ones_own_is_asked_and_stands_on_the_board(run_of: Callable[..., Path], own_tasks: Path) -> None:
+    run = run_of(seed=6)
+    request = EvalRequest(("mills",), include_path=str(own_tasks))
+    (result,) = evaluate_all([run], request).made
+    assert result["n"] == {"acc": 6}
+    board = make_leaderboard(read_runs([run]), sort="mills/acc")
+    assert board.rows[0].scores["mills/acc"].value == result["measures"]["acc"]
+    assert board.directions["mills/acc"] == "higher"
+    assert len(evaluate_all([run], request).kept) == 1, "asked before"
+    with (own_tasks / "mills.jsonl").open("a") as file:
+        file.write(json.dumps({"question": "Mill 6 ground"}) + "\n")
+    (again,) = evaluate_all([run], request).made
+    assert again["n"] == {"acc": 7}, "asked again, since its data changed"
+
+
+def test_what_is_no_folder_of_tasks_is_refused(own_tasks: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder, why in (("nowhere", "there is no such folder"), ("empty", "no .yaml file below it")):
+        with pytest.raises(RequestError, match=why):
+            check_tasks(["mills"], str(tmp_path / folder))
+    with pytest.raises(RequestError, match=r"unknown task 'mill' \(did you mean 'mills'\?\)"):
+        check_tasks(["mill"], str(own_tasks))
