@@ -2,37 +2,82 @@
 
 import bz2
 import glob
+import importlib
 import io
+import lzma
 import os
-from collections.abc import Sequence
+import stat
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from simset_bench.errors import RequestError
+from simset_bench.console import note
+from simset_bench.errors import RequestError, missing_extra
 
-_COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+try:
+    zstd: Any = importlib.import_module("backports.zstd")
+except ImportError:
+    zstd = None
+
+PACKINGS = (".gz", ".zst", ".zstd", ".bz2", ".xz")
+# What reading a damaged or truncated file raises.
+DAMAGE = (OSError, EOFError, lzma.LZMAError, *([zstd.ZstdError] if zstd else []))
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
 
 
 def files_at(location: str, suffixes: Sequence[str]) -> list[Path]:
     """The file at a location, the files below a folder with one of `suffixes`, or those that match a pattern; sorted.
 
-    Raises RequestError where there is no such file.
+    Below a folder, links are followed, and what `files_below` leaves out is counted in a note.
+    Raises RequestError where there is no such file, or it is a pipe, a socket or a device.
     """
     path = Path(location)
-    if path.is_dir():
-        files = [file for file in path.rglob("*") if file.name.lower().endswith(tuple(suffixes)) and file.is_file()]
+    if os.path.isdir(location):  # noqa: PTH112 (Path.is_dir raises where a name is too long)
+        files = files_below(path, suffixes)
         if not files:
             raise RequestError(f"{path}: no file that ends in {', '.join(suffixes)} below this folder")
-    elif path.exists() or not glob.has_magic(location):
-        files = [path]
-    else:
-        # Path.glob takes no absolute pattern.
-        files = [Path(name) for name in glob.glob(location, recursive=True)]  # noqa: PTH207
-        if not files:
-            raise RequestError(f"{location}: no file matches this pattern")
-    missing = [file for file in files if not file.is_file()]
-    if missing:
-        raise RequestError(f"{missing[0]}: cannot be read (No such file or directory)")
+        return files
+    if os.path.exists(location) or not glob.has_magic(location):  # noqa: PTH110
+        check_regular(path)
+        return [path]
+    base = _fixed_part(path)
+    pattern = path.relative_to(base)
+    # Unlike glob.glob, Path.glob ends where a link leads to a folder above it.
+    matches = (file for file in base.glob(str(pattern)) if not file.is_dir())
+    files = sorted(file for file in matches if _is_hidden(pattern) or not _is_hidden(file.relative_to(base)))
+    if not files:
+        raise RequestError(f"{location}: no file matches this pattern")
+    for file in files:
+        check_regular(file)
+    return files
+
+
+def files_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The files at any depth below a folder whose name ends in one of `suffixes` in either case, sorted.
+
+    Links are followed, and a folder that several lead to is read once. Left out, and counted in a note, are other
+    files, whatever has a name that begins with a dot (such as `.ipynb_checkpoints` and `._a.txt`), and macOS's copies
+    in `__MACOSX`. Raises RequestError for a folder that cannot be read.
+    """
+    left_out: Counter[str] = Counter()
+    files = []
+    for path in _walk(folder, left_out):
+        if not path.name.lower().endswith(tuple(suffixes)):
+            left_out["of another kind"] += 1
+        elif _kind_of(path):
+            left_out["no regular files"] += 1
+        else:
+            files.append(path)
+    if left_out:
+        note(f"{folder}: left out " + ", ".join(f"{count} {what}" for what, count in sorted(left_out.items())))
     return sorted(files)
 
 
@@ -57,24 +102,110 @@ def _names_something(location: str) -> bool:
         return False
 
 
+def id_prefix(path: Path, location: str) -> str:
+    """What goes before the number of a record without an id: nothing in a single file, else the file's name.
+
+    The name is the path below the folder, or below the folders that a pattern spells out, so that ids are unique
+    in a corpus of many files and stay when it is moved.
+    """
+    root = Path(location)
+    if path == root:
+        return ""
+    return f"{path.relative_to(root if root.is_dir() else _fixed_part(root)).as_posix()}:"
+
+
+def check_regular(path: Path) -> None:
+    """Raise RequestError for a path where no file can be read again and again, as a corpus is."""
+    try:
+        kind = _kind_of(path)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if kind:
+        advice = "" if kind == "a folder" else ": it is read more than once, so write it to a file first"
+        raise RequestError(f"{path}: is {kind}, no file{advice}")
+
+
 def is_compressed(path: Path) -> bool:
     """Whether a file is compressed by its suffix, so that it can only be read from its beginning."""
-    return path.suffix in _COMPRESSED or path.suffix == ".bz2"
+    return path.suffix.lower() in PACKINGS
 
 
 def open_bytes(path: Path) -> BinaryIO:
-    """A file's bytes from the beginning, decompressed where its suffix is .gz, .zst, .zstd or .bz2.
+    """A file's bytes from the beginning, decompressed where its suffix is one of `PACKINGS`.
 
-    Reading raises OSError or EOFError where the compressed data are damaged or end too soon.
+    Reading raises one of `DAMAGE` where the compressed data are damaged or end too soon. Raises RequestError where
+    there is no such file.
     """
+    check_regular(path)
+    suffix = path.suffix.lower()
     try:
-        if path.suffix == ".bz2":
+        if suffix == ".bz2":
             return bz2.open(path, "rb")  # type: ignore[return-value]
-        if path.suffix in _COMPRESSED:
+        if suffix == ".xz":
+            return lzma.open(path, "rb")  # type: ignore[return-value]
+        if suffix in (".zst", ".zstd") and zstd:
+            # Windows of up to 2 GiB, as `zstd --long=31` makes them.
+            return io.BufferedReader(zstd.ZstdFile(path, options={zstd.DecompressionParameter.window_log_max: 31}))
+        if suffix in PACKINGS:
             # Imported here, since plain files need no pyarrow.
             import pyarrow as pa
 
-            return io.BufferedReader(pa.input_stream(str(path), compression=_COMPRESSED[path.suffix]), 1 << 20)
+            packing = "gzip" if suffix == ".gz" else "zstd"
+            return io.BufferedReader(pa.input_stream(str(path), compression=packing), 1 << 20)
         return path.open("rb", buffering=1 << 20)
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def damaged(path: Path, place: str, error: BaseException) -> RequestError:
+    """The error for a file that one of `DAMAGE` ended the reading of, after `place`."""
+    if not zstd and "too much memory" in str(error):
+        return missing_extra("backports.zstd", f"{path}: a window above 128 MiB")
+    return RequestError(f"{path}: damaged after {place} ({' '.join(str(error).split())[:160]})")
+
+
+def _walk(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
+    seen = {_identity(folder)}
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
+        own = [name for name in folders if not _is_hidden(Path(name)) and name != "__MACOSX"]
+        left_out["hidden folders"] += len(folders) - len(own)
+        folders.clear()
+        for name in sorted(own):
+            identity = _identity(Path(parent, name))
+            if identity in seen:
+                left_out["folders that were read before"] += 1
+            else:
+                seen.add(identity)
+                folders.append(name)
+        for name in sorted(names):
+            path = Path(parent, name)
+            if _is_hidden(Path(name)):
+                left_out["hidden files"] += 1
+            elif not path.exists():
+                left_out["broken links"] += 1
+            else:
+                yield path
+    for what in [what for what, count in left_out.items() if not count]:
+        del left_out[what]
+
+
+def _refuse(error: OSError) -> None:
+    raise RequestError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _kind_of(path: Path) -> str:
+    """What a path is that is no regular file; empty for a regular file."""
+    return _KINDS.get(stat.S_IFMT(path.stat().st_mode), "")
+
+
+def _fixed_part(pattern: Path) -> Path:
+    return Path(*takewhile(lambda part: not glob.has_magic(part), pattern.parts))

@@ -10,12 +10,14 @@ import pyarrow.parquet as pq
 
 from simset_bench.corpora.bad_records import MOST_RAW, BadRecord, Record, flaw, good_articles, is_encodable
 from simset_bench.corpora.documents import Article
-from simset_bench.corpora.files.paths import files_at, is_compressed
+from simset_bench.corpora.files.lines import lines_of, pass_over_line
+from simset_bench.corpora.files.paths import files_at, id_prefix, is_compressed, open_bytes
 from simset_bench.corpora.grouping import find_grouping
 from simset_bench.corpora.people.options import parse_people
 from simset_bench.corpora.readers import parquet
 from simset_bench.corpora.readers.jsonl import SUFFIXES, line_records, parse_line
 from simset_bench.corpora.readers.mediawiki import Page, page_article
+from simset_bench.corpora.readers.mediawiki_site import site_of_json
 from simset_bench.corpora.readers.people import people_articles
 from simset_bench.errors import RequestError
 
@@ -33,7 +35,7 @@ DOCUMENT_SCHEMA = pa.schema(
         pa.field("reason", pa.large_string()),
     ]
 )
-PAGE_SCHEMA = pa.schema([(name, pa.large_string()) for name in ("title", "wikitext", "origin", "reason")])
+PAGE_SCHEMA = pa.schema([(name, pa.large_string()) for name in ("title", "wikitext", "origin", "site", "reason")])
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class Chunk:
     """One part of a corpus, read by `read_chunk`.
 
     `kind` parquet: row groups from `start` to before `stop`, jsonl: lines that begin in these bytes; the first record
-    is number `first`. `kind` documents and pages: a whole file in DOCUMENT_SCHEMA or PAGE_SCHEMA. `kind` people: the
-    people from `start` to before `stop` of the corpus whose location is `path`.
+    is number `first`, and `prefix` goes before the number of one without an id. `kind` documents and pages: a whole
+    file in DOCUMENT_SCHEMA or PAGE_SCHEMA. `kind` people: the people from `start` to before `stop` of the corpus whose
+    location is `path`.
     """
 
     kind: str
@@ -50,6 +53,7 @@ class Chunk:
     start: int = 0
     stop: int = 0
     first: int = 1
+    prefix: str = ""
 
 
 def plan_chunks(kind: str, location: str, chunk_bytes: int = CHUNK_BYTES) -> list[Chunk] | None:
@@ -60,18 +64,18 @@ def plan_chunks(kind: str, location: str, chunk_bytes: int = CHUNK_BYTES) -> lis
     if kind == "people":
         return list(_people_chunks(location, chunk_bytes))
     if kind == "parquet":
-        return _parquet_chunks(files_at(location, (".parquet",)), chunk_bytes)
+        return _parquet_chunks(location, chunk_bytes)
     if kind == "jsonl":
         files = files_at(location, SUFFIXES)
         if not any(is_compressed(path) for path in files):
-            return [chunk for path in files for chunk in _line_chunks(path, chunk_bytes)]
+            return [chunk for path in files for chunk in _line_chunks(path, chunk_bytes, id_prefix(path, location))]
     return None
 
 
-def _parquet_chunks(files: list[Path], chunk_bytes: int) -> list[Chunk] | None:
+def _parquet_chunks(location: str, chunk_bytes: int) -> list[Chunk] | None:
     chunks = []
-    for path in files:
-        file = parquet.open_parquet(path)
+    for path in files_at(location, (".parquet",)):
+        file, prefix = parquet.open_parquet(path), id_prefix(path, location)
         parquet.columns_of(file, path)
         start = size = 0
         row = first = 1
@@ -81,7 +85,7 @@ def _parquet_chunks(files: list[Path], chunk_bytes: int) -> list[Chunk] | None:
                 return None
             size, row = size + group.total_byte_size, row + group.num_rows
             if size >= chunk_bytes or number == file.num_row_groups - 1:
-                chunks.append(Chunk("parquet", str(path), start, number + 1, first))
+                chunks.append(Chunk("parquet", str(path), start, number + 1, first, prefix))
                 start, size, first = number + 1, 0, row
     return chunks
 
@@ -93,13 +97,14 @@ def _people_chunks(location: str, chunk_bytes: int) -> Iterator[Chunk]:
         yield Chunk("people", location, start, min(start + together, options.count), start + 1)
 
 
-def _line_chunks(path: Path, chunk_bytes: int) -> Iterator[Chunk]:
+def _line_chunks(path: Path, chunk_bytes: int, prefix: str) -> Iterator[Chunk]:
     start, line = 0, 1
-    with path.open("rb") as stream:
+    with open_bytes(path) as stream:
         while block := stream.read(chunk_bytes):
-            block += stream.readline()
-            yield Chunk("jsonl", str(path), start, start + len(block), line)
-            start, line = start + len(block), line + block.count(b"\n")
+            lines = block.count(b"\n") + (not block.endswith(b"\n"))
+            stop = start + len(block) + (0 if block.endswith(b"\n") else pass_over_line(stream))
+            yield Chunk("jsonl", str(path), start, stop, line, prefix)
+            start, line = stop, line + lines
     if not start:
         raise RequestError(f"{path}: empty")
 
@@ -120,18 +125,20 @@ def read_chunk(chunk: Chunk, group_by: str) -> pa.Table:
         rows = _read_rows(chunk)
         if group_by == "article":
             return _rows_as_articles(rows, chunk)
-        records = parquet.rows_as_records(rows, Path(chunk.path), chunk.first)
+        records = parquet.rows_as_records(rows, Path(chunk.path), chunk.first, chunk.prefix)
     else:
         lines = enumerate(_read_lines(chunk), start=chunk.first)
         if group_by == "article":
-            return _lines_as_articles(lines, Path(chunk.path))
-        records = (record for number, line in lines for record in line_records(line, Path(chunk.path), number))
+            return _lines_as_articles(lines, chunk)
+        path, prefix = Path(chunk.path), chunk.prefix
+        records = (record for number, line in lines for record in line_records(line, path, number, prefix))
     return documents_table(records, group_by)
 
 
 def _page_record(row: dict[str, str]) -> Record:
-    reason = row.pop("reason")
-    return BadRecord(row["origin"], reason, row["wikitext"]) if reason else page_article(Page(**row))
+    if row["reason"]:
+        return BadRecord(row["origin"], row["reason"], row["wikitext"])
+    return page_article(Page(row["title"], row["wikitext"], row["origin"], site_of_json(row["site"])))
 
 
 def documents_table(records: Iterable[Record], group_by: str) -> pa.Table:
@@ -161,41 +168,47 @@ def _read_rows(chunk: Chunk) -> pa.Table:
         raise RequestError(f"{path}: damaged in row groups {chunk.start} to {chunk.stop - 1} ({reason})") from error
 
 
-def _read_lines(chunk: Chunk) -> list[bytes]:
-    with Path(chunk.path).open("rb") as stream:
+def _read_lines(chunk: Chunk) -> Iterator[bytes]:
+    with open_bytes(Path(chunk.path)) as stream:
         stream.seek(chunk.start)
-        data = stream.read(chunk.stop - chunk.start)
-    if len(data) < chunk.stop - chunk.start:
-        raise RequestError(f"{chunk.path}: became shorter while it was read")
-    lines = data.split(b"\n")
-    return lines[:-1] if lines[-1] == b"" else lines
+        try:
+            yield from lines_of(stream, chunk.stop - chunk.start)
+        except EOFError as error:
+            raise RequestError(f"{chunk.path}: became shorter while it was read") from error
 
 
 def _rows_as_articles(rows: pa.Table, chunk: Chunk) -> pa.Table:
     """The rows themselves as documents, without a Python object for each row."""
-    numbers = pa.array(range(chunk.first, chunk.first + len(rows)))
-    names = [rows[name].cast(pa.large_string()) for name in ("id", "title") if name in rows.column_names]
+    rows, flaws = parquet.decoded(rows)
+    numbers = pa.array(range(chunk.first, chunk.first + len(rows))).cast(pa.large_string())
+    names = [rows[name] for name in ("id", "title") if name in rows.column_names]
     filled = [pc.if_else(pc.equal(pc.binary_length(name), 0), None, name) for name in names]
-    identity = pc.coalesce(*filled, numbers.cast(pa.large_string()))
-    text = rows["text"].cast(pa.large_string())
+    place, stand_in, separator, nothing, empty = (
+        pa.scalar(part, pa.large_string())
+        for part in (f"{chunk.path}, row ", chunk.prefix, "", None, "column `text` is null or empty")
+    )
+    identity = pc.coalesce(*filled, pc.binary_join_element_wise(stand_in, numbers, separator))
+    text = rows["text"]
     blank = pc.fill_null(pc.equal(pc.binary_length(pc.utf8_trim_whitespace(text)), 0), True)
-    place, separator, nothing = (pa.scalar(part, pa.large_string()) for part in (f"{chunk.path}, row ", "", None))
-    origin = pc.binary_join_element_wise(place, numbers.cast(pa.large_string()), separator)
+    flawed = pa.array([flaws.get(number) for number in range(len(rows))], pa.large_string())
+    reason = pc.coalesce(flawed, pc.if_else(blank, empty, nothing))
+    is_bad = pc.is_valid(reason)
     return pa.table(
         {
             "id": identity,
-            "text": pc.fill_null(text, ""),
-            "origin": pc.if_else(blank, origin, nothing),
-            "reason": pc.if_else(blank, pa.scalar("column `text` is null or empty", pa.large_string()), nothing),
+            "text": pc.fill_null(pc.if_else(is_bad, pc.utf8_slice_codeunits(text, 0, MOST_RAW), text), ""),
+            "origin": pc.if_else(is_bad, pc.binary_join_element_wise(place, numbers, separator), nothing),
+            "reason": reason,
         },
         schema=DOCUMENT_SCHEMA,
     )
 
 
-def _lines_as_articles(lines: Iterable[tuple[int, bytes]], path: Path) -> pa.Table:
+def _lines_as_articles(lines: Iterable[tuple[int, bytes]], chunk: Chunk) -> pa.Table:
+    path = Path(chunk.path)
     ids, texts, origins, reasons = list[str](), list[str](), list[str | None](), list[str | None]()
     for number, line in lines:
-        fields = parse_line(line, path, number)
+        fields = parse_line(line, path, number, chunk.prefix)
         if isinstance(fields, dict) and all(is_encodable(value) for value in fields.values() if value):
             ids.append(fields["id"])
             texts.append(fields["text"])

@@ -13,9 +13,12 @@ from simset_bench.corpora.bad_records import BadRecord
 from simset_bench.corpora.in_parts.chunks import CHUNK_BYTES, DOCUMENT_SCHEMA, PAGE_SCHEMA, Chunk
 from simset_bench.corpora.load import CorpusOptions, split_spec
 from simset_bench.corpora.readers.mediawiki import Page, mediawiki_pages
+from simset_bench.corpora.readers.mediawiki_site import json_of_site
 from simset_bench.files import whole_file, write_text
 
 _WHOLE = "staged"
+# Raise it where the same corpus is staged otherwise, or read from its stage as other documents.
+STAGED_FORM = 2
 
 
 def stage(options: CorpusOptions, folder: Path) -> list[Chunk]:
@@ -32,8 +35,9 @@ def stage(options: CorpusOptions, folder: Path) -> list[Chunk]:
 
 def _page_row(page: Page | BadRecord) -> dict[str, Any]:
     if isinstance(page, BadRecord):
-        return {"title": "", "wikitext": page.raw, "origin": page.origin, "reason": page.reason}
-    return {"title": page.title, "wikitext": page.wikitext, "origin": page.origin, "reason": None}
+        return {"title": "", "wikitext": page.raw, "origin": page.origin, "site": None, "reason": page.reason}
+    site = json_of_site(page.site)
+    return {"title": page.title, "wikitext": page.wikitext, "origin": page.origin, "site": site, "reason": None}
 
 
 def _document_rows(options: CorpusOptions) -> Iterator[dict[str, Any]]:

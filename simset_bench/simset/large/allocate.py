@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from simset_bench.console import note, progress_bar
 from simset_bench.corpora.bad_records import Quarantine
 from simset_bench.corpora.in_parts.chunks import Chunk, plan_chunks
-from simset_bench.corpora.in_parts.staging import stage
+from simset_bench.corpora.in_parts.staging import STAGED_FORM, stage
 from simset_bench.corpora.load import CorpusOptions, split_spec
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder, sha256_of_texts, whole_file, write_json
@@ -31,6 +31,7 @@ from simset_bench.simset.large.assemble import (
 from simset_bench.simset.large.clusters import cluster_out_of_core
 from simset_bench.simset.large.sign import SignedChunk, Sketch, sign_chunks
 from simset_bench.simset.lookup import write_lookup
+from simset_bench.simset.shingles import NORMALISATION
 from simset_bench.simset.signatures import DAFT_SCHEME
 from simset_bench.simset.store import Manifest, library_version
 from simset_bench.simset.strategies import DrawOptions, find_strategy
@@ -197,7 +198,7 @@ def _chunks(request: AllocationRequest, work: Path) -> list[Chunk]:
     # The articles of one topic may lie in many chunks, so topics cannot be read chunk by chunk.
     cut = None if corpus.match_subjects or corpus.group_by == "topic" else plan_chunks(kind, location)
     if cut is None:
-        source = json.dumps([dataclasses.asdict(corpus), _state(location)], sort_keys=True)
+        source = json.dumps([dataclasses.asdict(corpus), _state(location), STAGED_FORM], sort_keys=True)
         folder = work / f"staged-{sha256_of_texts([source])[:16]}"
         folder.mkdir(exist_ok=True)
         cut = stage(corpus, folder)
@@ -218,7 +219,14 @@ def _state(location: str) -> list[int]:
 
 def _signing_options(request: AllocationRequest) -> list[Any]:
     sketches = [dataclasses.asdict(sketch) for sketch in sketches_of(request)]
-    return [dataclasses.asdict(request.corpus), sketches, request.seed, DAFT_SCHEME, library_version("daft")]
+    return [
+        dataclasses.asdict(request.corpus),
+        sketches,
+        request.seed,
+        DAFT_SCHEME,
+        library_version("daft"),
+        NORMALISATION,
+    ]
 
 
 def _read_json(path: Path) -> Any:

@@ -80,7 +80,9 @@ def sign_chunks(
     """
     use_runner(ray_address)
     daft = load_daft()
-    task = pa.struct([(name, pa.large_string() if name in ("kind", "path") else pa.int64()) for name in _TASK_FIELDS])
+    task = pa.struct(
+        [(name, pa.large_string() if name in ("kind", "path", "prefix") else pa.int64()) for name in _TASK_FIELDS]
+    )
     tasks = [vars(chunk) | {"number": first + place} for place, chunk in enumerate(chunks)]
     plan = daft.from_arrow(pa.table({"task": pa.array(tasks, task)}))
     if ray_address is not None:
@@ -111,7 +113,7 @@ def _minhash(words: Any, sketch: Sketch, seed: int) -> Any:
     )
 
 
-_TASK_FIELDS = ("kind", "path", "start", "stop", "first", "number")
+_TASK_FIELDS = ("kind", "path", "start", "stop", "first", "prefix", "number")
 _ROW = pa.struct(
     [(name, pa.int64()) for name in ("rows", "place")]
     # A document has `words`, a malformed record its `text`, and a chunk that cannot be read the reason in `fatal`.

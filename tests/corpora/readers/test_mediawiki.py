@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from simset_bench.corpora.bad_records import BadRecord
-from simset_bench.corpora.load import load_corpus, read_records
+from simset_bench.corpora.in_parts.chunks import read_chunk
+from simset_bench.corpora.in_parts.staging import stage
+from simset_bench.corpora.load import CorpusOptions, load_corpus, read_records
+from simset_bench.corpora.readers import mediawiki
 from simset_bench.errors import RequestError
 
 pytest.importorskip("mwparserfromhell", reason="needs the extra `scale`")
@@ -74,6 +77,68 @@ def test_a_page_without_text_is_a_bad_record(tmp_path: Path) -> None:
     path.write_text(DUMP.replace("Short.", "{{only a template}}"))
     bad = [record for record in read_records(f"mediawiki:{path}") if isinstance(record, BadRecord)]
     assert [(record.origin, record.reason) for record in bad] == [(f"{path}, page 4", "no text besides markup")]
+
+
+def _page(title: str, text: str) -> str:
+    return f"<page><title>{title}</title><ns>0</ns><revision><text>{text}</text></revision></page>"
+
+
+LOCAL = (
+    '<mediawiki><siteinfo><namespaces><namespace key="6">Plik</namespace></namespaces></siteinfo>'
+    + _page("Alda", "[[Plik:a.jpg|mały|Most]]Rzeka.")
+    + _page("Fluss", "#WEITERLEITUNG [[Alda]] Hier.")
+    + _page("Rzeka", "#PATRZNA [[Alda]]\n{{R}}")
+    + _page("Lista", "#Alda [[rzeka]]\n#Bork [[most]]")
+    + "</mediawiki>"
+)
+
+
+def test_a_dump_names_its_namespaces_and_redirects_need_no_mark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "dump.xml"
+    path.write_text(LOCAL, encoding="utf-8")
+    documents = load_corpus(f"mediawiki:{path}")
+    assert [(document.id, document.text) for document in documents] == [
+        ("Alda", "Rzeka."),
+        ("Lista", "Alda rzeka\nBork most"),
+    ]
+    assert "left out 2 redirects" in capsys.readouterr().err
+
+
+def test_pages_read_in_parts_have_the_same_documents(tmp_path: Path) -> None:
+    path = tmp_path / "dump.xml"
+    path.write_text(LOCAL, encoding="utf-8")
+    (chunk,) = stage(CorpusOptions(f"mediawiki:{path}"), tmp_path)
+    rows = read_chunk(chunk, "article").to_pylist()
+    assert [(row["id"], row["text"]) for row in rows] == [
+        (document.id, document.text) for document in load_corpus(f"mediawiki:{path}")
+    ]
+
+
+def test_of_a_page_with_its_history_the_last_revision_counts(tmp_path: Path) -> None:
+    path = tmp_path / "dump.xml"
+    revisions = "".join(f"<revision><text>{text}</text></revision>" for text in ("first", "second", "third"))
+    path.write_text(f"<mediawiki><page><title>Alda</title>{revisions}</page></mediawiki>")
+    assert [document.text for document in load_corpus(f"mediawiki:{path}")] == ["third"]
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "gb2312", "rot13"])
+def test_an_encoding_that_xml_does_not_know_is_named(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "dump.xml"
+    path.write_text(f'<?xml version="1.0" encoding="{encoding}"?>{LOCAL}', encoding="utf-8")
+    with pytest.raises(RequestError, match="encoding"):
+        load_corpus(f"mediawiki:{path}")
+
+
+def test_a_revision_without_end_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mediawiki, "LARGEST_RECORD", 1 << 20)
+    path = tmp_path / "dump.xml"
+    path.write_text(LOCAL.replace("Rzeka.", "Rzeka. " * 300_000), encoding="utf-8")
+    with pytest.raises(RequestError, match="after page 0: a revision of more than 1 MiB"):
+        load_corpus(f"mediawiki:{path}")
 
 
 @pytest.mark.parametrize(

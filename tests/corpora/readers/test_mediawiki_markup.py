@@ -1,11 +1,14 @@
 """MediaWiki's markup: what of a page is prose, and what is not; `test_mediawiki.py` is about whole dumps."""
 
+from xml.etree import ElementTree
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from simset_bench.corpora.documents import Paragraph
 from simset_bench.corpora.readers.mediawiki_markup import strip_markup
+from simset_bench.corpora.readers.mediawiki_site import Redirect, Site, site_of
 
 pytest.importorskip("mwparserfromhell", reason="needs the extra `scale`")
 
@@ -44,10 +47,77 @@ def test_plain_prose_stays_and_a_heading_begins_its_sections_first_paragraph(
         ("__NOTOC__text", "text"),
         ("a &mdash; b&nbsp;c", "a — b c"),
         ("one  \n   two", "one\ntwo"),
+        ("one<br>two<br />three<BR clear=all>four</br>five", "one two three four five"),
+        ("<p>one</p><div class=x>two</div>three", "one two three"),
+        ("built in 1800<ref>Tolen, ''Rivers''\n\n", "built in 1800"),
+        ("built<ref>{{cite|title={{x}}}} in 1800", "built in 1800"),
+        ("one<ref>Tolen\n* two", "one\ntwo"),
+        ("built<ref name=a/> in 1800<ref name=\"b\" group='c'>Tolen</ref>", "built in 1800"),
+        ("-{zh-hans:计算机;zh-hant:電腦}- -{as it is}- -{R|raw; text}-", "计算机 as it is raw; text"),
+        ("-{A|zh-cn:one;zh-tw:two;}-, -{H|zh-cn:three;zh-tw:four}-five -{T|zh-cn:title}-", "one, five"),
+        ("-{zh-cn:-{inner}-;zh-tw:other}- -{zh-hans:[[a|b]];zh-hant:c}-", "inner b"),
+        ("text [[de:Alda]][[ZH-MIN-NAN:Alda|x]]", "text"),
+        ("see [[:de:Alda]] or [[:de:Alda|the German page]]", "see de:Alda or the German page"),
+        ("see [[:Category:Rivers|the rivers]]", "see the rivers"),
+        ("[[wikt:river|river]] and [[Alda: a river]]", "river and Alda: a river"),
+        ("<nowiki>[[not]] <br> {{a}} link</nowiki> <pre>[[c]]</pre>", "[[not]] <br> {{a}} link [[c]]"),
+        ("[[page{{!}}shown]]", "shown"),
+        ("__KEIN_INHALTSVERZEICHNIS__ __विषय_सूची_हीन__ __noToc__ __init__", "__init__"),
+        ("one\n<!-- alone -->\ntwo <!-- never closed", "one\ntwo"),
+        ("{{Infobox\n| name = {{nested|x}}\n| y = z\ngoes on", "goes on"),
+        ("[[File:a.jpg|thumb|never closed\nand on", "and on"),
+        ("<gallery>\nImage:a.jpg|caption\n\nand on", "and on"),
+        ("{| class=x\n! a !! b\n|-\n| c\nand on", "and on"),
+        ("|x| is a length", "|x| is a length"),
+        ("<small>never closed", "never closed"),
     ],
 )
 def test_markup_leaves_the_words_that_a_reader_sees(markup: str, prose: str) -> None:
     assert [paragraph.text for paragraph in strip_markup(markup)] == [prose]
+
+
+NORLAND = site_of(
+    ElementTree.fromstring(
+        '<siteinfo><namespaces><namespace key="0" /><namespace key="6">Plik</namespace>'
+        '<namespace key="14">Kategoria rzek</namespace><namespace key="10">Is</namespace></namespaces>'
+        '<namespacealiases><ns id="6">Grafik</ns></namespacealiases>'
+        '<magicwords><magicword name="redirect"><alias>#TAMOK</alias></magicword></magicwords></siteinfo>'
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "link", ["Plik:a.jpg|mały", "PLIK: a", "grafik:a", "Kategoria_rzek:B", "\u200ekategoria Rzek :B"]
+)
+def test_pictures_and_categories_are_known_by_the_names_of_the_wiki(link: str) -> None:
+    assert [paragraph.text for paragraph in strip_markup(f"a [[{link}]]b", NORLAND)] == ["a b"]
+
+
+def test_a_namespace_goes_before_a_language_of_the_same_name() -> None:
+    texts = [[paragraph.text for paragraph in strip_markup("[[is:a]][[de:b]]", site)] for site in (NORLAND, Site())]
+    assert texts == [["is:a"], []]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_known_word", "rest"),
+    [
+        ("#REDIRECT [[Alda]]", True, ""),
+        (" #redirect: [[Alda]] {{R}}", True, " {{R}}"),
+        ("#WEITERLEITUNG [[Alda]]", True, ""),
+        ("#tamok[[Alda|x]]", True, ""),
+        ("＃転送 [[Alda]]", True, ""),
+        ("#हिन्दी [[Alda#b]]", False, ""),
+    ],
+)
+def test_a_redirect_begins_with_a_word_of_any_language(text: str, is_known_word: bool, rest: str) -> None:
+    assert NORLAND.redirect_of(text) == Redirect(is_known_word, rest)
+
+
+@pytest.mark.parametrize(
+    "text", ["# Alda [[river]]", "#Alda", "The #redirect [[Alda]]", "## [[Alda]]", "#one two [[Alda]]"]
+)
+def test_a_list_is_no_redirect(text: str) -> None:
+    assert NORLAND.redirect_of(text) is None
 
 
 @pytest.mark.parametrize("page", ["", "{{stub}}", "== Heading ==\n", "== References ==\n{{reflist}}", "[[File:a.jpg]]"])
