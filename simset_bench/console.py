@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 Item = TypeVar("Item")
+_said: set[str] = set()
 
 SECONDS_BETWEEN_LINES = 60.0
 _last_line = time.monotonic()
@@ -26,6 +27,13 @@ def be_quiet(quiet: bool = True) -> None:
 def note(message: str) -> None:
     """Say one line on standard error; the text is never read as markup."""
     stderr.print(message, markup=False, soft_wrap=True)
+
+
+def note_once(message: str) -> None:
+    """`note`, unless this process has said the same before."""
+    if message not in _said:
+        _said.add(message)
+        note(message)
 
 
 def progress_bar() -> Progress:

@@ -1,7 +1,8 @@
-"""The one exception for wrong requests, and near misses for its message."""
+"""The exceptions for wrong requests, near misses for their messages, and what an interrupted command says."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 
@@ -10,6 +11,14 @@ class RequestError(ValueError):
 
     The message names the file, field or option, what was found and what is allowed.
     """
+
+
+class CannotBeWritten(RequestError):
+    """A place that was named, or has to be written on the way, refuses writes."""
+
+
+class HeldElsewhere(RequestError):
+    """Another process is writing what was asked for: the same request can be met once that process has ended."""
 
 
 def did_you_mean(found: str, allowed: Iterable[str]) -> str:
@@ -39,3 +48,12 @@ def unknown_name(kind: str, found: str, allowed: Iterable[str]) -> RequestError:
 def missing_extra(package: str, purpose: str, extra: str = "scale") -> RequestError:
     """The error where a package of an extra is not installed."""
     return RequestError(f"{purpose} needs {package}: pip install 'simset-bench[{extra}]'")
+
+
+@contextmanager
+def said_when_interrupted(how_to_go_on: Callable[[], str]) -> Iterator[None]:
+    """Give a KeyboardInterrupt within the context the words that say how to go on, unless it has some."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(str(error) or how_to_go_on()) from error

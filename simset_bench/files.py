@@ -2,23 +2,58 @@
 
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from simset_bench.errors import RequestError
+from simset_bench.errors import CannotBeWritten, HeldElsewhere
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # As many as Linux follows.
 _MOST_LINKS = 40
+OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Not the fault of the place that was named: the same request may succeed later.
+_PASSING = (*OUT_OF_ROOM, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+
+
+@contextmanager
+def unwritable_is_refused(path: Path, advice: str = "") -> Iterator[None]:
+    """Raise CannotBeWritten naming `path`, within the context, for the OSError of a place that cannot be written.
+
+    A full disk, a failing one and other conditions that pass stay what they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.errno in _PASSING:
+            raise
+        reason = "nothing reads from it" if error.errno == errno.ENXIO else error.strerror
+        raise CannotBeWritten(f"{path}: cannot be written ({reason}){advice}") from error
+
+
+def check_writable_folder(folder: Path, advice: str = "") -> None:
+    """Raise CannotBeWritten where `folder` cannot be made, or nothing can be written in it, as far as that shows.
+
+    Nothing is written: a request is refused by it before its work begins.
+    """
+    with unwritable_is_refused(folder, advice):
+        if folder.is_symlink() and not folder.exists():
+            raise OSError(errno.ENOENT, "a link to nothing")
+        there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 @contextmanager
@@ -28,7 +63,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     The folder of `path` is created if need be. A reader sees the old file or the new one, never a part. Where `path` is
     a symbolic link, what it leads to is replaced and the link stays. A pipe or a device stays too: the finished content
     is written into it.
-    Raises RequestError where no file can be written: `path` is a folder, its own folder is read-only or a file, or
+    Raises CannotBeWritten where no file can be written: `path` is a folder, its own folder is read-only or a file, or
     nothing reads from the pipe.
     """
     target = _end_of_links(path)
@@ -43,33 +78,27 @@ def whole_file(path: Path) -> Iterator[Path]:
             temporary.chmod(0o644)
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
-            temporary.replace(target)
+            with unwritable_is_refused(path):
+                temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise RequestError for a pipe, a device or a socket: only a file can be read again later."""
+    """Raise CannotBeWritten for a pipe, a device or a socket: only a file can be read again later."""
     if _is_stream(_end_of_links(path)):
-        raise RequestError(f"{path}: cannot be written, it is a pipe, a device or a socket and not a file")
+        raise CannotBeWritten(f"{path}: cannot be written, it is a pipe, a device or a socket and not a file")
 
 
 def _end_of_links(path: Path) -> Path:
     """What symbolic links lead to; an open file of a process, such as /dev/stdout leads to, is left as it is."""
     target = path
-    try:
+    with unwritable_is_refused(path):
         for _ in range(_MOST_LINKS):
             if _is_open_file(target) or not target.is_symlink():
                 return target
             target = target.parent / target.readlink()
-    except OSError as error:
-        raise _cannot_be_written(path, error) from error
-    raise RequestError(f"{path}: cannot be written, its symbolic links lead nowhere")
-
-
-def _cannot_be_written(path: Path, error: OSError) -> RequestError:
-    reason = "nothing reads from it" if error.errno == errno.ENXIO else error.strerror
-    return RequestError(f"{path}: cannot be written ({reason})")
+    raise CannotBeWritten(f"{path}: cannot be written, its symbolic links lead nowhere")
 
 
 def _is_open_file(path: Path) -> bool:
@@ -85,10 +114,8 @@ def _is_stream(path: Path) -> bool:
 
 def _opened_stream(path: Path, target: Path) -> BinaryIO | None:
     """A pipe or a device opened for writing, None for a file or a new name. Errors name `path`."""
-    try:
+    with unwritable_is_refused(path):
         return os.fdopen(_stream_handle(target), "wb") if _is_stream(target) else None
-    except OSError as error:
-        raise _cannot_be_written(path, error) from error
 
 
 def _stream_handle(path: Path) -> int:
@@ -108,13 +135,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`; on success it replaces `path`, on any error it is removed.
 
     If two processes write the same folder, the one that finishes later replaces the other's. Where `path` is a symbolic
-    link, what it leads to is replaced. Raises RequestError where `path` is there and no folder.
+    link, what it leads to is replaced. Raises CannotBeWritten where `path` is there and no folder, or its own folder is
+    read-only or a file.
     """
     path = _end_of_links(path)
-    if path.exists() and not path.is_dir():
-        raise RequestError(f"{path}: cannot be written, it is no folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with unwritable_is_refused(path):
+        if path.exists() and not path.is_dir():
+            raise CannotBeWritten(f"{path}: cannot be written, it is no folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield temporary
         temporary.chmod(0o755)
@@ -131,47 +160,58 @@ def whole_folder(path: Path) -> Iterator[Path]:
 def _temporary_file(path: Path, target: Path | None) -> Path:
     """A new empty file beside `target`, or in the system's folder for temporary files; errors name `path`."""
     folder = None
-    try:
+    with unwritable_is_refused(path):
         if target is not None:
             if target.is_dir():
-                raise RequestError(f"{path}: cannot be written, it is a folder")
+                raise CannotBeWritten(f"{path}: cannot be written, it is a folder")
             folder = target.parent
             folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=folder)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise _cannot_be_written(path, error) from error
     os.close(handle)
     return Path(name)
 
 
+def clear_leftovers(path: Path) -> None:
+    """Remove what killed processes left of `whole_file` and `whole_folder`; the caller keeps others from writing."""
+    for suffix in {"", path.suffix}:
+        # Python's own pattern for temporary names.
+        pattern = re.compile(re.escape(f".{path.name}.") + "[a-z0-9_]{8}" + re.escape(suffix))
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
+            if pattern.fullmatch(leftover.name):
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
 @contextmanager
-def held_folder(folder: Path, lock: str, message: str) -> Iterator[None]:
+def held_folder(folder: Path, lock: str, message: str, advice: str = "") -> Iterator[None]:
     """Keep other processes out of a folder, by the lock file `lock` in it; the lock ends with its process.
 
-    The folder is created if need be. Raises RequestError with `message` where another process holds the lock.
+    The folder is created if need be, and removed if it is empty afterwards. Raises HeldElsewhere with `message` where
+    another process holds the lock, and CannotBeWritten where the folder cannot be made or written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = _locked(folder / lock)
-    except BlockingIOError as error:
-        raise RequestError(message) from error
+    with unwritable_is_refused(folder, advice):
+        try:
+            handle = _locked(folder / lock)
+        except BlockingIOError as error:
+            raise HeldElsewhere(message) from error
     try:
         yield
     finally:
         (folder / lock).unlink(missing_ok=True)
         os.close(handle)
+        # There is nothing in it where nothing came of the request.
+        with suppress(OSError):
+            folder.rmdir()
 
 
 @contextmanager
 def waiting_lock(path: Path) -> Iterator[None]:
     """Wait until no other process holds the lock file `path`, then hold it; the lock ends with its process.
 
-    The file and its folder are created if need be, and the file is removed afterwards.
+    The file and its folder are created if need be, and the file is removed afterwards. Raises CannotBeWritten where
+    it cannot be created.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = _locked(path, wait=True)
+    with unwritable_is_refused(path.parent):
+        handle = _locked(path, wait=True)
     try:
         yield
     finally:
@@ -182,8 +222,15 @@ def waiting_lock(path: Path) -> Iterator[None]:
 def _locked(path: Path, wait: bool = False) -> int:
     """Lock the lock file and return its handle. Without `wait`, raises BlockingIOError where another holds it."""
     while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
         # The folder itself is not locked, since NFS only locks what is open for writing.
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            if path.parent.is_dir():
+                raise
+            # The former holder has just removed the folder.
+            continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             if path.exists() and os.path.samestat(path.stat(), os.fstat(handle)):
@@ -217,6 +264,14 @@ def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: dict[st
     with whole_file(path) as temporary:
         # `save_file` would write under a temporary name of its own, which a killed process leaves behind.
         temporary.write_bytes(content)
+
+
+def is_out_of_room(error: BaseException) -> bool:
+    """Whether an error says that a disk, a quota or a largest file size is used up."""
+    if isinstance(error, OSError) and error.errno in OUT_OF_ROOM:
+        return True
+    # Libraries that write in Rust or C++ report the system's number in their message alone.
+    return any(f"os error {code})" in str(error) or f"errno {code}]" in str(error).lower() for code in OUT_OF_ROOM)
 
 
 def sha256_of_file(path: Path) -> str:

@@ -101,8 +101,6 @@ def command(
     from simset_bench.simset.allocate_to_file import allocate_to_file
     from simset_bench.simset.large.allocate import AllocationRequest
 
-    if output.exists() and not overwrite:
-        raise RequestError(f"--output {output}: is already there (--overwrite replaces it), and --append adds to it")
     full = DEFAULTS | given
     request = AllocationRequest(
         options,
@@ -115,7 +113,7 @@ def command(
         ray_address=ray,
         partition_by=full["partition_by"],
     )
-    _print_summary(output, allocate_to_file(request, output, engine), json_output)
+    _print_summary(output, allocate_to_file(request, output, engine, overwrite), json_output)
 
 
 def _refuse(given: dict[str, Any], because: str) -> None:

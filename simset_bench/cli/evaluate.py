@@ -7,10 +7,11 @@ import typer
 
 from simset_bench.cli.options import FAILED_WORK, Debug, Json, Quiet, print_json
 from simset_bench.console import stdout
-from simset_bench.errors import RequestError, unknown_name
+from simset_bench.errors import RequestError, said_when_interrupted, unknown_name
 from simset_bench.evaluation.probes.table import PROBES
-from simset_bench.evaluation.task_options import GROUPS
+from simset_bench.evaluation.task_options import GROUPS, SUBJECTS
 from simset_bench.evaluation.tasks.table import OUR_TASKS
+from simset_bench.files import check_writable_folder
 
 if TYPE_CHECKING:
     from simset_bench.evaluation.request import EvalRequest
@@ -91,10 +92,9 @@ def command(
     if qa_disjoint is not None and not qa_finetune:
         raise RequestError("--qa-disjoint goes with --qa-finetune")
 
-    from simset_bench.evaluation.baseline import evaluate_baseline, evaluate_baselines_of
-    from simset_bench.evaluation.request import EvalRequest
-    from simset_bench.evaluation.run import evaluate_runs
-    from simset_bench.training.qa_finetune import SUBJECTS
+    from simset_bench.evaluation.request import EvalRequest, check_request, check_runs, check_sources
+    from simset_bench.training.config import make_config
+    from simset_bench.training.prechecks import check_base, check_config
 
     tasks = tuple(dict.fromkeys(name.strip() for given in task or () for name in given.split(",")))
     if by is not None and by not in GROUPS:
@@ -113,15 +113,28 @@ def command(
         qa_disjoint or SUBJECTS,
         None if include_path is None else str(include_path),
     )
-    if every:
-        _evaluate_all(runs or [Path("outputs")], request, json_output)
-        return
-    if not baseline:
-        results = evaluate_runs(runs or [], request)
-    elif runs:
-        results = evaluate_baselines_of(runs, request, save_dir)
-    else:
-        results = evaluate_baseline(of_base, request, save_dir)
+    # What is wrong is said before the libraries of models are imported, which takes seconds.
+    check_request(request, baseline=baseline)
+    check_sources(request)
+    check_base(device, dtype)
+    check_runs([] if every else runs or [], request, baseline=baseline)
+    if baseline and not runs:
+        check_config(make_config(None, **of_base, device=device, dtype=dtype), save_dir)
+    elif baseline:
+        check_writable_folder(save_dir, ", use another --save-dir")
+    from simset_bench.evaluation.baseline import evaluate_baseline, evaluate_baselines_of
+    from simset_bench.evaluation.run import evaluate_runs
+
+    with said_when_interrupted(lambda: "results of finished tasks are kept, and --all asks the others"):
+        if every:
+            _evaluate_all(runs or [Path("outputs")], request, json_output)
+            return
+        if not baseline:
+            results = evaluate_runs(runs or [], request)
+        elif runs:
+            results = evaluate_baselines_of(runs, request, save_dir)
+        else:
+            results = evaluate_baseline(of_base, request, save_dir)
     if json_output:
         print_json({"results": results})
     else:

@@ -1,6 +1,5 @@
 """Options that every command has, and the edge at which errors become one line and an exit code."""
 
-import errno
 import functools
 import json
 import os
@@ -16,6 +15,7 @@ from typer.core import TyperGroup
 
 from simset_bench.console import be_quiet
 from simset_bench.errors import RequestError
+from simset_bench.files import is_out_of_room
 from simset_bench.training.processes import launched
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -61,7 +61,10 @@ def one_line_errors(command: Callable[..., None], in_several_processes: bool = F
         except RequestError as error:
             raise _fail(error, str(error), WRONG_REQUEST, debug) from error
         except KeyboardInterrupt as error:
-            raise _fail(error, "interrupted; nothing half-written was left", INTERRUPTED, debug) from error
+            # Who knows how to go on has said so in the exception.
+            raise _fail(
+                error, f"interrupted; {str(error) or 'every file that was written is whole'}", INTERRUPTED, debug
+            ) from error
         except BrokenPipeError:
             # The reader of our output (head, less) has gone; Python would complain again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,22 +73,13 @@ def one_line_errors(command: Callable[..., None], in_several_processes: bool = F
             raise
         except Exception as error:
             line = " ".join(str(error).split())
-            if _is_out_of_room(error):
+            if is_out_of_room(error):
                 message = f"no room left to write ({line}): free some space, or write elsewhere, and run again"
-                raise _fail(error, message, WRONG_REQUEST, debug) from error
+                raise _fail(error, message, FAILED_WORK, debug) from error
             message = f"{type(error).__name__}{': ' if line else ''}{line} (--debug shows the traceback)"
             raise _fail(error, message, FAILED_WORK, debug) from error
 
     return run
-
-
-def _is_out_of_room(error: Exception) -> bool:
-    """Whether a disk, a quota or a largest file size is used up."""
-    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    if isinstance(error, OSError) and error.errno in codes:
-        return True
-    # Libraries that write in Rust or C++ report the system's number in their message alone.
-    return any(f"os error {code})" in str(error) or f"errno {code}]" in str(error).lower() for code in codes)
 
 
 class OneLineGroup(TyperGroup):

@@ -40,12 +40,17 @@ def command(
         raise RequestError(f"--fleet-size {fleet_size}: must be at least 1")
     if gpus_per_worker is not None and ray is None:
         raise RequestError("--gpus-per-worker goes with --ray")
+    from simset_bench.training.prechecks import check_config
     from simset_bench.training.sweep.grid import read_grid
+
+    cells = read_grid(grid)
+    for cell in cells.cells:
+        check_config(cell, save_dir)
     from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_locally, run_sweep
     from simset_bench.training.sweep.table import showing_progress
 
     options = SweepOptions(retry_failed, fail_fast, fleet_size)
-    sweep = plan_sweep(read_grid(grid), save_dir, options, write=not dry_run)
+    sweep = plan_sweep(cells, save_dir, options, write=not dry_run)
     if dry_run:
         _show_plan(sweep, json_output)
         return

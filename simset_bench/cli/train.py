@@ -135,6 +135,9 @@ def command(
     from simset_bench.training.config import make_config
 
     chosen = make_config(config, **options)
+    from simset_bench.training.prechecks import check_config
+
+    check_config(chosen, save_dir)
     from simset_bench.training.processes import launched
     from simset_bench.training.run import summary, train_run
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from simset_bench.corpora.bad_records import BadRecord, Record, flaw, good_articles, refuse
 from simset_bench.corpora.documents import Article, Document, same_title_key
-from simset_bench.corpora.facts.counterfact import read_facts
-from simset_bench.corpora.files.paths import found_near
+from simset_bench.corpora.facts.counterfact import check_counterfact_source, read_facts
+from simset_bench.corpora.files.paths import files_at, found_near
+from simset_bench.corpora.files.records import HUB
 from simset_bench.corpora.grouping import find_grouping
+from simset_bench.corpora.people.options import parse_people
 from simset_bench.corpora.readers.fictionalqa import fictionalqa_articles
 from simset_bench.corpora.readers.hub import hub_articles
 from simset_bench.corpora.readers.jsonl import jsonl_records
@@ -88,6 +90,13 @@ class CorpusOptions:
         subjects = self.match_subjects and found_near(self.match_subjects, folder)
         return replace(self, corpus=f"{kind}{colon}{found_near(location, folder)}", match_subjects=subjects)
 
+    def check(self) -> None:
+        """Raise RequestError for options that no documents can come from, as far as that shows before reading any."""
+        check_source(self.corpus)
+        find_grouping(self.group_by)
+        if self.match_subjects:
+            check_counterfact_source(self.match_subjects)
+
     def load(self, on_bad: Callable[[BadRecord], None] = refuse) -> list[Document]:
         """The documents in memory, as `load_corpus` gives them."""
         return load_corpus(
@@ -157,6 +166,15 @@ def read_records(spec: str) -> Iterator[Record]:
     """The records of a corpus. Raises RequestError for an unknown or malformed corpus."""
     kind, location = split_spec(spec)
     return CORPORA[kind].records(location)
+
+
+def check_source(spec: str) -> None:
+    """Raise RequestError for an unknown or malformed corpus, and for files that are not there; no record is read."""
+    kind, location = split_spec(spec)
+    if kind == "people":
+        parse_people(location)
+    elif location and kind != "hub" and not location.startswith(HUB) and not Path(location).is_dir():
+        files_at(location, ("",))
 
 
 def split_spec(spec: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from simset_bench.console import note
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.harness import check_foreign_tasks
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.request import EvalRequest, askable_tasks, check_request
@@ -36,6 +37,7 @@ def evaluate_all(roots: Sequence[Path], request: EvalRequest) -> Outcome:
     Raises RequestError for a request that fits no run, and where there is no finished run.
     """
     check_request(request, baseline=False)
+    check_foreign_tasks(request.tasks, request.include_path)
     outcome = Outcome()
     runs: list[FinishedRun] = []
     for folder in _finished(roots):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simset_bench.corpora.documents import Document, hash_documents
+from simset_bench.evaluation.harness import check_foreign_tasks
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.evaluation.result_files import Result
@@ -40,6 +41,7 @@ def evaluate_baselines_of(runs: Sequence[Path], request: EvalRequest, root: Path
 
 def _evaluate(configs: Sequence[TrainConfig], request: EvalRequest, root: Path) -> list[Result]:
     # A wrong request is refused before a model is loaded.
+    check_foreign_tasks(request.tasks, request.include_path)
     for config in configs:
         find_model(config.model)
     documents = [load_documents(config) for config in configs]

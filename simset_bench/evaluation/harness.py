@@ -28,6 +28,7 @@ from simset_bench.evaluation.estimates import (
 )
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.lm.sampling import SAMPLING_SEED
+from simset_bench.evaluation.request import is_ours, unknown_task
 from simset_bench.evaluation.task_options import GROUPED_BY
 from simset_bench.evaluation.tasks.table import OUR_TASKS, tasks_folder
 from simset_bench.files import sha256_of_file, sha256_of_texts
@@ -60,6 +61,14 @@ def hash_of_tasks(include_path: str) -> str:
     files = sorted(path for path in Path(include_path).rglob("*") if path.is_file() and path.suffix != ".pyc")
     names = [path.relative_to(include_path).as_posix() for path in files]
     return sha256_of_texts([part for pair in zip(names, map(sha256_of_file, files), strict=True) for part in pair])
+
+
+def check_foreign_tasks(names: Sequence[str], include_path: str | None = None) -> None:
+    """Raise RequestError for a name that is neither one of our tasks, nor one below `include_path`, nor lm-eval's."""
+    own = tasks_below(include_path).task_index if include_path else {}
+    for name in (name for name in names if not is_ours(name) and name not in own):
+        if name not in foreign_tasks().task_index:
+            raise unknown_task(name, sorted(own), foreign_tasks().task_index)
 
 
 def run_ours(lm: MemoryLM, name: str, rows_folder: Path) -> Scored:

@@ -1,21 +1,29 @@
 """A request to runs or to a bare base, and whether they can answer it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simset_bench.console import note
+from simset_bench.corpora.facts.counterfact import check_counterfact_source
 from simset_bench.corpora.facts.fact import BUILTIN
+from simset_bench.corpora.files.records import HUB
+from simset_bench.corpora.load import CORPORA, check_source
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
-from simset_bench.evaluation.harness import foreign_tasks, tasks_below
+from simset_bench.evaluation.lm_eval_names import names_below, possible_names
 from simset_bench.evaluation.probes.table import PROBES
-from simset_bench.evaluation.task_options import TaskOptions
-from simset_bench.evaluation.tasks.documents_in_prompts import CONTEXTS
-from simset_bench.evaluation.tasks.table import OUR_TASKS
+from simset_bench.evaluation.task_options import DISJOINT, SAME_CORPUS, SUBJECTS, TaskOptions
+from simset_bench.evaluation.tasks.table import COUNTERFACT, OUR_TASKS
+from simset_bench.training.config import RECALLS
 from simset_bench.training.method_options import find_method
-from simset_bench.training.open_run import OpenedRun
-from simset_bench.training.qa_finetune import DISJOINT, SUBJECTS
-from simset_bench.training.recall import RECALLS
-from simset_bench.training.run_folder import FinishedRun
+from simset_bench.training.run_folder import FinishedRun, open_finished
+
+if TYPE_CHECKING:
+    from simset_bench.training.open_run import OpenedRun
+
+# These methods put documents before the prompts of our own tasks.
+_WITH_CONTEXTS = ("in-context", "retrieval")
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ def check_request(request: EvalRequest, *, baseline: bool) -> None:
         raise RequestError(f"--recall {request.recall} is about a memory, of which a bare base has none")
     if request.qa_finetune and all(name in PROBES for name in request.tasks):
         raise RequestError(f"--qa-finetune: task {request.tasks[0]} asks no questions, so name another task too")
-    check_tasks(request.tasks, request.include_path)
+    _check_names(request.tasks, request.include_path)
     for name in (name for name in request.tasks if name in OUR_TASKS):
         if OUR_TASKS[name].data is not None and request.source(name) is None:
             raise RequestError(f"task {name} reads data of its own: name it with --data, {OUR_TASKS[name].data}")
@@ -97,12 +105,24 @@ def _refusal(method: str, task: str, recall: str) -> str | None:
             return f"task {task} measures entries, of which method {method} has none"
         if recall != "free":
             return f"--recall {recall} is about entries, of which method {method} has none"
-    if method in CONTEXTS and task not in OUR_TASKS:
+    if method in _WITH_CONTEXTS and task not in OUR_TASKS:
         return f"task {task}: method {method} puts documents before the prompts of our own tasks only"
     return None
 
 
-def askable_tasks(runs: Sequence[OpenedRun | FinishedRun], tasks: Sequence[str], recall: str) -> list[tuple[str, ...]]:
+def check_runs(folders: Sequence[Path], request: EvalRequest, *, baseline: bool) -> None:
+    """Raise RequestError for a folder that holds no finished run, and where no run can be asked any task."""
+    runs = [open_finished(folder) for folder in folders]
+    if baseline or not runs:
+        return
+    reasons = [_refusal(run.config.method, task, request.recall) for run in runs for task in request.tasks]
+    if all(reasons):
+        raise RequestError(f"{runs[0].folder}: {reasons[0]}")
+
+
+def askable_tasks(
+    runs: "Sequence[OpenedRun | FinishedRun]", tasks: Sequence[str], recall: str
+) -> list[tuple[str, ...]]:
     """The tasks that each run can be asked. A note names those left out: their measures are absent, not zero.
 
     Raises RequestError where no run can be asked any task.
@@ -116,21 +136,40 @@ def askable_tasks(runs: Sequence[OpenedRun | FinishedRun], tasks: Sequence[str],
     return [tuple(task for task, reason in reasons.items() if reason is None) for reasons in refused]
 
 
-def check_tasks(names: Sequence[str], include_path: str | None = None) -> None:
-    """Raise RequestError for a name that is neither one of our tasks, nor one below `include_path`, nor lm-eval's."""
-    own = set(tasks_below(include_path).task_index) if include_path else set()
-    foreign = [name for name in names if not is_ours(name) and name not in own]
-    if not foreign:
-        return
-    known = set(foreign_tasks().task_index)
-    for name in foreign:
-        if name not in known:
-            ours = [*OUR_TASKS, *PROBES, *sorted(own)]
-            near = did_you_mean(name, ours) or did_you_mean(name, known)
-            raise RequestError(
-                f"unknown task {name!r}{near}: ours are {', '.join(ours)}; lm-eval has {len(known)} more, which "
-                "`simset-bench lm-eval ls tasks` lists; --include-path names a folder of your own"
-            )
+def _check_names(names: Sequence[str], include_path: str | None) -> None:
+    """Raise RequestError for a name that is none of our tasks, and can be none of lm-eval's or of `include_path`."""
+    if include_path is not None and not Path(include_path).is_dir():
+        raise RequestError(f"--include-path {include_path}: there is no such folder")
+    own = names_below(Path(include_path)) if include_path is not None else frozenset()
+    for name in names:
+        if not is_ours(name) and name not in own and name not in possible_names():
+            raise unknown_task(name, sorted(own), possible_names())
+
+
+def unknown_task(name: str, own: Sequence[str], foreign: Collection[str]) -> RequestError:
+    """The error for a task that is neither ours, nor one of the user's `own`, nor one of lm-eval's."""
+    ours = [*OUR_TASKS, *PROBES]
+    near = did_you_mean(name, [*ours, *own]) or did_you_mean(name, foreign)
+    return RequestError(
+        f"unknown task {name!r}{near}: ours are {', '.join(ours)}; lm-eval has thousands more, which "
+        "`simset-bench lm-eval ls tasks` lists; --include-path names a folder of your own"
+    )
+
+
+def check_sources(request: EvalRequest) -> None:
+    """Raise RequestError for a task's source that names a file which is not there."""
+    for name in request.tasks:
+        source = request.source(name)
+        kind, colon, location = (source or "").partition(":")
+        task = OUR_TASKS.get(name) or PROBES.get(name)
+        if task is None or source is None or source == SAME_CORPUS or source.startswith(HUB):
+            continue
+        if task.data == COUNTERFACT or (colon and kind == "counterfact"):
+            check_counterfact_source(source if task.data == COUNTERFACT else location)
+        elif colon and kind in CORPORA:
+            check_source(source)
+        elif not Path(source).exists():
+            raise RequestError(f"--data {source}: there is no such file")
 
 
 def is_ours(name: str) -> bool:

@@ -14,11 +14,11 @@ from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.measures import RESULT_SCHEMA
 from simset_bench.evaluation.probes.table import PROBES
-from simset_bench.evaluation.task_options import SAME_CORPUS
+from simset_bench.evaluation.task_options import SAME_CORPUS, SUBJECTS
 from simset_bench.evaluation.tasks.rows import Row, write_rows
 from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.files import sha256_of_texts, waiting_lock, write_json, write_text
-from simset_bench.training.qa_finetune import SUBJECTS, QuestionPair
+from simset_bench.training.qa_finetune import QuestionPair
 
 Result = dict[str, Any]
 _LOCK = ".lock"

@@ -11,13 +11,14 @@ from simset_bench.corpora.documents import Document
 from simset_bench.evaluation.derived import with_derived
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.gain import with_base, with_gain
-from simset_bench.evaluation.harness import hash_of_tasks, run_foreign, run_ours
+from simset_bench.evaluation.harness import check_foreign_tasks, hash_of_tasks, run_foreign, run_ours
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.majority import with_majority_answer
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.request import EvalRequest, askable_tasks, check_request, is_ours
 from simset_bench.evaluation.result_files import Result, ResultKey, hash_of_rows, write_result
 from simset_bench.evaluation.subject import Subject, subject_of
+from simset_bench.evaluation.task_options import TARGETS
 from simset_bench.evaluation.tasks.build import TaskRows, build_rows, written_rows
 from simset_bench.evaluation.tasks.documents_in_prompts import with_retrieval
 from simset_bench.evaluation.tasks.rows import Row
@@ -26,7 +27,7 @@ from simset_bench.files import sha256_of_texts
 from simset_bench.models.loading import load_base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.open_run import open_run
-from simset_bench.training.qa_finetune import TARGETS, QuestionPair, qa_finetuned, question_pairs
+from simset_bench.training.qa_finetune import QuestionPair, qa_finetuned, question_pairs
 from simset_bench.training.run_folder import EVALUATIONS
 
 BATCH_SIZE = 16
@@ -39,6 +40,7 @@ def evaluate_runs(folders: Sequence[Path], request: EvalRequest) -> list[Result]
     Raises RequestError before any evaluation where a run is missing or damaged.
     """
     check_request(request, baseline=False)
+    check_foreign_tasks(request.tasks, request.include_path)
     runs = [open_run(folder) for folder in dict.fromkeys(folders)]
     askable = askable_tasks(runs, request.tasks, request.recall)
 

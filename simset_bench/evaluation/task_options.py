@@ -6,6 +6,9 @@ from dataclasses import dataclass
 GROUPED_BY = ("relation", "popularity", "label", "relatives")
 GROUPS = (*GROUPED_BY, "position")
 
+# What the pairs of a question-answer fine-tuning share with no probe: `--qa-disjoint`.
+SUBJECTS, TARGETS = DISJOINT = ("subjects", "targets")
+
 # The source of text that is the run's own corpus without the memorised documents.
 SAME_CORPUS = "corpus"
 

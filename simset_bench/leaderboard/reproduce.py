@@ -18,6 +18,7 @@ from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import BATCH_SIZE, evaluate_runs, evaluate_subject
 from simset_bench.evaluation.subject import subject_of
+from simset_bench.evaluation.task_options import SUBJECTS
 from simset_bench.leaderboard.verify import BASELINE
 from simset_bench.models.loading import load_base
 from simset_bench.results.migrate import migrated
@@ -27,7 +28,6 @@ from simset_bench.training.config import TrainConfig, make_config, read_config
 from simset_bench.training.method_options import find_method
 from simset_bench.training.open_run import OpenedRun, open_run
 from simset_bench.training.prepare import load_documents
-from simset_bench.training.qa_finetune import SUBJECTS
 from simset_bench.training.run import train_run
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read_folder_config
 

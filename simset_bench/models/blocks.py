@@ -1,12 +1,12 @@
 """Finds a causal LM's decoder blocks, and the block that a layer option names."""
 
 import math
-from fractions import Fraction
 
 from torch import nn
 from transformers import PreTrainedModel
 
 from simset_bench.errors import RequestError
+from simset_bench.models.layer_names import layer_share
 
 
 def find_blocks(model: PreTrainedModel) -> nn.ModuleList:
@@ -36,12 +36,7 @@ def resolve_layer(layer: str | float, num_blocks: int, model_name: str) -> int:
     A fraction f names block floor(f * num_blocks). Raises RequestError when out of range or not a number.
     """
     allowed = f"{model_name} has blocks 0 to {num_blocks - 1} (or a fraction below 1, such as 0.75)"
-    text = str(layer).strip()
-    try:
-        # A float would give block 28 for 0.29 of 100 blocks.
-        share = Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise RequestError(f"--layer {text!r} is not a number: {allowed}") from error
+    text, share = str(layer).strip(), layer_share(layer, allowed)
     is_share = not text.lstrip("+-").isdecimal()
     block = math.floor(share * num_blocks) if is_share else int(share)
     if not 0 <= block < num_blocks:

@@ -3,12 +3,9 @@
 import torch
 
 from simset_bench.errors import RequestError, unknown_name
+from simset_bench.models.device_names import DTYPE_NAMES
 
-DTYPES: dict[str, torch.dtype] = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in DTYPE_NAMES}
 
 
 def find_device(name: str) -> torch.device:

@@ -9,9 +9,10 @@ from simset_bench.console import note
 from simset_bench.corpora.bad_records import BadRecord, Quarantine
 from simset_bench.corpora.documents import hash_documents
 from simset_bench.errors import RequestError, missing_extra, unknown_name
-from simset_bench.files import check_replaceable
+from simset_bench.files import check_replaceable, check_writable_folder
 from simset_bench.simset.allocation import allocate
 from simset_bench.simset.large.allocate import AllocationRequest, allocate_out_of_core
+from simset_bench.simset.one_writer import OutputWork, check_free, held_output, work_folder
 from simset_bench.simset.store import Manifest, read_allocation_manifest, write_allocation
 from simset_bench.simset.strategies import find_strategy
 
@@ -20,14 +21,19 @@ ENGINES = ("datasketch", "daft")
 MOST_IN_MEMORY = 20_000
 
 
-def allocate_to_file(request: AllocationRequest, output: Path, engine: str | None = None) -> Manifest:
+def allocate_to_file(
+    request: AllocationRequest, output: Path, engine: str | None = None, overwrite: bool = True
+) -> Manifest:
     """Allocate entries to the documents of a corpus and write the allocation to `output`.
 
     `engine` None chooses by the corpus's size. Raises RequestError for an unknown engine or one that is not installed,
-    and for what `allocate` or `allocate_out_of_core` refuse.
+    for what `allocate` or `allocate_out_of_core` refuse, where another process is writing the same output, and unless
+    `overwrite` for an output that is there.
     """
     check_replaceable(output)
     request.check()
+    check_free(output, overwrite)
+    check_writable_folder(output.parent)
     chosen = engine or _engine_for(request)
     if chosen not in ENGINES:
         raise unknown_name("--engine", chosen, ENGINES)
@@ -37,15 +43,22 @@ def allocate_to_file(request: AllocationRequest, output: Path, engine: str | Non
         note("engine daft" + ("" if engine else f": more than {MOST_IN_MEMORY} documents"))
         if not importlib.util.find_spec("daft"):
             raise missing_extra("daft", "--engine daft")
-        return allocate_out_of_core(request, output)
+        return allocate_out_of_core(request, output, overwrite)
+    with held_output(output, asdict(request), work_folder(output)) as place:
+        place.check_free(overwrite)
+        if not place.is_written:
+            _allocate_in_memory(request, output, place)
+    return read_allocation_manifest(output)
+
+
+def _allocate_in_memory(request: AllocationRequest, output: Path, place: OutputWork) -> None:
     quarantine = Quarantine(output, request.max_bad)
     documents = request.corpus.load(quarantine.add)
     numbers = (request.num_entries, request.entries_per_doc, request.seed, request.num_clusters)
     allocation = allocate(documents, request.strategy, *numbers, request.partition_by)
     corpus = asdict(request.corpus) | {"sha256": hash_documents(documents)}
-    write_allocation(allocation, output, corpus, len(quarantine.records))
     quarantine.close()
-    return read_allocation_manifest(output)
+    write_allocation(allocation, output, corpus, len(quarantine.records), place.will_write)
 
 
 def _engine_for(request: AllocationRequest) -> str:

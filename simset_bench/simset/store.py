@@ -4,9 +4,10 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import re
 import unicodedata
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,10 +168,17 @@ def _fixed(values: np.ndarray | None, count: int) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
 
 
-def write_allocation(allocation: Allocation, path: Path, corpus: dict[str, Any], bad_records: int = 0) -> None:
+def write_allocation(
+    allocation: Allocation,
+    path: Path,
+    corpus: dict[str, Any],
+    bad_records: int = 0,
+    before: Callable[[str], None] = lambda _content: None,
+) -> None:
     """Write one row a document: id, cluster, entries (null where it has all), signature (null where it has none).
 
-    The file's metadata hold the manifest. Equal allocations give equal bytes.
+    The file's metadata hold the manifest. Equal allocations give equal bytes. `before` is called with the manifest's
+    `content` when the file is about to be put into place.
     """
     sizes = {len(entries) for entries in allocation.entries}
     entries: Any = list(allocation.entries) if len(sizes) > 1 else np.stack(allocation.entries)
@@ -192,7 +200,7 @@ def write_allocation(allocation: Allocation, path: Path, corpus: dict[str, Any],
         writer = AllocationWriter(temporary)
         ids = pa.array(allocation.document_ids, pa.string())
         writer.write(Rows(ids, allocation.clusters, None if strategy.gives_all else entries, allocation.signatures))
-        writer.close(manifest)
+        before(writer.close(manifest).content)
 
 
 def read_allocation_manifest(path: Path) -> Manifest:
@@ -218,7 +226,30 @@ def read_allocation_manifest(path: Path) -> Manifest:
             # Files of earlier versions do not say how they were cut: into M // units entries each, or by length.
             has_equal_blocks = pa.types.is_fixed_size_list(pq.read_schema(path).field("entries").type)
             fields.setdefault("partition_by", "whole" if has_equal_blocks else "length")
+        _check_types(fields)
         return Manifest(**fields | {"appended": tuple(fields["appended"])})
+
+
+def _check_types(fields: dict[str, Any]) -> None:
+    """Raise ValueError for a field of a manifest with a value that no writer of ours gives it."""
+    texts = ("strategy", "scheme", "library", "normalisation", "unicode", "content")
+    for name in texts:
+        if not isinstance(fields[name], str):
+            raise ValueError(f"{name} is no text")
+    for name in ("num_entries", "entries_per_doc", "seed", "documents", "clusters", "bad_records"):
+        if type(fields[name]) is not int or not 0 <= fields[name] < 1 << 40:
+            raise ValueError(f"{name} is {fields[name]!r}")
+    corpora = [fields["corpus"], *fields["appended"]]
+    if not all(
+        isinstance(corpus, dict) and {"corpus", "group_by", "num_docs", "match_subjects"} <= corpus.keys()
+        for corpus in corpora
+    ):
+        raise ValueError("a corpus lacks options of one")
+    if fields.get("partition_by") not in (None, *PARTITIONS_BY):
+        raise ValueError(f"partition_by is {fields['partition_by']!r}")
+    # It becomes the name of a folder.
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", fields["strategy"]):
+        raise ValueError(f"strategy {fields['strategy']!r} is no name of one")
 
 
 def draw_options(manifest: Manifest) -> DrawOptions:

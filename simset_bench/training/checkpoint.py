@@ -1,7 +1,8 @@
 """The state of an unfinished training: a resumed run ends with the same bytes as one never interrupted."""
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,12 @@ from torch import nn
 
 from simset_bench.errors import RequestError
 from simset_bench.files import write_tensors
+
+_CHECKSUM = "sha256"
+
+
+class DamagedCheckpoint(RequestError):
+    """A checkpoint whose training cannot go on, and has to begin anew."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +65,14 @@ def save_checkpoint(path: Path, memory: nn.Module, optimizer: torch.optim.Optimi
 
 
 def load_checkpoint(path: Path, memory: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Put a checkpoint's state into `memory` and `optimizer`. Raises RequestError for a damaged file."""
+    """Put a checkpoint's state into `memory` and `optimizer`. Raises DamagedCheckpoint for a damaged file."""
     state = TrainState(memory, optimizer, [Progress()])
     load_states(path, [state])
     return state.progress[0]
 
 
 def save_states(path: Path, states: Sequence[TrainState], members_per_pass: int) -> None:
-    """Write the checkpoint of memories that train together, all at the same step."""
+    """Write the checkpoint of memories that train together, all at the same step, with a checksum of all it holds."""
     tensors = {}
     for number, state in enumerate(states):
         for name, parameter in state.memory.named_parameters():
@@ -73,19 +80,18 @@ def save_states(path: Path, states: Sequence[TrainState], members_per_pass: int)
             for key, value in state.optimizer.state[parameter].items():
                 tensors[f"{number}.optimizer.{key}.{name}"] = value
     runs = [{"progress": [asdict(each) for each in state.progress], "failure": state.failure} for state in states]
-    write_tensors(path, tensors, {"runs": json.dumps(runs), "members_per_pass": str(members_per_pass)})
+    about = {"runs": json.dumps(runs), "members_per_pass": str(members_per_pass)}
+    write_tensors(path, tensors, about | {_CHECKSUM: _checksum(tensors, about)})
 
 
 def load_states(path: Path, states: Sequence[TrainState]) -> int:
     """Put what `save_states` wrote into `states`, and return its members per pass.
 
-    Raises RequestError for a damaged file, and for one of other memories.
+    Raises DamagedCheckpoint, before anything is put into `states`, for a file of which a bit has changed, and another
+    RequestError for one of other memories.
     """
+    runs, members_per_pass, tensors = _read(path)
     try:
-        with safe_open(path, framework="pt") as handle:
-            runs = json.loads(handle.metadata()["runs"])
-            members_per_pass = int(handle.metadata()["members_per_pass"])
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - not a dict
         for number, (state, run) in enumerate(zip(states, runs, strict=True)):
             state.progress[:] = [
                 _read_progress(saved) for _, saved in zip(state.progress, run["progress"], strict=True)
@@ -95,9 +101,33 @@ def load_states(path: Path, states: Sequence[TrainState]) -> int:
                 parameter.data.copy_(tensors[f"{number}.parameter.{name}"])
                 if f"{number}.optimizer.step.{name}" in tensors:
                     state.optimizer.state[parameter] = _optimizer_state(tensors, number, name, parameter.device)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise RequestError(f"{path}: damaged checkpoint ({error}); train --overwrite begins anew") from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = f"of another memory: {type(error).__name__}: {error}"
+        raise RequestError(f"{path}: damaged checkpoint ({reason}); train --overwrite begins anew") from error
     return members_per_pass
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], int, dict[str, torch.Tensor]]:
+    """Progress of each memory's runs, members per pass and tensors, once they match the checksum."""
+    try:
+        with safe_open(path, framework="pt") as handle:
+            about = dict(handle.metadata())
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - not a dict
+        if about.pop(_CHECKSUM, None) != _checksum(tensors, about):
+            raise ValueError("its checksum is wrong")
+        return json.loads(about["runs"]), int(about["members_per_pass"]), tensors
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DamagedCheckpoint(f"{path}: damaged checkpoint ({error}); train --overwrite begins anew") from error
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor], about: Mapping[str, str]) -> str:
+    """SHA-256 of every tensor's name, dtype, shape and bytes, and of the texts beside them."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _read_progress(saved: dict[str, Any]) -> Progress:

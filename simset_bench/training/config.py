@@ -16,12 +16,13 @@ from simset_bench.corpora.load import CorpusOptions
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
 from simset_bench.models.presets import DEFAULT_MODEL
 from simset_bench.simset.allocation import check_allocation
-from simset_bench.simset.strategies import DrawOptions, strategy_of_allocation
+from simset_bench.simset.strategies import STRATEGIES, DrawOptions, strategy_of_allocation
 from simset_bench.training.earlier_options import in_todays_words
 from simset_bench.training.method_options import INDUCTIVE_FORMS, MEMORY, METHODS, find_method, with_method_defaults
 
 LOCATIONS = ("soft", "hard")
 ACTIVATIONS = ("relu", "gelu")
+RECALLS = ("free", "oracle", "erased")
 NEGATIVES = ("other", "random", "zero")
 GUIDANCE_LOSSES = ("absolute", "clamped-square")
 # datasketch draws its hash functions from a generator that takes 32 bits.
@@ -155,7 +156,7 @@ def of_allocation_file(path: Path) -> dict[str, Any]:
     from simset_bench.simset.store import read_allocation_manifest
 
     made = read_allocation_manifest(path)
-    return {
+    settled = {
         "allocation": made.strategy,
         "entries": made.num_entries,
         "entries_per_doc": made.entries_per_doc,
@@ -163,6 +164,7 @@ def of_allocation_file(path: Path) -> dict[str, Any]:
         **({"partition_by": made.partition_by} if made.partition_by else {}),
         **dataclasses.asdict(CorpusOptions.of(made.corpus)),
     }
+    return {name: checked_option(path, name, value) for name, value in settled.items()}
 
 
 def _check_fits(path: Path, chosen: dict[str, Any]) -> None:
@@ -206,8 +208,13 @@ def check(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value not in choices:
             raise unknown_name(_flag(name), value, choices)
-    if uses(config, "allocation") and config.allocation_file is None:
+    if not uses(config, "allocation"):
+        return
+    if config.allocation_file is None:
         check_allocation(config.allocation, draw_options(config), config.num_clusters or config.num_docs)
+    elif config.allocation not in {*STRATEGIES, *METHODS}:
+        # It names the run's folder, and comes from a file that anybody may have written.
+        raise unknown_name(f"strategy of {config.allocation_file}", config.allocation, {*STRATEGIES, *METHODS})
 
 
 def draw_options(config: TrainConfig) -> DrawOptions:

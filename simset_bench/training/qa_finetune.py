@@ -22,8 +22,6 @@ from simset_bench.corpora.facts.builtin import builtin_facts, own_answers
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
 
-# What the pairs share with no probe: `--qa-disjoint`.
-SUBJECTS, TARGETS = DISJOINT = ("subjects", "targets")
 RANK, SCALE, LEARNING_RATE, EPOCHS, BATCH, MOST_PAIRS, FEWEST_PAIRS = 8, 16, 5e-4, 2, 8, 96, 8
 
 

@@ -7,10 +7,8 @@ import numpy as np
 from simset_bench.errors import unknown_name
 from simset_bench.models.memory import Memory
 from simset_bench.simset.allocation import Allocation
-from simset_bench.training.config import TrainConfig
+from simset_bench.training.config import RECALLS, TrainConfig
 from simset_bench.training.methods.table import LEARNING_METHODS
-
-RECALLS = ("free", "oracle", "erased")
 
 
 def check_recall(recall: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from simset_bench.corpora.files.paths import found_near
-from simset_bench.errors import RequestError
+from simset_bench.errors import RequestError, said_when_interrupted
 from simset_bench.files import held_folder, sha256_of_file
 from simset_bench.training.config import TrainConfig, check, corpus_options, read_config
 from simset_bench.training.method_options import MEMORY, METHODS, find_method
@@ -177,12 +177,15 @@ def clear_leftovers(folder: Path) -> None:
 def held(folder: Path) -> Iterator[None]:
     """Hold a lock on a run folder, which is made if need be. A killed process lets go of it.
 
-    Raises RequestError where another process holds it, and where it cannot be made.
+    Raises HeldElsewhere where another process holds it, and another RequestError where it cannot be made.
     """
-    try:
-        with held_folder(folder, LOCK, f"{folder}: another process is training in this folder"):
-            yield
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        if error.filename is None or Path(error.filename) not in (folder, folder / LOCK, *folder.parents):
-            raise
-        raise RequestError(f"{folder}: cannot be written ({error.strerror}), use another --save-dir") from error
+    message = f"{folder}: another process is training in this folder"
+    going_on = said_when_interrupted(lambda: _how_to_go_on(folder))
+    with going_on, held_folder(folder, LOCK, message, ", use another --save-dir"):
+        yield
+
+
+def _how_to_go_on(folder: Path) -> str:
+    if (folder / CHECKPOINT).is_file():
+        return "--resume goes on from the last checkpoint"
+    return "there is no checkpoint yet, so the same command begins anew"

@@ -16,9 +16,9 @@ from scipy import stats
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.all_runs import evaluate_all
-from simset_bench.evaluation.harness import run_foreign
+from simset_bench.evaluation.harness import check_foreign_tasks, run_foreign
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.request import EvalRequest, check_tasks
+from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.models.loading import Base
@@ -123,6 +123,6 @@ def test_what_is_no_folder_of_tasks_is_refused(own_tasks: Path, tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     for folder, why in (("nowhere", "there is no such folder"), ("empty", "no .yaml file below it")):
         with pytest.raises(RequestError, match=why):
-            check_tasks(["mills"], str(tmp_path / folder))
+            check_foreign_tasks(["mills"], str(tmp_path / folder))
     with pytest.raises(RequestError, match=r"unknown task 'mill' \(did you mean 'mills'\?\)"):
-        check_tasks(["mill"], str(own_tasks))
+        check_foreign_tasks(["mill"], str(own_tasks))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.request import EvalRequest, check_request, check_tasks
+from simset_bench.evaluation.harness import check_foreign_tasks
+from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.evaluation.run import evaluate_runs
 
 
@@ -20,10 +21,10 @@ def test_a_task_that_reads_data_of_its_own_must_be_told() -> None:
 
 def test_an_unknown_task_is_named_with_its_near_miss() -> None:
     with pytest.raises(RequestError, match=r"unknown task 'counterfacts' \(did you mean 'counterfact'\?\): ours are"):
-        check_tasks(["docmem", "counterfacts"])
+        check_foreign_tasks(["docmem", "counterfacts"])
     with pytest.raises(RequestError, match=r"did you mean 'hellaswag'"):
-        check_tasks(["helaswag"])
-    check_tasks(["hellaswag", "docmem", "location"])
+        check_foreign_tasks(["helaswag"])
+    check_foreign_tasks(["hellaswag", "docmem", "location"])
 
 
 def test_oracle_recall_of_lm_evals_own_tasks_is_refused_at_once(trained_run: Path) -> None:

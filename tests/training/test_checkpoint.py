@@ -14,7 +14,7 @@ from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import allocate
-from simset_bench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from simset_bench.training.checkpoint import DamagedCheckpoint, Progress, load_checkpoint, save_checkpoint
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import TrainingData
 from simset_bench.training.data.hidden_states import fill_cache
@@ -94,3 +94,26 @@ def test_a_damaged_checkpoint_is_told_with_the_way_out(
     damage(path)
     with pytest.raises(RequestError, match=r"checkpoint\.safetensors: damaged checkpoint .*--overwrite begins anew"):
         train(tiny_base("llama"), data, path, None)
+
+
+def test_every_changed_bit_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    """Header, parameters, both moments of the optimizer and its step counters: a bit in each 16 bytes, in its turn."""
+    memory = Memory(MemoryShape(3, 4, "gelu", layer_norm=True, gate=True), torch.Generator().manual_seed(0))
+    optimizer = make_optimizer(memory, CONFIG)
+    for parameter in memory.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, memory, optimizer, Progress(step=1, made_of={"corpus": "c"}))
+    whole = path.read_bytes()
+    other = Memory(MemoryShape(3, 4, "gelu", layer_norm=True, gate=True), torch.Generator().manual_seed(1))
+    before = [parameter.clone() for parameter in other.parameters()]
+    for place in range(0, len(whole), 16):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << (place // 16 % 8)
+        path.write_bytes(changed)
+        with pytest.raises(DamagedCheckpoint):
+            load_checkpoint(path, other, make_optimizer(other, CONFIG))
+    assert all(map(torch.equal, before, other.parameters()))
+    path.write_bytes(whole)
+    assert load_checkpoint(path, other, make_optimizer(other, CONFIG)).step == 1

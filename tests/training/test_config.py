@@ -1,15 +1,21 @@
 """The configuration of a run: a file, flags over it, and what is refused."""
 
 import dataclasses
+import json
 import math
+import zlib
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
+from simset_bench.simset.allocation import allocate
+from simset_bench.simset.store import write_allocation
 from simset_bench.training.config import TrainConfig, check, config_text, differences, make_config, read_config
 from simset_bench.training.sweep.grid import read_grid
 
@@ -141,3 +147,37 @@ def test_differences_name_each_field_with_both_values() -> None:
     asked = dataclasses.replace(there, alpha=0.2, epochs=3)
     assert differences(there, asked) == "alpha 1.0 there, 0.2 asked; epochs 40 there, 3 asked"
     assert differences(there, there) == ""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"strategy": "../../x"},
+        {"strategy": "/tmp/x"},
+        {"strategy": "simset9"},
+        {"strategy": 3},
+        {"num_entries": "64"},
+        {"num_entries": -1},
+        {"seed": 10**39},
+        {"corpus": {"corpus": 7, "group_by": "article", "num_docs": None, "match_subjects": None}},
+        {"corpus": "vital"},
+        {"corpus": {}},
+        {"partition_by": "../x"},
+        {"appended": 4},
+    ],
+)
+def test_what_an_allocation_file_says_is_checked_as_flags_are(
+    tiny_corpus: Path, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    documents = load_corpus(f"jsonl:{tiny_corpus}", num_docs=4)
+    path = tmp_path / "a.parquet"
+    about = {"corpus": f"jsonl:{tiny_corpus}", "group_by": "article", "num_docs": 4, "match_subjects": None}
+    write_allocation(allocate(documents, "random", 64, 8, 0), path, about)
+    make_config(None, allocation=str(path))
+    table = pq.read_table(path)
+    made = json.loads(pq.read_metadata(path).metadata[b"simset_bench"])
+    how = json.dumps(made | changed, sort_keys=True).encode()
+    sealed = {b"simset_bench": how, b"simset_bench_crc32": str(zlib.crc32(how)).encode()}
+    pq.write_table(table.replace_schema_metadata(sealed), path)
+    with pytest.raises(RequestError, match=r"a\.parquet"):
+        make_config(None, allocation=str(path))

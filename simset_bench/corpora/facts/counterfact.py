@@ -51,6 +51,12 @@ QUESTIONS = {
 }
 
 
+def check_counterfact_source(source: str) -> None:
+    """Raise RequestError for a source that is neither `builtin` nor of the hub, and no file."""
+    if source != BUILTIN and not source.startswith(HUB) and not Path(source).is_file():
+        raise RequestError(f"CounterFact file {source} is not there{did_you_mean(source, [BUILTIN])}: {_SOURCES}")
+
+
 def read_facts(source: str) -> list[Fact]:
     """The records of `builtin`, of `hub:NAME` (all its splits) or of a file, in their order.
 
@@ -64,8 +70,7 @@ def read_facts(source: str) -> list[Fact]:
         from simset_bench.corpora.facts.builtin import builtin_facts
 
         return builtin_facts("probe")
-    if not source.startswith(HUB) and not Path(source).is_file():
-        raise RequestError(f"CounterFact file {source} is not there{did_you_mean(source, [BUILTIN])}: {_SOURCES}")
+    check_counterfact_source(source)
     facts: dict[str, Fact] = {}
     records = records_of(source, f"{BUILTIN} or a file in ROME's or EasyEdit's format")
     for number, (where, record) in enumerate(records, start=1):

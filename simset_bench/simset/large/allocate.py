@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,8 @@ from simset_bench.corpora.bad_records import Quarantine
 from simset_bench.corpora.in_parts.chunks import Chunk, plan_chunks
 from simset_bench.corpora.in_parts.staging import STAGED_FORM, stage
 from simset_bench.corpora.load import CorpusOptions, split_spec
-from simset_bench.errors import RequestError
-from simset_bench.files import held_folder, sha256_of_texts, whole_file, write_json
+from simset_bench.errors import RequestError, said_when_interrupted
+from simset_bench.files import sha256_of_texts, whole_file, write_json
 from simset_bench.simset.allocation import CLUSTER_HASHES, CLUSTER_SHINGLE_WORDS, check_allocation
 from simset_bench.simset.clusters import Clusters, check_num_clusters
 from simset_bench.simset.large.assemble import (
@@ -31,14 +30,15 @@ from simset_bench.simset.large.assemble import (
 from simset_bench.simset.large.clusters import cluster_out_of_core
 from simset_bench.simset.large.sign import SignedChunk, Sketch, sign_chunks
 from simset_bench.simset.lookup import write_lookup
+from simset_bench.simset.one_writer import OutputWork, held_output, work_folder
 from simset_bench.simset.shingles import NORMALISATION
 from simset_bench.simset.signatures import DAFT_SCHEME
-from simset_bench.simset.store import Manifest, library_version
+from simset_bench.simset.store import Manifest, library_version, read_allocation_manifest
 from simset_bench.simset.strategies import DrawOptions, find_strategy
 
 # Documents in a part. A run that goes on after a fault repeats at most one part.
 PART_DOCUMENTS = 1 << 16
-_PLAN, LOCK = "plan.json", ".lock"
+_PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -69,29 +69,32 @@ class AllocationRequest:
         check_allocation(self.strategy, self.draw_options, units)
 
 
-def allocate_out_of_core(request: AllocationRequest, output: Path) -> Manifest:
+def allocate_out_of_core(request: AllocationRequest, output: Path, overwrite: bool = True) -> Manifest:
     """Allocate entries to the documents of a corpus and write `output` with its index for lookups.
 
     Parts are kept in the folder `.OUTPUT.work` until `output` is whole; after a fault the same request goes on with
     them. Malformed records go to `OUTPUT.quarantine.jsonl`. Raises RequestError for a wrong request, for more malformed
-    records than allowed, and where another process is writing the same output.
+    records than allowed, where another process is writing the same output, and unless `overwrite` for an output that is
+    there.
     """
     check_large(request)
-    work = output.with_name(f".{output.name}.work")
+    work = work_folder(output)
     quarantine = Quarantine(output, request.max_bad)
-    with held_folder(work, LOCK, f"--output {output}: another process is writing it"):
-        parts = signed_parts(request, work, quarantine)
-        manifest = put_together(request, parts, quarantine, work, output)
+    going_on = said_when_interrupted(lambda: f"finished parts are kept in {work}, and the same command goes on")
+    with going_on, held_output(output, dataclasses.asdict(request), work) as place:
+        place.check_free(overwrite)
+        if not place.is_written:
+            parts = signed_parts(request, work, quarantine)
+            put_together(request, parts, quarantine, place, output)
         write_lookup(output)
-        quarantine.close()
-        shutil.rmtree(work)
-    return manifest
+    return read_allocation_manifest(output)
 
 
 def put_together(
-    request: AllocationRequest, parts: list[Path], quarantine: Quarantine, work: Path, output: Path
+    request: AllocationRequest, parts: list[Path], quarantine: Quarantine, place: OutputWork, output: Path
 ) -> Manifest:
     """Write the allocation of signed parts: set duplicates aside, merge clusters, draw entries."""
+    work = place.folder
     dropped = find_duplicates(parts, np.empty(0, np.uint64), quarantine)
     documents = sum(pq.read_metadata(part).num_rows for part in parts) - len(dropped)
     _check_count(request, documents)
@@ -111,9 +114,9 @@ def put_together(
         bad_records=len(quarantine.records),
         partition_by=request.partition_by if strategy.is_cut else None,
     )
-    return write_parts_as_file(
-        rows_of_parts(read_parts(parts, dropped), manifest, clusters.labels, united), manifest, output
-    )
+    quarantine.close()
+    rows = rows_of_parts(read_parts(parts, dropped), manifest, clusters.labels, united)
+    return write_parts_as_file(rows, manifest, output, place.will_write)
 
 
 def _check_count(request: AllocationRequest, documents: int) -> None:

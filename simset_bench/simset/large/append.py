@@ -1,7 +1,6 @@
 """Adds documents to an existing allocation file."""
 
 import dataclasses
-import shutil
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -13,11 +12,11 @@ from simset_bench.corpora.bad_records import Quarantine
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import CorpusOptions
 from simset_bench.errors import RequestError
-from simset_bench.files import held_folder
-from simset_bench.simset.large.allocate import LOCK, AllocationRequest, signed_parts, write_parts
+from simset_bench.simset.large.allocate import AllocationRequest, signed_parts, write_parts
 from simset_bench.simset.large.assemble import find_duplicates, read_parts, rows_of_parts, write_parts_as_file
 from simset_bench.simset.large.sign import SignedChunk
 from simset_bench.simset.lookup import open_lookup, write_lookup
+from simset_bench.simset.one_writer import held_output, work_folder
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import DAFT_SCHEME, signatures
 from simset_bench.simset.store import (
@@ -50,7 +49,13 @@ def append_documents(output: Path, corpus: CorpusOptions, max_bad: int, ray_addr
     )
     work = output.with_name(f".{output.name}.append.work")
     quarantine = Quarantine(output, max_bad)
-    with held_folder(work, LOCK, f"--output {output}: another process is adding to it"):
+    asked = {"append": dataclasses.asdict(corpus), "max_bad": max_bad}
+    # Neither may the file be made anew meanwhile.
+    alone = held_output(output, asked, work_folder(output))
+    with alone, held_output(output, asked, work) as place:
+        if place.is_written:
+            write_lookup(output)
+            return read_allocation_manifest(output)
         known = open_lookup(output).hashes
         if old.scheme == DAFT_SCHEME:
             parts = signed_parts(request, work, quarantine)
@@ -69,10 +74,9 @@ def append_documents(output: Path, corpus: CorpusOptions, max_bad: int, ray_addr
         )
         labels = np.arange(old.clusters, old.clusters + added, dtype=np.uint32)
         new_rows = rows_of_parts(read_parts(parts, dropped), manifest, labels, None)
-        manifest = write_parts_as_file(chain(read_rows(output), new_rows), manifest, output)
-        write_lookup(output)
         quarantine.close()
-        shutil.rmtree(work)
+        manifest = write_parts_as_file(chain(read_rows(output), new_rows), manifest, output, place.will_write)
+        write_lookup(output)
     return manifest
 
 

@@ -1,6 +1,6 @@
 """Puts signed parts together into one allocation file, one part at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,8 +118,13 @@ def rows_of_parts(
             raise RequestError(f"--allocation {manifest.strategy}: no document's entries follow without the others")
 
 
-def write_parts_as_file(rows: Iterator[Rows], manifest: Manifest, output: Path) -> Manifest:
-    """Write an allocation file, whole or not at all; returns the manifest with counts and digest filled in."""
+def write_parts_as_file(
+    rows: Iterator[Rows], manifest: Manifest, output: Path, before: Callable[[str], None]
+) -> Manifest:
+    """Write an allocation file, whole or not at all; returns the manifest with counts and digest filled in.
+
+    `before` is called with the manifest's `content` when the file is about to be put into place.
+    """
     with whole_file(output) as temporary:
         writer = AllocationWriter(temporary)
         for part in rows:
@@ -127,4 +132,6 @@ def write_parts_as_file(rows: Iterator[Rows], manifest: Manifest, output: Path) 
                 writer.write(part)
         if not writer.documents:
             raise RequestError("no documents to allocate entries to")
-        return writer.close(manifest)
+        completed = writer.close(manifest)
+        before(completed.content)
+    return completed

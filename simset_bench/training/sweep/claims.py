@@ -6,11 +6,12 @@ import socket
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from simset_bench.errors import CannotBeWritten
 from simset_bench.files import waiting_lock, write_json
 
 EXPIRY_SECONDS = 120.0
@@ -59,10 +60,12 @@ def holders(folder: Path) -> dict[str, dict[str, Any]]:
     claims = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            claims[path.stem] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            claim = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             # Given back, or not yet written.
             continue
+        if isinstance(claim, dict):
+            claims[path.stem] = claim
     return claims
 
 
@@ -77,18 +80,24 @@ def _take(folder: Path, fleet: str, expiry: float) -> FleetClaim | None:
 
 
 def _is_over(path: Path, lock: Path, expiry: float) -> bool:
-    """Whether the holder is dead or silent. Both times are the file system's, since machines' clocks differ."""
+    """Whether the holder is dead or silent. Both times are the file system's, since machines' clocks differ.
+
+    A claim of the future is silent too: no holder has renewed it, and it would never lapse.
+    """
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         if held["host"] == socket.gethostname() and not _is_running(held["process"], held["started"]):
             return True
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return True
     os.utime(lock)
-    return lock.stat().st_mtime - path.stat().st_mtime > expiry
+    return abs(lock.stat().st_mtime - path.stat().st_mtime) > expiry
 
 
 def _is_running(process: int, started: str | None) -> bool:
+    if process < 1:
+        # To the system these stand for groups of processes.
+        return False
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -110,7 +119,8 @@ def _start_of(process: int) -> str | None:
 
 def _renew(claim: FleetClaim, over: threading.Event, seconds: float) -> None:
     while not over.wait(seconds):
-        with locked(claim.path.parent):
+        # On a disk that is full for a while the claim only ages; once another has taken it over, it is lost.
+        with suppress(OSError, CannotBeWritten), locked(claim.path.parent):
             if _token(claim.path) != claim.token:
                 claim.lost.set()
                 return
@@ -134,7 +144,7 @@ def _write(claim: FleetClaim) -> None:
 def _token(path: Path) -> str | None:
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["token"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

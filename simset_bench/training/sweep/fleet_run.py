@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from simset_bench.console import note
 from simset_bench.corpora.documents import Document
-from simset_bench.errors import RequestError
+from simset_bench.errors import CannotBeWritten, RequestError
 from simset_bench.files import write_text
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory
@@ -17,7 +18,7 @@ from simset_bench.models.memory_file import save_memory
 from simset_bench.simset.allocation import Allocation, allocate
 from simset_bench.training import run_folder as folders
 from simset_bench.training.allocations import store_allocation
-from simset_bench.training.checkpoint import Progress, load_states, save_states
+from simset_bench.training.checkpoint import DamagedCheckpoint, Progress, load_states, save_states
 from simset_bench.training.config import TrainConfig, config_text, differences
 from simset_bench.training.data.background import load_background, with_background
 from simset_bench.training.data.batches import Batches, MaskRows, SegmentsInMemory
@@ -85,13 +86,7 @@ def train_fleet_runs(
             leftover.unlink()
         members = _members(base, documents, runs)
         fleet = Fleet(members, task.members_per_pass)
-        if task.checkpoint.is_file():
-            made_of = [[progress.made_of for progress in member.progress] for member in members]
-            fleet.members_per_pass = load_states(task.checkpoint, members)
-            for group, hashes, member in zip(runs, made_of, members, strict=True):
-                for run, now, progress in zip(group, hashes, member.progress, strict=True):
-                    check_same(run.folder, progress.made_of, now)
-        else:
+        if not _taken_up(task, fleet, runs):
             # From here on the fleet and its passes are what a later process finds, whatever memory is free then.
             save_states(task.checkpoint, members, fleet.members_per_pass)
         batches = _batches(task, base, documents, segments, [run.config for group in runs for run in group])
@@ -133,6 +128,26 @@ def train_fleet_runs(
     return failures
 
 
+def _taken_up(task: FleetTask, fleet: Fleet, runs: Sequence[Sequence[_Run]]) -> bool:
+    """Load the checkpoint into a fleet at its start; False where there is none, or a damaged one, which is removed.
+
+    Raises RequestError for a checkpoint of other data.
+    """
+    if not task.checkpoint.is_file():
+        return False
+    made_of = [[progress.made_of for progress in member.progress] for member in fleet.members]
+    try:
+        fleet.members_per_pass = load_states(task.checkpoint, fleet.members)
+    except DamagedCheckpoint as error:
+        note(f"{error}: these runs begin anew")
+        task.checkpoint.unlink()
+        return False
+    for group, hashes, member in zip(runs, made_of, fleet.members, strict=True):
+        for run, now, progress in zip(group, hashes, member.progress, strict=True):
+            check_same(run.folder, progress.made_of, now)
+    return True
+
+
 def _runs(
     task: FleetTask, base: Base, documents: Sequence[Document]
 ) -> tuple[list[list[_Run]], dict[TrainConfig, str]]:
@@ -149,6 +164,8 @@ def _runs(
         for planned in training.configs:
             try:
                 group.append(_run(task, base, documents, planned, made))
+            except CannotBeWritten:
+                raise
             except RequestError as error:
                 failures[planned] = str(error)
         if group:

@@ -95,8 +95,15 @@ class SweepFolder:
 
     def failures(self, configs: Sequence[TrainConfig]) -> list[dict[str, Any]]:
         """The kept errors of some runs: `run` (its folder), `error` and `config`."""
-        paths = [self._failure(config) for config in configs]
-        return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+        return [self._kept_failure(config) for config in configs if self._failure(config).is_file()]
+
+    def _kept_failure(self, config: TrainConfig) -> dict[str, Any]:
+        path, run = self._failure(config), str(self.run_folder(config))
+        try:
+            error = str(json.loads(path.read_text(encoding="utf-8"))["error"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            error = f"the record of its failure, {path}, is damaged"
+        return {"run": run, "error": error, "config": dataclasses.asdict(config)}
 
     def forget_failures(self) -> None:
         """Forget every kept error, so that its run is tried again."""

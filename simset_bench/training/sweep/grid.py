@@ -143,6 +143,8 @@ def _cell(path: Path, chosen: Mapping[str, Any]) -> TrainConfig:
         raise
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from error
+    if config.allocation_file is not None:
+        raise RequestError(f"{path}: allocation_file {config.allocation_file}: a sweep draws entries itself; use train")
     if config.num_clusters is not None and config.num_docs is not None and config.num_clusters > config.num_docs:
         raise RequestError(
             f"{path}: num_clusters {config.num_clusters} with num_docs {config.num_docs}: more clusters than "

@@ -151,7 +151,11 @@ def read_plan(path: Path) -> list[FleetPlan]:
 
 def _read_fleet(saved: Mapping[str, Any]) -> FleetPlan:
     trainings = tuple(Training(tuple(TrainConfig(**config) for config in each)) for each in saved["trainings"])
-    return FleetPlan(saved["id"], trainings)
+    fleet = _fleet(trainings)
+    if saved["id"] != fleet.id:
+        # Files are named by it.
+        raise ValueError(f"fleet {saved['id']!r} has other runs than its id says")
+    return fleet
 
 
 def plan_fleets(

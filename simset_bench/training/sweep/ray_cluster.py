@@ -54,7 +54,12 @@ def _spread(ray: Any, sweep: Sweep, stop: threading.Event, gpus_per_worker: floa
         ready, _ = ray.wait(list(pending), timeout=_SECONDS_BETWEEN_LOOKS)
         for reference in ready:
             fleet = pending.pop(reference)
-            if not ray.get(reference):
+            try:
+                is_over = ray.get(reference)
+            except ray.exceptions.RayTaskError as error:
+                # Ray's own message is a traceback.
+                raise error.cause from None
+            if not is_over:
                 # Its claim is held elsewhere, or has not lapsed yet after a machine was lost.
                 stop.wait(_SECONDS_BETWEEN_LOOKS)
                 pending[task.remote(shared, fleet, str(Path.cwd()))] = fleet

@@ -11,7 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from simset_bench.console import note
+from simset_bench.console import note, note_once
+from simset_bench.errors import CannotBeWritten, HeldElsewhere
+from simset_bench.files import check_writable_folder, is_out_of_room
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.sizes import ModelSizes, model_sizes
 from simset_bench.training.checkpoint import Progress
@@ -99,6 +101,7 @@ def plan_sweep(grid: Grid, root: Path, options: SweepOptions, *, write: bool = T
 
     Raises RequestError for a grid that cannot be run as it stands.
     """
+    check_writable_folder(root, ", use another --save-dir")
     trainings = distinct_trainings(numbered_cells(grid))
     place = sweep_folder(root.absolute(), grid.name, tuple(grid.axes))
 
@@ -141,13 +144,16 @@ class BaseInHand:
 
 
 def work_on(sweep: Sweep, fleet: FleetPlan, bases: BaseInHand, stop: threading.Event) -> bool:
-    """Train a fleet unless it is over or another process has it. Returns whether it is over afterwards.
+    """Train a fleet unless it is over or another process has it, or one of its runs. Returns whether it is over
+    afterwards.
 
-    Failures are recorded and do not stop the sweep, unless it is to fail fast. Raises Interrupted.
+    Failures are recorded and do not stop the sweep, unless it is to fail fast. A full disk and a folder that cannot be
+    written are no failures of a run: they are raised, and the run is left undone. Raises Interrupted.
     """
     place, options = sweep.place, sweep.options
     with claimed(place.claims, fleet.id, options.expiry) as claim:
         if claim is None:
+            note_once(f"waiting: another process has a claim in {place.claims}")
             return False
         if place.is_over(fleet):
             return True
@@ -157,8 +163,13 @@ def work_on(sweep: Sweep, fleet: FleetPlan, bases: BaseInHand, stop: threading.E
             raise
         except ClaimLost:
             return False
+        except HeldElsewhere as error:
+            note_once(f"waiting: {error}")
+            return False
+        except CannotBeWritten:
+            raise
         except Exception as error:
-            if options.fail_fast:
+            if options.fail_fast or is_out_of_room(error):
                 raise
             failures = dict.fromkeys(fleet.configs, f"{type(error).__name__}: {' '.join(str(error).split())}")
         for config, reason in failures.items():
@@ -226,7 +237,7 @@ def stopping_gently(stop: threading.Event) -> Iterator[None]:
 
     def asked(_number: int, _frame: Any) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("the same command goes on from the last checkpoint")
         note("stopping after this step; once more stops at once")
         stop.set()
 
@@ -261,7 +272,7 @@ Executor = Callable[[Sweep, threading.Event], None]
 def run_sweep(sweep: Sweep, execute: Executor = run_locally) -> dict[str, Any]:
     """Run a planned sweep to its end; returns its `summary`.
 
-    Raises KeyboardInterrupt when a signal stops it, after writing a checkpoint and a note on how to go on.
+    Raises KeyboardInterrupt, which says how to go on, when a signal stops it, after writing a checkpoint.
     """
     began = time.monotonic()
     stop = threading.Event()
@@ -269,6 +280,7 @@ def run_sweep(sweep: Sweep, execute: Executor = run_locally) -> dict[str, Any]:
         try:
             execute(sweep, stop)
         except Interrupted as error:
-            note("stopped, with everything up to the last step kept: the same command goes on from there")
-            raise KeyboardInterrupt from error
+            raise KeyboardInterrupt(
+                "all up to the last step is kept, and the same command goes on from there"
+            ) from error
     return summary(sweep, began)

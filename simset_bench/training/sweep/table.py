@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.live import Live
 from rich.table import Table
@@ -98,13 +99,16 @@ def progress_table(sweep: Sweep) -> Table:
     return table
 
 
-def _row(fleet: FleetPlan, claim: dict[str, object]) -> list[str]:
-    config, progress = fleet.configs[0], claim.get("progress")
+def _row(fleet: FleetPlan, claim: dict[str, Any]) -> list[str]:
+    config = fleet.configs[0]
+    progress: Any = claim.get("progress")
     shown = [*_what(config), str(len(fleet.configs))]
     host = f"{claim.get('host')}, {claim.get('process')}"
-    if not isinstance(progress, dict) or "step" not in progress:
+    try:
+        step, rate = int(progress["step"]), float(progress["steps_a_second"])
+        steps = total_steps(config, int(progress["segments"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        # Nothing is measured yet, or the claim is none of ours.
         return [*shown, "preparing", "", "", host]
-    step, rate = int(progress["step"]), float(progress["steps_a_second"])
-    steps = total_steps(config, int(progress["segments"]))
     left = duration((steps - step) / rate) if rate else ""
     return [*shown, f"{step}/{steps}", f"{rate:.2f}", left, host]

@@ -26,7 +26,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from simset_bench.console import note, progress_bar
 from simset_bench.corpora.people.tables import Tables, read_tables
-from simset_bench.errors import RequestError, unknown_name
+from simset_bench.errors import RequestError, said_when_interrupted, unknown_name
 from simset_bench.files import held_folder, sha256_of_texts, whole_folder, write_json, write_text
 from simset_bench.models.devices import find_device
 from simset_bench.models.presets import PRESETS, WORLD_TYPES, world_name
@@ -176,7 +176,8 @@ def _trained(
         model=model, args=options, train_dataset=_Rows(rows), data_collator=_Padded(tokenizer.pad_token_id)
     )
     trainer.remove_callback(PrinterCallback)
-    with progress_bar() as bar, _same_sums(device):
+    going_on = said_when_interrupted(lambda: f"what is trained is kept in {work}, and the same command goes on")
+    with progress_bar() as bar, _same_sums(device), going_on:
         trainer.add_callback(_Progress(bar))
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(work)))
     model.eval()

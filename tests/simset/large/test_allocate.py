@@ -18,8 +18,9 @@ from simset_bench.errors import RequestError
 from simset_bench.files import held_folder
 from simset_bench.simset.allocate_to_file import allocate_to_file
 from simset_bench.simset.large import allocate as out_of_core
-from simset_bench.simset.large.allocate import LOCK, AllocationRequest, allocate_out_of_core
+from simset_bench.simset.large.allocate import AllocationRequest, allocate_out_of_core
 from simset_bench.simset.large.sign import SignedChunk, Sketch, sign_texts
+from simset_bench.simset.one_writer import LOCK, work_folder
 from simset_bench.simset.store import read_allocation, read_allocation_manifest
 from simset_bench.simset.strategies import entries_by_signature
 
@@ -172,7 +173,7 @@ def test_parts_of_another_corpus_are_not_gone_on_from(
 
 def test_a_second_process_is_refused(make_corpus: MakeCorpus, tmp_path: Path) -> None:
     output = tmp_path / "a.parquet"
-    with held_folder(tmp_path / ".a.parquet.work", LOCK, ""), pytest.raises(RequestError, match="another process"):
+    with held_folder(work_folder(output), LOCK, ""), pytest.raises(RequestError, match="another process"):
         allocate_out_of_core(request_for(make_corpus(4)), output)
     assert not output.exists()
 

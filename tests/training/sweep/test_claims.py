@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -87,3 +88,23 @@ def test_a_holder_whose_claim_was_taken_over_is_told(tmp_path: Path) -> None:
         path.write_text(json.dumps(json.loads(path.read_text()) | {"token": "another"}))
         assert claim.lost.wait(5)
     assert path.exists()
+
+
+def test_a_claim_dated_tomorrow_does_not_last_until_then(tmp_path: Path) -> None:
+    elsewhere = {"token": "t", "host": "elsewhere", "process": 1, "started": None, "progress": {}}
+    claim = tmp_path / "one.json"
+    claim.write_text(json.dumps(elsewhere))
+    with claimed(tmp_path, "one") as refused:
+        assert refused is None
+    tomorrow = time.time() + 86400
+    os.utime(claim, (tomorrow, tomorrow))
+    with claimed(tmp_path, "one") as taken:
+        assert taken is not None
+
+
+def test_a_claim_that_no_process_wrote_is_free(tmp_path: Path) -> None:
+    here = {"token": "t", "host": socket.gethostname(), "started": None, "progress": {}}
+    for content in ("", "[" * 10**5, "7", *(json.dumps(here | {"process": n}) for n in (-1, 0, 10**30, "x", None))):
+        (tmp_path / "one.json").write_text(content)
+        with claimed(tmp_path, "one") as taken:
+            assert taken is not None, content[:80]

@@ -3,6 +3,9 @@
 import json
 import math
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from fixtures.closeness import LOG_PROBABILITY, assert_same_training, near
 from simset_bench.models.memory_file import load_memory
 from simset_bench.results.read import read_runs
 from simset_bench.training.run import summary, train_run
-from simset_bench.training.run_folder import open_finished
+from simset_bench.training.run_folder import held, open_finished
 from simset_bench.training.sweep.estimate import estimate
 from simset_bench.training.sweep.grid import read_grid
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
@@ -170,3 +173,37 @@ def test_every_method_of_a_grid_is_trained_once(write_grid: WriteGrid, tmp_path:
     lora = json.loads(manifests[methods.index("lora")])
     assert lora["steps"] == 3 * math.ceil(lora["segments"] / 4)
     assert lora["final"]["cross_entropy"] > 0
+
+
+def test_a_run_that_another_process_trains_is_waited_for_and_no_failure(
+    write_grid: WriteGrid, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned = plan_sweep(read_grid(str(write_grid({"alpha": [0.0, 1.0]}))), tmp_path / "out", SweepOptions())
+    busy = planned.place.run_folder(planned.configs[0])
+    holding, finished = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with held(busy):
+            holding.set()
+            while "waiting: " not in capsys.readouterr().err:
+                finished.wait(0.05)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    holding.wait()
+    result = run_sweep(planned)
+    holder.join()
+    assert (result["done"], result["failed"]) == (2, [])
+
+
+def test_a_full_disk_stops_a_sweep_and_leaves_its_runs_undone(write_grid: WriteGrid, tmp_path: Path) -> None:
+    grid = write_grid({"alpha": [0.0, 1.0]})
+    # 100 blocks of 1024 bytes: the memory's checkpoint is larger.
+    command = [sys.executable, "-m", "simset_bench", "sweep", str(grid), "--save-dir", str(tmp_path / "out")]
+    limited = ["bash", "-c", 'ulimit -f 50; exec "$@"', "bash", *command]
+    stopped = subprocess.run(limited, capture_output=True, text=True)
+    assert stopped.returncode == 1, stopped.stderr
+    assert stopped.stderr.splitlines()[-1].startswith("error: no room left to write (")
+    assert not list((tmp_path / "out").rglob("failed/*"))
+    assert not [path for path in (tmp_path / "out").rglob(".*") if path.is_file()]
+    assert sweep(grid, tmp_path / "out")["done"] == 2

@@ -1,0 +1,75 @@
+"""Wrong requests are refused within two seconds of processor time: before any library of models is imported."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MOST_SECONDS = 2.0
+
+
+def refused(tmp_path: Path, command: list[str]) -> str:
+    """The one line that a refused command writes; it took less processor time than the limit."""
+    started = os.times()
+    ran = subprocess.run([sys.executable, "-m", "simset_bench", *command], capture_output=True, text=True, cwd=tmp_path)
+    ended = os.times()
+    seconds = ended.children_user + ended.children_system - started.children_user - started.children_system
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1), ran.stderr
+    assert seconds < MOST_SECONDS, f"{seconds:.1f} s"
+    return ran.stderr.removeprefix("error: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--task docmen", "unknown task 'docmen' (did you mean 'docmem'?)"),
+        ("--task locatoin", "unknown task 'locatoin' (did you mean 'location'?)"),
+        ("--task arc_easyy", "unknown task 'arc_easyy' (did you mean 'arc_easy'?)"),
+        ("--task docmem --recall orakle", "unknown --recall 'orakle' (did you mean 'oracle'?)"),
+        ("--task docmem --limit 0", "--limit 0: must be at least 1"),
+        ("--task zsre", "task zsre reads data of its own"),
+        ("--task zsre --data nowhere.json", "--data nowhere.json: there is no such file"),
+        ("--task damage --data damage=jsonl:nowhere", "nowhere: cannot be read"),
+        ("--task docmem --dtype float63", "unknown dtype 'float63'"),
+        ("--task docmem --device gpu", "--device 'gpu' is no device"),
+        ("--task hellaswag --recall oracle", "--recall oracle: samples of lm-eval's hellaswag"),
+    ],
+)
+def test_a_wrong_option_of_eval(write_run, tmp_path: Path, options: str, said: str) -> None:  # type: ignore[no-untyped-def]
+    run = write_run()
+    for name in ("allocation.parquet", "memory.safetensors", "metrics.jsonl"):
+        (run / name).touch()
+    assert refused(tmp_path, ["eval", str(run), *options.split()]).startswith(said)
+    assert not (run / "eval").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("eval outputs/none --task docmem", "outputs/none: there is no such run folder"),
+        ("eval --baseline --model nowhere --task docmem", "unknown model 'nowhere'"),
+        ("eval --baseline --model {model} --corpus jsonl:nowhere --task docmem", "nowhere: cannot be read"),
+        ("train --model nowhere", "unknown model 'nowhere'"),
+        ("train --model {model} --corpus jsonl:nowhere", "nowhere: cannot be read"),
+        ("train --model {model} --corpus peeple:count=2", "unknown corpus 'peeple' (did you mean 'people'?)"),
+        ("train --model {model} --corpus {corpus} --layer last", "--layer 'last' is not a number"),
+        ("train --model {model} --corpus {corpus} --device gpu", "--device 'gpu' is no device"),
+        ("train --model {model} --corpus {corpus} --group-by words", "unknown --group-by 'words'"),
+        ("train --model {model} --corpus {corpus} --match-subjects nowhere", "CounterFact file nowhere is not there"),
+        ("train --model {model} --corpus {corpus} --save-dir {model}/config.json/x", "{model}/config.json/x: cannot"),
+        ("sweep {grid} --dry-run", "{grid}: unknown allocation 'simset9'"),
+        ("sweep {grid}", "{grid}: unknown allocation 'simset9'"),
+        ("sweep nowhere.yaml", "nowhere.yaml: there is no such grid file"),
+        ("allocate --corpus {corpus} --output {corpus}.x/a --allocation simset9", "unknown allocation 'simset9'"),
+    ],
+)
+def test_a_wrong_value_elsewhere(tiny_gpt2: Path, tiny_corpus: Path, tmp_path: Path, command: str, said: str) -> None:
+    grid = tmp_path / "grid.yaml"
+    fixed = f"{{model: {tiny_gpt2}, corpus: 'jsonl:{tiny_corpus}', num_docs: 4}}"
+    grid.write_text(f"axes: {{allocation: [random, simset9]}}\nfixed: {fixed}\n")
+    names = {"model": str(tiny_gpt2), "corpus": f"jsonl:{tiny_corpus}", "grid": str(grid)}
+    line = refused(tmp_path, command.format(**names).split())
+    assert line.startswith(said.format(**names)), line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["grid.yaml"]
