@@ -41,7 +41,7 @@ def command(
     if gpus_per_worker is not None and ray is None:
         raise RequestError("--gpus-per-worker goes with --ray")
     from simset_bench.training.prechecks import check_config
-    from simset_bench.training.sweep.grid import read_grid
+    from simset_bench.training.sweep.grid import read_grid, read_parts
 
     cells = read_grid(grid)
     for cell in cells.cells:
@@ -52,7 +52,13 @@ def command(
     options = SweepOptions(retry_failed, fail_fast, fleet_size)
     sweep = plan_sweep(cells, save_dir, options, write=not dry_run)
     if dry_run:
-        _show_plan(sweep, json_output)
+        plan = plan_of(sweep)
+        if json_output:
+            print_json(plan)
+            return
+        print_plan(sweep, plan)
+        if "study" in read_parts(sweep.grid.path):
+            print(f"training alone; `simset-bench study {grid} --dry-run` counts what its part `study` asks too")
         return
     execute: Callable[[Any, threading.Event], None] = run_locally
     if ray is not None:
@@ -66,23 +72,22 @@ def command(
         raise typer.Exit(1)
 
 
-def _show_plan(sweep: "Sweep", json_output: bool) -> None:
-    from simset_bench.console import duration
+def plan_of(sweep: "Sweep") -> dict[str, Any]:
+    """The counts of a planned sweep, its fleets, and the estimate of their cost, None where nothing is left to do."""
     from simset_bench.training.sweep.estimate import estimate
     from simset_bench.training.sweep.run import summary
+
+    cost = estimate(sweep)
+    fleets = [{"id": fleet.id, "runs": len(fleet.configs)} for fleet in sweep.fleets]
+    return summary(sweep) | {"fleets": fleets, "estimate": cost.as_json() if cost else None}
+
+
+def print_plan(sweep: "Sweep", counts: dict[str, Any]) -> None:
+    """Print what `plan_of` counts."""
+    from simset_bench.console import duration
     from simset_bench.training.sweep.table import groups_table, size
 
-    counts = summary(sweep)
-    cost = estimate(sweep)
-    if json_output:
-        print_json(
-            counts
-            | {
-                "fleets": [{"id": fleet.id, "runs": len(fleet.configs)} for fleet in sweep.fleets],
-                "estimate": cost.as_json() if cost else None,
-            }
-        )
-        return
+    cost = counts["estimate"]
     print(f"{counts['cells']} cells, {counts['distinct']} distinct trainings, {counts['done']} cells done")
     _print_left_out(counts)
     for failure in counts["failed"]:
@@ -92,12 +97,12 @@ def _show_plan(sweep: "Sweep", json_output: bool) -> None:
         return
     stdout.print(groups_table(sweep))
     print(
-        f"about {cost.flops:.2g} floating-point operations, {duration(cost.seconds)} on this machine at "
-        f"{cost.training_flops_a_second / 1e9:.0f} GFLOP/s measured in training "
-        f"({cost.training_flops_a_second / cost.matmul_flops_a_second:.0%} of a matrix product's)\n"
-        f"one after the other with the whole base in every step: {cost.plain_flops:.2g}, "
-        f"{duration(cost.plain_seconds)} at that rate\n"
-        f"memory about {size(cost.peak_bytes)} at most, disk about {size(cost.disk_bytes)}"
+        f"training: about {cost['flops']:.2g} floating-point operations, {duration(cost['seconds'])} on this "
+        f"machine at {cost['training_flops_a_second'] / 1e9:.0f} GFLOP/s measured in training "
+        f"({cost['training_flops_a_second'] / cost['matmul_flops_a_second']:.0%} of a matrix product's)\n"
+        f"one after the other with the whole base in every step: {cost['plain_flops']:.2g}, "
+        f"{duration(cost['plain_seconds'])} at that rate\n"
+        f"memory about {size(cost['peak_bytes'])} at most, disk about {size(cost['disk_bytes'])}"
     )
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from simset_bench.cli.app import app
 from simset_bench.cli.study import GRIDS
 from simset_bench.errors import RequestError
 from simset_bench.leaderboard.entries import ENTRY
@@ -87,3 +89,32 @@ def test_a_wrong_study_is_named_before_any_work(tmp_path: Path, study: dict[str,
 def test_a_sweep_may_carry_a_study(tmp_path: Path) -> None:
     assert len(read_grid(str(write_grid(tmp_path / "grid.yaml", tasks=["docmem"]))).cells) == 2
     assert json.dumps(read_study(write_grid(tmp_path / "grid.yaml", tasks=["docmem"])).tasks) == '["docmem"]'
+
+
+@pytest.mark.slow
+def test_a_dry_run_counts_training_and_asking_and_leaves_nothing(
+    tmp_path: Path, tiny_model: Callable[[str], Path], tiny_corpus: Path
+) -> None:
+    """Twice the runs take about twice as long to ask, and what was asked before takes no time."""
+    fixed = {"model": str(tiny_model("gpt_neox")), "corpus": f"jsonl:{tiny_corpus}", "num_docs": 4, "layer": 2}
+    fixed |= {"entries": 32, "entries_per_doc": 4, "epochs": 1}
+    grid = tmp_path / "small.yaml"
+    asked = {"tasks": ["docmem", "location"], "limit": 4, "baselines": False}
+    axes = {"allocation": ["random", "simset1"]}
+    grid.write_text(yaml.safe_dump({"axes": axes, "fixed": fixed, "study": asked}))
+    options = ["study", str(grid), "--save-dir", str(tmp_path / "outputs"), "--to", str(tmp_path / "board")]
+
+    def dry_run() -> dict:
+        done = CliRunner().invoke(app, [*options, "--dry-run", "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    (found,) = (before := dry_run())["grids"]
+    assert (found["cells"], found["done"]) == (2, 0)
+    assert before["seconds"] == pytest.approx(found["estimate"]["seconds"] + found["asking_seconds"])
+    assert found["asking_seconds"] > 0 and not (tmp_path / "outputs").exists()
+    assert "in all" in CliRunner().invoke(app, [*options, "--dry-run"]).stdout
+    said = CliRunner().invoke(app, ["sweep", str(grid), "--save-dir", str(tmp_path / "outputs"), "--dry-run"]).stdout
+    assert f"`simset-bench study {grid} --dry-run` counts what its part `study` asks too" in said
+    run_study([str(grid)], tmp_path / "outputs", tmp_path / "board")
+    assert dry_run()["seconds"] == 0

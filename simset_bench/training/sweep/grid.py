@@ -50,7 +50,7 @@ def read_grid(given: str) -> Grid:
         raise RequestError(
             f"{given}: there is no such grid file{did_you_mean(given, names)}; shipped are {', '.join(sorted(names))}"
         )
-    content = _read(path)
+    content = read_parts(path)
     axes = {name: _values(path, f"axes.{name}", name, values) for name, values in content.get("axes", {}).items()}
     fixed = {name: _checked(path, f"fixed.{name}", name, value) for name, value in content.get("fixed", {}).items()}
     if both := sorted(axes.keys() & fixed.keys()):
@@ -74,7 +74,8 @@ def read_grid(given: str) -> Grid:
     return Grid(path.stem, path, axes, fixed, tuple(dict.fromkeys(cells)), left_out)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_parts(path: Path) -> dict[str, Any]:
+    """The parts of a grid file that are not empty, by their names. Raises RequestError naming the file and the part."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
