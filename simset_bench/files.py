@@ -1,5 +1,6 @@
 """Files and folders that are whole or absent, locks between processes, and digests."""
 
+import ctypes
 import errno
 import fcntl
 import glob
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # As many as Linux follows.
 _MOST_LINKS = 40
+# Of Linux's renameat2: paths are relative to the working folder, and the two names change places.
+_HERE, _EXCHANGE = -100, 2
 OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Not the fault of the place that was named: the same request may succeed later.
 _PASSING = (*OUT_OF_ROOM, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
@@ -151,10 +154,17 @@ def whole_folder(path: Path) -> Iterator[Path]:
             with written.open("rb") as handle:
                 os.fsync(handle.fileno())
         with waiting_lock(path.with_name(f".{path.name}.lock")):
-            shutil.rmtree(path, ignore_errors=True)
-            temporary.rename(path)
+            if not (path.exists() and exchanged(temporary, path)):
+                shutil.rmtree(path, ignore_errors=True)
+                temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def exchanged(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step, so that there is no moment without either; False where the system cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    return rename is not None and rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
 
 
 def _temporary_file(path: Path, target: Path | None) -> Path:

@@ -288,6 +288,27 @@ def test_two_who_make_one_folder_leave_one_of_theirs(tmp_path: Path) -> None:
     assert len({path.read_text() for path in (tmp_path / "folder").iterdir()}) == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs renameat2")
+def test_there_is_no_moment_without_a_folder_that_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("0")
+    done, seen = threading.Event(), []
+
+    def read() -> None:
+        while not done.is_set():
+            seen.append((tmp_path / "folder").is_dir())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(1, 60):
+        with whole_folder(tmp_path / "folder") as temporary:
+            (temporary / "file").write_text(str(number))
+    done.set()
+    reader.join()
+    assert len(seen) > 10 and all(seen)
+    assert (tmp_path / "folder" / "file").read_text() == "59" and names(tmp_path) == ["folder"]
+
+
 def test_a_folder_is_whole_or_absent(tmp_path: Path) -> None:
     target = tmp_path / "runs" / "adapter"
     with pytest.raises(OSError, match="stopped"), whole_folder(target) as temporary:

@@ -1,13 +1,13 @@
 """`simset-bench show`."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import stdout
+from simset_bench.console import note, stdout
 
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 60
@@ -23,15 +23,17 @@ def command(
     """Show a run: its configuration, training curves, scores with intervals, and samples."""
     from simset_bench.leaderboard.table import make_leaderboard
     from simset_bench.results.compare_runs import one_run
+    from simset_bench.results.curves import read_epochs
     from simset_bench.results.samples import read_samples
     from simset_bench.training.config import read_config
+    from simset_bench.training.run_folder import METRICS
 
     table = one_run(run)
     (row,) = make_leaderboard(table).rows
     config = read_config(run / "config.yaml")
-    epochs = _epochs(run / "metrics.jsonl")
+    epochs = _read_or_note(run / METRICS, read_epochs)
     files = dict.fromkeys(zip(table.values["task"], table.values["samples"], strict=True))
-    records = {task: read_samples(Path(file)) for task, file in files if Path(file).is_file()}
+    records = {task: _read_or_note(Path(file), read_samples) for task, file in files if Path(file).is_file()}
     if json_output:
         scores = {
             name: {"value": score.value, "standard_error": score.standard_error, "interval": row.intervals[name]}
@@ -47,10 +49,13 @@ def command(
         _print_samples(task, of_task, samples)
 
 
-def _epochs(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
+def _read_or_note(path: Path, read: Callable[[Path], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What a file holds; nothing, and a note, where it is damaged."""
+    try:
+        return read(path)
+    except (OSError, ValueError) as error:
+        note(f"{path}: left out, damaged ({error})")
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def _print_curves(epochs: list[dict[str, Any]]) -> None:

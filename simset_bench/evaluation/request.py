@@ -12,7 +12,7 @@ from simset_bench.corpora.files.records import HUB
 from simset_bench.corpora.load import CORPORA, check_source
 from simset_bench.errors import RequestError, did_you_mean, unknown_name
 from simset_bench.evaluation.lm_eval_names import names_below, possible_names
-from simset_bench.evaluation.probes.table import PROBES
+from simset_bench.evaluation.probes.table import PROBES, is_ours
 from simset_bench.evaluation.task_options import DISJOINT, SAME_CORPUS, SUBJECTS, TaskOptions
 from simset_bench.evaluation.tasks.table import COUNTERFACT, OUR_TASKS
 from simset_bench.training.config import RECALLS
@@ -170,8 +170,3 @@ def check_sources(request: EvalRequest) -> None:
             check_source(source)
         elif not Path(source).exists():
             raise RequestError(f"--data {source}: there is no such file")
-
-
-def is_ours(name: str) -> bool:
-    """Whether a task is one of ours, and not one of lm-eval's."""
-    return name in OUR_TASKS or name in PROBES

@@ -54,8 +54,13 @@ class ResultKey:
     @property
     def stem(self) -> str:
         """The beginning of the files' names."""
-        after = "" if self.pairs is None else ".qa" if self.qa_disjoint == SUBJECTS else f".qa-{self.qa_disjoint}"
-        return f"{self.label.replace(':', '-')}.{self.recall}{after}"
+        return stem_of(self.label, self.recall, self.pairs is not None, self.qa_disjoint)
+
+
+def stem_of(label: str, recall: str, qa_finetuned: bool, qa_disjoint: str | None) -> str:
+    """The beginning of the names of a result's files."""
+    after = "" if not qa_finetuned else ".qa" if qa_disjoint in (None, SUBJECTS) else f".qa-{qa_disjoint}"
+    return f"{label.replace(':', '-')}.{recall}{after}"
 
 
 def write_result(

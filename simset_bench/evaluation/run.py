@@ -14,8 +14,8 @@ from simset_bench.evaluation.gain import with_base, with_gain
 from simset_bench.evaluation.harness import check_foreign_tasks, hash_of_tasks, run_foreign, run_ours
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.majority import with_majority_answer
-from simset_bench.evaluation.probes.table import PROBES
-from simset_bench.evaluation.request import EvalRequest, askable_tasks, check_request, is_ours
+from simset_bench.evaluation.probes.table import PROBES, is_ours
+from simset_bench.evaluation.request import EvalRequest, askable_tasks, check_request
 from simset_bench.evaluation.result_files import Result, ResultKey, hash_of_rows, write_result
 from simset_bench.evaluation.subject import Subject, subject_of
 from simset_bench.evaluation.task_options import TARGETS

@@ -6,29 +6,34 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from simset_bench.errors import RequestError
-from simset_bench.files import sha256_of_file, write_json
+from simset_bench.files import exchanged, sha256_of_file, waiting_lock, write_json
 from simset_bench.leaderboard.overlap import OVERLAP, overlap_of
+from simset_bench.leaderboard.verify import check_entry
 from simset_bench.package import VERSION
+from simset_bench.results.entry_files import ENTRY, ENTRY_SCHEMA, KIND, files_of
+from simset_bench.results.forms import BASELINE, checked_manifest
+from simset_bench.results.read import read_options
 from simset_bench.results.samples import PARQUET, read_samples, samples_file, write_samples
-from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, METRICS
+from simset_bench.strict_json import read_object
+from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, METRICS, check_hashes, open_finished
 
-ENTRY = "entry.json"
-ENTRY_SCHEMA = 1
-KIND = "simset-bench entry"
-# An entry holds results, samples, and what a run writes about itself, and nothing else.
-ALLOWED = re.compile(
-    r"config\.yaml|manifest\.json|metrics\.jsonl|overlap\.json|eval/[\w.@-]+(\.json|\.samples\.parquet)"
-)
+_LOCK = ".submit.lock"
+# Folders in which entries are made; one that is there while nobody holds the lock was left by a killed command.
+_UNFINISHED = ".entry-"
+_FORMER = "former"
 
 
 def pack_entry(run: Path, root: Path) -> Path:
     """Pack a finished, evaluated run as an entry below `root`, and return its folder.
 
-    Packing the same run again replaces its entry. Raises RequestError if the run is not finished or not evaluated.
+    Packing the same run again replaces its entry, once the new one is verified. Where a command was killed, the next
+    one clears what it left. Raises RequestError if the run is not finished, not evaluated or damaged, and where `root`
+    cannot be written.
     """
     for name in (CONFIG, MANIFEST):
         if not (run / name).is_file():
@@ -37,20 +42,51 @@ def pack_entry(run: Path, root: Path) -> Path:
     if not results:
         raise RequestError(f"{run}: was not evaluated (simset-bench eval {run} --task docmem does it)")
     manifest = _manifest(run)
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".entry-", dir=root) as folder:
-        made = Path(folder) / "entry"
+    if manifest["kind"] != BASELINE:
+        open_finished(run)
+        check_hashes(run)
+    place = root / entry_name(run, manifest)
+    if place.exists() and not (place / ENTRY).is_file():
+        raise RequestError(f"{place}: exists and is not an entry, so it was left as it is")
+    with _held(root), tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=root) as folder:
+        made = Path(folder) / place.name
         _fill(made, run, results)
-        files = {name: sha256_of_file(made / name) for name in files_of(made)}
-        write_json(made / ENTRY, {"schema": ENTRY_SCHEMA, "kind": KIND, "made_with": VERSION, "files": files})
-        place = root / entry_name(run, manifest)
-        if place.exists():
-            if not (place / ENTRY).is_file():
-                raise RequestError(f"{place}: exists and is not an entry, so it was left as it is")
-            # Move the former entry away first: a stop between the two leaves no entry rather than half of one.
-            place.rename(Path(folder) / "former")
-        made.rename(place)
+        try:
+            check_entry(made)
+        except (OSError, ValueError) as error:
+            raise RequestError(
+                f"{run}: is damaged, its entry would be refused: {' '.join(str(error).split())}"
+            ) from error
+        _put(made, place, Path(folder) / _FORMER)
     return place
+
+
+@contextmanager
+def _held(root: Path) -> Iterator[None]:
+    """Hold the lock of a folder of entries, which is made if need be, without what killed commands left in it."""
+    with waiting_lock(root / _LOCK):
+        for leftover in root.glob(f"{_UNFINISHED}*"):
+            for former in (leftover / _FORMER).glob("*"):
+                if not (root / former.name).exists():
+                    former.rename(root / former.name)
+            shutil.rmtree(leftover)
+        yield
+
+
+def _put(made: Path, place: Path, aside: Path) -> None:
+    """Put an entry in its place. Where two folders cannot change places, the former one is moved aside first."""
+    if not place.exists():
+        made.rename(place)
+        return
+    if exchanged(made, place):
+        return
+    aside.mkdir()
+    former = place.rename(aside / place.name)
+    try:
+        made.rename(place)
+    except BaseException:
+        former.rename(place)
+        raise
 
 
 def _fill(made: Path, run: Path, results: list[Path]) -> None:
@@ -69,24 +105,23 @@ def _fill(made: Path, run: Path, results: list[Path]) -> None:
     bands = overlap_of(run)
     if bands:
         write_json(made / OVERLAP, bands)
+    files = {name: sha256_of_file(made / name) for name in files_of(made)}
+    write_json(made / ENTRY, {"schema": ENTRY_SCHEMA, "kind": KIND, "made_with": VERSION, "files": files})
 
 
 def _manifest(run: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
-        hashes = manifest["hashes"]
-        if not all(isinstance(hashes[name], str) for name in ("model", "corpus", "config")):
-            raise TypeError("a hash is not a text")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{run / MANIFEST}: damaged ({type(error).__name__}: {error})") from error
-    return dict(manifest)
+        return checked_manifest(read_object(run / MANIFEST))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{run / MANIFEST}: damaged ({error})") from error
 
 
 def entry_name(run: Path, manifest: dict[str, Any]) -> str:
     """A readable and unique folder name for a run's entry."""
-    import yaml
-
-    config = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
+    try:
+        config = read_options(run / CONFIG)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{run / CONFIG}: damaged ({error})") from error
     method = manifest.get("method") or ("base" if manifest.get("kind") == "baseline" else "memory")
     parts = [str(manifest.get("model")), *([] if method == "memory" else [str(method)])]
     named = {"layer": "layer", "num_docs": "docs", "allocation": "", "alpha": "alpha", "mem_seed": "seed"}
@@ -94,15 +129,3 @@ def entry_name(run: Path, manifest: dict[str, Any]) -> str:
     hashes = json.dumps([manifest["hashes"].get(name) for name in ("model", "corpus", "memory", "config")])
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", "_".join(parts)).strip("-.")[:100]
     return f"{readable}_{hashlib.sha256(hashes.encode()).hexdigest()[:10]}"
-
-
-def files_of(folder: Path) -> list[str]:
-    """The paths (with slashes, sorted) of all files below an entry's folder except `entry.json`."""
-    return sorted(_files(folder))
-
-
-def _files(folder: Path) -> Iterator[str]:
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if (path.is_symlink() or not path.is_dir()) and name != ENTRY:
-            yield name

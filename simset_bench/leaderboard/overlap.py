@@ -1,24 +1,31 @@
 """How overlap follows similarity, for the page: read from an entry, computed for a run."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from simset_bench.console import note
 from simset_bench.errors import RequestError
+from simset_bench.strict_json import brief, is_number, read_json
 from simset_bench.training.run_folder import ALLOCATION
 
 OVERLAP = "overlap.json"
+Band = dict[str, float]
+_NEEDED = ("jaccard", "overlap", "pairs")
+_ROUNDING = 1e-6
 
 
-def overlap_of(folder: Path) -> list[dict[str, Any]] | None:
+def overlap_of(folder: Path) -> list[Band] | None:
     """Bands of similarity and the overlap in each, as in `analysis.Analysis.calibration`; None if there are none.
 
     The documents are read from the run's corpus again. A note says so if the corpus is gone.
     """
     kept = folder / OVERLAP
     if kept.is_file():
-        return _read(kept)
+        try:
+            return read_bands(kept)
+        except (OSError, ValueError) as error:
+            note(f"{kept}: left out, damaged ({error})")
+            return None
     if not (folder / ALLOCATION).is_file():
         return None
     from simset_bench.simset.analysis import analyze, compare_pairs, sample_pairs
@@ -36,11 +43,20 @@ def overlap_of(folder: Path) -> list[dict[str, Any]] | None:
     return list(analysis.calibration)
 
 
-def _read(path: Path) -> list[dict[str, Any]] | None:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        names = ("jaccard", "overlap", "pairs", "overlap_due")
-        return [{name: float(row[name]) for name in names if name in row} for row in rows]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        note(f"{path}: left out, damaged ({type(error).__name__}: {error})")
-        return None
+def read_bands(path: Path) -> list[Band]:
+    """The bands that an entry holds. Raises OSError or ValueError where the file is damaged."""
+    bands = read_json(path)
+    if not isinstance(bands, list):
+        raise ValueError(f"{path.name} cannot be {brief(bands)}")
+    return [_checked(band) for band in bands]
+
+
+def _checked(band: Any) -> Band:
+    """A band's known values; a later version may write others."""
+    if not isinstance(band, dict) or not set(_NEEDED) <= set(band):
+        raise ValueError(f"a band cannot be {brief(band)}")
+    values = {name: band[name] for name in (*_NEEDED, "overlap_due") if name in band}
+    for name, value in values.items():
+        if not is_number(value) or value < 0 or (name != "pairs" and value > 1 + _ROUNDING):
+            raise ValueError(f"{name} of a band cannot be {brief(value)}")
+    return {name: float(value) for name, value in values.items()}

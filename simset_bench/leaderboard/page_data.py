@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from simset_bench.console import note, track
 from simset_bench.evaluation.measures import DAMAGE, LOCATION, MEMORISATION, RECALL, find_measure, short_name
@@ -18,11 +17,15 @@ from simset_bench.leaderboard.render import column_heading, headline
 from simset_bench.leaderboard.table import Leaderboard, Row
 from simset_bench.leaderboard.wording import named, remarks, sentences
 from simset_bench.results.compare_runs import answer_of, prompt_of, target_of
+from simset_bench.results.curves import read_epochs
+from simset_bench.results.forms import checked_manifest
 from simset_bench.results.quantiles import LEVEL
-from simset_bench.results.read import BASE_ALLOCATION, RunTable
+from simset_bench.results.read import BASE_ALLOCATION, RunTable, read_options
 from simset_bench.results.samples import read_samples, samples_file
 from simset_bench.simset.strategies import strategy_of_allocation
+from simset_bench.strict_json import read_object
 from simset_bench.training.earlier_options import in_todays_words
+from simset_bench.training.run_folder import CONFIG, MANIFEST, METRICS
 
 _AFTER = " after Q-A"
 GROUPS = (MEMORISATION, RECALL, f"{RECALL}{_AFTER}", LOCATION, DAMAGE)
@@ -126,43 +129,30 @@ def pair_codes(p_values: np.ndarray) -> dict[str, Any]:
 
 
 def _run(folder: Path, table: RunTable) -> dict[str, Any]:
-    manifest = _json(folder / "manifest.json")
-    hashes = {name: str(value) for name, value in (manifest.get("hashes") or {}).items()}
+    manifest = checked_manifest(read_object(folder / MANIFEST))
+    options = in_todays_words(read_options(folder / CONFIG), manifest)
     return {
         "folder": str(folder),
-        "config": {str(name): _plain(value) for name, value in in_todays_words(_config(folder), manifest).items()},
+        "config": {str(name): _plain(value) for name, value in options.items()},
         "blocks": manifest.get("num_blocks"),
         "facts": {
             name: str(manifest[name])
             for name in ("method", "steps", "tokens", "wall_seconds", "device", "git_commit")
             if manifest.get(name) is not None
         },
-        "versions": {str(name): str(value) for name, value in (manifest.get("versions") or {}).items()},
-        "hashes": hashes,
-        "curve": _curve(folder / "metrics.jsonl"),
+        "versions": manifest.get("versions") or {},
+        "hashes": manifest["hashes"],
+        "curve": _curve(folder / METRICS),
         "method": _plain(table.runs.loc[str(folder), "method"]),
     }
 
 
-def _json(path: Path) -> dict[str, Any]:
-    value = json.loads(path.read_text(encoding="utf-8"))
-    return value if isinstance(value, dict) else {}
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return dict(yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), loader))
-
-
 def _curve(path: Path) -> list[list[float | None]]:
     """Epoch and cross-entropy of at most 40 epochs, including the last."""
-    if not path.is_file():
-        return []
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-        epochs = [(int(line["epoch"]), float(line["cross_entropy"])) for line in lines]
-    except (ValueError, KeyError, TypeError) as error:
-        note(f"{path}: left out, damaged ({error!r})")
+        epochs = [(epoch["epoch"], epoch["cross_entropy"]) for epoch in read_epochs(path)]
+    except (OSError, ValueError, KeyError) as error:
+        note(f"{path}: left out, damaged ({error})")
         return []
     step = max(1, -(-len(epochs) // _CURVE_POINTS))
     return [[epoch, _round(cross_entropy)] for epoch, cross_entropy in epochs[::-1][::step][::-1]]
@@ -204,8 +194,8 @@ def _tasks(folder: Path) -> Iterator[TaskSamples]:
             kept = records[:MOST_SAMPLES]
             texts = [[_cut(record["sample"]), *[_cut(part(record)) for part in _PARTS]] for record in kept]
             values = [[_round(record["measures"].get(name)) for name in names] for record in kept]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            note(f"{path}: no samples on the page ({type(error).__name__}: {error})")
+        except (OSError, ValueError) as error:
+            note(f"{path}: no samples on the page ({error})")
             continue
         yield TaskSamples(path.stem, names, len(records), texts, values)
 

@@ -1,7 +1,6 @@
 """Repeating an entry: some of its samples by its run, or all of it from its configuration."""
 
 import dataclasses
-import json
 import math
 import tempfile
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import BATCH_SIZE, evaluate_runs, evaluate_subject
 from simset_bench.evaluation.subject import subject_of
 from simset_bench.evaluation.task_options import SUBJECTS
-from simset_bench.leaderboard.verify import BASELINE
 from simset_bench.models.loading import load_base
-from simset_bench.results.migrate import migrated
+from simset_bench.results.forms import BASELINE, checked_manifest
 from simset_bench.results.samples import PARQUET, read_samples, samples_file
 from simset_bench.results.scores import interval, score_of, with_evidence
+from simset_bench.strict_json import read_object
 from simset_bench.training.config import TrainConfig, make_config, read_config
 from simset_bench.training.method_options import find_method
 from simset_bench.training.open_run import OpenedRun, open_run
@@ -156,7 +155,7 @@ def reproduce(entry: Path, root: Path) -> list[Again]:
 
 def _compared(entry: Path, folder: Path, result: dict[str, Any]) -> list[Again]:
     path = entry / EVALUATIONS / f"{result['stem']}.json"
-    repeated = json.loads((folder / EVALUATIONS / path.name).read_text(encoding="utf-8"))
+    repeated = read_object(folder / EVALUATIONS / path.name)
     again = []
     for name, value in result["measures"].items():
         score = score_of(name, [value], [result["standard_errors"][name]], [str(samples_file(path))])
@@ -166,12 +165,12 @@ def _compared(entry: Path, folder: Path, result: dict[str, Any]) -> list[Again]:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    return migrated(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    return checked_manifest(read_object(folder / MANIFEST))
 
 
 def _results(entry: Path) -> list[dict[str, Any]]:
     paths = sorted((entry / EVALUATIONS).glob("[!.]*.json"))
-    results = [json.loads(path.read_text(encoding="utf-8")) | {"stem": path.stem} for path in paths]
+    results = [read_object(path) | {"stem": path.stem} for path in paths]
     # A result after Q-A fine-tuning comes with the one before it.
     tuned = {(each["label"], each["recall"], each["limit"]) for each in results if each["qa_finetuned"]}
     return [

@@ -16,13 +16,15 @@ from simset_bench.evaluation.measures import best_known
 from simset_bench.evaluation.probes.table import LOCATION
 from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.files import sha256_of_file, sha256_of_texts, write_text
-from simset_bench.leaderboard.entries import ENTRY, entry_name, pack_entry
+from simset_bench.leaderboard.entries import entry_name, pack_entry
 from simset_bench.leaderboard.figures import figures
 from simset_bench.leaderboard.page import render_page
 from simset_bench.leaderboard.page_data import page_data
 from simset_bench.leaderboard.table import make_leaderboard
+from simset_bench.results.entry_files import ENTRY, check_entry_files
 from simset_bench.results.read import read_runs
-from simset_bench.training.recall import RECALLS
+from simset_bench.strict_json import read_object
+from simset_bench.training.config import RECALLS
 from simset_bench.training.run_folder import EVALUATIONS, MANIFEST
 from simset_bench.training.sweep.grid import Grid, read_grid
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
@@ -118,7 +120,7 @@ def _baselines(folders: Sequence[Path], plan: StudyPlan, root: Path, place: Path
     wanted = sorted(str(folder) for folder in folders)
     marker = root / "baselines" / f".asked-{place.name}-{sha256_of_texts(wanted)[:10]}.json"
     if marker.is_file():
-        kept = json.loads(marker.read_text(encoding="utf-8"))
+        kept = read_object(marker)
         folders_kept = [Path(folder) for folder in kept["folders"]]
         if (
             kept["runs"] == wanted
@@ -138,9 +140,12 @@ def _baselines(folders: Sequence[Path], plan: StudyPlan, root: Path, place: Path
 
 def entry_of(run: Path, place: Path) -> Path:
     """The entry of a run below `place`, packed again if it is missing or lacks some of the run's results."""
-    entry = place / entry_name(run, json.loads((run / MANIFEST).read_text(encoding="utf-8")))
+    entry = place / entry_name(run, read_object(run / MANIFEST))
     if (entry / ENTRY).is_file():
-        listed = json.loads((entry / ENTRY).read_text(encoding="utf-8"))["files"]
+        try:
+            listed = check_entry_files(entry)
+        except (OSError, ValueError):
+            return pack_entry(run, place)
         results = {path.name: sha256_of_file(path) for path in (run / EVALUATIONS).glob("[!.]*.json")}
         kept = {Path(name).name: value for name, value in listed.items() if name.startswith(f"{EVALUATIONS}/")}
         if results == {name: value for name, value in kept.items() if name.endswith(".json")}:

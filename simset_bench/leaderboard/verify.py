@@ -1,33 +1,35 @@
 """Checking an entry: its files, hashes and ranges, and that its figures follow from its samples."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.baseline import KEPT
 from simset_bench.evaluation.estimates import Estimate, ratio_with_error
-from simset_bench.evaluation.measures import RESULT_SCHEMA, Measure, find_measure
-from simset_bench.evaluation.request import is_ours
+from simset_bench.evaluation.measures import Measure, find_measure
+from simset_bench.evaluation.probes.table import is_ours
+from simset_bench.evaluation.result_files import stem_of
 from simset_bench.files import sha256_of_file
-from simset_bench.leaderboard.entries import ALLOWED, ENTRY, ENTRY_SCHEMA, KIND, files_of
-from simset_bench.results.migrate import migrated
+from simset_bench.leaderboard.overlap import OVERLAP, read_bands
+from simset_bench.results.curves import read_epochs
+from simset_bench.results.entry_files import check_entry_files
+from simset_bench.results.forms import BASELINE, better_side, check_result, check_value, checked_manifest
 from simset_bench.results.samples import PARQUET, read_samples
+from simset_bench.strict_json import brief, is_count, is_number, read_object
+from simset_bench.training.config import read_config
 from simset_bench.training.method_options import find_method
-from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read_folder_config
+from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, METRICS, read_folder_config
 
 Record = dict[str, Any]
-BASELINE = "baseline"
 # Sums in another order differ by this much at most; figures are not rounded before they are written.
 _TOLERANCE = 1e-9
 # Before version 3 of `location` a specificity counted the others' rise as at least this many nats.
 _EARLIER_FLOOR = 1e-3
-# A sum of float32 log-probabilities may miss a bound by a little.
-_BEYOND_A_BOUND = 1e-6
+# Fields of an entry's results beside those without which no board reads a result.
+_PROMISED = ("task_version", "control", "data", "lm_eval", "dtype", "groups", "higher_is_better")
 
 
 @dataclass(frozen=True)
@@ -44,70 +46,59 @@ class Verified:
 
 def verify_entry(entry: Path) -> Verified:
     """Check an entry. Raises RequestError that says why it is refused: tampered with, damaged or foreign."""
-    listed = _read(entry, ENTRY)
-    if listed.get("kind") != KIND:
-        raise _refused(entry, f"foreign: {ENTRY} does not belong to a {KIND}")
-    if listed.get("schema") != ENTRY_SCHEMA:
-        raise _refused(entry, f"of schema {listed.get('schema')!r}, this version reads {ENTRY_SCHEMA}")
-    _check_files(entry, listed.get("files"))
-    manifest = _check_manifest(entry)
-    if manifest["kind"] != BASELINE:
-        read_folder_config(entry)
-    checked = [_check_result(entry, path) for path in sorted((entry / EVALUATIONS).glob("*.json"))]
-    if not checked:
-        raise _refused(entry, "holds no result")
+    try:
+        return check_entry(entry)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{entry}: refused: {' '.join(str(error).split())}") from error
+
+
+def check_entry(entry: Path) -> Verified:
+    """Check an entry. Raises OSError or ValueError that says why it would be refused."""
+    check_entry_files(entry)
+    manifest = _checked_run(entry)
+    results = sorted((entry / EVALUATIONS).glob("*.json"))
+    _check_pairs(entry, results)
+    checked = [_check_result(path, manifest) for path in results]
     unchecked = tuple(name for each in checked for name in each.not_checked)
     return Verified(
         entry, len(checked), sum(each.samples for each in checked), sum(e.followed for e in checked), unchecked
     )
 
 
-def _refused(entry: Path, reason: str) -> RequestError:
-    return RequestError(f"{entry}: refused: {reason}")
-
-
-def _read(entry: Path, name: str) -> dict[str, Any]:
+def _checked_run(entry: Path) -> dict[str, Any]:
+    """The manifest of the run, after checking what the run wrote about itself."""
     try:
-        value = json.loads((entry / name).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise _refused(entry, f"foreign: has no {name}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise _refused(entry, f"{name} is not JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise _refused(entry, f"{name} is not a JSON object")
-    return value
-
-
-def _check_files(entry: Path, listed: Any) -> None:
-    if not isinstance(listed, dict):
-        raise _refused(entry, f"{ENTRY} lists no files")
-    there = files_of(entry)
-    for name in there:
-        if name not in listed:
-            raise _refused(entry, f"{name} is not among the files that {ENTRY} lists")
-    for name, expected in listed.items():
-        if not ALLOWED.fullmatch(name):
-            raise _refused(entry, f"{name!r} is not a file of an entry")
-        if name not in there or (entry / name).is_symlink():
-            raise _refused(entry, f"{name} is missing")
-        if sha256_of_file(entry / name) != expected:
-            raise _refused(entry, f"tampered with: the hash of {name} is not the one that {ENTRY} lists")
-
-
-def _check_manifest(entry: Path) -> dict[str, Any]:
-    try:
-        manifest = migrated(_read(entry, MANIFEST))
-        hashes, is_run = manifest["hashes"], manifest["kind"] != BASELINE
+        manifest = checked_manifest(read_object(entry / MANIFEST))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{MANIFEST} is not a run's ({error})") from error
+    if manifest["kind"] == BASELINE:
         # A bare base has learned nothing, and the hash of its configuration is another one.
-        needed = ("model", "corpus", "config", *(find_method(manifest["method"]).learned if is_run else ()))
-        for name in needed:
-            if not isinstance(hashes[name], str):
-                raise TypeError(f"hash of {name} is not a text")
-    except (KeyError, TypeError, ValueError, RequestError) as error:
-        raise _refused(entry, f"{MANIFEST} is not a run's ({error})") from error
-    if is_run and sha256_of_file(entry / CONFIG) != hashes["config"]:
-        raise _refused(entry, f"tampered with: {CONFIG} is not the one that the run's manifest was written for")
+        others = [name for name in read_config(entry / CONFIG) if name not in KEPT]
+        if others:
+            raise ValueError(f"{CONFIG}: a bare base has no {others[0]}")
+    else:
+        if sha256_of_file(entry / CONFIG) != manifest["hashes"]["config"]:
+            raise ValueError(f"tampered with: {CONFIG} is not the one that the run's manifest was written for")
+        method = read_folder_config(entry).method
+        if method != manifest["method"]:
+            raise ValueError(f"{MANIFEST} is not a run's (method {manifest['method']}, {CONFIG} has {method})")
+        for name in find_method(method).learned:
+            if name not in manifest["hashes"]:
+                raise ValueError(f"{MANIFEST} is not a run's (no hash of {name})")
+    read_epochs(entry / METRICS)
+    if (entry / OVERLAP).exists():
+        read_bands(entry / OVERLAP)
     return manifest
+
+
+def _check_pairs(entry: Path, results: Sequence[Path]) -> None:
+    """Raise ValueError where there is no result, or one without samples, or samples without a result."""
+    if not results:
+        raise ValueError("holds no result")
+    samples = {path.name.removesuffix(PARQUET) for path in (entry / EVALUATIONS).glob(f"*{PARQUET}")}
+    single = samples ^ {path.stem for path in results}
+    if single:
+        raise ValueError(f"{EVALUATIONS}/{min(single)}: a result and its samples come together")
 
 
 @dataclass(frozen=True)
@@ -117,40 +108,53 @@ class _Checked:
     not_checked: tuple[str, ...]
 
 
-def _check_result(entry: Path, path: Path) -> _Checked:
-    name = path.relative_to(entry).as_posix()
-    result = _read(entry, name)
+def _check_result(path: Path, manifest: dict[str, Any]) -> _Checked:
+    name = f"{EVALUATIONS}/{path.name}"
     try:
-        if result["schema"] != RESULT_SCHEMA:
-            raise _refused(entry, f"{name} is of schema {result['schema']!r}, this version reads {RESULT_SCHEMA}")
+        result = read_object(path)
+        check_result(result)
+        _check_promised(result, path.stem, manifest)
         records = read_samples(path.with_name(f"{path.stem}{PARQUET}"))
-        for measure, value in result["measures"].items():
-            _check_range(entry, f"{name}: {measure}", measure, value)
-            error = result["standard_errors"][measure]
-            if error is not None and not (math.isfinite(error) and error >= 0):
-                raise _refused(entry, f"{name}: standard error of {measure} cannot be {error!r}")
         for record in records:
             for measure, value in record["measures"].items():
-                _check_range(entry, f"{name}: sample {record['sample']}: {measure}", measure, value)
-        follows = {measure: _follows(entry, name, measure, result, records) for measure in result["measures"]}
-    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:
-        if isinstance(error, RequestError):
-            raise
-        raise _refused(entry, f"{name}: cannot be read ({type(error).__name__}: {error})") from error
+                check_value(result["task"], measure, value)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name}: cannot be read ({error})") from error
+    follows = {measure: _follows(name, measure, result, records) for measure in result["measures"]}
     unchecked = tuple(f"{path.stem}/{measure}" for measure, told in follows.items() if not told)
     return _Checked(len(records), sum(follows.values()), unchecked)
 
 
-def _check_range(entry: Path, where: str, measure: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _refused(entry, f"{where} cannot be {value!r}")
-    low, high = find_measure(measure).bounds
-    if (low is not None and value < low - _BEYOND_A_BOUND) or (high is not None and value > high + _BEYOND_A_BOUND):
-        raise _refused(entry, f"{where} is {value}, out of its range")
+def _check_promised(result: dict[str, Any], stem: str, manifest: dict[str, Any]) -> None:
+    """Raise ValueError where a result of an entry lacks a field, or contradicts its name, its run or the code."""
+    missing = [name for name in _PROMISED if name not in result]
+    if missing:
+        raise ValueError(f"has no {missing[0]}")
+    if result["recall"] != "free" and manifest["kind"] == BASELINE:
+        raise ValueError(f"a bare base has no recall {result['recall']}")
+    if stem_of(result["label"], result["recall"], result["qa_finetuned"], result.get("qa_disjoint")) != stem:
+        raise ValueError("the name of the file is not that of its label and recall")
+    for measure, is_higher in result["higher_is_better"].items():
+        side = better_side(result, measure)
+        if is_ours(result["task"]) and is_higher != (None if side is None else side == "higher"):
+            raise ValueError(f"higher_is_better of {brief(measure)} cannot be {is_higher}")
+    for parts in result["groups"].values():
+        for estimates in parts.values():
+            for measure, estimate in estimates.items():
+                _check_estimate(result["task"], measure, estimate)
 
 
-def _follows(entry: Path, name: str, measure: str, result: dict[str, Any], records: Sequence[Record]) -> bool:
-    """Whether samples give the figure. Raises RequestError if they give another one."""
+def _check_estimate(task: str, measure: str, estimate: dict[str, Any]) -> None:
+    if set(estimate) != {"value", "standard_error", "n"} or not is_count(estimate["n"]):
+        raise ValueError(f"groups: {brief(measure)} cannot be {brief(estimate)}")
+    check_value(task, measure, estimate["value"])
+    error = estimate["standard_error"]
+    if error is not None and not (is_number(error) and error >= 0):
+        raise ValueError(f"groups: standard error of {brief(measure)} cannot be {brief(error)}")
+
+
+def _follows(name: str, measure: str, result: dict[str, Any], records: Sequence[Record]) -> bool:
+    """Whether samples give the figure. Raises ValueError if they give another one."""
     is_earlier = measure == "specificity" and result["task_version"] < 3
     estimate = recomputed(measure, records, _EARLIER_FLOOR if is_earlier else None)
     if estimate is None:
@@ -163,7 +167,7 @@ def _follows(entry: Path, name: str, measure: str, result: dict[str, Any], recor
             near = math.isclose(told, again, rel_tol=_TOLERANCE, abs_tol=1e-12)
         # lm-eval computes the errors of its own tasks in its own way.
         if not near and (what == "value" or is_ours(result["task"])):
-            raise _refused(entry, f"tampered with: {what} of {measure} in {name} is {told}, its samples give {again}")
+            raise ValueError(f"tampered with: {what} of {measure} in {name} is {told}, its samples give {again}")
     return True
 
 

@@ -118,16 +118,21 @@ def _key(record: dict[str, Any]) -> tuple[str, str, str]:
 
 def prompt_of(record: dict[str, Any]) -> str:
     """The prompt of a sample, empty if its record has none."""
-    arguments = record.get("arguments") or []
-    return str(arguments[0][0]) if arguments and arguments[0] else ""
+    arguments = _first_arguments(record)
+    return str(arguments[0]) if arguments else ""
 
 
 def target_of(record: dict[str, Any]) -> str:
     """The text whose likelihood was measured, empty if the model answered freely."""
-    arguments = record.get("arguments") or []
-    second = arguments[0][1] if arguments and len(arguments[0]) > 1 else ""
+    second = _first_arguments(record)[1:2]
     # A generation's second argument is its settings.
-    return "" if not isinstance(second, str) or second.startswith("{") else second
+    return second[0] if second and isinstance(second[0], str) and not second[0].startswith("{") else ""
+
+
+def _first_arguments(record: dict[str, Any]) -> list[Any]:
+    arguments = record.get("arguments")
+    first = arguments[0] if isinstance(arguments, list) and arguments else None
+    return first if isinstance(first, list) else []
 
 
 def whole_text_of(record: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """Reading run folders, baselines and entries into one table."""
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,14 @@ import pandas as pd
 import yaml
 
 from simset_bench.evaluation.estimates import above_zero
-from simset_bench.evaluation.measures import RESULT_SCHEMA, after_qa, direction, find_measure
-from simset_bench.results.migrate import MEMORY_METHOD, migrated
+from simset_bench.evaluation.measures import after_qa, find_measure
+from simset_bench.results.entry_files import ENTRY, check_entry_files
+from simset_bench.results.forms import BASELINE, better_side, check_result, checked_manifest
+from simset_bench.results.migrate import MEMORY_METHOD
 from simset_bench.results.samples import samples_file
 from simset_bench.simset.strategies import strategy_of_allocation
-from simset_bench.training.config import TrainConfig
+from simset_bench.strict_json import brief, read_object, read_text
+from simset_bench.training.config import LEAST, MOST_CONFIG_BYTES, TrainConfig
 from simset_bench.training.earlier_options import in_todays_words
 
 # LibYAML reads thousands of configurations in the time that plain Python takes for hundreds.
@@ -41,7 +43,7 @@ SEED_COLUMNS = ("mem_seed", "seed")
 BASE_ALLOCATION = "base"
 _VALUE_COLUMNS = ("run", "task", "measure", "value", "standard_error", "n", "limit", "better", "dtype", "samples")
 # A folder with one of these files is a run's, finished or not.
-_RUN_FILES = frozenset({"config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl"})
+_RUN_FILES = frozenset({"config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl", ENTRY})
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
     evaluated: set[tuple[str, str]] = set()
     for folder in _folders(roots):
         try:
+            _check_entry(folder)
             run = _read_run(folder)
         except _Damaged as damaged:
             left_out.append(LeftOut(damaged.path, damaged.reason))
@@ -143,60 +146,72 @@ class _Damaged(Exception):
         self.path, self.reason = path, reason
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_object(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return read_object(path)
+    except (OSError, ValueError) as error:
         raise _Damaged(path, f"not JSON ({' '.join(str(error).split())})") from error
-    if not isinstance(value, dict):
-        raise _Damaged(path, f"expected an object, found {type(value).__name__}")
-    return value
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise _Damaged(path, "missing")
+def read_options(path: Path) -> dict[str, Any]:
+    """The options that a run's `config.yaml` gives, of any version. Raises OSError, and ValueError where one cannot be.
+
+    Sweeps of thousands of runs are read by it; `read_config` tells a user more.
+    """
     try:
-        config = yaml.load(path.read_text(encoding="utf-8"), _YAML_LOADER)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise _Damaged(path, f"not YAML ({' '.join(str(error).split())})") from error
+        config = yaml.load(read_text(path, MOST_CONFIG_BYTES), _YAML_LOADER)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(config, dict) or "model" not in config:
-        raise _Damaged(path, "not a run's configuration")
+        raise ValueError("not a run's configuration")
     for name, value in config.items():
         kind = RUN_COLUMNS.get(name)
         expected = _VALUES.get(kind or "", (str, int, float, bool))
         is_flag = isinstance(value, bool) and bool not in expected
         is_out_of_range = isinstance(value, int | float) and not abs(value) < 2**63
         if value is not None and (not isinstance(value, expected) or is_flag or is_out_of_range):
-            raise _Damaged(path, f"{name} cannot be {value!r}")
+            raise ValueError(f"{str(name)[:80]} cannot be {brief(value)}")
+        if isinstance(value, int) and value < LEAST.get(name, value):
+            raise ValueError(f"{name} cannot be {value}: it is at least {LEAST[name]}")
     return config
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        return read_options(path)
+    except FileNotFoundError as error:
+        raise _Damaged(path, "missing") from error
+    except (OSError, ValueError) as error:
+        raise _Damaged(path, " ".join(str(error).split())) from error
+
+
+def _check_entry(folder: Path) -> None:
+    """Raise _Damaged for an entry whose files are not those that it lists; other folders list none."""
+    if not (folder / ENTRY).exists():
+        return
+    try:
+        check_entry_files(folder)
+    except (OSError, ValueError) as error:
+        raise _Damaged(folder, f"does not verify: {' '.join(str(error).split())}") from error
 
 
 def _read_run(folder: Path) -> dict[str, Any]:
     config = _read_config(folder / "config.yaml")
     if not (folder / "manifest.json").is_file():
         raise _Damaged(folder, "training is not finished (no manifest.json)")
-    manifest = _read_json(folder / "manifest.json")
     try:
-        manifest = migrated(manifest)
+        manifest = checked_manifest(_read_object(folder / "manifest.json"))
     except ValueError as error:
         raise _Damaged(folder / "manifest.json", f"not a run's manifest ({error})") from error
-    try:
-        is_baseline = manifest["kind"] == "baseline"
-        hashes = manifest["hashes"]
-        learned = [hashes.get(name) for name in ("memory", "adapter", "weights")]
-        identity = json.dumps([hashes["model"], hashes["corpus"], learned, hashes["config"]])
-        config |= {"model": manifest["model"], "method": manifest["method"]}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _Damaged(folder / "manifest.json", f"not a run's manifest ({error!r})") from error
-    for name in ("model", "method"):
-        if not isinstance(config[name], str) and not (name == "method" and config[name] is None):
-            raise _Damaged(folder / "manifest.json", f"{name} cannot be {config[name]!r}")
+    hashes = manifest["hashes"]
+    learned = [hashes.get(name) for name in ("memory", "adapter", "weights")]
+    identity = json.dumps([hashes["model"], hashes["corpus"], learned, hashes["config"]])
+    config |= {"model": manifest["model"], "method": manifest["method"]}
     config = in_todays_words(config, manifest)
     if not strategy_of_allocation(str(config.get("allocation"))).is_cut:
         # It matters to `partitioned` alone; elsewhere it would look like a difference between two rows.
         config.pop("partition_by", None)
-    if is_baseline:
+    if manifest["kind"] == BASELINE:
         config["allocation"] = BASE_ALLOCATION
     cell = {str(name): value for name, value in config.items() if name not in (*SEED_COLUMNS, "device")}
     # Options of another version have columns too, so that whatever tells two runs apart can be seen.
@@ -206,35 +221,29 @@ def _read_run(folder: Path) -> dict[str, Any]:
 
 
 def _read_evaluation(run: str, path: Path) -> list[dict[str, Any]]:
-    result = _read_json(path)
+    result = _read_object(path)
     try:
-        if result["schema"] != RESULT_SCHEMA:
-            raise _Damaged(path, f"of schema {result['schema']!r}, this version reads {RESULT_SCHEMA}")
-        recall = "" if result["recall"] == "free" else f"@{result['recall']}"
-        suffix = recall + (after_qa(result.get("qa_disjoint")) if result["qa_finetuned"] else "")
-        theirs = result["higher_is_better"]
-        if not isinstance(result["label"], str):
-            raise TypeError("label is no text")
-        return [
-            {
-                "run": run,
-                "task": f"{result['label']}{suffix}",
-                "measure": f"{result['label']}/{name}{suffix}",
-                "value": _number(value),
-                "standard_error": _number(error) if (error := result["standard_errors"][name]) is not None else None,
-                "n": int(result["n"][name]),
-                "limit": None if result["limit"] is None else int(result["limit"]),
-                "better": {True: "higher", False: "lower", None: None}[theirs[name]]
-                if name in theirs
-                else direction(name),
-                "dtype": None if (dtype := result.get("dtype")) is None else str(dtype),
-                "samples": str(samples_file(path)),
-            }
-            for name, value in result["measures"].items()
-            if _is_defined(name, result)
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _Damaged(path, f"not an evaluation ({error!r})") from error
+        check_result(result)
+    except ValueError as error:
+        raise _Damaged(path, f"not an evaluation ({error})") from error
+    recall = "" if result["recall"] == "free" else f"@{result['recall']}"
+    suffix = recall + (after_qa(result.get("qa_disjoint")) if result["qa_finetuned"] else "")
+    return [
+        {
+            "run": run,
+            "task": f"{result['label']}{suffix}",
+            "measure": f"{result['label']}/{name}{suffix}",
+            "value": float(value),
+            "standard_error": result["standard_errors"][name],
+            "n": result["n"][name],
+            "limit": result["limit"],
+            "better": better_side(result, name),
+            "dtype": result.get("dtype"),
+            "samples": str(samples_file(path)),
+        }
+        for name, value in result["measures"].items()
+        if _is_defined(name, result)
+    ]
 
 
 def _is_defined(name: str, result: Mapping[str, Any]) -> bool:
@@ -244,9 +253,3 @@ def _is_defined(name: str, result: Mapping[str, Any]) -> bool:
     if below not in result["measures"]:
         return True
     return above_zero(*(result[field][below] for field in ("measures", "standard_errors", "n")))
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no finite number")
-    return float(value)

@@ -13,8 +13,20 @@ import pyarrow.parquet as pq
 from simset_bench.console import note
 from simset_bench.evaluation.measures import summed_over_tokens
 from simset_bench.files import whole_file
+from simset_bench.strict_json import (
+    LARGEST_NUMBER,
+    brief,
+    check_file,
+    is_count,
+    is_number,
+    parse_json,
+    read_json_lines,
+)
 
 JSONL, PARQUET = ".samples.jsonl", ".samples.parquet"
+# Ten thousand documents of a study are a tenth of this.
+MOST_SAMPLE_BYTES = 1 << 30
+_MOST_UNPACKED_BYTES = 4 << 30
 TOTALS = ("file", "cluster", "measure", "total", "weight", "asked")
 # Fields that queries need have columns of their own; the rest of a record is kept as JSON.
 _COLUMNS = {
@@ -36,6 +48,14 @@ _SCHEMA = pa.schema(
         ("rest", pa.string()),
     ]
 )
+_BROKEN_QUERY = """
+    SELECT count(*) FROM records
+    WHERE cluster IS NULL OR measures IS NULL OR prompt_hash IS NULL OR target_hash IS NULL
+       OR abs(gain) > $largest
+       OR (tokens IS NOT NULL AND NOT tokens BETWEEN 1 AND $largest)
+       OR len(list_filter(map_values(measures),
+                          lambda value: value IS NOT NULL AND (isnan(value) OR abs(value) > $largest))) > 0
+"""
 _TOTALS_QUERY = """
     WITH entries AS (SELECT *, list_concat(map_entries(measures), [
                             {'key': 'gain', 'value': gain}, {'key': 'is_member', 'value': is_member::DOUBLE}
@@ -69,6 +89,9 @@ def document_totals(files: Sequence[str]) -> pd.DataFrame:
     for file in unique:
         if file not in present:
             _left_out(file, "no such file")
+        elif Path(file).stat().st_size > MOST_SAMPLE_BYTES:
+            _left_out(file, f"more than {MOST_SAMPLE_BYTES:,} bytes")
+            present.remove(file)
     if not present:
         return pd.DataFrame(columns=list(TOTALS))
     with duckdb.connect() as database:
@@ -98,10 +121,9 @@ def _totals(database: duckdb.DuckDBPyConnection, files: list[str], kind: str) ->
     load = f"CREATE OR REPLACE TEMP TABLE records AS SELECT filename AS file, {names} FROM {reader}"
     try:
         database.execute(load, {"files": files})
-        incomplete = "cluster IS NULL OR measures IS NULL OR prompt_hash IS NULL OR target_hash IS NULL"
-        (broken,) = database.execute(f"SELECT count(*) FROM records WHERE {incomplete}").fetchall()[0]
+        (broken,) = database.execute(_BROKEN_QUERY, {"largest": LARGEST_NUMBER}).fetchall()[0]
         if broken:
-            raise duckdb.InvalidInputException("a record lacks cluster, measures, prompt_hash or target_hash")
+            raise duckdb.InvalidInputException("a record lacks a field, or holds a number that cannot be")
         return database.execute(_TOTALS_QUERY, {"by_tokens": summed_over_tokens()}).df()
     except duckdb.Error as error:
         if len(files) == 1:
@@ -116,16 +138,55 @@ def _left_out(file: str, reason: str) -> None:
 
 
 def read_samples(file: Path) -> list[dict[str, Any]]:
-    """The records of a samples file, as evaluation wrote them. Raises OSError or ValueError where it is damaged."""
+    """The records of a samples file, as evaluation wrote them.
+
+    Raises OSError where it cannot be read, and ValueError where it is damaged, too large, or holds a record without a
+    text or a number that records have.
+    """
     if file.name.endswith(".jsonl"):
-        # Split at line feeds alone: str.splitlines would also split at U+2028 inside a document.
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+        return [_checked(record) for record in read_json_lines(file, MOST_SAMPLE_BYTES)]
+    check_file(file, MOST_SAMPLE_BYTES)
+    check_parquet(file)
     records = []
-    for row in pq.read_table(file, schema=_SCHEMA).to_pylist():
-        rest = json.loads(row.pop("rest"))
-        row["measures"] = dict(row["measures"])
-        records.append(rest | {name: value for name, value in row.items() if name != "tokens" or value is not None})
-    return records
+    try:
+        for row in pq.read_table(file, schema=_SCHEMA).to_pylist():
+            rest = parse_json(row.pop("rest"))
+            row["measures"] = dict(row["measures"])
+            records.append(rest | {name: value for name, value in row.items() if name != "tokens" or value is not None})
+    except (pa.ArrowException, TypeError) as error:
+        raise ValueError(f"not samples ({' '.join(str(error).split())})") from error
+    return [_checked(record) for record in records]
+
+
+def check_parquet(file: Path) -> None:
+    """Raise ValueError where a Parquet file is damaged or would be too large in memory; its rows are not read."""
+    try:
+        metadata = pq.read_metadata(file)
+    except pa.ArrowException as error:
+        raise ValueError(f"{file.name} is not Parquet ({' '.join(str(error).split())})") from error
+    unpacked = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    if unpacked > _MOST_UNPACKED_BYTES:
+        raise ValueError(f"{file.name} unpacks to {unpacked:,} bytes, more than {_MOST_UNPACKED_BYTES:,}")
+
+
+def _checked(record: Any) -> dict[str, Any]:
+    """A record as it is. Raises ValueError where a field that every record has is missing or of another type."""
+    if not isinstance(record, dict):
+        raise ValueError(f"a sample cannot be {brief(record)}")
+    for name in ("cluster", "prompt_hash", "target_hash"):
+        if not isinstance(record.get(name), str):
+            raise ValueError(f"{name} of a sample cannot be {brief(record.get(name))}")
+    if not isinstance(record.get("sample"), str | int):
+        raise ValueError(f"the id of a sample cannot be {brief(record.get('sample'))}")
+    if record.get("tokens") is not None and not is_count(record["tokens"], least=1):
+        raise ValueError(f"tokens of a sample cannot be {brief(record['tokens'])}")
+    measures = record.get("measures")
+    if not isinstance(measures, dict):
+        raise ValueError(f"measures of a sample cannot be {brief(measures)}")
+    for name, value in measures.items():
+        if not is_number(value):
+            raise ValueError(f"{brief(name)} of sample {brief(record['sample'])} cannot be {brief(value)}")
+    return record
 
 
 def write_samples(file: Path, records: Sequence[dict[str, Any]]) -> None:

@@ -1,7 +1,6 @@
 """What one training run is: every option that changes its result, read from a file and the command line."""
 
 import dataclasses
-import json
 import math
 import types
 import typing
@@ -17,6 +16,7 @@ from simset_bench.errors import RequestError, did_you_mean, unknown_name
 from simset_bench.models.presets import DEFAULT_MODEL
 from simset_bench.simset.allocation import check_allocation
 from simset_bench.simset.strategies import STRATEGIES, DrawOptions, strategy_of_allocation
+from simset_bench.strict_json import brief, read_object, read_text
 from simset_bench.training.earlier_options import in_todays_words
 from simset_bench.training.method_options import INDUCTIVE_FORMS, MEMORY, METHODS, find_method, with_method_defaults
 
@@ -85,6 +85,8 @@ class TrainConfig:
 
 
 _TYPES = typing.get_type_hints(TrainConfig)
+# A configuration has a line an option.
+MOST_CONFIG_BYTES = 1 << 20
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -93,8 +95,8 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises RequestError naming the file and the field.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(read_text(path, MOST_CONFIG_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"{path}: cannot be read ({error})") from error
     except yaml.YAMLError as error:
         raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
@@ -108,16 +110,15 @@ def read_config(path: Path) -> dict[str, Any]:
 def _json_object(path: Path) -> dict[str, Any]:
     """What a JSON file holds, or {} where it is damaged: whoever needs all of it checks it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def checked_option(path: Path, name: str, value: Any) -> Any:
     """The value of an option that `path` gives, in its type. Raises RequestError for an unknown name or wrong type."""
     if name not in _TYPES:
-        raise RequestError(f"{path}: unknown option {name!r}{did_you_mean(name, _TYPES)}")
+        raise RequestError(f"{path}: unknown option {brief(name)}{did_you_mean(name[:80], _TYPES)}")
     allowed = typing.get_args(_TYPES[name]) if isinstance(_TYPES[name], types.UnionType) else (_TYPES[name],)
     if type(value) is int and float in allowed and int not in allowed:
         return float(value)
@@ -129,7 +130,7 @@ def checked_option(path: Path, name: str, value: Any) -> Any:
             pass
     if type(value) not in allowed:
         names = " or ".join(_type_name(kind) for kind in allowed)
-        raise RequestError(f"{path}: {name} must be {names}, found {value!r}")
+        raise RequestError(f"{path}: {name} must be {names}, found {brief(value)}")
     return value
 
 
@@ -176,16 +177,19 @@ def _check_fits(path: Path, chosen: dict[str, Any]) -> None:
         raise RequestError(f"--num-clusters {chosen['num_clusters']}: {path} settles the clusters (allocate merges)")
 
 
+# The least value of each option that counts something.
+LEAST = {"num_docs": 1, "num_clusters": 1, "max_tokens": 2, "entries": 1, "entries_per_doc": 1}
+LEAST |= {"shuffle_buffer": 1, "epochs": 1, "batch_size": 1, "mem_seed": 0, "seed": 0}
+LEAST |= {"lora_rank": 1, "guidance_key_width": 1, "background_docs": 1}
+
+
 def check(config: TrainConfig) -> None:
     """Raise RequestError for the first option out of its range; it names the option, its value and what is allowed.
 
     Options that the method does not use are refused too.
     """
     check_options(config)
-    at_least = {"num_docs": 1, "num_clusters": 1, "max_tokens": 2, "entries": 1, "entries_per_doc": 1}
-    at_least |= {"shuffle_buffer": 1, "epochs": 1, "batch_size": 1, "mem_seed": 0, "seed": 0}
-    at_least |= {"lora_rank": 1, "guidance_key_width": 1, "background_docs": 1}
-    for name, lowest in at_least.items():
+    for name, lowest in LEAST.items():
         value = getattr(config, name)
         if value is not None and value < lowest:
             raise RequestError(f"{_flag(name)} {value}: must be at least {lowest}")

@@ -1,7 +1,6 @@
 """The folder of one run: where it is, what it holds, and whether it may be written."""
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 from simset_bench.corpora.files.paths import found_near
 from simset_bench.errors import RequestError, said_when_interrupted
 from simset_bench.files import held_folder, sha256_of_file
+from simset_bench.strict_json import read_object
 from simset_bench.training.config import TrainConfig, check, corpus_options, read_config
 from simset_bench.training.method_options import MEMORY, METHODS, find_method
 
@@ -120,7 +120,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a run folder. Raises RequestError where it is missing, or is no JSON object with hashes."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_object(path)
         for name in ("config", "corpus", "model", *find_method(manifest.get("method", MEMORY)).learned):
             if not isinstance(manifest["hashes"][name], str):
                 raise TypeError(f"hash of {name} is no string")

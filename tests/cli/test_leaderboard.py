@@ -52,7 +52,7 @@ def test_the_four_formats(write_run: Write, board: Callable[..., Result]) -> Non
 
 def test_sort_where_and_group_by(write_run: Write, board: Callable[..., Result]) -> None:
     for alpha in (0.0, 1.0, 5.0):
-        write_run({"docmem": {"nll": VALUES}, "location": {"on_share": [alpha, alpha]}}, alpha=alpha)
+        write_run({"docmem": {"nll": VALUES}, "location": {"on_share": [alpha / 5, alpha / 5]}}, alpha=alpha)
     options = ["--sort", "on_share", "--where", "alpha>=1 and allocation=='simset2'", "--group-by", "alpha, model"]
     found = json.loads(board(*options, "--json").stdout)
     assert [(row["alpha"], row["model"], row["runs"]) for row in found["rows"]] == [(5.0, "m", 1), (1.0, "m", 1)]

@@ -1,6 +1,10 @@
 """Entries: what they hold, and what comes out again."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,9 +12,10 @@ from typer.testing import CliRunner
 
 from simset_bench.cli.app import app
 from simset_bench.errors import RequestError
-from simset_bench.leaderboard.entries import files_of, pack_entry
+from simset_bench.leaderboard.entries import pack_entry
 from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.leaderboard.verify import verify_entry
+from simset_bench.results.entry_files import files_of
 from simset_bench.results.read import read_runs
 from simset_bench.results.samples import read_samples
 
@@ -47,6 +52,73 @@ def test_packing_again_replaces_the_entry_and_nothing_else(evaluated_run: Path, 
     (first / "entry.json").unlink()
     with pytest.raises(RequestError, match="exists and is not an entry"):
         pack_entry(evaluated_run, tmp_path)
+
+
+def test_a_damaged_run_leaves_its_former_entry_as_it_was(evaluated_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(evaluated_run, tmp_path / "run"))
+    entry = pack_entry(run, tmp_path / "board")
+    before = {name: (entry / name).read_bytes() for name in files_of(entry)}
+    result = run / "eval" / "docmem.free.json"
+    whole, samples = result.read_text(), (run / "eval" / "docmem.free.samples.jsonl").read_text()
+    harms = [
+        (result, whole[:-20]),
+        (result, whole.replace('"nll": ', '"nll": 1')),
+        (result, whole.replace('"recall": "free"', '"recall": "best"')),
+        (run / "eval" / "docmem.free.samples.jsonl", samples.replace('"measures"', '"measure"')),
+        (run / "eval" / "docmem.free.samples.jsonl", "".join(samples.splitlines(keepends=True)[1:])),
+        (run / "metrics.jsonl", '{"epoch": 0, "cross_entropy": Infinity}\n'),
+        (run / "manifest.json", "{}"),
+        (run / "config.yaml", (run / "config.yaml").read_text().replace("alpha: 1.0", "alpha: 2.0")),
+    ]
+    for path, text in harms:
+        kept = path.read_text()
+        path.write_text(text)
+        with pytest.raises(RequestError):
+            pack_entry(run, tmp_path / "board")
+        path.write_text(kept)
+        assert list((tmp_path / "board").iterdir()) == [entry]
+        assert {name: (entry / name).read_bytes() for name in files_of(entry)} == before
+    memory = run / "memory.safetensors"
+    memory.write_bytes(memory.read_bytes()[:-1] + b"x")
+    with pytest.raises(RequestError, match="damaged or exchanged"):
+        pack_entry(run, tmp_path / "board")
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_killed_submit_loses_no_entry_and_is_cleaned_up_after(
+    evaluated_run: Path, tmp_path: Path, renames: int
+) -> None:
+    """Where folders cannot be exchanged: killed before the former entry is moved aside, and right after it."""
+    entry = pack_entry(evaluated_run, tmp_path)
+    script = f"""
+import os
+from pathlib import Path
+from simset_bench.leaderboard import entries
+entries.exchanged = lambda *folders: False
+pack_entry = entries.pack_entry
+rename, left = Path.rename, {renames}
+def dying(self, target):
+    global left
+    if left == 0:
+        os._exit(9)
+    left -= 1
+    return rename(self, target)
+Path.rename = dying
+pack_entry(Path({str(evaluated_run)!r}), Path({str(tmp_path)!r}))
+"""
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 9
+    assert any(path.name.startswith(".entry-") for path in tmp_path.iterdir())
+    assert pack_entry(evaluated_run, tmp_path) == entry
+    assert list(tmp_path.iterdir()) == [entry]
+    verify_entry(entry)
+
+
+def test_what_cannot_hold_entries_is_a_wrong_request(evaluated_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("file", "file/below", "pipe"):
+        done = CliRunner().invoke(app, ["submit", str(evaluated_run), "--to", str(tmp_path / name)])
+        assert done.exit_code == 2 and "cannot be written" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_the_commands(evaluated_run: Path, tmp_path: Path) -> None:

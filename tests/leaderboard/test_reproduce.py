@@ -30,7 +30,7 @@ def test_recomputing_finds_what_hashes_cannot(entry: Path, evaluated_run: Path) 
     with pytest.raises(RequestError, match=r"refused: nll of sample .* in docmem.free is .*, the run gives"):
         recompute_samples(entry, evaluated_run, 2)
     manifest = json.loads((entry / "manifest.json").read_text())
-    (entry / "manifest.json").write_text(json.dumps(manifest | {"hashes": {"model": "another"}}))
+    (entry / "manifest.json").write_text(json.dumps(manifest | {"hashes": manifest["hashes"] | {"model": "another"}}))
     with pytest.raises(RequestError, match="not the run that"):
         recompute_samples(entry, evaluated_run, 2)
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from simset_bench.cli.app import app
 from simset_bench.cli.study import GRIDS
 from simset_bench.errors import RequestError
-from simset_bench.leaderboard.entries import ENTRY
 from simset_bench.leaderboard.study import read_study, run_study
 from simset_bench.leaderboard.verify import verify_entry
+from simset_bench.results.entry_files import ENTRY
 from simset_bench.training.sweep.grid import read_grid, shipped_grids
 
 AXES = {"layer": "layers", "num_docs": "documents"}

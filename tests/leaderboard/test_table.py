@@ -20,7 +20,7 @@ def ranked(board: Leaderboard) -> list[object]:
 
 
 def test_lower_is_first_for_an_nll_and_higher_for_a_share(write_run: Write, board_of: Callable) -> None:
-    write_run(nll(HIGH) | {"location": {"on_share": HIGH}}, allocation="simset1")
+    write_run(nll(HIGH) | {"location": {"on_share": [value / 4 for value in HIGH]}}, allocation="simset1")
     write_run(nll(LOW) | {"location": {"on_share": LOW}}, allocation="random")
     assert ranked(board_of()) == ["random", "simset1"]
     assert ranked(board_of(sort="on_share")) == ranked(board_of(sort="location/on_share")) == ["simset1", "random"]

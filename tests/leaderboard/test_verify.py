@@ -8,8 +8,8 @@ import pytest
 
 from simset_bench.errors import RequestError
 from simset_bench.files import sha256_of_file
-from simset_bench.leaderboard.entries import files_of
 from simset_bench.leaderboard.verify import verify_entry
+from simset_bench.results.entry_files import files_of
 from simset_bench.results.samples import read_samples, write_samples
 
 
@@ -76,7 +76,7 @@ def test_a_changed_file_is_refused_by_its_hash(entry: Path, harm: Callable[[Path
         (share_above_1, "on_share is 1.5, out of its range"),
         (another_alpha, "config.yaml is not the one that the run's manifest was written for"),
         (weights, "'memory.safetensors' is not a file of an entry"),
-        (no_samples, "docmem.free.json: cannot be read"),
+        (no_samples, "docmem.free.samples.parquet is not Parquet"),
     ],
 )
 def test_a_forger_who_writes_new_hashes_is_refused_too(entry: Path, harm: Callable[[Path], None], reason: str) -> None:
@@ -90,7 +90,7 @@ def test_foreign_folders_are_refused(entry: Path, evaluated_run: Path, tmp_path:
     with pytest.raises(RequestError, match=r"refused: foreign: has no entry.json"):
         verify_entry(evaluated_run)
     (entry / "extra.txt").write_text("x")
-    with pytest.raises(RequestError, match=r"extra.txt is not among the files"):
+    with pytest.raises(RequestError, match=r"extra.txt' is not among the files"):
         verify_entry(entry)
     (entry / "extra.txt").unlink()
     edit(entry / "entry.json", schema=99)

@@ -96,7 +96,7 @@ def replaced(**changes: object) -> Callable[[Path], None]:
         ("eval/docmem.free.json", cut, "not JSON"),
         ("eval/docmem.free.json", replaced(schema=9), "of schema 9, this version reads 1"),
         ("eval/docmem.free.json", replaced(measures={"nll": "low"}), "no finite number"),
-        ("eval/docmem.free.json", replaced(measures={"nll": float("inf")}), "no finite number"),
+        ("eval/docmem.free.json", replaced(measures={"nll": float("inf")}), "Infinity is no number"),
         ("eval/docmem.free.json", replaced(measures={"f1": 1.0}), "not an evaluation"),
         ("eval/docmem.free.json", replaced(label={}), "not an evaluation"),
         ("eval/docmem.free.json", lambda path: path.write_text("{}"), "not an evaluation"),

@@ -10,8 +10,8 @@ from fixtures.closeness import near
 from fixtures.runs import load_run
 
 from simset_bench.errors import RequestError
+from simset_bench.training.config import RECALLS
 from simset_bench.training.method_options import METHODS
-from simset_bench.training.recall import RECALLS
 
 WITH_ENTRIES = [name for name, method in METHODS.items() if method.has_entries]
 

@@ -17,12 +17,13 @@ from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, attached
 from simset_bench.models.split import UpperModel
+from simset_bench.training.config import RECALLS
 from simset_bench.training.data.hidden_states import HiddenCache
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 from simset_bench.training.data.segments import NO_TARGET, Segment, collate
 from simset_bench.training.frozen_head import next_token_nll
 from simset_bench.training.open_run import LoadedRun
-from simset_bench.training.recall import RECALLS, check_recall
+from simset_bench.training.recall import check_recall
 
 # The erasure of one document is measured on at most this many others.
 OTHERS = 8

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.evaluation.late import late
-from simset_bench.evaluation.tasks.table import COUNTERFACT
+from simset_bench.evaluation.tasks.table import COUNTERFACT, OUR_TASKS
 
 if TYPE_CHECKING:
     from simset_bench.evaluation.estimates import Scored
@@ -88,3 +88,8 @@ PROBES: dict[str, Probe] = {
         reads=late("probes.unlearning", "texts_read"),
     ),
 }
+
+
+def is_ours(name: str) -> bool:
+    """Whether a task is one of our tasks or probes, and not one of lm-eval's."""
+    return name in OUR_TASKS or name in PROBES
