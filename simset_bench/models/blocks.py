@@ -1,6 +1,7 @@
 """Finds a causal LM's decoder blocks, and the block that a layer option names."""
 
 import math
+from typing import cast
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -28,6 +29,11 @@ def find_blocks(model: PreTrainedModel) -> nn.ModuleList:
         f"cannot tell the decoder blocks of {type(model).__name__}: looked for one module list of length {expected} "
         f"(num_hidden_layers), found {len(outermost)}; module lists seen: {seen}"
     )
+
+
+def embedding_rows(model: PreTrainedModel) -> int:
+    """How many token ids the input embedding of a model has."""
+    return int(cast(nn.Embedding, model.get_input_embeddings()).weight.shape[0])
 
 
 def resolve_layer(layer: str | float, num_blocks: int, model_name: str) -> int:

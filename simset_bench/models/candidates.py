@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from simset_bench.console import track
-from simset_bench.models.packing import attending_within
-from simset_bench.models.token_trees import TreeBatch, plant
+from simset_bench.models.packing import CannotPack
+from simset_bench.models.token_trees import plant
+from simset_bench.models.tree_probe import logits_at, takes_trees
 
 # Nodes that go through a model at once: enough for its matrix products to run at full rate.
 CPU_NODES, GPU_NODES = 2048, 32768
@@ -51,21 +51,21 @@ def candidate_scores(
     """Log-likelihood in nats of every candidate of every request: (requests, candidates) float64.
 
     Every request has the same number of candidates. A prompt goes through the model once, and so does what candidates
-    share. Raises CannotPack where the model's attention cannot be kept within a prompt's tree.
+    share. Raises CannotPack where a prompt's tree does not score as its candidates alone do.
     """
     sequences, owners, numbers = _sequences(requests)
+    if not takes_trees(model, max(map(len, sequences))):
+        raise CannotPack(f"{type(model).__name__} does not take token trees")
     device = model.device
     most = GPU_NODES if device.type == "cuda" else CPU_NODES
     trees = plant(sequences, owners, most, device)
     nodes, targets, cells = _cells(requests, numbers, trees.last_nodes)
     scores = np.zeros(sum(len(request.candidates) for request in requests))
-    head = model.get_output_embeddings()
-    assert isinstance(head, nn.Module)
     for batch in track(trees.batches, "scoring candidates"):
         first, last = np.searchsorted(nodes, (batch.start, batch.stop))
         chosen, rows = np.unique(nodes[first:last] - batch.start, return_inverse=True)
         with around(trees.owners[None, batch.start : batch.stop].numpy()):
-            logits = _logits_at(model, head, trees.tokens[batch.start : batch.stop], batch, chosen)
+            logits = logits_at(model, trees, batch, chosen)
         scored = logits.float().log_softmax(-1)
         wanted = torch.from_numpy(targets[first:last]).to(device)
         log_shares = scored[torch.from_numpy(rows).to(device), wanted].double().cpu().numpy()
@@ -107,18 +107,6 @@ def _cells(
             cell += 1
     order = np.argsort(nodes, kind="stable")
     return np.array(nodes)[order], np.array(targets)[order], np.array(cells)[order]
-
-
-def _logits_at(model: PreTrainedModel, head: nn.Module, tokens: Tensor, batch: TreeBatch, chosen: np.ndarray) -> Tensor:
-    """Logits (chosen, vocabulary) after the chosen nodes of a batch; the head computes no others."""
-    rows = torch.from_numpy(chosen).to(model.device)
-    hook = head.register_forward_pre_hook(lambda _head, inputs: (inputs[0][:, rows], *inputs[1:]))
-    try:
-        with attending_within(model, batch.packing):
-            ids = batch.packing.position_ids[None]
-            return model(input_ids=tokens[None], position_ids=ids, use_cache=False).logits[0]
-    finally:
-        hook.remove()
 
 
 def bits_of_truth(scores: np.ndarray, truth: Sequence[int]) -> np.ndarray:

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from simset_bench.console import note, stderr
 from simset_bench.errors import RequestError
 from simset_bench.files import sha256_of_file, sha256_of_texts, waiting_lock, whole_folder
-from simset_bench.models.blocks import find_blocks
+from simset_bench.models.blocks import embedding_rows, find_blocks
 from simset_bench.models.devices import find_device, find_dtype
 from simset_bench.models.fit_tokenizer import fit_tokenizer
 from simset_bench.models.presets import PRESETS
@@ -70,7 +70,7 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
         )
         model, report = loaded
         model.eval().to(where)
-        rows = model.get_input_embeddings().weight.shape[0]
+        rows = embedding_rows(model)
     except Exception as error:
         raise _loading_error(name, part, error) from error
     if missing := sorted(report["missing_keys"]):

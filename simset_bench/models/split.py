@@ -13,12 +13,18 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from simset_bench.errors import RequestError
+from simset_bench.models.blocks import embedding_rows
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import hidden_of
-from simset_bench.models.packing import CannotPack, Packing, attending_within, pack
+from simset_bench.models.packing import Packing, attending_within, pack
 
 # Two computations of the same logits may differ by this share of the largest logit, through rounding.
 _PROBE_TOLERANCE = 1e-3
+# The norm of a segment's states, packed, may differ from its norm alone by this share: other shapes and kernels round
+# in other ways.
+_SAME, _SAME_COARSE = {torch.float32: 1e-3}, 0.15
+# Tokens whose hidden states show how large such states are.
+_REAL_STATES = 16
 
 
 class _Reached(Exception):
@@ -108,23 +114,33 @@ class UpperModel:
     The model's own code computes positions, masks and final norm, so each type of model runs as its authors meant.
     Blocks below return their input; block `layer` returns the hidden states it is given, in the form (tensor, tuple or
     list) that the real block uses. `head_is_linear` says that logits are the head's output itself, without a soft cap
-    or scale; `packs` says that segments can be packed into one row.
+    or scale.
 
-    Build it while no memory is attached. Raises RequestError for a model that cannot be divided like this, or whose
-    tokens see later ones.
+    A training gives the length of its `longest` segment, so that whether segments are packed does not change on the
+    way. Build it while no memory is attached. Raises RequestError for a model that cannot be divided like this, or
+    whose tokens see later ones.
     """
 
-    def __init__(self, base: Base, layer: int) -> None:
+    def __init__(self, base: Base, layer: int, longest: int = 0) -> None:
         self.base = base
         self.layer = layer
         self.head = base.model.get_output_embeddings()
         if self.head is None:
             raise RequestError(f"{base.name} has no output embeddings, so it is no language model")
         probe = torch.tensor([[1, 2, 3]], device=base.device)
-        self._output = _block_output(base, layer, probe)
-        self._check(probe)
-        self.head_is_linear = type(self.head) is nn.Linear and self._logits_are_the_heads(probe)
-        self.packs = self.head_is_linear and self._packs()
+        try:
+            self._output = _block_output(base, layer, probe)
+            self._check(probe)
+            self.head_is_linear = type(self.head) is nn.Linear and self._logits_are_the_heads(probe)
+        except RequestError:
+            raise
+        # A model whose blocks need more than one another's output may fail in any way once some do not run.
+        except Exception as error:
+            raise self._not_cut(f"what is above that block does not run alone ({type(error).__name__})") from error
+        # The longest segments that were tried, and whether they can be packed.
+        self._tried = (0, self.head_is_linear)
+        if longest:
+            self.packs(longest)
 
     def logits(self, hidden: Tensor, input_ids: Tensor, positions: Tensor) -> Tensor:
         """Logits (chosen, vocabulary) at `positions` (batch, tokens) bool; `hidden` is (batch, tokens, width)."""
@@ -193,6 +209,12 @@ class UpperModel:
     def _check(self, probe: Tensor) -> None:
         """Check that the two parts give the whole model's logits, and that no token sees later ones."""
         model, name = self.base.model, self.base.name
+        shape = tuple(hidden_of(self._output).shape)
+        if shape != (*probe.shape, self.base.width):
+            raise self._not_cut(
+                f"its blocks return states of shape {shape} for {tuple(probe.shape)} tokens, not one of width "
+                f"{self.base.width} for each token"
+            )
         whole = model(input_ids=probe, use_cache=False).logits[0].float()
         tolerance = _PROBE_TOLERANCE * float(whole.abs().max())
         changed = probe + torch.tensor([0, 0, 1], device=probe.device)
@@ -202,10 +224,11 @@ class UpperModel:
         everywhere = torch.ones_like(probe, dtype=torch.bool)
         parts = self.logits(hidden_of(self._output), probe, everywhere).float()
         if parts.shape != whole.shape or not torch.allclose(parts, whole, rtol=0, atol=tolerance):
-            raise RequestError(
-                f"{name} ({type(model).__name__}) cannot be cut at block {self.layer}: "
-                "what the blocks above it compute depends on more than its output"
-            )
+            raise self._not_cut("what the blocks above it compute depends on more than its output")
+
+    def _not_cut(self, reason: str) -> RequestError:
+        name = f"{self.base.name} ({type(self.base.model).__name__})"
+        return RequestError(f"{name} cannot be cut at block {self.layer}: {reason}")
 
     @torch.no_grad()
     def _logits_are_the_heads(self, probe: Tensor) -> bool:
@@ -218,20 +241,41 @@ class UpperModel:
         return logits.shape == given.shape and bool((logits == given).all())
 
     @torch.no_grad()
-    def _packs(self) -> bool:
-        """Whether two packed segments give the same states as padded ones."""
-        lengths, width, device = (7, 12), self.base.width, self.base.device
-        generator = torch.Generator().manual_seed(0)
-        packed = torch.randn(sum(lengths), width, generator=generator).to(device, self.base.dtype)
-        packing = pack(lengths, device)
-        real = packing.padded(torch.ones(sum(lengths), dtype=torch.bool, device=device))
-        ids = torch.zeros(real.shape, dtype=torch.int64, device=device)
-        expected = self.final_hidden(packing.padded(packed), ids, real)
+    def packs(self, longest: int) -> bool:
+        """Whether segments of up to `longest` tokens can be packed into one row; tried once for each new length.
+
+        The blocks must run on packed segments. A segment's states must be, to the bit, the same beside any neighbour,
+        and up to rounding those that it has alone. Where several processes share a base, all must ask together.
+        """
+        if longest > self._tried[0]:
+            self._tried = (longest, self._tried[1] and self._keeps_apart(longest))
+        return self._tried[1]
+
+    def _keeps_apart(self, longest: int) -> bool:
+        beside, length = 8, max(longest, 8)
+        states = self._random_states(2 * beside + length)
+        first, other, kept = states.split([beside, beside, length])
+        packing = pack((beside, length), self.base.device)
+        everywhere = torch.ones_like(packing.slots, dtype=torch.bool)
         try:
-            final = self.packed_final(packed, packing, torch.ones_like(packing.slots, dtype=torch.bool))
-        except (CannotPack, TypeError, KeyError, IndexError, RuntimeError, ValueError):
+            finals = [self.packed_final(torch.cat([each, kept]), packing, everywhere) for each in (first, other)]
+        # A model that packed segments are foreign to may fail in any way.
+        except Exception:  # noqa: BLE001
             return False
-        # The norm of all differences is compared: in bfloat16 single values depend on the attention kernel, while a
-        # segment that saw another would change its states by half their size or more.
-        tolerance = 1e-3 if self.base.dtype == torch.float32 else 0.15
-        return bool((final.float() - expected.float()).norm() <= tolerance * expected.float().norm())
+        if not torch.equal(finals[0][beside:], finals[1][beside:]):
+            return False
+        whole = torch.ones(1, length, dtype=torch.bool, device=self.base.device)
+        alone = self.final_hidden(kept[None], torch.zeros_like(whole, dtype=torch.int64), whole).float()
+        difference = (finals[0][beside:].float() - alone).norm()
+        return bool(difference <= _SAME.get(self.base.dtype, _SAME_COARSE) * alone.norm())
+
+    def _random_states(self, count: int) -> Tensor:
+        """Hidden states (count, width) of the sizes that the block's real ones have, from a seed of their own."""
+        generator = torch.Generator().manual_seed(0)
+        ids = torch.randint(embedding_rows(self.base.model), (1, _REAL_STATES), generator=generator).to(
+            self.base.device
+        )
+        real = hidden_states(self.base, self.layer, ids)[0].cpu()
+        noise = 1 + 0.3 * torch.randn(count, real.shape[1], generator=generator)
+        drawn = real[torch.randint(_REAL_STATES, (count,), generator=generator)].float() * noise
+        return drawn.to(self.base.device, real.dtype)

@@ -123,7 +123,7 @@ def token_losses(
 def next_token_nll_of_runs(upper: UpperModel, changed: Tensor, batch: PackedBatch) -> Tensor:
     """NLL (runs, predicted) from what the memories made of the hidden states: changed (runs, tokens, width)."""
     runs, tokens, _ = changed.shape
-    if not upper.packs:
+    if not upper.packs(batch.packing.longest):
         return torch.stack([_padded_nll(upper, each, batch) for each in changed])
     shifts = torch.arange(runs, device=changed.device)[:, None] * tokens
     positions = (batch.predicting + shifts).flatten()

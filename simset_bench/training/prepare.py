@@ -10,6 +10,7 @@ from simset_bench.errors import RequestError
 from simset_bench.files import write_text
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.loading import Base
+from simset_bench.models.split import UpperModel
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig, config_text, corpus_options, differences, entries_in_force
 from simset_bench.training.data.background import background_documents
@@ -37,6 +38,8 @@ def resolved(config: TrainConfig, base: Base, num_docs: int) -> TrainConfig:
     used: dict[str, Any] = {}
     if "layer" in options:
         used["layer"] = resolve_layer(config.layer, len(base.blocks), base.name)
+        # A base that cannot be cut there is refused before there is a folder.
+        UpperModel(base, used["layer"])
     if "num_clusters" in options:
         used["num_clusters"] = num_docs if config.num_clusters is None else config.num_clusters
         used["entries_per_doc"] = entries_in_force(config, used["num_clusters"])

@@ -30,7 +30,7 @@ from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.background import load_background, with_background
 from simset_bench.training.data.batches import Data, TrainingData
 from simset_bench.training.data.hidden_states_on_disk import cached_states
-from simset_bench.training.data.segments import PackedBatch, part_of
+from simset_bench.training.data.segments import PackedBatch, longest_of, part_of
 from simset_bench.training.memory_pass import memory_pass
 from simset_bench.training.method_options import MEMORY
 from simset_bench.training.methods.learner import Learner, Memorised
@@ -157,8 +157,9 @@ def _learner(
         data: Data = TrainingData(segments, cached_states(base, [layer], segments, layer, processes), allocation.mask)
         return with_background(data, load_background(config, base, memorised.documents, processes))
 
-    learner = memory_learner_on(config, base, make_data, lambda: memorised.counts() | {"processes": processes.count})
-    run_pass = partial(shared_pass, UpperModel(base, layer), processes)
+    counts, longest = lambda: memorised.counts() | {"processes": processes.count}, longest_of(segments)
+    learner = memory_learner_on(config, base, make_data, counts, longest)
+    run_pass = partial(shared_pass, UpperModel(base, layer, longest), processes)
     return dataclasses.replace(learner, run_pass=run_pass, processes=processes.count)
 
 

@@ -57,7 +57,7 @@ def train_streamed(
             data = _data(config, base, lookup, surveyed_corpus)
             counts = partial(_counts, surveyed_corpus, data)
             background = load_background(config, base, [])
-            learner = memory_learner_on(config, base, lambda: with_background(data, background), counts)
+            learner = memory_learner_on(config, base, lambda: with_background(data, background), counts, data.longest)
             memorise(folder, config, base, made_of, learner, checkpoint_seconds)
             report(data.cache)
         else:

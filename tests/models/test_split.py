@@ -1,6 +1,7 @@
 """The model in two parts equals the whole, whatever stands beside a text or behind it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,9 +9,10 @@ from fixtures.closeness import assert_near
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from simset_bench.errors import RequestError
-from simset_bench.models.loading import Base
+from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, attached
 from simset_bench.models.split import UpperModel, hidden_states
+from simset_bench.models.tree_probe import takes_trees
 
 pytestmark = pytest.mark.numerical
 
@@ -133,6 +135,34 @@ def test_a_model_whose_upper_blocks_need_more_than_the_cut_is_refused(tiny_base:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+# Those whose attention keeps packed segments apart, whatever their length.
+PACKING = ["llama", "gpt_neox", "gpt2", "qwen2"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", [*PACKING, "bloom", "mamba", "mpt", "lfm2"])
+def test_segments_are_packed_just_where_none_sees_another(
+    tiny_model: Callable[[str], Path], kind: str, dtype: str
+) -> None:
+    base = load_base(str(tiny_model(kind)), dtype, "cpu")
+    assert UpperModel(base, 1).packs(64) == (kind in PACKING)
+    assert takes_trees(base.model, 64) == (kind in PACKING)
+
+
+@pytest.mark.parametrize("kind", ["mistral", "gemma3_text"])
+def test_segments_longer_than_a_window_are_not_packed(tiny_base: Callable[[str], Base], kind: str) -> None:
+    upper = UpperModel(tiny_base(kind), 1)
+    assert [upper.packs(longest) for longest in (8, 24, 25)] == [True, True, False]
+    # A window of a tree holds more than its longest sequence.
+    assert not takes_trees(tiny_base(kind).model, 8)
+
+
+def test_a_block_that_returns_several_states_a_token_is_refused(tiny_base: Callable[[str], Base]) -> None:
+    told = r"tiny-gemma3n_text .* cannot be cut at block 1: its blocks return states of shape \(2, 1, 3, 64\)"
+    with pytest.raises(RequestError, match=told):
+        UpperModel(tiny_base("gemma3n_text"), 1)
 
 
 def _as_base(model: torch.nn.Module) -> Base:

@@ -1,10 +1,10 @@
 """The lm-eval model: a frozen base with one run's memory attached, or bare."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -110,17 +110,25 @@ class MemoryLM(SeededSampling):
         return (whole[:opening] + ids[:first]) or [self.prefix_token_id], ids[first:]
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        hidden = disable_tqdm or _nobody_watches()
-        if not self.scorer.usable(self._layer):
-            return self._by_document(requests, super().loglikelihood, hidden)
         self._documents = [self._document(request) for request in requests]
         try:
-            return super().loglikelihood(requests, disable_tqdm=hidden)
+            return super().loglikelihood(requests, disable_tqdm=disable_tqdm or _nobody_watches())
         finally:
             self._documents = None
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
-        return self._by_document(requests, super().loglikelihood_rolling, disable_tqdm)
+        hidden = disable_tqdm or _nobody_watches()
+        if self._multiplier_of is None:
+            return super().loglikelihood_rolling(requests, hidden)
+        scores: list[Any] = [None] * len(requests)
+        places = _places([self._document(request) for request in requests])
+        for document, numbers in track(places.items(), "document by document"):
+            self._about = document
+            values = super().loglikelihood_rolling([requests[number] for number in numbers], disable_tqdm=True)
+            for number, value in zip(numbers, values, strict=True):
+                scores[number] = value
+        self._about = None
+        return scores
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         answers: list[Any] = [None] * len(requests)
@@ -189,10 +197,10 @@ class MemoryLM(SeededSampling):
     def _loglikelihood_tokens(
         self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        if not self.scorer.usable(self._layer):
-            # lm-eval shows a bar here even where its caller wants none.
-            return super()._loglikelihood_tokens(requests, disable_tqdm or _nobody_watches(), override_bs)
         documents = self._documents or [self._about] * len(requests)
+        longest = max((len(context) + len(rest) for _, context, rest in requests), default=0)
+        if not self.scorer.usable(self._layer, min(longest, self.max_length)):
+            return self._plain_scores(requests, documents, disable_tqdm, override_bs)
         to_score = [
             # A context that is too long loses its beginning, as in lm-eval.
             TokenRequest(tuple(context[-(self.max_length + 1 - len(rest)) :]), tuple(rest), document)
@@ -204,6 +212,24 @@ class MemoryLM(SeededSampling):
                 self.cache_hook.add_partial("loglikelihood", texts, score)
         return scores
 
+    def _plain_scores(
+        self, requests: list[Any], documents: Sequence[str | None], disable_tqdm: bool, override_bs: int | None
+    ) -> list[tuple[float, bool]]:
+        """Scores from lm-eval's own loop, document by document where the memory depends on one."""
+        # lm-eval shows a bar here even where its caller wants none.
+        score = partial(super()._loglikelihood_tokens, override_bs=override_bs)
+        hidden = disable_tqdm or _nobody_watches()
+        if self._active is None or self._multiplier_of is None:
+            return score(requests, hidden)
+        scores: list[Any] = [None] * len(requests)
+        for document, numbers in track(_places(documents).items(), "document by document"):
+            multiplier = torch.from_numpy(self._multiplier_of(document)).to(self.base.device)
+            with self._active.recalling(multiplier):
+                values = score([requests[number] for number in numbers], True)
+            for number, value in zip(numbers, values, strict=True):
+                scores[number] = value
+        return scores
+
     def _document(self, request: Instance) -> str | None:
         """The document that a request is about. Raises RequestError where recall needs one that the sample lacks."""
         document = request.doc.get("document") if isinstance(request.doc, dict) else None
@@ -213,19 +239,10 @@ class MemoryLM(SeededSampling):
             )
         return document or None
 
-    def _by_document(self, requests: list[Instance], answer: Callable[..., list[Any]], disable_tqdm: bool) -> list[Any]:
-        if self._active is None or self._multiplier_of is None:
-            return answer(requests, disable_tqdm=disable_tqdm or _nobody_watches())
-        answers: list[Any] = [None] * len(requests)
-        places: dict[str | None, list[int]] = {}
-        for number, request in enumerate(requests):
-            places.setdefault(self._document(request), []).append(number)
-        for document, numbers in track(places.items(), "document by document"):
-            self._about = document
-            multiplier = torch.from_numpy(self._multiplier_of(str(document))).to(self.base.device)
-            with self._active.recalling(multiplier):
-                values = answer([requests[n] for n in numbers], disable_tqdm=True)
-            for number, value in zip(numbers, values, strict=True):
-                answers[number] = value
-        self._about = None
-        return answers
+
+def _places(documents: Sequence[str | None]) -> dict[str | None, list[int]]:
+    """The numbers of the requests about each document."""
+    places: dict[str | None, list[int]] = {}
+    for number, document in enumerate(documents):
+        places.setdefault(document, []).append(number)
+    return places

@@ -14,9 +14,9 @@ from simset_bench.console import track
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory
-from simset_bench.models.packing import CannotPack
 from simset_bench.models.split import UpperModel, packed_hidden_states
-from simset_bench.models.token_trees import TokenTrees, TreeBatch, plant
+from simset_bench.models.token_trees import WINDOW, TokenTrees, TreeBatch, plant
+from simset_bench.models.tree_probe import takes_trees
 from simset_bench.training.data.hidden_states import quarter_of_memory, states_room
 from simset_bench.training.data.hidden_states_on_disk import prefix_folder
 
@@ -26,9 +26,6 @@ CPU_NODES, GPU_NODES = 1024, 32768
 _CPU_LOGITS, _GPU_LOGITS = 1 << 22, 1 << 28
 # Numbers of each weight that are compared to notice a change.
 _SAMPLED = 16
-# Largest difference of a probe's log-probabilities, in nats, that rounding explains.
-_TOLERANCE = {torch.float32: 1e-3}
-_COARSE = 0.1
 
 
 class TokenRequest(NamedTuple):
@@ -73,21 +70,23 @@ class RequestScorer:
         self._uppers: dict[int, UpperModel] = {}
         self._sets: dict[tuple[TokenRequest, ...], _RequestSet] = {}
         self._weights: tuple[list[int], bytes] | None = None
-        self._trees_work: bool | None = None
+        # The longest sequence that was tried, and whether the base scores such ones in trees as it does alone.
+        self._tried = (0, True)
 
-    def usable(self, layer: int | None) -> bool:
-        """Whether this base can be scored in this way with a memory on block `layer`, or without one (None).
+    def usable(self, layer: int | None, longest: int = WINDOW) -> bool:
+        """Whether texts of up to `longest` tokens can be scored so, with a memory on block `layer` or without (None).
 
-        Some attention cannot be kept within trees, and some models cannot be cut at a block. Call it while no memory is
-        attached.
+        Some models cannot be cut at a block, and in some a text sees what stands beside it. Ask first while no memory
+        is attached.
         """
         try:
             upper = self._upper(len(self.base.blocks) - 1 if layer is None else layer)
-            if self._trees_work is None:
-                self._trees_work = self._check_trees()
         except RequestError:
             return False
-        return upper.packs and self._trees_work
+        longest = max(longest, WINDOW)
+        if longest > self._tried[0]:
+            self._tried = (longest, self._tried[1] and upper.head_is_linear and takes_trees(self.base.model, longest))
+        return self._tried[1] and upper.packs(longest)
 
     @torch.no_grad()
     def scores(
@@ -227,27 +226,6 @@ class RequestScorer:
             logs[pairs] = scored[here, wanted].double().cpu().numpy()
             likeliest[pairs] = (scored.argmax(dim=-1)[here] == wanted).cpu().numpy()
         return logs, likeliest
-
-    @torch.no_grad()
-    def _check_trees(self) -> bool:
-        """Whether sequences that part, in one window and beside a shorter one, score as they do alone."""
-        generator = torch.Generator().manual_seed(0)
-        vocabulary = self._upper(len(self.base.blocks) - 1).head.weight.shape[0]
-        drawn = tuple(torch.randint(vocabulary, (24,), generator=generator).tolist())
-        texts = [(drawn[:12], drawn[12:15]), (drawn[:12], drawn[15:17]), (drawn[:4], drawn[17:])]
-        requests = [TokenRequest(*text, None) for text in texts]
-        try:
-            likelihoods = [likelihood for likelihood, _ in self.scores(requests)]
-        except (CannotPack, TypeError, KeyError, IndexError, RuntimeError, ValueError):
-            return False
-        for request, likelihood in zip(requests, likelihoods, strict=True):
-            ids = torch.tensor([[*request.context, *request.continuation]], device=self.base.device)
-            logits = self.base.model(input_ids=ids[:, :-1], use_cache=False).logits[0].float()
-            wanted = ids[0, len(request.context) :]
-            alone = logits[-len(wanted) :].log_softmax(-1).gather(1, wanted[:, None]).sum().item()
-            if abs(alone - likelihood) > _TOLERANCE.get(self.base.dtype, _COARSE) * len(wanted):
-                return False
-        return True
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks.rows import Row
 from simset_bench.evaluation.tasks.table import OUR_TASKS
-from simset_bench.models.blocks import find_blocks
+from simset_bench.models.blocks import embedding_rows, find_blocks
 from simset_bench.models.fit_tokenizer import fit_tokenizer
 from simset_bench.models.loading import Base
 from simset_bench.training.config import make_config
@@ -70,7 +70,7 @@ def _only_tokens(pretrained: str) -> MemoryLM:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     model.eval()
-    fit_tokenizer(tokenizer, model.get_input_embeddings().weight.shape[0], pretrained)
+    fit_tokenizer(tokenizer, embedding_rows(model), pretrained)
     width = model.config.get_text_config().hidden_size
     cpu = torch.device("cpu")
     base = Base(pretrained, model, tokenizer, find_blocks(model), width, cpu, torch.float32, "unknown")

@@ -111,6 +111,10 @@ class _WithBackground:
         return self.documents.count
 
     @property
+    def longest(self) -> int:
+        return self.documents.longest
+
+    @property
     def mask_rows(self) -> MaskRows:
         return cast(Data, self.documents).mask_rows
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from simset_bench.models.loading import Base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.hidden_states import HiddenCache
-from simset_bench.training.data.segments import PackedBatch, Segment, epoch_batches, pack_batch
+from simset_bench.training.data.segments import PackedBatch, Segment, epoch_batches, longest_of, pack_batch
 
 # The masks (documents, entries) bool of some documents, by their numbers.
 MaskRows = Callable[[Sequence[int]], np.ndarray]
@@ -22,6 +22,11 @@ class Batches(Protocol):
     @property
     def count(self) -> int:
         """Number of segments."""
+        ...
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest segment."""
         ...
 
     def of_epoch(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[PackedBatch, Tensor]]:
@@ -49,6 +54,11 @@ class SegmentsInMemory:
     def count(self) -> int:
         """Number of segments."""
         return len(self.segments)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest segment."""
+        return longest_of(self.segments)
 
     def of_epoch(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[PackedBatch, Tensor]]:
         """Batches of an epoch in its random order, from number `first` on."""

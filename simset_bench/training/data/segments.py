@@ -86,6 +86,11 @@ def check_lengths(segments: Sequence[Segment], limit: int | None, model: str) ->
         )
 
 
+def longest_of(segments: Sequence[Segment]) -> int:
+    """Tokens of the longest segment."""
+    return max(len(segment.token_ids) for segment in segments)
+
+
 def collate(segments: Sequence[Segment] | Mapping[int, Segment], rows: Sequence[int], pad_id: int) -> Batch:
     """The segments numbered `rows` as one batch on the CPU."""
     chosen = [segments[row] for row in rows]

@@ -20,7 +20,7 @@ from simset_bench.models.loading import Base
 from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.training.config import TrainConfig, corpus_options
 from simset_bench.training.data.hidden_states_of_stream import StreamCache
-from simset_bench.training.data.segments import PackedBatch, Segment, check_lengths, pack_batch, segments_of
+from simset_bench.training.data.segments import PackedBatch, Segment, check_lengths, longest_of, pack_batch, segments_of
 
 if TYPE_CHECKING:
     from simset_bench.simset.lookup import Lookup
@@ -33,13 +33,14 @@ _TOGETHER = 1024
 class Survey:
     """One reading of a corpus: each document's number in the allocation, and its number of segments.
 
-    `numbers` and `segments` are (documents,) int64; `tokens` counts real tokens, `sha256` is of ids and texts as
-    `hash_documents` makes it.
+    `numbers` and `segments` are (documents,) int64; `tokens` counts real tokens, `longest` those of the longest
+    segment, `sha256` is of ids and texts as `hash_documents` makes it.
     """
 
     numbers: np.ndarray
     segments: np.ndarray
     tokens: int
+    longest: int
     sha256: str
 
 
@@ -88,7 +89,7 @@ def survey(config: TrainConfig, base: Base, lookup: "Lookup", allocation_file: P
     """
     from simset_bench.simset.store import AllocationWriter, Manifest
 
-    numbers, counts, tokens, digest = list[int](), list[int](), 0, TextsDigest()
+    numbers, counts, tokens, longest, digest = list[int](), list[int](), 0, 0, TextsDigest()
     limit = getattr(base.model.config.get_text_config(), "max_position_embeddings", None)
     with whole_file(allocation_file) as temporary:
         writer, waiting = AllocationWriter(temporary), list[tuple[int, str]]()
@@ -98,6 +99,7 @@ def survey(config: TrainConfig, base: Base, lookup: "Lookup", allocation_file: P
             numbers.append(number)
             counts.append(len(pieces))
             tokens += sum(len(piece.token_ids) - piece.specials for piece in pieces)
+            longest = max(longest, longest_of(pieces))
             digest.update(document.id)
             digest.update(document.text)
             waiting.append((number, document.id))
@@ -128,7 +130,7 @@ def survey(config: TrainConfig, base: Base, lookup: "Lookup", allocation_file: P
                 partition_by=made.partition_by,
             )
         )
-    return Survey(np.array(numbers), np.array(counts), tokens, digest.hexdigest())
+    return Survey(np.array(numbers), np.array(counts), tokens, longest, digest.hexdigest())
 
 
 def _rows(waiting: Sequence[tuple[int, str]], lookup: "Lookup") -> "Rows":
@@ -184,6 +186,11 @@ class StreamedData:
     def count(self) -> int:
         """Number of segments."""
         return int(self.survey.segments.sum())
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest segment."""
+        return self.survey.longest
 
     def of_epoch(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[PackedBatch, Tensor]]:
         """Batches of an epoch from number `first` on, those before it neither tokenised nor trained on."""

@@ -13,7 +13,7 @@ from simset_bench.models.loading import Base
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.checkpoint import Mean
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.data.segments import PackedBatch, Segment, epoch_batches, pack_batch
+from simset_bench.training.data.segments import PackedBatch, Segment, epoch_batches, longest_of, pack_batch
 from simset_bench.training.methods.learner import Learner, Memorised
 from simset_bench.training.trainer import Member, PassSums
 
@@ -43,6 +43,11 @@ class WholeBatches:
     def count(self) -> int:
         """Number of segments."""
         return len(self.segments)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest segment."""
+        return longest_of(self.segments)
 
     def of_epoch(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[PackedBatch, Tensor]]:
         """Batches of an epoch in the order that a memory sees them in, from number `first` on."""

@@ -23,7 +23,7 @@ from simset_bench.training.allocations import store_allocation
 from simset_bench.training.checkpoint import Mean
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import SegmentsInMemory
-from simset_bench.training.data.segments import PackedBatch
+from simset_bench.training.data.segments import PackedBatch, longest_of
 from simset_bench.training.memory_pass import next_token_nll_of_runs
 from simset_bench.training.methods.learner import Cost, Learner, Memorised
 from simset_bench.training.methods.memory import memory_parameters, parameters_above, segments_in_memory
@@ -115,7 +115,7 @@ def guidance_learner(config: TrainConfig, base: Base, memorised: Memorised) -> I
         lambda: SegmentsInMemory(*segments_in_memory(config, base, memorised)),
         store,
         memorised.counts,
-        partial(guidance_pass, UpperModel(base, int(config.layer))),
+        partial(guidance_pass, UpperModel(base, int(config.layer), longest_of(memorised.segments))),
     )
 
 

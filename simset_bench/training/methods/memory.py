@@ -20,7 +20,7 @@ from simset_bench.training.data.background import load_background, with_backgrou
 from simset_bench.training.data.batches import Data, TrainingData
 from simset_bench.training.data.hidden_states import HiddenCache
 from simset_bench.training.data.hidden_states_on_disk import cached_states
-from simset_bench.training.data.segments import Segment
+from simset_bench.training.data.segments import Segment, longest_of
 from simset_bench.training.memory_pass import memory_pass
 from simset_bench.training.methods.learner import Cost, Learner, Memorised
 
@@ -67,9 +67,9 @@ def allocated_entries(config: TrainConfig, documents: Sequence[Document]) -> All
 
 
 def memory_learner_on(
-    config: TrainConfig, base: Base, make_data: Callable[[], Data], counts: Callable[[], dict[str, Any]]
+    config: TrainConfig, base: Base, make_data: Callable[[], Data], counts: Callable[[], dict[str, Any]], longest: int
 ) -> Learner:
-    """A memory that learns on whatever data."""
+    """A memory that learns on whatever data, whose longest segment has `longest` tokens."""
     memory = new_memory(config, base)
     return Learner(
         memory,
@@ -77,7 +77,7 @@ def memory_learner_on(
         make_data,
         lambda folder: save_memory(memory, folder / folders.MEMORY_FILE),
         counts,
-        partial(memory_pass, UpperModel(base, int(config.layer))),
+        partial(memory_pass, UpperModel(base, int(config.layer), longest)),
         masks=lambda batches: [cast(Data, batches).mask_rows],
     )
 
@@ -91,7 +91,7 @@ def memory_learner(config: TrainConfig, base: Base, memorised: Memorised) -> Ite
         data: Data = TrainingData(segments, cache, allocation_of(memorised).mask)
         return with_background(data, load_background(config, base, memorised.documents))
 
-    yield memory_learner_on(config, base, make_data, memorised.counts)
+    yield memory_learner_on(config, base, make_data, memorised.counts, longest_of(memorised.segments))
 
 
 def allocation_of(memorised: Memorised) -> Allocation:

@@ -45,7 +45,7 @@ def train_members(
     steps_an_epoch = math.ceil(batches.count / config.batch_size)
     steps = total_steps(config, batches.count)
     set_arithmetic(base)
-    take = (make_step or step_for_device)(UpperModel(base, int(config.layer)), fleet)
+    take = (make_step or step_for_device)(UpperModel(base, int(config.layer), batches.longest), fleet)
     started = time.monotonic() - fleet.members[0].progress[0].seconds
     for epoch in range(fleet.step // steps_an_epoch, config.epochs):
         for batch, hidden in batches.of_epoch(base, config, epoch, fleet.step % steps_an_epoch):
