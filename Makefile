@@ -8,13 +8,14 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-slow test-numerical lint clean
+.PHONY: help setup quickstart test test-slow test-numerical faults lint clean
 
 help:
 	@echo "make quickstart   the main job on real input: train, ask, rank (2 to 6 minutes on 2 cores)"
 	@echo "make test         the tests, without those that take more than about ten seconds each"
 	@echo "make test-slow    those that take longer"
 	@echo "make test-numerical   what models compute, with other processor instructions and thread counts"
+	@echo "make faults       wrong input and kills for an hour, or for FAULT_SECONDS seconds each"
 	@echo "make lint         ruff and mypy"
 	@echo "make setup        only the virtual environment, in $(VENV)"
 
@@ -46,6 +47,13 @@ test-slow: $(READY)
 test-numerical: $(READY)
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m "numerical and not slow"
 	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "numerical and not slow"
+
+# A seed of its own each time, which is printed: the same seed gives the same cases.
+FAULT_SECONDS ?= 1800
+FAULT_SEED ?= $(shell date +%s)
+faults: $(READY)
+	cd tests && for each in fuzz kill; do OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m faults.$$each \
+	    --seconds $(FAULT_SECONDS) --seed $(FAULT_SEED) || exit 1; done
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -18,7 +18,8 @@ from simset_bench.models.devices import find_device, find_dtype
 from simset_bench.models.fit_tokenizer import fit_tokenizer
 from simset_bench.models.presets import PRESETS
 from simset_bench.models.pretrained_here import make_world
-from simset_bench.models.sources import ModelSource, cache_folder, find_model, local_choices
+from simset_bench.models.sources import ModelSource, cache_folder, find_model, is_model_folder, local_choices
+from simset_bench.models.writable_cache import folder_for_model
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,7 @@ def local_location(source: ModelSource) -> str:
 def _local_folder(source: ModelSource) -> Path | None:
     if source.gguf is not None:
         return _converted(source.gguf)
-    if source.world is not None:
-        make_world(source.world)
-    return source.folder
+    return source.folder if source.world is None else make_world(source.world)
 
 
 def _converted(gguf: Path) -> Path:
@@ -156,11 +155,12 @@ def _converted(gguf: Path) -> Path:
     The folder's name has the file's hash, since two files may have the same name.
     """
     target = cache_folder() / "models" / f"{gguf.stem}-{sha256_of_file(gguf)[:16]}"
-    if (target / "config.json").is_file():
+    if is_model_folder(target):
         return target
+    target = folder_for_model(target)
     # Only one process converts: a folder that another has begun to load from must not be replaced.
     with waiting_lock(target.with_name(f".{target.name}.converting")):
-        if not (target / "config.json").is_file():
+        if not is_model_folder(target):
             note(f"converting {gguf.name} to safetensors in {target} (once, takes under a minute)")
             with whole_folder(target) as temporary:
                 _convert(gguf, temporary)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,10 @@ def cache_folder() -> Path:
     chosen = os.environ.get("SIMSET_BENCH_CACHE")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simset-bench"
+    # Not `Path.home()`, which raises RuntimeError where the system names no home.
+    home = os.environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111
+    above = os.environ.get("XDG_CACHE_HOME") or (Path(home) / ".cache" if home != "~" else tempfile.gettempdir())
+    return Path(above) / "simset-bench"
 
 
 def smollm2_gguf() -> Path | None:

@@ -176,7 +176,6 @@ class RequestScorer:
         if layer not in request_set.states:
             shape = len(request_set.trees.tokens), self.base.width
             self._make_room(request_set, shape[0] * shape[1] * self.base.dtype.itemsize)
-            prefix_folder().mkdir(parents=True, exist_ok=True)
             disk = prefix_folder() / f".requests-{os.getpid()}"
             states = states_room(*shape, self.base.dtype, disk, quarter_of_memory())
             for batch in track(request_set.trees.batches, "hidden states below the memory"):

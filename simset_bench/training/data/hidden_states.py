@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def fill_cache(
     """Run every segment up to and with block `layer` once.
 
     Kept in memory up to `most_bytes` (None for a quarter of the machine's), beyond that on the disk, in a file without
-    a name that was made as `disk` and goes with the process. Raises OSError when the disk is full.
+    a name that was made as `disk` and goes with the process, unless that disk cannot be written or is full.
     """
     starts = segment_starts(segments)
     in_memory = quarter_of_memory() if most_bytes is None else most_bytes
@@ -78,20 +79,25 @@ def quarter_of_memory() -> int:
 def states_room(tokens: int, width: int, dtype: torch.dtype, disk: Path | None, in_memory: int) -> Tensor:
     """An empty tensor (tokens, width): in memory up to `in_memory` bytes, and beyond that in a file at `disk` if given.
 
-    The file has no name and goes with the process. Raises OSError when the disk is full.
+    The file has no name and goes with the process. Where the disk cannot hold it, a note says so and it is memory.
     """
     size = tokens * width * dtype.itemsize
     if disk is None or size <= in_memory:
         return torch.empty(tokens, width, dtype=dtype)
     note(f"hidden states of {tokens} tokens take {size / 1e9:.1f} GB: kept on the disk of {disk.parent}")
     try:
+        disk.parent.mkdir(parents=True, exist_ok=True)
         with disk.open("wb") as handle:
             # Reserved at once, so that a full disk is an error here and not a crash in mid-training.
             os.posix_fallocate(handle.fileno(), 0, size)
         return torch.from_file(str(disk), shared=True, size=tokens * width, dtype=dtype).view(tokens, width)
+    except OSError as error:
+        note(f"{disk.parent} cannot hold them ({error.strerror}): kept in memory")
+        return torch.empty(tokens, width, dtype=dtype)
     finally:
         # The mapping keeps the space for as long as it lives, and no longer, however the process ends.
-        disk.unlink(missing_ok=True)
+        with suppress(OSError):
+            disk.unlink(missing_ok=True)
 
 
 def fill_batches(segments: Sequence[Segment]) -> list[list[int]]:

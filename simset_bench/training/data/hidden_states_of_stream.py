@@ -1,17 +1,19 @@
 """Hidden states below the memory of a stream of segments, kept on disk up to the prefix cache's limit."""
 
-import errno
 import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import IO
 
 import torch
 from torch import Tensor
 
 from simset_bench.console import note
+from simset_bench.files import OUT_OF_ROOM
 from simset_bench.models.loading import Base
 from simset_bench.models.split import hidden_states
+from simset_bench.models.writable_cache import cache_is_writable
 from simset_bench.training.data.hidden_states_on_disk import prefix_folder
 from simset_bench.training.data.segments import Segment, collate
 
@@ -36,9 +38,9 @@ class StreamCache:
 
     def __init__(self, limit_bytes: int, segments: int) -> None:
         self.account = CacheAccount(bytes_limit=limit_bytes)
-        self.is_full = False
-        prefix_folder().mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.TemporaryFile(dir=prefix_folder())  # noqa: SIM115 - open as long as the cache is
+        # Open as long as the cache is, and None where none can be made.
+        self._file: IO[bytes] | None = _file_without_name() if limit_bytes else None
+        self.is_full = self._file is None
         # Eight bytes a segment: where its states begin in the file, -1 for none.
         self._starts = torch.full((segments,), -1, dtype=torch.int64)
 
@@ -71,6 +73,7 @@ class StreamCache:
 
     def _read(self, start: int, length: int, base: Base) -> Tensor:
         size = length * base.width * base.dtype.itemsize
+        assert self._file is not None
         data = bytearray(os.pread(self._file.fileno(), size, start))
         return torch.frombuffer(data, dtype=base.dtype).view(length, base.width)
 
@@ -78,13 +81,13 @@ class StreamCache:
         data = states.contiguous().view(torch.uint8).numpy().tobytes()
         held = self.account.bytes_held
         self.is_full = self.is_full or held + len(data) > self.account.bytes_limit
-        if self.is_full:
+        if self.is_full or self._file is None:
             self.account.without_room += 1
             return
         try:
             written = os.pwrite(self._file.fileno(), data, held)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in OUT_OF_ROOM:
                 raise
             written = 0
         if written < len(data):
@@ -94,3 +97,14 @@ class StreamCache:
             return
         self._starts[row] = held
         self.account.bytes_held += len(data)
+
+
+def _file_without_name() -> IO[bytes] | None:
+    if not cache_is_writable():
+        return None
+    try:
+        prefix_folder().mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=prefix_folder())
+    except OSError as error:
+        note(f"prefix cache: {prefix_folder()} cannot be written ({error.strerror}), going on without it")
+        return None

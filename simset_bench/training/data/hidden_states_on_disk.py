@@ -5,7 +5,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from simset_bench.console import note, track
-from simset_bench.errors import RequestError
+from simset_bench.errors import CannotBeWritten, RequestError
 from simset_bench.files import whole_file
 from simset_bench.models.loading import Base
 from simset_bench.models.sources import cache_folder
 from simset_bench.models.split import hidden_states_at
+from simset_bench.models.writable_cache import cache_is_writable
 from simset_bench.training.data.hidden_states import HiddenCache, fill_batches, fill_cache, segment_starts
 from simset_bench.training.data.segments import Segment, collate
 from simset_bench.training.processes import ALONE, Processes
@@ -55,17 +56,17 @@ def cached_states(
 ) -> HiddenCache:
     """Hidden states at block `layer`, from the cache. One forward pass fills all of `layers` that are missing.
 
-    A damaged or foreign file is noted and made anew. States that exceed the limit are kept in memory. Processes that
+    A damaged or foreign file is noted and made anew. States that exceed the limit are kept in memory, and so are all
+    where the cache cannot be written or its disk is full. Processes that
     share a base run it together: if one lacks the states, all of them fill the cache.
     """
     wanted = sorted({*layers, layer})
     size = sum(len(segment.token_ids) for segment in segments) * base.width * base.dtype.itemsize
     limit = size_limit()
     if base.dtype not in _SAFETENSORS_NAMES or size > limit:
-        prefix_folder().mkdir(parents=True, exist_ok=True)
         return fill_cache(base, layer, segments, prefix_folder() / f".beyond-limit-{os.getpid()}")
     missing = [each for each in wanted if _open(base, each, segments, verify=each == layer) is None]
-    if not processes.all_agree(layer not in missing):
+    if not processes.all_agree(layer not in missing) and processes.all_agree(cache_is_writable()):
         # As many layers at a time as the limit has room for, `layer` first.
         filled = sorted({*missing, layer}, key=lambda each: each != layer)[: max(1, limit // size)]
         _fill(base, filled, segments, limit, processes)
@@ -113,12 +114,14 @@ def _open(base: Base, layer: int, segments: Sequence[Segment], *, verify: bool) 
         if verify and _sha256(mapped) != made["sha256"]:
             raise ValueError("its checksum is wrong")
         # The time of the last use decides what goes first when room is needed.
-        os.utime(path)
-    except FileNotFoundError:
+        with suppress(OSError):
+            os.utime(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         note(f"{path}: damaged or foreign ({error}), made anew")
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         return None
     return HiddenCache(torch.from_numpy(mapped).view(base.dtype).view(-1, base.width), starts)
 
@@ -145,9 +148,12 @@ def _fill(base: Base, layers: Sequence[int], segments: Sequence[Segment], limit:
     Of several processes each runs all segments, since weights are gathered from all; ends when the files are written.
     """
     passes = _passes(base, layers, segments)
-    if processes.is_first_here:
-        _write(base, layers, segments, limit, passes)
-    else:
+    try:
+        if processes.is_first_here:
+            _write(base, layers, segments, limit, passes)
+    except (OSError, CannotBeWritten) as error:
+        note(f"{prefix_folder()} cannot hold hidden states ({error}): kept in memory")
+    if processes.count > 1:
         deque(passes, maxlen=0)
     processes.all_agree(True)
 
