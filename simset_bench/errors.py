@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 
+# Entries and documents are numbered in 32 bits, and seeds have 32.
+COUNT_LIMIT = 1 << 32
+
 
 class RequestError(ValueError):
     """What the user asked cannot be done as asked: printed as one line, exit code 2.
@@ -48,6 +51,14 @@ def unknown_name(kind: str, found: str, allowed: Iterable[str]) -> RequestError:
 def missing_extra(package: str, purpose: str, extra: str = "scale") -> RequestError:
     """The error where a package of an extra is not installed."""
     return RequestError(f"{purpose} needs {package}: pip install 'simset-bench[{extra}]'")
+
+
+def check_count(option: str, value: int, lowest: int = 1) -> None:
+    """Raise RequestError unless `lowest` <= value < COUNT_LIMIT."""
+    if value < lowest:
+        raise RequestError(f"{option} {value}: must be at least {lowest}")
+    if value >= COUNT_LIMIT:
+        raise RequestError(f"{option} {value!s:.40}: must be below {COUNT_LIMIT}")
 
 
 @contextmanager

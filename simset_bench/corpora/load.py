@@ -14,15 +14,15 @@ from simset_bench.corpora.files.records import HUB
 from simset_bench.corpora.grouping import find_grouping
 from simset_bench.corpora.people.options import parse_people
 from simset_bench.corpora.readers.fictionalqa import fictionalqa_articles
-from simset_bench.corpora.readers.hub import hub_articles
+from simset_bench.corpora.readers.hub import hub_records
 from simset_bench.corpora.readers.jsonl import jsonl_records
 from simset_bench.corpora.readers.mediawiki import mediawiki_records
 from simset_bench.corpora.readers.people import people_articles
 from simset_bench.corpora.readers.squad import squad_articles
-from simset_bench.corpora.readers.text_folder import text_articles
+from simset_bench.corpora.readers.text_folder import text_records
 from simset_bench.corpora.readers.vital import vital_articles
 from simset_bench.corpora.readers.wikitext import wikitext_articles
-from simset_bench.errors import RequestError, did_you_mean
+from simset_bench.errors import RequestError, check_count, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ CORPORA: dict[str, CorpusKind] = {
     "jsonl": CorpusKind("jsonl:FILE", "an object a line: text, and id, title, topic; .gz, .zst too", jsonl_records),
     "parquet": CorpusKind("parquet:FILE", "a row an article: text, and id, title, topic", _parquet_records),
     "mediawiki": CorpusKind("mediawiki:FILE", "a dump such as pages-articles.xml.bz2", mediawiki_records),
-    "text": CorpusKind("text:FOLDER", "every .txt file below a folder", text_articles),
-    "hub": CorpusKind("hub:NAME[:CONFIG[:SPLIT]]", "a data set of the hub, streamed", hub_articles),
+    "text": CorpusKind("text:FOLDER", "every .txt file below a folder", text_records),
+    "hub": CorpusKind("hub:NAME[:CONFIG[:SPLIT]]", "a data set of the hub, streamed", hub_records),
 }
 
 
@@ -128,8 +128,8 @@ def load_corpus(
     Fewer documents are always the first of more. Raises RequestError for an unknown or malformed corpus, duplicate
     ids, no document at all, or fewer than `num_docs`.
     """
-    if num_docs is not None and num_docs < 1:
-        raise RequestError(f"--num-docs {num_docs}: must be at least 1")
+    if num_docs is not None:
+        check_count("--num-docs", num_docs)
     stream = stream_corpus(spec, group_by=group_by, match_subjects=match_subjects, on_bad=on_bad)
     documents = list(islice(stream, num_docs))
     if not documents:

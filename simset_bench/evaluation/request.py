@@ -10,7 +10,7 @@ from simset_bench.corpora.facts.counterfact import check_counterfact_source
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.corpora.files.records import HUB
 from simset_bench.corpora.load import CORPORA, check_source
-from simset_bench.errors import RequestError, did_you_mean, unknown_name
+from simset_bench.errors import RequestError, check_count, did_you_mean, unknown_name
 from simset_bench.evaluation.lm_eval_names import names_below, possible_names
 from simset_bench.evaluation.probes.table import PROBES, is_ours
 from simset_bench.evaluation.task_options import DISJOINT, SAME_CORPUS, SUBJECTS, TaskOptions
@@ -70,8 +70,8 @@ def check_request(request: EvalRequest, *, baseline: bool) -> None:
     """Raise RequestError, before anything is loaded, for a request that no run, or no bare base, can answer."""
     if not request.tasks:
         raise RequestError(f"--task: name at least one, such as {', '.join([*OUR_TASKS, *PROBES])}")
-    if request.limit is not None and request.limit < 1:
-        raise RequestError(f"--limit {request.limit}: must be at least 1")
+    if request.limit is not None:
+        check_count("--limit", request.limit)
     if request.recall not in RECALLS:
         raise unknown_name("--recall", request.recall, RECALLS)
     if request.qa_disjoint not in DISJOINT:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simset_bench.corpora.documents import Document
-from simset_bench.errors import RequestError, unknown_name
+from simset_bench.errors import RequestError, check_count, unknown_name
 from simset_bench.simset.clusters import Clusters, cluster
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import SEED_LIMIT, signatures
@@ -112,8 +112,7 @@ def check_allocation(strategy: str, options: DrawOptions, units: int | None = No
     if options.partition_by not in PARTITIONS_BY:
         raise unknown_name("--partition-by", options.partition_by, PARTITIONS_BY)
     for option, value in (("--entries", options.num_entries), ("--entries-per-doc", options.entries_per_doc)):
-        if value < 1:
-            raise RequestError(f"{option} {value}: must be at least 1")
+        check_count(option, value)
     if options.num_entries < options.entries_per_doc:
         raise RequestError(
             f"--entries {options.num_entries} are fewer than --entries-per-doc {options.entries_per_doc}"

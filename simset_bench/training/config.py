@@ -5,6 +5,7 @@ import math
 import types
 import typing
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import yaml
 
 from simset_bench.corpora.load import CorpusOptions
-from simset_bench.errors import RequestError, did_you_mean, unknown_name
+from simset_bench.errors import RequestError, check_count, did_you_mean, unknown_name
 from simset_bench.models.presets import DEFAULT_MODEL
 from simset_bench.simset.allocation import check_allocation
 from simset_bench.simset.strategies import STRATEGIES, DrawOptions, strategy_of_allocation
@@ -25,8 +26,6 @@ ACTIVATIONS = ("relu", "gelu")
 RECALLS = ("free", "oracle", "erased")
 NEGATIVES = ("other", "random", "zero")
 GUIDANCE_LOSSES = ("absolute", "clamped-square")
-# datasketch draws its hash functions from a generator that takes 32 bits.
-SEED_LIMIT = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -120,14 +119,10 @@ def checked_option(path: Path, name: str, value: Any) -> Any:
     if name not in _TYPES:
         raise RequestError(f"{path}: unknown option {brief(name)}{did_you_mean(name[:80], _TYPES)}")
     allowed = typing.get_args(_TYPES[name]) if isinstance(_TYPES[name], types.UnionType) else (_TYPES[name],)
-    if type(value) is int and float in allowed and int not in allowed:
-        return float(value)
-    if type(value) is str and float in allowed and str not in allowed:
-        # YAML 1.1 reads 2e-3 as a string, since it has no point.
-        try:
+    # YAML 1.1 reads 2e-3 as a string, since it has no point.
+    if type(value) in (int, str) and float in allowed and type(value) not in allowed:
+        with suppress(ValueError, OverflowError):
             return float(value)
-        except ValueError:
-            pass
     if type(value) not in allowed:
         names = " or ".join(_type_name(kind) for kind in allowed)
         raise RequestError(f"{path}: {name} must be {names}, found {brief(value)}")
@@ -191,11 +186,8 @@ def check(config: TrainConfig) -> None:
     check_options(config)
     for name, lowest in LEAST.items():
         value = getattr(config, name)
-        if value is not None and value < lowest:
-            raise RequestError(f"{_flag(name)} {value}: must be at least {lowest}")
-    for name in ("mem_seed", "seed"):
-        if getattr(config, name) >= SEED_LIMIT:
-            raise RequestError(f"{_flag(name)} {getattr(config, name)}: must be below {SEED_LIMIT}")
+        if value is not None:
+            check_count(_flag(name), value, lowest)
     for name in ("alpha", "beta", "weight_decay", "grad_clip", "lr", "guidance_tau"):
         value = getattr(config, name)
         if not math.isfinite(value) or value < 0:

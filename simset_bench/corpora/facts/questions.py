@@ -68,11 +68,7 @@ def popqa_questions(source: str) -> Iterator[list[FactQuestion]]:
     Raises RequestError for a source without records, and for a missing or wrong field.
     """
     for number, (where, record) in enumerate(objects_of(source, "a local file"), start=1):
-        views = record.get("s_pop")
-        try:
-            power = None if views in (None, "") else f"1e{int(math.log10(max(1, float(views))))}"
-        except (TypeError, ValueError) as error:
-            raise RequestError(f"{where}: field `s_pop` must be a number, found {views!r}") from error
+        popularity = _popularity(record.get("s_pop"), where)
         yield [
             FactQuestion(
                 str(record.get("id") or number),
@@ -80,7 +76,7 @@ def popqa_questions(source: str) -> Iterator[list[FactQuestion]]:
                 text_field(record, "question", where),
                 _possible_answers(record, where),
                 relation=text_field(record, "prop", where),
-                popularity=power,
+                popularity=popularity,
             )
         ]
 
@@ -127,6 +123,18 @@ def relation_prompts(source: str, shots: int = 0) -> Iterator[list[FactQuestion]
                 )
                 for place, template in enumerate(templates)
             ]
+
+
+def _popularity(views: Any, where: str) -> str | None:
+    if views is None or views == "":
+        return None
+    try:
+        number = float(views)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if isinstance(views, bool) or not 0 <= number < math.inf:
+        raise RequestError(f"{where}: field `s_pop` must be a number of at least 0, found {views!r:.60}")
+    return f"1e{int(math.log10(max(1, number)))}"
 
 
 def _possible_answers(record: dict[str, Any], where: str) -> tuple[str, ...]:

@@ -13,14 +13,17 @@ def text_field(record: dict[str, Any], field: str, where: str) -> str:
     return value.strip()
 
 
-def texts_field(record: dict[str, Any], field: str, where: str) -> tuple[str, ...]:
-    """The texts of a field that holds one or a list, stripped at their ends, none blank. Raises RequestError."""
+def texts_field(record: dict[str, Any], field: str, where: str, *, may_be_blank: bool = False) -> tuple[str, ...]:
+    """The texts of a field that holds one or a list, stripped at their ends, none blank unless they may be.
+
+    Raises RequestError.
+    """
     value = value_field(record, field, where)
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list):
         raise RequestError(f"{where}: field `{field}` must be text or a list of texts, found {kind_of(value)}")
     for text in texts:
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str) or not (text.strip() or may_be_blank):
             raise RequestError(f"{where}: field `{field}` must hold texts, found {kind_of(text)}")
     return tuple(text.rstrip() for text in texts)
 

@@ -1,5 +1,7 @@
 """Opens a data set of the Hugging Face hub, with one clear error where that fails."""
 
+import lzma
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +11,22 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError,
 
 from simset_bench.errors import RequestError
 
+# Files of a folder that `save_to_disk` wrote: of one data set, or of its splits.
+_SAVED = ("state.json", "dataset_dict.json")
+
 
 def load_from_hub(
     name: str, without_network: str, configuration: str | None = None, *, streaming: bool = False, **options: Any
 ) -> Any:
     """The data set of a name, by `datasets.load_dataset`: from the hub, or from the local cache if the hub is silent.
 
+    A folder that `save_to_disk` wrote is read too; without splits of its own it is the split `train`.
     Raises RequestError where neither has it; `without_network` tells the user what to use instead.
     """
     import datasets
 
+    if any((Path(name) / mark).is_file() for mark in _SAVED):
+        return _saved_to_disk(name, options.get("split"))
     answers = Path(name).is_dir() or _hub_answers(name)
     was_offline = datasets.config.HF_HUB_OFFLINE
     # Unless told that there is no network, the client tries for half a minute before it looks into its cache.
@@ -36,17 +44,34 @@ def load_from_hub(
         datasets.config.HF_HUB_OFFLINE = was_offline
 
 
+def _saved_to_disk(name: str, split: str | None) -> Any:
+    import datasets
+
+    try:
+        saved = datasets.load_from_disk(name)
+    except hub_failures() as error:
+        raise RequestError(f"hub:{name} cannot be loaded ({reason_of(error)})") from error
+    splits = saved if isinstance(saved, dict) else {str(saved.split or "train"): saved}
+    if split is None:
+        return splits
+    if split not in splits:
+        raise RequestError(f"hub:{name}: there is no split {split!r}, only {', '.join(splits)}")
+    return splits[split]
+
+
 def hub_failures() -> tuple[type[Exception], ...]:
     """The exceptions that `datasets` raises where a data set cannot be read."""
     from datasets.exceptions import DatasetsError
 
-    # RuntimeError comes from a data set that would have to run code of its own.
-    return OSError, ValueError, RuntimeError, DatasetsError
+    # RuntimeError comes from a data set that would have to run code of its own, TypeError and NotImplementedError from
+    # files that disagree about a column, StopIteration from an empty file, those in the second line from a damaged one.
+    kinds = (OSError, ValueError, RuntimeError, TypeError, NotImplementedError, StopIteration, DatasetsError)
+    return *kinds, EOFError, zlib.error, lzma.LZMAError
 
 
 def reason_of(error: Exception) -> str:
     """The message of an error on one line."""
-    return " ".join(str(error).split())[:300]
+    return " ".join(str(error).split())[:300] or "it has no rows"
 
 
 def _hub_answers(name: str) -> bool:

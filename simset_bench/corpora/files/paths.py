@@ -71,13 +71,14 @@ def files_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     files = []
     for path in _walk(folder, left_out):
         if not path.name.lower().endswith(tuple(suffixes)):
-            left_out["of another kind"] += 1
+            left_out["files of other kinds"] += 1
         elif _kind_of(path):
-            left_out["no regular files"] += 1
+            left_out["pipes, sockets or devices"] += 1
         else:
             files.append(path)
-    if left_out:
-        note(f"{folder}: left out " + ", ".join(f"{count} {what}" for what, count in sorted(left_out.items())))
+    counts = [f"{count} {what}" for what, count in sorted(left_out.items()) if count]
+    if counts:
+        note(f"{folder}: left out {', '.join(counts)}")
     return sorted(files)
 
 
@@ -120,9 +121,10 @@ def check_regular(path: Path) -> None:
         kind = _kind_of(path)
     except (OSError, ValueError) as error:
         raise RequestError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if kind == "a folder":
+        raise RequestError(f"{path}: cannot be read (Is a directory)")
     if kind:
-        advice = "" if kind == "a folder" else ": it is read more than once, so write it to a file first"
-        raise RequestError(f"{path}: is {kind}, no file{advice}")
+        raise RequestError(f"{path}: is {kind}, and what is read here must be a file that can be read again")
 
 
 def is_compressed(path: Path) -> bool:
@@ -165,28 +167,31 @@ def damaged(path: Path, place: str, error: BaseException) -> RequestError:
 
 
 def _walk(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
-    seen = {_identity(folder)}
-    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
-        own = [name for name in folders if not _is_hidden(Path(name)) and name != "__MACOSX"]
-        left_out["hidden folders"] += len(folders) - len(own)
-        folders.clear()
-        for name in sorted(own):
-            identity = _identity(Path(parent, name))
+    """The files below a folder. Links come last, so that a folder is called by its own name where it lies here too."""
+    seen, tops = set[tuple[int, int]](), [folder]
+    while tops:
+        for parent, folders, names in os.walk(tops.pop(0), onerror=_refuse):
+            identity = _identity(Path(parent))
             if identity in seen:
                 left_out["folders that were read before"] += 1
-            else:
-                seen.add(identity)
-                folders.append(name)
-        for name in sorted(names):
-            path = Path(parent, name)
-            if _is_hidden(Path(name)):
-                left_out["hidden files"] += 1
-            elif not path.exists():
-                left_out["broken links"] += 1
-            else:
-                yield path
-    for what in [what for what, count in left_out.items() if not count]:
-        del left_out[what]
+                folders.clear()
+                continue
+            seen.add(identity)
+            hidden = [name for name in folders if name.startswith(".") or name == "__MACOSX"]
+            left_out["hidden folders"] += len(hidden)
+            folders[:] = sorted(set(folders) - set(hidden))
+            for link in (Path(parent, name) for name in folders if Path(parent, name).is_symlink()):
+                # What lies above was not asked for.
+                is_above = Path(parent).resolve().is_relative_to(link.resolve())
+                left_out["links to a folder above"] += is_above
+                tops += [] if is_above else [link]
+            for path in (Path(parent, name) for name in sorted(names)):
+                if path.name.startswith("."):
+                    left_out["hidden files"] += 1
+                elif not path.exists():
+                    left_out["broken links"] += 1
+                else:
+                    yield path
 
 
 def _refuse(error: OSError) -> None:

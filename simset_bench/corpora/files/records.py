@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from simset_bench.corpora.files.hub import load_from_hub
+from simset_bench.corpora.files.lines import LARGEST_RECORD
 from simset_bench.corpora.files.text import read_json, read_json_lines, read_text
 from simset_bench.errors import RequestError
 
@@ -25,14 +26,25 @@ def records_of(source: str, without_network: str) -> Iterator[tuple[str, Any]]:
         return
     path = Path(source)
     text = read_text(path)
-    if path.suffix == ".tsv":
-        rows = csv.DictReader(io.StringIO(text), delimiter="\t")
-        yield from ((f"{path}, line {rows.line_num}", row) for row in rows)
+    if path.suffix.lower() == ".tsv":
+        yield from _table_rows(text, path)
     elif text.lstrip().startswith("["):
         yield from ((f"{path}, record {number}", record) for number, record in enumerate(read_json(path), start=1))
     else:
         for number, (line, record) in enumerate(read_json_lines(path), start=1):
             yield f"{path}, line {line}, record {number}", record
+
+
+def _table_rows(text: str, path: Path) -> list[tuple[str, dict[str, str]]]:
+    usual = csv.field_size_limit(LARGEST_RECORD)
+    rows = csv.DictReader(io.StringIO(text), delimiter="\t")
+    try:
+        numbered = [(f"{path}, line {rows.line_num}", row) for row in rows]
+    except csv.Error as error:
+        raise RequestError(f"{path}, line {rows.line_num}: no row of a table ({error})") from error
+    finally:
+        csv.field_size_limit(usual)
+    return numbered
 
 
 def objects_of(source: str, without_network: str) -> Iterator[tuple[str, dict[str, Any]]]:

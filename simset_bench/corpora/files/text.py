@@ -4,15 +4,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+from simset_bench.corpora.files.paths import check_regular
 from simset_bench.errors import RequestError
 
+# Bytes of a file that is read into memory as a whole.
+LARGEST_FILE = 2 << 30
 
-def read_text(path: Path) -> str:
+
+def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
     """The UTF-8 text of a file, without a byte order mark and with `\\n` for every line end.
 
-    Raises RequestError for a file that is missing, empty or undecodable (with the line of the first bad byte).
+    Raises RequestError for a file that is missing, empty, undecodable (with the line of the first bad byte) or of more
+    than `largest` bytes, and for a pipe, a socket or a device.
     """
+    check_regular(path)
     try:
+        if path.stat().st_size > largest:
+            raise RequestError(f"{path}: longer than {largest >> 20} MiB")
         data = path.read_bytes()
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror})") from error

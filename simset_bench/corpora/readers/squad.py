@@ -1,6 +1,6 @@
 """`squad:FILE` or `squad:hub:NAME`: articles, paragraphs and people's questions in SQuAD's format (v1.1 and v2.0)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from simset_bench.errors import RequestError, did_you_mean
 
 
 def squad_articles(location: str) -> Iterator[Article]:
-    """Articles of a SQuAD file. Questions that it marks as impossible, or gives no answer to, are left out.
+    """Articles of a SQuAD file. Questions that it marks as impossible, or gives no answer but blanks to, are left out.
 
     A data set `hub:NAME[:CONFIG[:SPLIT]]`, such as `hub:rajpurkar/squad::validation`, has a row for each question
     (`id`, `title`, `context`, `question`, `answers` with their `text`); a title is an article, a context a paragraph.
@@ -46,10 +46,10 @@ def _hub_articles(location: str) -> Iterator[Article]:
         title = text_field(row, "title", where)
         first.setdefault(title, where)
         questions = contexts_by_title.setdefault(title, {}).setdefault(text_field(row, "context", where).strip(), [])
-        answers = texts_field(row, "answers.text", where)
+        answers = _not_blank(texts_field(row, "answers.text", where, may_be_blank=True))
         if answers:
             text = text_field(row, "question", where).strip()
-            questions.append(Question(text_field(row, "id", where), text, tuple(dict.fromkeys(answers))))
+            questions.append(Question(text_field(row, "id", where), text, answers))
     for title, contexts in contexts_by_title.items():
         paragraphs = tuple(Paragraph(context, tuple(questions)) for context, questions in contexts.items())
         yield Article(title, title.replace("_", " "), paragraphs, None, first[title])
@@ -66,12 +66,25 @@ def _paragraph(paragraph: Any, where: str) -> Paragraph:
 
 def _question(record: Any, where: str) -> Question:
     text = _field(record, "question", str, where).strip()
-    answers = [] if record.get("is_impossible") else _field(record, "answers", list, where)
-    return Question(
-        str(_field(record, "id", (str, int), where)),
-        text,
-        tuple(dict.fromkeys(_field(answer, "text", str, where) for answer in answers)),
-    )
+    answers = [] if _is_impossible(record, where) else _field(record, "answers", list, where)
+    texts = _not_blank(_field(answer, "text", str, where) for answer in answers)
+    return Question(str(_field(record, "id", (str, int), where)), text, texts)
+
+
+def _is_impossible(record: dict[str, Any], where: str) -> bool:
+    value = record.get("is_impossible")
+    # Tables that were turned into JSON have the words.
+    words = {"true": True, "false": False, "": False}
+    if isinstance(value, str) and value.strip().lower() in words:
+        return words[value.strip().lower()]
+    if value is not None and type(value) is not bool:
+        raise RequestError(f"{where}: field `is_impossible` must be true or false, found {value!r:.60}")
+    return bool(value)
+
+
+def _not_blank(answers: Iterable[str]) -> tuple[str, ...]:
+    """Each answer once; what releases give for no answer, an empty text, is none."""
+    return tuple(dict.fromkeys(answer for answer in answers if answer.strip()))
 
 
 def _field(record: Any, name: str, kind: type | tuple[type, ...], where: str) -> Any:

@@ -16,7 +16,7 @@ from simset_bench.corpora.bad_records import Quarantine
 from simset_bench.corpora.in_parts.chunks import Chunk, plan_chunks
 from simset_bench.corpora.in_parts.staging import STAGED_FORM, stage
 from simset_bench.corpora.load import CorpusOptions, split_spec
-from simset_bench.errors import RequestError, said_when_interrupted
+from simset_bench.errors import RequestError, check_count, said_when_interrupted
 from simset_bench.files import sha256_of_texts, whole_file, write_json
 from simset_bench.simset.allocation import CLUSTER_HASHES, CLUSTER_SHINGLE_WORDS, check_allocation
 from simset_bench.simset.clusters import Clusters, check_num_clusters
@@ -65,6 +65,9 @@ class AllocationRequest:
 
     def check(self) -> None:
         """Raise RequestError for options that no allocation can have, before any document is read."""
+        for option, value in (("--num-docs", self.corpus.num_docs), ("--num-clusters", self.num_clusters)):
+            if value is not None:
+                check_count(option, value)
         units = self.corpus.num_docs if self.num_clusters is None else self.num_clusters
         check_allocation(self.strategy, self.draw_options, units)
 

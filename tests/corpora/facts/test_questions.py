@@ -1,6 +1,7 @@
 """Questions that tasks bring of their own, from files as their authors publish them."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,16 @@ def test_popqa_is_read_from_its_own_table_and_from_a_hub_folder(tmp_path: Path) 
         list(popqa_questions(f"hub:{folder}::train"))
 
 
+def test_a_table_has_cells_of_any_length_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    table = tmp_path / "popQA.tsv"
+    heading = "subj\tprop\tquestion\tpossible_answers\n"
+    table.write_text(f'{heading}Alda\tlength\tHow long? {"x" * 200_000}\t["9 km"]\n')
+    ((asked,),) = popqa_questions(str(table))
+    assert len(asked.text) == 200_010 and asked.answers == ("9 km",)
+    table.write_bytes(f'{heading}Alda\tlength\tHow \0 long?\t["9 km"]\n'.encode() + b"\n" * 3)
+    assert len(list(popqa_questions(str(table)))) == 1
+
+
 def test_relations_fill_every_template_and_count_every_object(tmp_path: Path) -> None:
     samples = [{"subject": "Kafka", "object": "Prague"}, {"subject": "Mann", "object": "Lübeck"}]
     relation = {
@@ -96,7 +107,10 @@ def test_relations_are_read_whole(format_data: Path) -> None:
         (zsre_questions, {key: value for key, value in ZSRE.items() if key != "src"}, r"field `src` is missing"),
         (zsre_questions, ZSRE | {"answers": [3]}, "field `answers` must hold texts, found int 3"),
         (popqa_questions, {"subj": "a", "prop": "b", "question": "c", "possible_answers": "d"}, "is no JSON list"),
-        (popqa_questions, {"subj": "a", "prop": "b", "question": "c", "s_pop": "many"}, "`s_pop` must be a number"),
+        *(
+            (popqa_questions, {"subj": "a", "prop": "b", "question": "c", "s_pop": views}, "`s_pop` must be a number")
+            for views in ("many", "inf", "nan", math.inf, 10**400, -1, [1], True)
+        ),
     ],
 )
 def test_a_wrong_record_is_named(tmp_path: Path, read, record: dict, message: str) -> None:

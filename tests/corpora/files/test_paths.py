@@ -2,6 +2,8 @@
 
 import bz2
 import gzip
+import lzma
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from simset_bench.corpora.files.paths import files_at, found_near, is_compressed, open_bytes
+from simset_bench.corpora.files.paths import DAMAGE, files_at, found_near, id_prefix, is_compressed, open_bytes
+from simset_bench.corpora.files.text import read_text
 from simset_bench.errors import RequestError
 
 Write = Callable[[str, str | bytes], Path]
@@ -44,11 +47,63 @@ def test_a_location_without_files_is_named(write: Write, tmp_path: Path) -> None
         files_at(str(tmp_path / "none.jsonl"), (".jsonl",))
 
 
+def test_names_before_ids_are_paths_below_what_the_location_spells_out(write: Write, tmp_path: Path) -> None:
+    deep = write("corpus/a/b.jsonl", "x")
+    for location, prefix in (("corpus/a/b.jsonl", ""), ("corpus", "a/b.jsonl:"), ("corpus/*/b.jsonl", "a/b.jsonl:")):
+        assert id_prefix(deep, f"{tmp_path}/{location}") == prefix
+
+
+def test_a_pattern_passes_over_folders_and_hidden_files_and_ends_at_links_upwards(write: Write, tmp_path: Path) -> None:
+    one, hidden = write("a/1.txt", "x"), write("a/.2.txt", "x")
+    (tmp_path / "a" / "loop.txt").symlink_to("..")
+    assert files_at(f"{tmp_path}/**/*.txt", ()) == [one]
+    assert files_at(f"{tmp_path}/a/.*.txt", ()) == [hidden]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst"])
+def test_what_is_no_file_is_refused_at_once(name: str, tmp_path: Path) -> None:
+    pipe = tmp_path / name
+    os.mkfifo(pipe)
+    with pytest.raises(RequestError, match=f"{name}: is a pipe"):
+        files_at(str(pipe), ())
+    with pytest.raises(RequestError, match=f"{name}: is a pipe"):
+        open_bytes(pipe)
+    with pytest.raises(RequestError, match="/dev/null: is a device"):
+        read_text(Path("/dev/null"))
+    with pytest.raises(RequestError, match="cannot be read"):
+        files_at("x" * 5000, ())
+
+
+def test_long_windows_of_zstd_are_read(tmp_path: Path) -> None:
+    zstd = pytest.importorskip("backports.zstd", reason="needs the extra `scale`")
+    content = b"a line\n" * 1000
+    compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 31})
+    path = tmp_path / "a.zst"
+    path.write_bytes(compressor.compress(content) + compressor.flush())
+    with open_bytes(path) as file:
+        assert file.read() == content
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst"])
+def test_data_that_end_too_soon_are_damaged(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(COMPRESS[suffix](os.urandom(1000))[:-20])
+    with open_bytes(path) as file, pytest.raises(DAMAGE):
+        file.read()
+
+
 def _zstd(content: bytes) -> bytes:
     return bytes(pa.compress(content, codec="zstd", asbytes=True))
 
 
-COMPRESS = {".txt": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".zst": _zstd, ".zstd": _zstd}
+COMPRESS = {
+    ".txt": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": _zstd,
+    ".zstd": _zstd,
+}
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)

@@ -1,7 +1,9 @@
 """Chunks: read one by one in any size, they hold what the corpus holds."""
 
+import bz2
 import gzip
 import json
+import lzma
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 
 from simset_bench.corpora.bad_records import BadRecord
 from simset_bench.corpora.documents import Document
+from simset_bench.corpora.files import lines
 from simset_bench.corpora.in_parts.chunks import plan_chunks, read_chunk
 from simset_bench.corpora.in_parts.staging import stage
 from simset_bench.corpora.load import CorpusOptions, load_corpus, stream_corpus
+from simset_bench.corpora.readers import jsonl
 from simset_bench.errors import RequestError
 
 _LINES = st.lists(
@@ -51,6 +55,46 @@ def test_chunks_hold_the_documents_and_the_bad_records_of_a_stream(
         assert [row["text"] for row in good] == [document.text for document in documents]
     found = [(row["origin"], row["reason"]) for row in table if row["reason"] is not None]
     assert found == [(record.origin, record.reason) for record in bad]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_records_without_ids_have_one_that_no_other_file_has(kind: str, tmp_path: Path) -> None:
+    for name in ("one", "sub/two"):
+        path = tmp_path / f"{name}.{kind}"
+        path.parent.mkdir(exist_ok=True)
+        texts = [f"{name} {number}" for number in range(3)]
+        if kind == "parquet":
+            pq.write_table(pa.table({"text": texts}), path)
+        else:
+            path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    ids = [f"{name}.{kind}:{number}" for name in ("one", "sub/two") for number in (1, 2, 3)]
+    assert [document.id for document in load_corpus(f"{kind}:{tmp_path}")] == ids
+    chunks = plan_chunks(kind, str(tmp_path), 20) or []
+    assert [row for chunk in chunks for row in read_chunk(chunk, "article")["id"].to_pylist()] == ids
+    paragraphs = [row for chunk in chunks for row in read_chunk(chunk, "paragraph")["id"].to_pylist()]
+    assert paragraphs == [f"{identity}#0" for identity in ids]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".zst"])
+def test_an_endless_line_is_malformed_in_memory_and_in_parts(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "LARGEST_RECORD", 1000)
+    monkeypatch.setattr(jsonl, "LARGEST_RECORD", 1000)
+    path = tmp_path / f"a.jsonl{suffix}"
+    content = "".join(json.dumps({"text": text}) + "\n" for text in ("first", "x" * 5000, "third", "y" * 5000)).encode()
+    pack = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    pack[".zst"] = lambda data: pa.compress(data, codec="zstd", asbytes=True)
+    path.write_bytes(pack[suffix](content))
+    bad: list[BadRecord] = []
+    documents = load_corpus(f"jsonl:{path}", on_bad=bad.append)
+    assert [document.id for document in documents] == ["1", "3"]
+    reason = "longer than 0 MiB"
+    assert [(record.origin, record.reason) for record in bad] == [(f"{path}, line {n}", reason) for n in (2, 4)]
+    chunks = plan_chunks("jsonl", str(path), 100) or stage(CorpusOptions(f"jsonl:{path}"), tmp_path)
+    rows = pa.concat_tables([read_chunk(chunk, "article") for chunk in chunks]).to_pylist()
+    assert [row["id"] for row in rows if row["reason"] is None] == ["1", "3"]
+    assert [row["origin"] for row in rows if row["reason"]] == [record.origin for record in bad]
 
 
 def _parquet(path: Path, rows: int, group: int) -> list[Document]:

@@ -1,11 +1,14 @@
 """Rows of a data set become articles; `tests/corpora/files/test_hub.py` is about reaching the hub."""
 
+import gzip
 import json
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from simset_bench.corpora.bad_records import BadRecord
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 
@@ -33,6 +36,56 @@ def test_a_data_set_without_texts_or_without_the_split_is_refused(write: Write, 
         load_corpus(f"hub:{tmp_path / 'rows'}")
     with pytest.raises(RequestError, match=r"cannot be loaded \(.*validation"):
         load_corpus(f"hub:{tmp_path / 'rows'}::validation")
+
+
+def test_rows_without_text_are_passed_over_and_counted(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"id": "a", "text": None}, {"id": "b", "text": "second"}, {"id": "c", "text": " "}]
+    write("rows/train.jsonl", "\n".join(map(json.dumps, rows)))
+    assert [document.id for document in load_corpus(f"hub:{tmp_path / 'rows'}")] == ["b"]
+    assert "passed over 2 rows without text" in capsys.readouterr().err
+
+
+def test_a_folder_that_save_to_disk_wrote_is_read(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    saved = datasets.Dataset.from_dict({"id": ["a", "b"], "text": ["first", "second"]})
+    saved.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict({"train": saved, "test": saved.select([1])}).save_to_disk(tmp_path / "splits")
+    for location, ids in (("one", ["a", "b"]), ("splits", ["a", "b"]), ("splits::test", ["b"])):
+        assert [document.id for document in load_corpus(f"hub:{tmp_path}/{location}")] == ids
+    with pytest.raises(RequestError, match="there is no split 'dev', only train, test"):
+        load_corpus(f"hub:{tmp_path}/splits::dev")
+
+
+TEXTS = "".join(json.dumps({"text": f"text {number}"}) + "\n" for number in range(500)).encode()
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"a.jsonl": '{"text": "a", "meta": {"n": 1}}', "b.jsonl": '{"text": "b", "meta": "c"}'}, "jsonl:FOLDER"),
+        ({"train.jsonl.gz": gzip.compress(TEXTS)[:-200]}, "cannot be loaded"),
+        ({"train.jsonl.xz": lzma.compress(TEXTS)[:-50]}, "cannot be loaded"),
+        ({"train.parquet": b"PAR1 and no more"}, "cannot be loaded"),
+        ({"train.jsonl": ""}, "it has no rows"),
+    ],
+)
+def test_files_that_disagree_or_break_off_are_refused(
+    files: dict[str, str | bytes], why: str, write: Write, tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        write(f"rows/{name}", content)
+    with pytest.raises(RequestError, match=why):
+        load_corpus(f"hub:{tmp_path / 'rows'}")
+
+
+def test_a_row_whose_title_is_no_text_is_malformed(write: Write, tmp_path: Path) -> None:
+    rows = [{"id": "a", "title": {"en": "Alda"}, "text": "first"}, {"id": "b", "title": None, "text": "second"}]
+    write("rows/train.jsonl", "\n".join(map(json.dumps, rows)))
+    bad: list[BadRecord] = []
+    assert [document.id for document in load_corpus(f"hub:{tmp_path / 'rows'}", on_bad=bad.append)] == ["b"]
+    assert [record.reason for record in bad] == ["column `title` must hold text, found dict {'en': 'Alda'}"]
 
 
 def test_a_row_without_an_id_is_called_by_its_title_or_else_its_number(write: Write, tmp_path: Path) -> None:

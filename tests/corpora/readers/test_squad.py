@@ -62,6 +62,24 @@ def test_answers_are_named_once_and_impossible_questions_left_out(write: Write) 
     assert [(question.text, question.answers) for question in paragraph.questions] == [("Who?", ("Ada",))]
 
 
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({"is_impossible": "false"}, 1),
+        ({"is_impossible": "True"}, 0),
+        ({"is_impossible": None}, 1),
+        ({"answers": [{"text": " "}, {"text": ""}]}, 0),
+        ({"answers": [{"text": ""}, {"text": "Ada"}]}, 1),
+    ],
+)
+def test_words_for_impossible_and_blank_answers_are_what_they_mean(
+    fields: dict[str, Any], kept: int, write: Write
+) -> None:
+    question = {"id": "q", "question": "Who?", "answers": [{"text": "Ada"}]} | fields
+    (article,) = squad_articles(str(write("a.json", json.dumps(squad(qas=[question])))))
+    assert [asked.answers for asked in article.paragraphs[0].questions] == [("Ada",)] * kept
+
+
 def test_an_article_without_a_title_is_called_by_its_number(write: Write) -> None:
     found = squad()
     del found["data"][0]["title"]
@@ -79,6 +97,11 @@ def test_an_article_without_a_title_is_called_by_its_number(write: Write) -> Non
         ({"data": [{"title": "A", "paragraphs": []}]}, "article 1: article 'A' has no text"),
         (squad(context=None), "article 1, paragraph 1: not SQuAD's format, field `context` is of type NoneType"),
         (squad(context=" "), "article 1, paragraph 1: field `context` is empty"),
+        (
+            squad(qas=[{"id": 1, "question": "?", "is_impossible": "no"}]),
+            "`is_impossible` must be true or false, found 'no'",
+        ),
+        (squad(qas=[{"id": 1, "question": "?", "is_impossible": 1}]), "`is_impossible` must be true or false, found 1"),
         (squad(qas=[{"id": 1}]), "paragraph 1, question 1: not SQuAD's format, field `question` is missing"),
         (squad(qas=[{"id": 1, "question": "?"}]), "question 1: not SQuAD's format, field `answers` is missing"),
         (squad(qas=[{"id": 1, "question": "?", "answers": ["x"]}]), "question 1: .*expected an object, found str"),
