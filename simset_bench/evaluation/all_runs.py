@@ -17,7 +17,7 @@ from simset_bench.evaluation.tasks.build import build_rows
 from simset_bench.models.loading import load_base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.open_run import open_run
-from simset_bench.training.run_folder import EVALUATIONS, MANIFEST, FinishedRun, open_anywhere, read_manifest
+from simset_bench.training.run_folder import EVALUATIONS, MANIFEST, FinishedRun, is_baseline, open_anywhere
 
 
 @dataclass
@@ -70,15 +70,7 @@ def evaluate_all(roots: Sequence[Path], request: EvalRequest) -> Outcome:
 def _finished(roots: Sequence[Path]) -> list[Path]:
     """Folders of finished trainings below `roots`, without those of baselines, which have a manifest too."""
     folders = sorted({path.parent for root in roots for path in root.rglob(MANIFEST)})
-    return [folder for folder in folders if _is_training(folder)]
-
-
-def _is_training(folder: Path) -> bool:
-    try:
-        return read_manifest(folder).get("kind") == "train"
-    except RequestError:
-        # Opening a damaged one says so.
-        return True
+    return [folder for folder in folders if not is_baseline(folder)]
 
 
 def _base_of(config: TrainConfig, request: EvalRequest) -> tuple[str, str]:

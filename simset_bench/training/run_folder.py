@@ -85,10 +85,21 @@ def open_finished(folder: Path) -> FinishedRun:
     config = read_folder_config(folder)
     if not (folder / MANIFEST).is_file():
         raise RequestError(f"{folder / MANIFEST}: missing, training is not finished (train --resume goes on)")
+    if is_baseline(folder):
+        raise RequestError(f"{folder}: the results of an untouched base, and no run: eval --baseline asks it")
     for name in expected_files(config):
         if not (folder / name).is_file():
             raise RequestError(f"{folder / name}: missing from the run folder (train --overwrite makes it anew)")
     return FinishedRun(folder, config)
+
+
+def is_baseline(folder: Path) -> bool:
+    """Whether a folder holds what `eval --baseline` left: a manifest without a run. False where it is damaged."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("kind") == "baseline"
 
 
 def open_anywhere(folder: Path) -> FinishedRun:

@@ -27,13 +27,16 @@ COMMAND = str(Path(sys.executable).parent / "simset-bench")
 
 @pytest.fixture
 def root(run_of: Callable[..., Path], tmp_path: Path) -> Path:
-    """A folder with three runs of one base, and a baseline."""
+    """A folder with three runs of one base, and what `eval --baseline` leaves: a configuration and a manifest."""
     for name, run in {"a": run_of(), "b": run_of(allocation="none"), "c": run_of(mem_seed=1)}.items():
         shutil.copytree(run, tmp_path / "outputs" / name, ignore=shutil.ignore_patterns("eval"))
     baseline = tmp_path / "outputs" / "baselines" / "x"
-    shutil.copytree(tmp_path / "outputs" / "a", baseline)
-    manifest = json.loads((baseline / "manifest.json").read_text())
-    (baseline / "manifest.json").write_text(json.dumps(manifest | {"kind": "baseline"}))
+    baseline.mkdir(parents=True)
+    shutil.copyfile(tmp_path / "outputs" / "a" / "config.yaml", baseline / "config.yaml")
+    manifest = json.loads((tmp_path / "outputs" / "a" / "manifest.json").read_text())
+    hashes = {name: manifest["hashes"][name] for name in ("model", "corpus", "config")}
+    of_baseline = {"schema": manifest["schema"], "kind": "baseline", "hashes": hashes}
+    (baseline / "manifest.json").write_text(json.dumps(of_baseline))
     return tmp_path / "outputs"
 
 
@@ -53,6 +56,8 @@ def test_every_run_is_asked_once_and_as_alone(root: Path) -> None:
     ]
     second = evaluate_all([root, root / "a"], ASKED)
     assert not second.made and len(second.kept) == 6 and not second.left_out
+    with pytest.raises(RequestError, match="an untouched base, and no run: eval --baseline asks it"):
+        evaluate_runs([root / "baselines" / "x"], ASKED)
     before = results(root)
     for run in "abc":
         evaluate_runs([root / run], ASKED)
