@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from simset_bench.evaluation.measures import bare_name, find_measure, parts_of_ratio, short_name
+from simset_bench.evaluation.measures import bare_name, best_known, find_measure, parts_of_ratio, short_name
 from simset_bench.leaderboard.table import Leaderboard, Row
 from simset_bench.results.differences import sentence
 
@@ -28,8 +28,15 @@ def sentences(board: Leaderboard) -> list[str]:
 
 
 def remarks(board: Leaderboard) -> list[str]:
-    """What a reader of the numbers must know: what ranks are about, limited tasks, chance, and what is averaged."""
-    return [*_on_ranks(board), *_on_limits(board), *_on_ratios(board), *_on_chance(board), *_on_errors(board)]
+    """What a reader must know: what ranks are about, limited tasks, chance, what is averaged, and names of columns."""
+    return [
+        *_on_ranks(board),
+        *_on_limits(board),
+        *_on_ratios(board),
+        *_on_chance(board),
+        *_on_errors(board),
+        *_on_names(board),
+    ]
 
 
 def _on_ranks(board: Leaderboard) -> Iterable[str]:
@@ -114,6 +121,12 @@ def _on_errors(board: Leaderboard) -> Iterable[str]:
         )
     elif any(score.standard_error is not None for row in board.rows for score in row.scores.values()):
         yield "± is one standard error over documents"
+
+
+def _on_names(board: Leaderboard) -> Iterable[str]:
+    """What the short names of columns stand for."""
+    if known := [name for name in best_known(board.measures) if short_name(name) != name]:
+        yield f"columns: {', '.join(f'{short_name(name)} is {name}' for name in known)}"
 
 
 def named(board: Leaderboard, row: Row) -> str:

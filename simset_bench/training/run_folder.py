@@ -96,10 +96,9 @@ def open_finished(folder: Path) -> FinishedRun:
 def is_baseline(folder: Path) -> bool:
     """Whether a folder holds what `eval --baseline` left: a manifest without a run. False where it is damaged."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return read_object(folder / MANIFEST).get("kind") == "baseline"
     except (OSError, ValueError):
         return False
-    return isinstance(manifest, dict) and manifest.get("kind") == "baseline"
 
 
 def open_anywhere(folder: Path) -> FinishedRun:

@@ -130,7 +130,7 @@ def test_hostile_names_are_shown_and_do_nothing(write_run: Write, board_of: Call
     assert "\x1b" not in text and "\x07" not in text and "\u202e" not in text
     assert render.printable(name) in text
     table = render.markdown(board).splitlines()
-    assert len(table) == 4 + 1 + 3, "a head, a rule, two rows, a space, a tie and two remarks"
+    assert len(table) == 4 + 1 + 4, "a head, a rule, two rows, a space, a tie and three remarks"
     bars = [line.replace("\\\\", "").replace("\\|", "").count("|") for line in table[:4]]
     assert len(set(bars)) == 1
     for line in [*table[:1], *table[2:]]:
