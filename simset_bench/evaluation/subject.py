@@ -14,7 +14,7 @@ from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.segments import Segment, segment_documents
 from simset_bench.training.methods.base_weights import LearnedWeights
 from simset_bench.training.methods.table import learned_weights
-from simset_bench.training.open_run import LoadedRun, OpenedRun
+from simset_bench.training.open_run import LoadedRun, OpenedRun, check_revision
 from simset_bench.training.recall import check_recall
 
 
@@ -89,7 +89,5 @@ class Subject:
 
 def subject_of(lm: MemoryLM, run: OpenedRun) -> Subject:
     """A run as a subject. Raises RequestError where the base is not the one that the run was trained on."""
-    revision = lm.base.revision
-    if "unknown" not in (run.base_revision, revision) and run.base_revision != revision:
-        raise RequestError(f"{run.folder}: model {run.config.model} is no longer the one this run was trained on")
+    check_revision(run.folder, run.config.model, run.base_revision, lm.base)
     return Subject(lm, run.config, run.documents, run, run.folder)

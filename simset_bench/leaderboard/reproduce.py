@@ -19,6 +19,7 @@ from simset_bench.evaluation.run import BATCH_SIZE, evaluate_runs, evaluate_subj
 from simset_bench.evaluation.subject import subject_of
 from simset_bench.evaluation.task_options import SUBJECTS
 from simset_bench.models.loading import load_base
+from simset_bench.models.revision import changed_since
 from simset_bench.results.forms import BASELINE, checked_manifest
 from simset_bench.results.samples import PARQUET, read_samples, samples_file
 from simset_bench.results.scores import interval, score_of, with_evidence
@@ -147,9 +148,10 @@ def reproduce(entry: Path, root: Path) -> list[Again]:
         for request in requests:
             evaluate_runs([folder], request)
     now = _manifest(folder)["hashes"]
-    for name in ("model", "corpus"):
-        if now[name] != manifest["hashes"][name]:
-            raise RequestError(f"{entry}: {name} is no longer what the entry was made with (their hashes differ)")
+    made = manifest["hashes"]
+    changed = {"model": changed_since(made["model"], now["model"]), "corpus": now["corpus"] != made["corpus"]}
+    if differing := [name for name, is_other in changed.items() if is_other]:
+        raise RequestError(f"{entry}: {differing[0]} is no longer what the entry was made with (their hashes differ)")
     return [again for result in _results(entry) for again in _compared(entry, folder, result)]
 
 

@@ -12,12 +12,13 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from simset_bench.console import note, stderr
 from simset_bench.errors import RequestError
-from simset_bench.files import sha256_of_file, sha256_of_texts, waiting_lock, whole_folder
+from simset_bench.files import sha256_of_file, waiting_lock, whole_folder
 from simset_bench.models.blocks import embedding_rows, find_blocks
 from simset_bench.models.devices import find_device, find_dtype
 from simset_bench.models.fit_tokenizer import fit_tokenizer
 from simset_bench.models.presets import PRESETS
 from simset_bench.models.pretrained_here import make_world
+from simset_bench.models.revision import revision_of_folder
 from simset_bench.models.sources import ModelSource, cache_folder, find_model, is_model_folder, local_choices
 from simset_bench.models.writable_cache import folder_for_model
 
@@ -26,8 +27,8 @@ from simset_bench.models.writable_cache import folder_for_model
 class Base:
     """A frozen causal LM in evaluation mode.
 
-    `blocks` are its decoder blocks; `width` is the size of their hidden states; `revision` identifies the weights:
-    the hub's commit, or `sha256:` and a hash of the local weight files.
+    `blocks` are its decoder blocks; `width` is the size of their hidden states; `revision` identifies its files, as
+    `models/revision.py` says.
     """
 
     name: str
@@ -87,7 +88,9 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     except RequestError as error:
         raise RequestError(f"model {name}: {error}") from error
     width = model.config.get_text_config().hidden_size
-    revision = commit or _hash_of_weights(Path(location))
+    # A conversion's folder has the hash of its GGUF file in its name.
+    converted = Path(location).name.rpartition("-")[2] if source.gguf else None
+    revision = commit or revision_of_folder(Path(location), converted)
     return Base(source.name, model, tokenizer, blocks, width, where, base_dtype, revision)
 
 
@@ -129,10 +132,6 @@ def _loading_error(name: str, failure: str, error: Exception) -> RequestError:
     if "trust_remote_code" in reason:
         return RequestError(f"model {name} runs code of its own, which simset-bench does not do: use another model")
     return RequestError(f"model {name}: {failure} ({type(error).__name__}: {reason[:300]})")
-
-
-def _hash_of_weights(folder: Path) -> str:
-    return "sha256:" + sha256_of_texts([sha256_of_file(path) for path in sorted(folder.glob("*.safetensors"))])
 
 
 def local_location(source: ModelSource) -> str:

@@ -17,6 +17,7 @@ from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, attached
 from simset_bench.models.memory_file import load_memory, save_memory
 from simset_bench.training import run_folder as folders
+from simset_bench.training.open_run import check_revision
 from simset_bench.training.recall import recall_multipliers
 
 # What makes a folder a run that can be loaded, and evaluated where its corpus is in reach.
@@ -57,8 +58,7 @@ class MemoryModel(nn.Module, PushToHubMixin):
         folders.check_hashes(folder)
         trained_on = folders.read_manifest(folder)["hashes"]["model"]
         base = load_base(opened.config.model, dtype or opened.config.dtype, device)
-        if "unknown" not in (trained_on, base.revision) and trained_on != base.revision:
-            raise RequestError(f"{folder}: model {opened.config.model} is no longer the one this run was trained on")
+        check_revision(folder, opened.config.model, trained_on, base)
         memory = load_memory(folder / folders.MEMORY_FILE).to(base.device)
         return cls(opened, base, memory)
 

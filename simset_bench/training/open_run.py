@@ -10,8 +10,10 @@ import numpy as np
 
 from simset_bench.corpora.documents import Document, hash_documents
 from simset_bench.errors import RequestError
+from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory
 from simset_bench.models.memory_file import load_memory
+from simset_bench.models.revision import changed_since
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
@@ -44,6 +46,14 @@ class LoadedRun(OpenedRun):
     def multipliers(self, documents: Sequence[int], recall: str) -> np.ndarray:
         """What activations are multiplied by for documents, by number, in a recall mode: see `recall_multipliers`."""
         return recall_multipliers(self.config, self.memory, self.allocation, documents, recall)
+
+
+def check_revision(folder: Path, model: str, trained_on: str, base: Base) -> None:
+    """Raise RequestError where a base is not what a run was trained on, as far as both revisions tell."""
+    if changed := changed_since(trained_on, base.revision):
+        raise RequestError(
+            f"{folder}: model {model} is no longer the one this run was trained on ({changed} changed since)"
+        )
 
 
 def open_run(folder: Path) -> OpenedRun:

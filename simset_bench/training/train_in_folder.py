@@ -11,6 +11,7 @@ from simset_bench.console import note
 from simset_bench.errors import RequestError
 from simset_bench.files import write_text
 from simset_bench.models.loading import Base
+from simset_bench.models.revision import changed_since
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from simset_bench.training.config import TrainConfig
@@ -107,7 +108,9 @@ def taken_up(folder: Path, made_of: dict[str, str], learner: Learner, optimizer:
 
 def check_same(folder: Path, there: Mapping[str, str], now: Mapping[str, str]) -> None:
     """Raise RequestError if the hashes of what a run was made of differ from those of today."""
-    changed = [name for name, value in now.items() if there.get(name) != value]
+    changed = [name for name, value in now.items() if name != "model" and there.get(name) != value]
+    if what := changed_since(there.get("model", ""), now["model"]):
+        changed.insert(0, f"model ({what} changed)")
     if changed:
         raise RequestError(
             f"{folder} holds a run on another {' and '.join(changed)} of the same name: "

@@ -274,8 +274,25 @@ def test_a_base_whose_weights_have_changed_is_refused(
     base = load_base(str(model), "float32", "cpu")
     base.model.lm_head.weight.data[0, 0] += 1
     base.model.save_pretrained(model)
-    with pytest.raises(RequestError, match="is no longer the one this run was trained on"):
+    with pytest.raises(RequestError, match=r"is no longer the one .* \(its weights changed"):
         evaluate_runs([run], ASKED)
+
+
+def test_a_base_whose_configuration_has_changed_is_refused(
+    run_of: Callable[..., Path], tiny_llama: Path, tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(tiny_llama, tmp_path / "base"))
+    run = run_of(model=str(model), epochs=1)
+    settings = model / "config.json"
+    changed = json.loads(settings.read_text(encoding="utf-8")) | {"rms_norm_eps": 0.01}
+    settings.write_text(json.dumps(changed), encoding="utf-8")
+    with pytest.raises(RequestError, match=r"is no longer the one .* \(its configuration"):
+        evaluate_runs([run], ASKED)
+    # A run of before the other files counted is compared by its weights alone.
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    manifest["hashes"]["model"] = manifest["hashes"]["model"].rpartition(":")[0]
+    (run / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    evaluate_runs([run], ASKED)
 
 
 def test_oracle_recall_of_documents_without_entries_is_refused(trained_run: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,8 @@ def test_a_run_is_neither_resumed_nor_kept_on_another_corpus_or_model_of_the_sam
 ) -> None:
     corpus = Path(config.corpus.removeprefix("jsonl:"))
     text = corpus.read_text(encoding="utf-8")
-    weights = Path(config.model) / "model.safetensors"
-    original = load_file(weights)
+    weights, settings = (Path(config.model) / name for name in ("model.safetensors", "config.json"))
+    original, read = load_file(weights), settings.read_text(encoding="utf-8")
 
     def change_corpus() -> None:
         corpus.write_text(text.replace("1858", "1859"), encoding="utf-8")
@@ -81,12 +82,17 @@ def test_a_run_is_neither_resumed_nor_kept_on_another_corpus_or_model_of_the_sam
         name = next(iter(original))
         save_file(original | {name: original[name] * 2}, weights, metadata={"format": "pt"})
 
+    def change_settings() -> None:
+        changed = json.loads(read) | {"layer_norm_epsilon": 0.01, "layer_norm_eps": 0.01, "rms_norm_eps": 0.01}
+        settings.write_text(json.dumps(changed), encoding="utf-8")
+
     def restore() -> None:
+        settings.write_text(read, encoding="utf-8")
         corpus.write_text(text, encoding="utf-8")
         save_file(original, weights, metadata={"format": "pt"})
 
     for state in ("unfinished", "finished"):
-        for change, told in ((change_corpus, "corpus"), (change_model, "model")):
+        for change, told in ((change_corpus, "corpus"), (change_model, "model"), (change_settings, "model .its conf")):
             change()
             with pytest.raises(RequestError, match=f"holds a run on another {told}.* of the same name: --overwrite"):
                 train_run(config, tmp_path / "outputs", resume=True)
