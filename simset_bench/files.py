@@ -87,6 +87,26 @@ def whole_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def sealed_file(path: Path) -> Iterator[Path]:
+    """`whole_file` for a part of unfinished work: its hash is written first, into `PATH.sha256`, for `is_sealed`."""
+    with whole_file(path) as temporary:
+        yield temporary
+        write_text(_seal_of(path), sha256_of_file(temporary))
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file is there, and is what `sealed_file` wrote."""
+    try:
+        return _seal_of(path).read_text(encoding="utf-8") == sha256_of_file(path)
+    except (OSError, ValueError):
+        return False
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
 def check_replaceable(path: Path) -> None:
     """Raise CannotBeWritten for a pipe, a device or a socket: only a file can be read again later."""
     if _is_stream(_end_of_links(path)):

@@ -94,6 +94,7 @@ def write_manifest(
             "hashes": {
                 **progress.made_of,
                 **{name: sha256_of_file(folder / file) for name, file in learned.items()},
+                **({"metrics": sha256_of_file(folder / folders.METRICS)} if learned else {}),
                 "config": sha256_of_file(folder / folders.CONFIG),
             },
             "final": progress.epochs[-1] if progress.epochs else {},

@@ -143,7 +143,9 @@ def check_hashes(folder: Path) -> None:
     """Raise RequestError for a file of a finished run whose hash is not the one in the manifest."""
     manifest = read_manifest(folder)
     hashes, learned = manifest["hashes"], find_method(manifest.get("method", MEMORY)).learned
-    for expected, name in {"config": CONFIG, **learned}.items():
+    # Runs of earlier versions have no hash of their metrics.
+    metrics = {"metrics": METRICS} if "metrics" in hashes else {}
+    for expected, name in {"config": CONFIG, **learned, **metrics}.items():
         if sha256_of_file(folder / name) != hashes[expected]:
             raise RequestError(
                 f"{folder / name}: damaged or exchanged, its hash is not the manifest's "

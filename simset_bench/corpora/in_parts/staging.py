@@ -8,13 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from simset_bench.console import track
+from simset_bench.console import note, track
 from simset_bench.corpora.bad_records import BadRecord
 from simset_bench.corpora.in_parts.chunks import CHUNK_BYTES, DOCUMENT_SCHEMA, PAGE_SCHEMA, Chunk
 from simset_bench.corpora.load import CorpusOptions, split_spec
 from simset_bench.corpora.readers.mediawiki import Page, mediawiki_pages
 from simset_bench.corpora.readers.mediawiki_site import json_of_site
-from simset_bench.files import whole_file, write_text
+from simset_bench.files import is_sealed, sealed_file, write_text
 
 _WHOLE = "staged"
 # Raise it where the same corpus is staged otherwise, or read from its stage as other documents.
@@ -57,6 +57,12 @@ def _taken(bad: list[BadRecord]) -> Iterator[dict[str, Any]]:
 
 def _laid_down(kind: str, rows: Iterable[dict[str, Any]], schema: pa.Schema, size_of: str, folder: Path) -> list[Chunk]:
     shards = sorted(folder.glob("staged-*.parquet"))
+    damaged = [number for number, shard in enumerate(shards) if not is_sealed(shard)]
+    if damaged:
+        note(f"{shards[damaged[0]]}: damaged, read anew from there on")
+        for path in [folder / _WHOLE, *shards[damaged[0] :]]:
+            path.unlink(missing_ok=True)
+        shards = shards[: damaged[0]]
     if not (folder / _WHOLE).is_file():
         kept = sum(pq.read_metadata(shard).num_rows for shard in shards)
         batch, size = list[dict[str, Any]](), 0
@@ -73,6 +79,6 @@ def _laid_down(kind: str, rows: Iterable[dict[str, Any]], schema: pa.Schema, siz
 
 
 def _write(rows: list[dict[str, Any]], schema: pa.Schema, path: Path) -> Path:
-    with whole_file(path) as temporary:
+    with sealed_file(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
     return path

@@ -11,17 +11,39 @@ from simset_bench.corpora.people.draws import draws
 from simset_bench.corpora.people.figures import FamilySimilarity, bits_of_facts
 from simset_bench.corpora.people.options import PeopleOptions
 from simset_bench.corpora.people.tables import VALUES
-from simset_bench.files import write_text
+from simset_bench.errors import RequestError
+from simset_bench.files import clear_leftovers, held_folder, write_text
+
+_TITLE = "# Invented people"
 
 
 def write_people(
     folder: Path, spec: str, options: PeopleOptions, documents: Sequence[Document], similarity: FamilySimilarity
 ) -> None:
-    """Write `documents.jsonl`, `facts.jsonl` (ROME's record format with candidates added) and `README.md`."""
-    _write_lines(folder / "documents.jsonl", [_document_record(document) for document in documents])
-    facts = [fact_record(fact, document.id) for document in documents for fact in document.facts]
-    _write_lines(folder / "facts.jsonl", facts)
-    write_text(folder / "README.md", _readme(spec, options, documents, similarity))
+    """Write `documents.jsonl`, `facts.jsonl` (ROME's record format with candidates added) and `README.md`, the last.
+
+    Raises RequestError for a folder that has a file by one of these names which this did not write, HeldElsewhere where
+    another process is writing it.
+    """
+    readme = folder / "README.md"
+    with held_folder(folder, ".lock", f"--write {folder}: another process is writing it"):
+        for name in ("documents.jsonl", "facts.jsonl", "README.md"):
+            if (folder / name).exists() and not _is_ours(folder):
+                raise RequestError(f"--write {folder}: holds a {name} of another kind; name a new folder")
+            clear_leftovers(folder / name)
+        # It says whose folder this is, also after a kill among the writes.
+        write_text(readme, f"{_TITLE}\n\nUnfinished: the same command finishes it.\n")
+        _write_lines(folder / "documents.jsonl", [_document_record(document) for document in documents])
+        facts = [fact_record(fact, document.id) for document in documents for fact in document.facts]
+        _write_lines(folder / "facts.jsonl", facts)
+        write_text(readme, _readme(spec, options, documents, similarity))
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return (folder / "README.md").read_text(encoding="utf-8").startswith(_TITLE)
+    except (OSError, ValueError):
+        return False
 
 
 def _write_lines(path: Path, records: Sequence[dict[str, Any]]) -> None:
@@ -59,7 +81,7 @@ def _readme(spec: str, options: PeopleOptions, documents: Sequence[Document], si
     within, between = (
         "no such pair" if mean is None else f"{mean:.4f}" for mean in (similarity.within, similarity.between)
     )
-    return f"""# Invented people
+    return f"""{_TITLE}
 
 Written by simset-bench from the corpus `{spec}`. None of these people exists.
 

@@ -17,7 +17,7 @@ from simset_bench.corpora.in_parts.chunks import Chunk, plan_chunks
 from simset_bench.corpora.in_parts.staging import STAGED_FORM, stage
 from simset_bench.corpora.load import CorpusOptions, split_spec
 from simset_bench.errors import RequestError, check_count, said_when_interrupted
-from simset_bench.files import sha256_of_texts, whole_file, write_json
+from simset_bench.files import is_sealed, sealed_file, sha256_of_texts, write_json
 from simset_bench.simset.allocation import CLUSTER_HASHES, CLUSTER_SHINGLE_WORDS, check_allocation
 from simset_bench.simset.clusters import Clusters, check_num_clusters
 from simset_bench.simset.large.assemble import (
@@ -181,6 +181,7 @@ def signed_parts(request: AllocationRequest, work: Path, quarantine: Quarantine)
             part.unlink()
         parts = []
     write_json(work / _PLAN, plan)
+    parts = _sound(parts)
     done = 0
     for part in parts:
         done = _stop_of(part)
@@ -196,6 +197,17 @@ def signed_parts(request: AllocationRequest, work: Path, quarantine: Quarantine)
         remaining = None if limit is None else limit - documents
         parts += write_parts(_bar(_first(signed, remaining), done, len(chunks)), work, quarantine)
     return parts
+
+
+def _sound(parts: list[Path]) -> list[Path]:
+    """The parts up to the first one that is not what was written; those from there on are removed."""
+    whole = [is_sealed(part) and is_sealed(part.with_suffix(".bad.jsonl")) for part in parts]
+    sound = parts[: whole.index(False)] if not all(whole) else parts
+    if len(sound) < len(parts):
+        note(f"{parts[len(sound)]}: damaged, signed anew from there on")
+        for part in parts[len(sound) :]:
+            part.unlink()
+    return sound
 
 
 def _chunks(request: AllocationRequest, work: Path) -> list[Chunk]:
@@ -236,7 +248,11 @@ def _signing_options(request: AllocationRequest) -> list[Any]:
 
 
 def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """What a JSON file of ours holds, None where it is absent or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _bar(signed: Iterator[SignedChunk], done: int, total: int) -> Iterator[SignedChunk]:
@@ -280,9 +296,9 @@ def _write_part(batch: list[SignedChunk], work: Path) -> Path:
     path = work / f"part-{batch[0].number:06d}-{batch[-1].number + 1:06d}.parquet"
     bad = [record for chunk in batch for record in chunk.bad.to_pylist()]
     # Malformed records are written first, so that no part is without them.
-    with whole_file(path.with_suffix(".bad.jsonl")) as temporary:
+    with sealed_file(path.with_suffix(".bad.jsonl")) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in bad), encoding="utf-8")
-    with whole_file(path) as temporary:
+    with sealed_file(path) as temporary:
         pq.write_table(pa.table(columns), temporary, use_dictionary=False, compression="none")
     return path
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,16 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerState
-from transformers.trainer_utils import get_last_checkpoint
 
 from simset_bench.console import note, progress_bar
 from simset_bench.corpora.people.tables import Tables, read_tables
 from simset_bench.errors import RequestError, said_when_interrupted, unknown_name
-from simset_bench.files import held_folder, sha256_of_texts, whole_folder, write_json, write_text
+from simset_bench.files import check_writable_folder, held_folder, sha256_of_texts, whole_folder, write_json, write_text
 from simset_bench.models.devices import find_device
 from simset_bench.models.presets import PRESETS, WORLD_TYPES, world_name
 from simset_bench.models.sources import is_model_folder, world_folder
 from simset_bench.training.world.card import model_card
+from simset_bench.training.world.checkpoints import last_whole, seal
 from simset_bench.training.world.checks import Check, checks
 from simset_bench.training.world.model import new_model, new_tokenizer
 from simset_bench.training.world.recipe import RECIPES, Recipe
@@ -90,12 +90,18 @@ def pretrain(
     """Pretrain a world model of a type in `WORLD_TYPES` into `folder`, by the recipe of its size or one of one's own.
 
     An unfinished training, in a folder beside it that ends in `.unfinished`, is resumed. On one machine the same
-    request gives the same weights. Raises RequestError for an unknown type, size or device and, unless `overwrite`, for
-    a folder that holds a model; MissedChecks, with `folder` unwritten, where the model does not pass its checks.
+    request gives the same weights. Raises RequestError for an unknown type, size or device, for a folder that holds
+    other files than a world model and, unless `overwrite`, for one that holds a model; MissedChecks, with `folder`
+    unwritten, where the model does not pass its checks.
     """
     _check(kind, size)
     if is_model_folder(folder) and not overwrite:
         raise RequestError(f"{folder}: holds a model already; --overwrite makes it anew")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "world.json").is_file():
+        raise RequestError(f"--output {folder}: holds what is no world model, and is left as it is; name a new folder")
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(f"--output {folder}: is no folder")
+    check_writable_folder(folder)
     recipe = recipe or RECIPES[size]
     where = find_device(device)
     if where.index:
@@ -126,8 +132,9 @@ def pretrain(
 def _begin_anew_unless(work: Path, request: dict[str, Any]) -> None:
     """Empty the folder of an unfinished training unless it is of the same request."""
     path = work / "request.json"
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) == request:
-        return
+    with suppress(OSError, ValueError, RecursionError):
+        if json.loads(path.read_text(encoding="utf-8")) == request:
+            return
     for old in work.glob("checkpoint-*"):
         shutil.rmtree(old)
     write_json(path, request)
@@ -165,7 +172,8 @@ def _trained(
         use_cpu=device.type == "cpu",
         seed=seed,
         save_steps=max(_FEWEST_STEPS_BETWEEN_SAVES, steps // _SAVES),
-        save_total_limit=1,
+        # The one before the last is there until the last is sealed.
+        save_total_limit=2,
         logging_strategy="no",
         report_to=[],
         disable_tqdm=True,
@@ -177,9 +185,10 @@ def _trained(
     )
     trainer.remove_callback(PrinterCallback)
     going_on = said_when_interrupted(lambda: f"what is trained is kept in {work}, and the same command goes on")
+    whole = last_whole(work)
     with progress_bar() as bar, _same_sums(device), going_on:
         trainer.add_callback(_Progress(bar))
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(work)))
+        trainer.train(resume_from_checkpoint=str(whole) if whole else None)
     model.eval()
     return model, tokenizer
 
@@ -201,13 +210,16 @@ def _same_sums(device: torch.device) -> Iterator[None]:
 
 
 class _Progress(TrainerCallback):
-    """Trainer's steps on a progress bar of ours."""
+    """Trainer's steps on a progress bar of ours, and a seal on each of its checkpoints."""
 
     def __init__(self, bar: Progress) -> None:
         self.bar = bar
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **more: Any) -> None:  # noqa: ARG002
         self.task = self.bar.add_task("pretraining", total=state.max_steps)
+
+    def on_save(self, args: Any, state: TrainerState, control: Any, **more: Any) -> None:  # noqa: ARG002
+        seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **more: Any) -> None:  # noqa: ARG002
         self.bar.update(self.task, completed=state.global_step)

@@ -153,6 +153,33 @@ def test_a_rerun_goes_on_from_the_parts_that_are_whole(
     assert len(signed) - len(set(signed)) < 6
 
 
+@pytest.mark.parametrize("pattern", ["part-*0.parquet", "part-*.bad.jsonl", "part-*.sha256", "plan.json"])
+def test_parts_of_which_a_bit_has_changed_are_signed_anew(
+    make_corpus: MakeCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    _small_parts(monkeypatch)
+    path, put_together, output = make_corpus(100), out_of_core.put_together, tmp_path / "a.parquet"
+    with path.open("a") as file:
+        file.write("no JSON\n")
+    allocate_out_of_core(request_for(path, max_bad=1), tmp_path / "straight.parquet")
+
+    def stop(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(out_of_core, "put_together", stop)
+    with pytest.raises(KeyboardInterrupt):
+        allocate_out_of_core(request_for(path, max_bad=1), output)
+    monkeypatch.setattr(out_of_core, "put_together", put_together)
+    changed = next(each for each in sorted((tmp_path / ".a.parquet.work").glob(pattern))[::-1] if each.stat().st_size)
+    content = bytearray(changed.read_bytes())
+    content[len(content) // 2] ^= 1
+    changed.write_bytes(content)
+    allocate_out_of_core(request_for(path, max_bad=1), output)
+    assert output.read_bytes() == (tmp_path / "straight.parquet").read_bytes()
+    quarantines = [tmp_path / f"{name}.parquet.quarantine.jsonl" for name in ("a", "straight")]
+    assert quarantines[0].read_bytes() == quarantines[1].read_bytes()
+
+
 def test_parts_of_another_corpus_are_not_gone_on_from(
     make_corpus: MakeCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

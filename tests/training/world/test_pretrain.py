@@ -1,6 +1,7 @@
 """World models are made, resumed and checked; those of a few steps know nothing and are refused."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,12 +49,27 @@ def test_a_world_model_is_an_ordinary_folder_and_its_tokenizer_knows_every_text(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["world"]
 
 
+def _flip_a_bit_of_the_optimizer(checkpoint: Path) -> None:
+    content = bytearray((checkpoint / "optimizer.pt").read_bytes())
+    content[len(content) // 2] ^= 4
+    (checkpoint / "optimizer.pt").write_bytes(content)
+
+
+def _leave_unsealed(checkpoint: Path) -> None:
+    """As a kill while transformers writes it leaves it."""
+    (checkpoint / "sha256.json").unlink()
+    (checkpoint / "trainer_state.json").write_text('{"epo')
+
+
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
 @pytest.mark.usefixtures("passing")
-def test_a_resumed_pretraining_ends_at_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("damage", [None, _flip_a_bit_of_the_optimizer, _leave_unsealed])
+def test_a_resumed_pretraining_ends_at_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None] | None
+) -> None:
     straight = pretrain("llama", "tiny", tmp_path / "straight", device="cpu", recipe=RECIPE).folder
 
     class Stopped(Exception):
@@ -68,7 +84,10 @@ def test_a_resumed_pretraining_ends_at_the_same_bytes(tmp_path: Path, monkeypatc
         patch.setattr(pretrain_module._Progress, "on_step_end", stop)
         with pytest.raises(Stopped):
             pretrain("llama", "tiny", tmp_path / "resumed", device="cpu", recipe=RECIPE)
-    assert [path.name for path in (tmp_path / "resumed.unfinished").glob("checkpoint-*")] == ["checkpoint-16"]
+    checkpoints = sorted((tmp_path / "resumed.unfinished").glob("checkpoint-*"))
+    assert [path.name for path in checkpoints] == ["checkpoint-16", "checkpoint-8"]
+    if damage is not None:
+        damage(checkpoints[0])
     resumed = pretrain("llama", "tiny", tmp_path / "resumed", device="cpu", recipe=RECIPE).folder
     one, other = _weights(straight), _weights(resumed)
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -87,6 +106,17 @@ def test_a_model_that_is_there_is_not_made_again_unless_one_says_so(tmp_path: Pa
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RequestError, match="holds a model already; --overwrite makes it anew"):
         pretrain("llama", "tiny", tmp_path, device="cpu", recipe=RECIPE)
+
+
+def test_other_peoples_files_are_never_replaced_by_a_model(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    (tmp_path / "llama").mkdir()
+    (tmp_path / "llama" / "config.json").write_text("{}")
+    for folder, overwrite in (("notes", False), ("notes", True), ("llama", True), ("notes/mine.txt", True)):
+        with pytest.raises(RequestError, match="--output"):
+            pretrain("llama", "tiny", tmp_path / folder, device="cpu", recipe=RECIPE, overwrite=overwrite)
+    assert (tmp_path / "notes" / "mine.txt").read_text() == "mine"
 
 
 def test_unknown_types_and_sizes_are_told_from_near_ones() -> None:
