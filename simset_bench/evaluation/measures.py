@@ -70,7 +70,7 @@ def _hit(name: str, group: str = RECALL, better: Direction | None = "higher", **
     return _share(name, group, better, is_binary=True, **more)
 
 
-def _nll(name: str, group: str = RECALL, better: Direction = "lower", **more: object) -> Measure:
+def _nll(name: str, group: str = RECALL, better: Direction | None = "lower", **more: object) -> Measure:
     return Measure(name, better, group, NATS, (0.0, None), **more)  # type: ignore[arg-type]
 
 
@@ -92,6 +92,12 @@ def _own_less_others(values: Mapping[str, float]) -> float | None:
 
 # All entries are every document's, so that all of its activation is on them.
 _NONE = frozenset({"none"})
+_ERASED_FACTS: tuple[tuple[str, Direction], ...] = (
+    ("erased", "higher"),
+    ("shared_values", "lower"),
+    ("own_values", "lower"),
+    ("strangers", "lower"),
+)
 _TRUTHS = tuple(f"truth_preference_{kind}" for kind in ("rewrite", "paraphrase", "neighborhood"))
 
 # The best known come first, in the order in which boards show them.
@@ -178,6 +184,33 @@ _ALL = (
     _rise("erasure_unrelated", LOCATION, "lower"),
     _rise("sharing_cost", LOCATION, "lower"),
     *(_share(f"{what}_{sort}", LOCATION, None) for what in ("jaccard", "overlap") for sort in ("similar", "unrelated")),
+    # What facts lose by an erasure: a person's own, relatives' of the same and of another value, and strangers'.
+    *(
+        lost
+        for sort, better in _ERASED_FACTS
+        for lost in (
+            Measure(f"bits_lost_{sort}", better, LOCATION, BITS),
+            Measure(f"accuracy_lost_{sort}", better, LOCATION, "share", (-1.0, 1.0)),
+        )
+    ),
+    _share("on_share_last", LOCATION, undefined_for=_NONE, chance="entry_share"),
+    Measure("bits_lost_own_entries", "higher", LOCATION, BITS),
+    Measure("bits_lost_active_entries", "lower", LOCATION, BITS),
+    Measure("bits_lost_random_entries", "lower", LOCATION, BITS),
+    *(
+        measure
+        for sort in ("kin", "strangers", "itself")
+        for measure in (
+            _nll(f"relearned_nll_{sort}", LOCATION, better=None),
+            _nll(f"control_nll_{sort}", LOCATION, better=None),
+            _rise(f"resurfaced_nll_{sort}", LOCATION, "lower"),
+            Measure(f"relearned_bits_{sort}", None, LOCATION, BITS, (None, 5.0)),
+            Measure(f"control_bits_{sort}", None, LOCATION, BITS, (None, 5.0)),
+            Measure(f"resurfaced_bits_{sort}", "lower", LOCATION, BITS),
+        )
+    ),
+    _nll("nll_before", LOCATION),
+    Measure("bits_before", "higher", LOCATION, BITS, (None, 5.0)),
     _rise("forget_rise", LOCATION, "higher", by_tokens=True),
     _rise("retain_rise", LOCATION, "lower", by_tokens=True),
     # What the memory had gained on a document before an erasure.

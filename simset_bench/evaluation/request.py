@@ -105,6 +105,8 @@ def _refusal(method: str, task: str, recall: str) -> str | None:
             return f"task {task} measures entries, of which method {method} has none"
         if recall != "free":
             return f"--recall {recall} is about entries, of which method {method} has none"
+    if task in PROBES and PROBES[task].method not in (None, method):
+        return f"task {task} measures runs of method {PROBES[task].method} alone, and this one's is {method}"
     if method in _WITH_CONTEXTS and task not in OUR_TASKS:
         return f"task {task}: method {method} puts documents before the prompts of our own tasks only"
     return None

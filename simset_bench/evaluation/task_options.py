@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 # Fields of a row by which its samples are grouped, and all groups of measures that a result may have.
 GROUPED_BY = ("relation", "popularity", "label", "relatives")
-GROUPS = (*GROUPED_BY, "position")
+GROUPS = (*GROUPED_BY, "position", "steps")
 
 # What the pairs of a question-answer fine-tuning share with no probe: `--qa-disjoint`.
 SUBJECTS, TARGETS = DISJOINT = ("subjects", "targets")

@@ -65,6 +65,18 @@ def loaded(trained_run: Path) -> LoadedRun:
 
 
 @pytest.fixture(scope="session")
+def people_folder(run_of: Callable[..., Path]) -> Path:
+    """A run on six people of nine, of two families that share values; a tiny model then repeats some of the text."""
+    return run_of(corpus="people:count=9,family=3,values=0.5", num_docs=6, epochs=12)
+
+
+@pytest.fixture(scope="session")
+def people_run(people_folder: Path) -> LoadedRun:
+    """The run on six people, loaded."""
+    return load_run(people_folder)
+
+
+@pytest.fixture(scope="session")
 def lm(tiny_base: Callable[[str], Base]) -> MemoryLM:
     """The base of `trained_run` as an lm-eval model."""
     return MemoryLM(tiny_base("llama"), batch_size=4)

@@ -1,18 +1,17 @@
 """The price of shared entries: what erasing a document does to the documents that resemble it."""
 
-import numpy as np
 import torch
 
 from simset_bench.evaluation.estimates import Scored
+from simset_bench.evaluation.probes.facts_lost import facts_lost
+from simset_bench.evaluation.probes.kin import most_similar_first, similarities, word_sets
 from simset_bench.evaluation.probes.location import LocationProbe
 from simset_bench.evaluation.probes.records import record, scored
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.models.memory import attached
-from simset_bench.simset.shingles import word_shingles
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 
-SHINGLE_WORDS = 1
 # The erasure of one document is measured on this many similar and as many unrelated others.
 NEIGHBORS = 3
 DOCUMENTS = 64
@@ -20,11 +19,11 @@ DOCUMENTS = 64
 
 @torch.no_grad()
 def sharing(subject: Subject, options: TaskOptions) -> Scored:
-    """NLL rise in nats a token, when a document's entries are erased, of its most and of its least similar documents.
+    """What the most and the least similar documents lose when a document's entries are erased.
 
-    - `erasure_similar`, `erasure_unrelated`: mean rise of the three documents of highest and of lowest Jaccard
-      similarity of their sets of words, among those asked about (at most 64); with fewer than six others each sort has
-      half of them, rounded down
+    - `erasure_similar`, `erasure_unrelated`: mean rise in NLL, in nats a token, of the three documents of highest and
+      of lowest Jaccard similarity of their sets of words, among those asked about (at most 64); with fewer than six
+      others each sort has half of them, rounded down
     - `sharing_cost`: the first less the second, a difference within the document
     - `jaccard_similar`, `jaccard_unrelated`: mean similarity of the two sorts
     - `overlap_similar`, `overlap_unrelated`: mean share of the document's entries that these have too
@@ -32,22 +31,24 @@ def sharing(subject: Subject, options: TaskOptions) -> Scored:
 
     A rise is over a document's NLL in the recall mode. With fewer than two others only `erasure_own` is given. Records
     keep each of the `others` with its rise, the similarity, and the share of the erased entries that it has too.
+    Documents with facts have the measures of `facts_lost` too.
     """
     run = subject.memory_run
     base, layer = subject.lm.base, int(run.config.layer)
     documents = subject.documents[: min(options.limit or DOCUMENTS, DOCUMENTS)]
     segments = subject.segments(documents)
     probe = LocationProbe(base, layer, segments, cached_states(base, [layer], segments, layer))
-    words = [word_shingles(document.text, SHINGLE_WORDS) for document in documents]
+    words = word_sets(documents)
     own = torch.from_numpy(run.allocation.mask(range(len(documents)))).to(base.device)
     everything = list(range(len(documents)))
     used = torch.from_numpy(run.multipliers(everything, options.recall)).to(base.device)
+    lost = facts_lost(subject, documents, options.recall)
     records = []
     with attached(base.model, base.blocks[layer], run.memory.to(base.device)) as active:
         before = probe.nll(active, everything, used)
         for place, document in enumerate(documents):
-            jaccards = np.array([_jaccard(words[place], other) for other in words])
-            others = sorted((other for other in everything if other != place), key=lambda other: -jaccards[other])
+            jaccards = similarities(words, place)
+            others = most_similar_first(jaccards, [other for other in everything if other != place])
             count = min(NEIGHBORS, len(others) // 2)
             sorts = {"similar": others[:count], "unrelated": others[len(others) - count :]}
             compared = [place, *sorts["similar"], *sorts["unrelated"]]
@@ -71,9 +72,5 @@ def sharing(subject: Subject, options: TaskOptions) -> Scored:
                     shared = (own[chosen] & own[place]).sum(1).double() / own[place].sum()
                     measures |= {f"jaccard_{name}": float(jaccards[chosen].mean())}
                     measures |= {f"overlap_{name}": float(shared.mean())}
-            records.append(record(document, document.id, document.text, measures, others=hurt))
+            records.append(record(document, document.id, document.text, measures | lost[place], others=hurt))
     return scored(records)
-
-
-def _jaccard(one: set[str], other: set[str]) -> float:
-    return len(one & other) / len(one | other)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.evaluation.late import late
 from simset_bench.evaluation.tasks.table import COUNTERFACT, OUR_TASKS
+from simset_bench.training.method_options import MEMORY
 
 if TYPE_CHECKING:
     from simset_bench.evaluation.estimates import Scored
@@ -21,7 +22,7 @@ class Probe:
     `needs_memory` says that it measures entries, which a bare base lacks. `reads` gives the texts that it reads beside
     the documents that the run memorised; a result no longer counts once they change, and `reads` raises RequestError
     where there is nothing to read, as `measure` does. `set_by_others` names measures of a document that depend on which
-    other documents are asked about.
+    other documents are asked about. `method` is the only one whose runs it measures, None for all that have entries.
     """
 
     question: str
@@ -32,9 +33,20 @@ class Probe:
     default: str | None = None
     reads: "Callable[[Subject, TaskOptions], Iterable[str]] | None" = None
     set_by_others: tuple[str, ...] = ()
+    method: str | None = None
 
 
 LOCATION = "location"
+# What of an erased document is compared, and what the memory learns after the erasure.
+_RELEARNED = tuple(
+    f"{whose}_{what}_{sort}"
+    for whose in ("relearned", "control", "resurfaced")
+    for what in ("nll", "bits")
+    for sort in ("kin", "strangers", "itself")
+)
+_OTHERS_FACTS = tuple(
+    f"{what}_lost_{sort}" for what in ("bits", "accuracy") for sort in ("shared_values", "own_values", "strangers")
+)
 
 PROBES: dict[str, Probe] = {
     LOCATION: Probe(
@@ -67,7 +79,7 @@ PROBES: dict[str, Probe] = {
     ),
     "sharing": Probe(
         "what erasing a document does to those that resemble it",
-        2,
+        3,
         late("probes.sharing", "sharing"),
         needs_memory=True,
         set_by_others=(
@@ -78,7 +90,14 @@ PROBES: dict[str, Probe] = {
             "jaccard_unrelated",
             "overlap_similar",
             "overlap_unrelated",
+            *_OTHERS_FACTS,
         ),
+    ),
+    "fact_location": Probe(
+        "whose entries a fact about invented people lies on",
+        1,
+        late("probes.fact_location", "fact_location"),
+        needs_memory=True,
     ),
     "unlearning": Probe(
         "erasing a quarter of the documents at once",
@@ -86,6 +105,14 @@ PROBES: dict[str, Probe] = {
         late("probes.unlearning", "unlearning"),
         needs_memory=True,
         reads=late("probes.unlearning", "texts_read"),
+    ),
+    "relearning": Probe(
+        "whether an erased document comes back when the memory learns on",
+        1,
+        late("probes.relearning", "relearning"),
+        needs_memory=True,
+        set_by_others=_RELEARNED,
+        method=MEMORY,
     ),
 }
 

@@ -11,9 +11,9 @@ from simset_bench.training.open_run import LoadedRun
 
 
 @pytest.mark.parametrize("name", PROBES)
-def test_a_probe_measures_and_reads_what_its_record_says(loaded: LoadedRun, lm: MemoryLM, name: str) -> None:
+def test_a_probe_measures_and_reads_what_its_record_says(people_run: LoadedRun, lm: MemoryLM, name: str) -> None:
     """With a figure for each measure that depends on the other documents, and the same samples of a bare base."""
-    probe, subject = PROBES[name], subject_of(lm, loaded)
+    probe, subject = PROBES[name], subject_of(lm, people_run)
     options = TaskOptions(source=probe.default or "", limit=4)
     scored = with_derived(probe.measure(subject, options))
     assert scored.samples

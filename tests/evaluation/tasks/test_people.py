@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +19,15 @@ from simset_bench.evaluation.tasks.build import build_rows, written_rows
 from simset_bench.evaluation.tasks.people import candidate_measures, people_direct, people_rows
 from simset_bench.evaluation.tasks.rows import Row
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.open_run import open_run
+from simset_bench.training.open_run import LoadedRun, open_run
 from simset_bench.training.prepare import load_documents
 
 PEOPLE = 6
 
 
 @pytest.fixture(scope="module")
-def people_run(run_of: Callable[..., Path]) -> Path:
-    """A run on six people, of two families that share values, after which a tiny model repeats some of the text."""
-    return run_of(corpus=f"people:count={PEOPLE},family=3,values=0.5", num_docs=PEOPLE, epochs=12)
-
-
-@pytest.fixture(scope="module")
-def subject(lm: MemoryLM, people_run: Path) -> Subject:
-    return subject_of(lm, open_run(people_run))
+def subject(lm: MemoryLM, people_run: LoadedRun) -> Subject:
+    return subject_of(lm, people_run)
 
 
 @pytest.mark.parametrize("recall", ["free", "oracle", "erased"])
@@ -97,18 +90,18 @@ def test_a_wrong_answer_is_kins_where_it_is_true_of_a_relative() -> None:
     assert of_memory["recalled_bits_per_parameter_stated"] == of_memory["bits_stated"] / 2
 
 
-def test_a_result_has_gains_over_the_base_and_figures_by_attribute(people_run: Path) -> None:
-    (result,) = evaluate_runs([people_run], EvalRequest(("people",), control=True))
+def test_a_result_has_gains_over_the_base_and_figures_by_attribute(people_folder: Path) -> None:
+    (result,) = evaluate_runs([people_folder], EvalRequest(("people",), control=True))
     measures = result["measures"]
     for form in ("stated", "paraphrase", "question"):
         assert measures[f"bits_{form}_gain"] == pytest.approx(measures[f"bits_{form}"] - measures[f"bits_{form}_base"])
         assert {f"accuracy_{form}", f"exact_match_{form}", f"recalled_bits_per_parameter_{form}"} <= set(measures)
     assert measures["bits_stated_gain"] > 0
-    file = json.loads((people_run / "eval" / "people.free.json").read_text())
+    file = json.loads((people_folder / "eval" / "people.free.json").read_text())
     assert set(file["groups"]["relation"]) == {"birthplace", "employer", "profession", "instrument", "sport", "pet"}
     # What all facts together would add, over the parameters that hold it.
     bits = measures["bits_stated"] * PEOPLE * 6
-    assert measures["recalled_bits_per_parameter_stated"] == pytest.approx(bits / _parameters(people_run))
+    assert measures["recalled_bits_per_parameter_stated"] == pytest.approx(bits / _parameters(people_folder))
 
 
 def _parameters(run: Path) -> int:
