@@ -34,7 +34,7 @@ from simset_bench.training.sweep.fleet_passes import Fleet
 from simset_bench.training.trainer import Member, make_optimizer, train
 
 # Documents erased unless `--limit` says how many, and the most kin and strangers that follow each.
-DOCUMENTS = 4
+DOCUMENTS = 3
 NEIGHBORS = 4
 STEPS = (0, 1, 3, 10, 30, 100)
 KIN, STRANGERS, ITSELF = "kin", "strangers", "itself"
