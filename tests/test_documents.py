@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += sorted((ROOT / "tasks").glob("*/README.md"))
 # An indented block, blank lines within it included, or a fenced one.
-BLOCK = re.compile(r"(?:^    .*\n(?:^\n(?=    ))*)+|^```\w*\n.*?^```$", re.M | re.S)
+BLOCK = re.compile(r"(?:^    .*\n(?:^\n(?=    ))*)+|^```\w*\n(?:.*\n)*?^```$", re.M)
 
 
 def blocks(page: Path) -> Iterator[str]:
