@@ -28,11 +28,18 @@ def command(
     ] = None,
     recall: Annotated[
         str,
-        typer.Option(help="free (all entries), oracle (as trained on the document) or erased (without its entries)."),
+        typer.Option(
+            help="free (all entries), oracle (as trained on the document), erased (without its entries) or routed (as "
+            "oracle, on the document that a router finds from the prompt alone)."
+        ),
     ] = "free",
     include_path: Annotated[
         Path | None,
         typer.Option(help="A folder with YAML files of lm-eval tasks of your own, which --task then takes."),
+    ] = None,
+    router: Annotated[
+        str | None,
+        typer.Option(help="With --recall routed: bm25 [the default], or minhash, by the similarity of sets of words."),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Ask each task about at most this many records or documents.")
@@ -91,11 +98,15 @@ def command(
         raise RequestError("--qa-finetune needs --task, such as --task counterfact")
     if qa_disjoint is not None and not qa_finetune:
         raise RequestError("--qa-disjoint goes with --qa-finetune")
+    if router is not None and recall != "routed":
+        raise RequestError("--router goes with --recall routed")
 
     from simset_bench.evaluation.request import EvalRequest, check_request, check_runs, check_sources
     from simset_bench.training.config import make_config
     from simset_bench.training.prechecks import check_base, check_config
+    from simset_bench.training.recall_modes import routed_by
 
+    recall = routed_by(router) if router is not None else recall
     tasks = tuple(dict.fromkeys(name.strip() for given in task or () for name in given.split(",")))
     if by is not None and by not in GROUPS:
         raise unknown_name("--by", by, GROUPS)

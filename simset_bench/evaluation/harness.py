@@ -203,6 +203,7 @@ def _record(sample: dict[str, Any]) -> dict[str, Any]:
         "sample": str(doc.get("sample", sample["doc_id"])),
         "cluster": _cluster(sample),
         **{name: doc[name] for name in GROUPED_BY if doc.get(name) is not None},
+        **({"routed": doc["routed"]} if "routed" in doc else {}),
         "measures": measures,
         **tokens,
         "arguments": [list(argument[:1]) + [str(rest) for rest in argument[1:]] for argument in sample["arguments"]],

@@ -14,6 +14,8 @@ from simset_bench.evaluation.run import BATCH_SIZE
 from simset_bench.evaluation.subject import subject_of
 from simset_bench.models.loading import load_base
 from simset_bench.training.open_run import LoadedRun, open_run
+from simset_bench.training.recall import check_recall
+from simset_bench.training.recall_modes import ROUTER_OF, why_not_routed
 
 # What --model_args can hold; lm-eval adds `device`, `batch_size` and `max_batch_size` from its own options.
 _ARGUMENTS = ("run", "recall", "dtype", "device")
@@ -33,7 +35,9 @@ def _check_arguments(run: str | None, others: Mapping[str, Any]) -> None:
 class SimsetLM(MemoryLM):
     """A run with its memory, or with the weights that its method learned: `--model simset --model_args run=RUN`.
 
-    `recall=oracle` is for runs whose documents have entries. Documents in context are part of the run's rows.
+    `recall=oracle` is for runs whose documents have entries. Under `recall=routed` (`routed-minhash`) the rows that the
+    run was asked say which documents were found; any other prompt is routed as lm-eval gives it. Documents in context
+    are part of the run's rows.
 
     Batches are as large as in `simset-bench eval`, whatever `batch_size` and `max_batch_size` say, so that both compute
     the same. Raises RequestError for any other argument, for a missing or damaged run, for a base that is no longer the
@@ -49,9 +53,12 @@ class SimsetLM(MemoryLM):
         **others: Any,
     ) -> None:
         _check_arguments(run, others)
+        check_recall(recall)
         loaded = open_run(Path(str(run)))
         if recall != "free" and not isinstance(loaded, LoadedRun):
             raise RequestError(f"recall={recall} is about entries, of which method {loaded.config.method} has none")
+        if recall in ROUTER_OF and (reason := why_not_routed(loaded.config)):
+            raise RequestError(f"recall={recall}: {reason}")
         # lm-eval's default is cuda:0, by which it means the processor where there is no GPU.
         where = device if torch.cuda.is_available() or not device.startswith("cuda") else "cpu"
         base = load_base(loaded.config.model, dtype or loaded.config.dtype, where)

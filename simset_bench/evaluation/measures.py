@@ -171,6 +171,10 @@ _ALL = (
     _share("consistency", form="other"),
     _share("teacher_forced_accuracy"),
     _hit("retrieval_at_1", form="other"),
+    _hit("routed_at_1", chance="documents"),
+    *(_hit(f"routed_at_1_{length}", chance="documents") for length in (8, 16, 32, 64)),
+    # An error that leads to a relative's facts is neither better nor worse than another.
+    _hit("routed_kin", better=None),
     _share("precision_at_k", LOCATION, undefined_for=_NONE, chance="entry_share"),
     # -k / (M - k) where no activation is on k of M entries, which is above -1 for all but very large sets.
     Measure("on_share_lift", "higher", LOCATION, bounds=(None, 1.0), undefined_for=_NONE, derive=_lift),

@@ -15,8 +15,10 @@ from simset_bench.evaluation.lm_eval_names import names_below, possible_names
 from simset_bench.evaluation.probes.table import PROBES, is_ours
 from simset_bench.evaluation.task_options import DISJOINT, SAME_CORPUS, SUBJECTS, TaskOptions
 from simset_bench.evaluation.tasks.table import COUNTERFACT, OUR_TASKS
-from simset_bench.training.config import RECALLS
+from simset_bench.simset.routers import check_bm25s
+from simset_bench.training.config import TrainConfig
 from simset_bench.training.method_options import find_method
+from simset_bench.training.recall_modes import RECALLS, ROUTER_OF, needs_document, why_not_routed
 from simset_bench.training.run_folder import FinishedRun, open_finished
 
 if TYPE_CHECKING:
@@ -89,22 +91,38 @@ def check_request(request: EvalRequest, *, baseline: bool) -> None:
     for name in (name for name in request.tasks if name in OUR_TASKS):
         if OUR_TASKS[name].data is not None and request.source(name) is None:
             raise RequestError(f"task {name} reads data of its own: name it with --data, {OUR_TASKS[name].data}")
+    if request.recall in ROUTER_OF:
+        _check_routable(request)
     foreign = [name for name in request.tasks if not is_ours(name)]
     # The samples of a user's own task may name a document, and are refused one by one where they do not.
-    if foreign and request.recall != "free" and request.include_path is None:
+    if foreign and needs_document(request.recall) and request.include_path is None:
         raise RequestError(
             f"--recall {request.recall}: samples of lm-eval's {foreign[0]} are about no memorised document; "
             f"ask it with --recall free"
         )
 
 
-def _refusal(method: str, task: str, recall: str) -> str | None:
-    """Why a run of a method cannot be asked a task, None where it can."""
+def _check_routable(request: EvalRequest) -> None:
+    for name in request.tasks:
+        if name in PROBES and not PROBES[name].has_prompts:
+            raise RequestError(
+                f"task {name}: --recall {request.recall} finds documents from prompts, and {name} has none; "
+                "ask it with --recall free"
+            )
+    if ROUTER_OF[request.recall] == "bm25":
+        check_bm25s(f"--recall {request.recall}")
+
+
+def _refusal(config: TrainConfig, task: str, recall: str) -> str | None:
+    """Why a run cannot be asked a task, None where it can."""
+    method = config.method
     if not find_method(method).has_entries:
         if task in PROBES and PROBES[task].needs_memory:
             return f"task {task} measures entries, of which method {method} has none"
         if recall != "free":
             return f"--recall {recall} is about entries, of which method {method} has none"
+    if recall in ROUTER_OF and (reason := why_not_routed(config)):
+        return f"--recall {recall}: {reason}"
     if task in PROBES and PROBES[task].method not in (None, method):
         return f"task {task} measures runs of method {PROBES[task].method} alone, and this one's is {method}"
     if method in _WITH_CONTEXTS and task not in OUR_TASKS:
@@ -117,7 +135,7 @@ def check_runs(folders: Sequence[Path], request: EvalRequest, *, baseline: bool)
     runs = [open_finished(folder) for folder in folders]
     if baseline or not runs:
         return
-    reasons = [_refusal(run.config.method, task, request.recall) for run in runs for task in request.tasks]
+    reasons = [_refusal(run.config, task, request.recall) for run in runs for task in request.tasks]
     if all(reasons):
         raise RequestError(f"{runs[0].folder}: {reasons[0]}")
 
@@ -129,7 +147,7 @@ def askable_tasks(
 
     Raises RequestError where no run can be asked any task.
     """
-    refused = [{task: _refusal(run.config.method, task, recall) for task in tasks} for run in runs]
+    refused = [{task: _refusal(run.config, task, recall) for task in tasks} for run in runs]
     if runs and all(all(reasons.values()) for reasons in refused):
         raise RequestError(f"{runs[0].folder}: {refused[0][tasks[0]]}")
     for run, reasons in zip(runs, refused, strict=True):

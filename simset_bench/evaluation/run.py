@@ -21,6 +21,7 @@ from simset_bench.evaluation.subject import Subject, subject_of
 from simset_bench.evaluation.task_options import TARGETS
 from simset_bench.evaluation.tasks.build import TaskRows, build_rows, written_rows
 from simset_bench.evaluation.tasks.documents_in_prompts import with_retrieval
+from simset_bench.evaluation.tasks.routed import with_routed_measures
 from simset_bench.evaluation.tasks.rows import Row
 from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.files import sha256_of_texts
@@ -156,11 +157,12 @@ def _ours_first(tasks: Sequence[str]) -> list[str]:
 def _ask(subject: Subject, request: EvalRequest, rows: TaskRows, name: str) -> Scored:
     """Scores of one task: a probe, a task of lm-eval, or one of ours on its rows."""
     if name in PROBES:
-        return PROBES[name].measure(subject, request.options(name))
+        return with_routed_measures(PROBES[name].measure(subject, request.options(name)), subject.documents)
     if not is_ours(name):
         with subject.recalling(request.recall):
             return run_foreign(subject.lm, name, request.limit, request.include_path)
     scored = _ask_ours(subject, name, rows.asked, rows.folder, request.recall)
+    scored = with_routed_measures(scored, subject.documents)
     task = OUR_TASKS[name]
     if task.beside_base and subject.run is not None:
         with subject.without_weights():

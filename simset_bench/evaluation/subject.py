@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from simset_bench.training.methods.base_weights import LearnedWeights
 from simset_bench.training.methods.table import learned_weights
 from simset_bench.training.open_run import LoadedRun, OpenedRun, check_revision
 from simset_bench.training.recall import check_recall
+from simset_bench.training.recall_modes import ROUTER_OF
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Subject:
     def memory_at_work(self, recall: str, erased: np.ndarray | None = None) -> MemoryAtWork | None:
         """The run's memory in a recall mode, without the entries `erased` (entries,) bool; None without a memory.
 
-        A text about no memorised document meets all entries but the erased ones.
+        A text about no memorised document meets all entries but the erased ones, and in a routed mode those of the
+        document that is found from its prompt.
         Raises RequestError for an unknown recall mode.
         """
         check_recall(recall)
@@ -65,11 +68,12 @@ class Subject:
         number_of = {document: number for number, document in enumerate(run.allocation.document_ids)}
 
         def multiplier_of(document: str | None) -> np.ndarray:
-            return kept if document is None else run.multipliers([number_of[document]], recall)[0] * kept
+            return run.multipliers([None if document is None else number_of[document]], recall)[0] * kept
 
         memory = run.memory.to(self.lm.base.device).requires_grad_(False)
         as_it_is = recall == "free" and erased is None
-        return MemoryAtWork(memory, int(run.config.layer), None if as_it_is else multiplier_of)
+        route = partial(run.route, recall=recall) if recall in ROUTER_OF else None
+        return MemoryAtWork(memory, int(run.config.layer), None if as_it_is else multiplier_of, route)
 
     def recalling(self, recall: str) -> AbstractContextManager[None]:
         """Attach the run's memory, if it has one, to answer lm-eval's requests in a recall mode."""

@@ -24,7 +24,7 @@ from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.results.entry_files import ENTRY, check_entry_files
 from simset_bench.results.read import read_runs
 from simset_bench.strict_json import read_object
-from simset_bench.training.config import RECALLS
+from simset_bench.training.recall_modes import RECALLS, needs_document
 from simset_bench.training.run_folder import EVALUATIONS, MANIFEST
 from simset_bench.training.sweep.grid import Grid, read_grid
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
@@ -35,9 +35,9 @@ PAGE, FIGURES = "index.html", "figures.md"
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """How runs are evaluated: `tasks` in every mode of `recalls` (location and damage only in free recall), and
-    `qa_finetune` before and after Q-A fine-tuning, on CounterFact records `data`, each task limited to `limit` samples.
-    With `baselines` the bare base is evaluated on each run's documents too."""
+    """How runs are evaluated: `tasks` in every mode of `recalls`, and `qa_finetune` before and after Q-A fine-tuning,
+    on CounterFact records `data`, each task limited to `limit` samples. Location is asked in free recall only, damage
+    in free and in routed recall. With `baselines` the bare base is evaluated on each run's documents too."""
 
     tasks: tuple[str, ...] = ("docmem", LOCATION, "damage")
     recalls: tuple[str, ...] = ("free",)
@@ -49,8 +49,9 @@ class StudyPlan:
     def requests(self) -> Iterator[EvalRequest]:
         """The evaluations of a run, free recall first."""
         for recall in self.recalls:
-            free = recall == "free"
-            tasks = tuple(task for task in self.tasks if free or task not in (LOCATION, "damage"))
+            left_out = {LOCATION} if recall != "free" else set()
+            left_out |= {"damage"} if needs_document(recall) else set()
+            tasks = tuple(task for task in self.tasks if task not in left_out)
             if tasks:
                 yield EvalRequest(tasks, recall, self.limit, self.data)
         if self.qa_finetune:

@@ -10,8 +10,8 @@ from simset_bench.evaluation.probes.table import is_ours
 from simset_bench.evaluation.task_options import DISJOINT
 from simset_bench.results.migrate import migrated
 from simset_bench.strict_json import brief, is_count, is_number
-from simset_bench.training.config import RECALLS
 from simset_bench.training.method_options import METHODS
+from simset_bench.training.recall_modes import RECALLS
 
 RUN, BASELINE = "train", "baseline"
 # A sum of float32 log-probabilities may miss a bound by a little.

@@ -23,7 +23,6 @@ from simset_bench.training.method_options import INDUCTIVE_FORMS, MEMORY, METHOD
 
 LOCATIONS = ("soft", "hard")
 ACTIVATIONS = ("relu", "gelu")
-RECALLS = ("free", "oracle", "erased")
 NEGATIVES = ("other", "random", "zero")
 GUIDANCE_LOSSES = ("absolute", "clamped-square")
 

@@ -18,7 +18,8 @@ from simset_bench.models.memory import Memory, attached
 from simset_bench.models.memory_file import load_memory, save_memory
 from simset_bench.training import run_folder as folders
 from simset_bench.training.open_run import check_revision
-from simset_bench.training.recall import recall_multipliers
+from simset_bench.training.recall import check_recall, recall_multipliers
+from simset_bench.training.recall_modes import UNROUTED
 
 # What makes a folder a run that can be loaded, and evaluated where its corpus is in reach.
 _FILES = (folders.CONFIG, folders.MANIFEST, folders.ALLOCATION, folders.METRICS, folders.MEMORY_FILE)
@@ -77,8 +78,10 @@ class MemoryModel(nn.Module, PushToHubMixin):
 
         `doc` is a document's id, or a sequence of them, one for each row of the batch that is run then (of its prompts
         where beams or several answers are asked for).
-        Raises RequestError for an unknown mode or document.
+        Raises RequestError for an unknown mode or document, and for the modes of `eval` that find a document from a
+        prompt: `oracle` is what they do with the document that they find.
         """
+        check_recall(mode, UNROUTED)
         multiplier = None
         if mode != "free" or doc is not None:
             ids = [doc] if isinstance(doc, str) else list(doc or ())

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from simset_bench.models.memory import Memory
 from simset_bench.models.memory_file import load_memory
 from simset_bench.models.revision import changed_since
 from simset_bench.simset.allocation import Allocation
+from simset_bench.simset.routers import Find, router
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.method_options import find_method
 from simset_bench.training.prepare import load_documents
 from simset_bench.training.recall import recall_multipliers
+from simset_bench.training.recall_modes import ROUTER_OF, why_not_routed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +44,25 @@ class LoadedRun(OpenedRun):
 
     allocation: Allocation
     memory: Memory
+    # Routers that were used, by their names.
+    _routers: dict[str, Find] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def multipliers(self, documents: Sequence[int], recall: str) -> np.ndarray:
+    def multipliers(self, documents: Sequence[int | None], recall: str) -> np.ndarray:
         """What activations are multiplied by for documents, by number, in a recall mode: see `recall_multipliers`."""
         return recall_multipliers(self.config, self.memory, self.allocation, documents, recall)
+
+    def route(self, text: str, recall: str) -> str | None:
+        """The id of the document that the router of a recall mode finds for a text; None where it finds none.
+
+        Raises RequestError where the run's documents are not all here to be searched.
+        """
+        name = ROUTER_OF[recall]
+        if name not in self._routers:
+            if reason := why_not_routed(self.config):
+                raise RequestError(f"{self.folder}: --recall {recall}: {reason}")
+            self._routers[name] = router(name, self.documents)
+        document = self._routers[name](text)
+        return document.id if document else None
 
 
 def check_revision(folder: Path, model: str, trained_on: str, base: Base) -> None:

@@ -89,6 +89,15 @@ def test_a_baseline_needs_no_run(tiny_gpt2: Path, tiny_corpus: Path, tmp_path: P
             ["RUN", "--task", "membership", "--recall", "oracle"],
             "task membership: --recall oracle would name",
         ),
+        (
+            ["nowhere", "--task", "location", "--recall", "routed"],
+            "task location: --recall routed finds documents from",
+        ),
+        (["RUN", "--task", "docmem", "--router", "minhash"], "--router goes with --recall routed"),
+        (
+            ["RUN", "--task", "docmem", "--recall", "routed", "--router", "bm52"],
+            "unknown --router 'bm52' (did you mean 'bm25'?)",
+        ),
         (["--baseline", "--task", "unlearning"], "task unlearning measures a memory, of which a bare base has none"),
         (["--baseline", "--task", "docmem", "--control"], "--control compares with the untouched base"),
     ],

@@ -52,7 +52,7 @@ def check_theirs_in_ours(theirs: dict[str, float], ours: dict[str, float]) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recall", ["free", "oracle"])
+@pytest.mark.parametrize("recall", ["free", "oracle", "routed", "routed-minhash"])
 def test_a_run_scores_in_lm_evals_command_as_in_ours(trained_run: Path, tmp_path: Path, recall: str) -> None:
     """Through `simset-bench lm-eval`; the rows are found by the run."""
     (ours,) = evaluate_runs([trained_run], EvalRequest(("docmem",), recall=recall, limit=4))

@@ -159,3 +159,5 @@ def test_what_cannot_be_loaded_or_recalled_is_named(run_of: Callable[[str], Path
         model.recall("erased"),
     ):
         pass
+    with pytest.raises(RequestError, match="unknown recall mode 'routed'"), model.recall("routed", doc="nobody"):
+        pass

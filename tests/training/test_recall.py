@@ -10,8 +10,8 @@ from fixtures.closeness import near
 from fixtures.runs import load_run
 
 from simset_bench.errors import RequestError
-from simset_bench.training.config import RECALLS
 from simset_bench.training.method_options import METHODS
+from simset_bench.training.recall_modes import RECALLS, ROUTER_OF, UNROUTED
 
 WITH_ENTRIES = [name for name, method in METHODS.items() if method.has_entries]
 
@@ -39,6 +39,19 @@ def test_oracle_is_what_the_document_was_trained_under(run_of_method: Callable[[
     memory = run.memory
     gates = torch.tanh(memory.keys.double() @ memory.key_weight.double().T + memory.key_bias.double())
     assert run.multipliers(range(4), "oracle") == near(gates.detach().numpy(), largest=1)
+
+
+@pytest.mark.parametrize("method", WITH_ENTRIES)
+def test_routed_is_the_oracle_of_what_was_found_and_zero_where_nothing_was(
+    run_of_method: Callable[[str], Path], method: str
+) -> None:
+    run = load_run(run_of_method(method))
+    for recall in ROUTER_OF:
+        found = run.multipliers([2, None, 0], recall)
+        assert (found[[0, 2]] == run.multipliers([2, 0], "oracle")).all()
+        assert (found[1] == 0).all()
+    for recall in UNROUTED:
+        assert (run.multipliers([None], recall) == 1).all()
 
 
 @pytest.mark.parametrize("recall", RECALLS)

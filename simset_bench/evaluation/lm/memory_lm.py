@@ -1,7 +1,7 @@
 """The lm-eval model: a frozen base with one run's memory attached, or bare."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -18,6 +18,8 @@ from simset_bench.evaluation.lm.sampling import SeededSampling
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, attached
 
+# The id of the document that is found from a prompt.
+Route = Callable[[str], str | None]
 # Pairs of context and continuation whose tokens are kept, since several runs share them.
 _MOST_PAIRS = 1 << 19
 
@@ -27,12 +29,14 @@ class MemoryAtWork:
     """A memory on block `layer` of a base, whose activations are multiplied by `multiplier_of(document)`.
 
     `multiplier_of` takes a document's id, or None for a text about no memorised document, and gives (entries,) float32.
-    None leaves activations as they are.
+    None leaves activations as they are. Where `route` is given it finds the document from a prompt alone, None where it
+    finds none, and the document that the prompt is about does not matter.
     """
 
     memory: Memory
     layer: int
     multiplier_of: MultiplierOf | None = None
+    route: Route | None = None
 
 
 def _nobody_watches() -> bool:
@@ -42,9 +46,10 @@ def _nobody_watches() -> bool:
 class MemoryLM(SeededSampling):
     """lm-eval's transformers model, which answers with the memory that `recalling` attaches.
 
-    Where the memory's multipliers depend on a document, a request's sample names it in the field `document`. Scores
-    come from `RequestScorer` where the base's attention allows it, else from lm-eval's own loop. `batch_size` is that
-    of lm-eval's loop and of generation.
+    Where the memory's multipliers depend on a document, a request's sample names it in the field `document`. In a
+    routed mode the field `routed` names the one that was found from its prompt; without that field the prompt is routed
+    here. Scores come from `RequestScorer` where the base's attention allows it, else from lm-eval's own loop.
+    `batch_size` is that of lm-eval's loop and of generation.
     """
 
     def __init__(self, base: Base, batch_size: int) -> None:
@@ -59,10 +64,11 @@ class MemoryLM(SeededSampling):
         self._active: AttachedMemory | None = None
         self._layer: int | None = None
         self._multiplier_of: MultiplierOf | None = None
+        self._route: Route | None = None
         # Documents of the requests that lm-eval's code has in hand: of each one, of all, or by prompt.
         self._documents: list[str | None] | None = None
         self._about: str | None = None
-        self._document_of: dict[str, str] = {}
+        self._document_of: dict[str, str | None] = {}
         # Prompts of which answers were begun, for lines in a log.
         self._begun, self._to_answer = 0, 0
 
@@ -75,11 +81,12 @@ class MemoryLM(SeededSampling):
         # The scorer tries the base, which it can do only while no memory is attached.
         self.scorer.usable(at_work.layer)
         with attached(self.base.model, self.base.blocks[at_work.layer], at_work.memory) as active:
-            self._active, self._layer, self._multiplier_of = active, at_work.layer, at_work.multiplier_of
+            self._active, self._layer = active, at_work.layer
+            self._multiplier_of, self._route = at_work.multiplier_of, at_work.route
             try:
                 yield
             finally:
-                self._active, self._layer, self._multiplier_of = None, None, None
+                self._active, self._layer, self._multiplier_of, self._route = None, None, None, None
 
     def continuation_tokens(self, context: str, continuation: str) -> int:
         """How many tokens of `continuation` are scored after `context`; see `_encode_pair`."""
@@ -120,6 +127,11 @@ class MemoryLM(SeededSampling):
         hidden = disable_tqdm or _nobody_watches()
         if self._multiplier_of is None:
             return super().loglikelihood_rolling(requests, hidden)
+        if self._route is not None and requests:
+            raise RequestError(
+                f"task {requests[0].task_name} scores whole texts, which have no prompt to find a document from; "
+                "ask it with --recall free"
+            )
         scores: list[Any] = [None] * len(requests)
         places = _places([self._document(request) for request in requests])
         for document, numbers in track(places.items(), "document by document"):
@@ -188,8 +200,8 @@ class MemoryLM(SeededSampling):
             later: list[int] = []
             for number in left:
                 document, prompt = self._document(requests[number]), requests[number].args[0]
-                masked = document is not None and self._multiplier_of is not None
-                same = not masked or self._document_of.setdefault(prompt, str(document)) == document
+                masked = self._multiplier_of is not None
+                same = not masked or self._document_of.setdefault(prompt, document) == document
                 (now if same else later).append(number)
             yield now
             left = later
@@ -231,8 +243,14 @@ class MemoryLM(SeededSampling):
         return scores
 
     def _document(self, request: Instance) -> str | None:
-        """The document that a request is about. Raises RequestError where recall needs one that the sample lacks."""
-        document = request.doc.get("document") if isinstance(request.doc, dict) else None
+        """The document that a request is about, or the one that its prompt is routed to.
+
+        Raises RequestError where recall needs a document that the sample does not name.
+        """
+        sample = request.doc if isinstance(request.doc, dict) else {}
+        if self._route is not None:
+            return sample["routed"] if "routed" in sample else self._route(request.args[0])
+        document = sample.get("document")
         if not document and self._multiplier_of is not None:
             raise RequestError(
                 f"--recall oracle and erased need the document of each sample; those of {request.task_name} name none"

@@ -17,13 +17,13 @@ from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, attached
 from simset_bench.models.split import UpperModel
-from simset_bench.training.config import RECALLS
 from simset_bench.training.data.hidden_states import HiddenCache
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 from simset_bench.training.data.segments import NO_TARGET, Segment, collate
 from simset_bench.training.frozen_head import next_token_nll
 from simset_bench.training.open_run import LoadedRun
 from simset_bench.training.recall import check_recall
+from simset_bench.training.recall_modes import UNROUTED
 
 # The erasure of one document is measured on at most this many others.
 OTHERS = 8
@@ -158,17 +158,17 @@ def locate(
     The erasure of one document is measured on up to 8 others of these, the next ones in a circle.
     Raises RequestError for an unknown recall mode.
     """
-    check_recall(recall)
+    check_recall(recall, UNROUTED)
     layer, allocation = int(run.config.layer), run.allocation
     memory = run.memory.to(base.device)
     probe = LocationProbe(base, layer, segments, cache)
     chosen = sorted(probe.rows_of)
     own = torch.from_numpy(allocation.mask(chosen)).to(base.device)
-    multipliers = {mode: torch.from_numpy(run.multipliers(chosen, mode)).to(base.device) for mode in RECALLS}
+    multipliers = {mode: torch.from_numpy(run.multipliers(chosen, mode)).to(base.device) for mode in UNROUTED}
     used = multipliers[recall]
     located = []
     with attached(base.model, base.blocks[layer], memory) as active:
-        nll = {mode: probe.nll(active, chosen, multipliers[mode]) for mode in RECALLS}
+        nll = {mode: probe.nll(active, chosen, multipliers[mode]) for mode in UNROUTED}
         for place in track(chosen, "location"):
             others = [(place + step) % len(chosen) for step in range(1, min(OTHERS + 1, len(chosen)))]
             compared = [place, *others]

@@ -11,11 +11,12 @@ import numpy as np
 
 from simset_bench.console import note
 from simset_bench.evaluation.estimates import Scored
-from simset_bench.evaluation.probes.records import record, scored
+from simset_bench.evaluation.probes.records import record, route_of, scored
 from simset_bench.evaluation.probes.token_scores import ScoredText, TokenScores, token_scores
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.training.data.segments import Segment
+from simset_bench.training.recall_modes import ROUTER_OF
 
 PREFIXES = (8, 16, 32, 64)
 SUFFIX = 32
@@ -36,6 +37,7 @@ def memorisation(subject: Subject, options: TaskOptions) -> Scored:
       for every P: they begin at every 32nd token of a segment from the 64th on, so a segment of fewer than 96 has none
     - `nll` in nats a token
 
+    In a routed recall mode `routed_at_1_P` is the share of prefixes of P tokens that lead the router to the document.
     `exact_memorisation` and `nll` again by position in the document (`groups`), in steps of 32 tokens.
     """
     documents = subject.documents[: options.limit]
@@ -54,7 +56,8 @@ def memorisation(subject: Subject, options: TaskOptions) -> Scored:
         document = documents[segment.document]
         count = len(scores.greedy)
         values = _agreement(scores) | {"extraction_strength": extraction_strength(scores.greedy)}
-        records.append(record(document, f"{document.id}#{segment.number}", segment.text, values, tokens=count))
+        more = {"tokens": count} | route_of(options.recall, scores)
+        records.append(record(document, f"{document.id}#{segment.number}", segment.text, values, **more))
         # The first token of a segment is given and not scored, so the scored ones are numbered from 1 on.
         first = before.get(segment.document, 0) + 1
         before[segment.document] = first + count
@@ -66,7 +69,10 @@ def memorisation(subject: Subject, options: TaskOptions) -> Scored:
     of_suffixes = iter(scores_of[len(segments) :])
     for segment, place in suffixes:
         document = documents[segment.document]
-        values = {f"extractable_{prefix}": float(next(of_suffixes).greedy.all()) for prefix in PREFIXES}
+        by_prefix = [(prefix, next(of_suffixes)) for prefix in PREFIXES]
+        values = {f"extractable_{prefix}": float(scores.greedy.all()) for prefix, scores in by_prefix}
+        if options.recall in ROUTER_OF:
+            values |= {f"routed_at_1_{prefix}": float(scores.document == document.id) for prefix, scores in by_prefix}
         records.append(record(document, f"{document.id}#{segment.number}+{place}", segment.text, values))
     by_position = {f"{place}-{place + POSITIONS - 1}": part for place, part in sorted(positions.items())}
     return scored(records, {"position": by_position})

@@ -6,13 +6,20 @@ from typing import Any
 from simset_bench.corpora.documents import Document
 from simset_bench.evaluation.estimates import Estimate, Scored, ratio_with_error
 from simset_bench.evaluation.measures import find_measure, higher_is_better
+from simset_bench.evaluation.probes.token_scores import TokenScores
 from simset_bench.files import sha256_of_texts
+from simset_bench.training.recall_modes import ROUTER_OF
 
 
 def record(document: Document, sample: str, text: str, measures: dict[str, float], **more: Any) -> dict[str, Any]:
     """A record like those of lm-eval's samples, about `text` of a document; `more` goes beside the measures."""
     about = {"document": document.id, "sample": sample, "cluster": document.id, **more}
     return about | {"measures": measures, "prompt_hash": sha256_of_texts([text]), "target_hash": ""}
+
+
+def route_of(recall: str, scores: TokenScores) -> dict[str, Any]:
+    """The field of a record that says which document a router found; empty in other recall modes."""
+    return {"routed": scores.document} if recall in ROUTER_OF else {}
 
 
 def scored(

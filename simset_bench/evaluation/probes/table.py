@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Probe:
     """What is measured without a request of lm-eval; `data` and `default` are as in `OurTask`.
 
-    `needs_memory` says that it measures entries, which a bare base lacks. `reads` gives the texts that it reads beside
+    `needs_memory` says that it measures entries, which a bare base lacks, `has_prompts` that it asks for what follows a
+    prompt, from which a router can find a document. `reads` gives the texts that it reads beside
     the documents that the run memorised; a result no longer counts once they change, and `reads` raises RequestError
     where there is nothing to read, as `measure` does. `set_by_others` names measures of a document that depend on which
     other documents are asked about. `method` is the only one whose runs it measures, None for all that have entries.
@@ -29,6 +30,7 @@ class Probe:
     version: int
     measure: "Callable[[Subject, TaskOptions], Scored]"
     needs_memory: bool = False
+    has_prompts: bool = False
     data: str | None = None
     default: str | None = None
     reads: "Callable[[Subject, TaskOptions], Iterable[str]] | None" = None
@@ -60,11 +62,13 @@ PROBES: dict[str, Probe] = {
         "what of the documents can be extracted, by prefix length and position",
         3,
         late("probes.memorisation", "memorisation"),
+        has_prompts=True,
     ),
     "teacher_forcing": Probe(
         "token accuracy with the answer given (CounterFact)",
         2,
         late("probes.teacher_forcing", "teacher_forcing"),
+        has_prompts=True,
         data=COUNTERFACT,
         default=BUILTIN,
         reads=late("probes.teacher_forcing", "texts_read"),

@@ -8,12 +8,13 @@ from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Scored
-from simset_bench.evaluation.probes.records import record, scored
+from simset_bench.evaluation.probes.records import record, route_of, scored
 from simset_bench.evaluation.probes.token_scores import target_after, token_scores
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks.rows import document_of_title
 from simset_bench.training.qa_finetune import question_prompt
+from simset_bench.training.recall_modes import needs_document
 
 
 def teacher_forcing(subject: Subject, options: TaskOptions) -> Scored:
@@ -40,7 +41,9 @@ def teacher_forcing(subject: Subject, options: TaskOptions) -> Scored:
         shown = document or Document(fact.subject, fact.subject, prompt)
         measures = {f"teacher_forced_accuracy_{kind}": float(scores.greedy.mean())}
         sample = f"{fact.case_id}/{kind}/{len(records)}"
-        records.append(record(shown, sample, prompt, measures) | {"document": document.id if document else None})
+        more = route_of(options.recall, scores)
+        about = {"document": document.id if document else None}
+        records.append(record(shown, sample, prompt, measures, **more) | about)
     return scored(records)
 
 
@@ -54,7 +57,7 @@ def asked_facts(subject: Subject, options: TaskOptions) -> list[tuple[Fact, Docu
     find = document_of_title(subject.documents)
     facts = sorted(read_facts(options.source), key=lambda fact: find(fact.subject) is None)[: options.limit]
     about = [(fact, find(fact.subject)) for fact in facts]
-    if options.recall != "free":
+    if needs_document(options.recall):
         about = [(fact, document) for fact, document in about if document is not None]
     if not about:
         raise RequestError(f"task teacher_forcing: --recall {options.recall} needs records about memorised documents")

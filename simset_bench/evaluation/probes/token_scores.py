@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ BATCH = 8
 @dataclass(frozen=True)
 class ScoredText:
     """Token ids of a text, of which those from number `start` >= 1 on are scored; `document` is the id of the
-    memorised document that it is about, None where it is about none."""
+    memorised document that it is about, None where it is about none. A router reads the tokens before `start`."""
 
     ids: tuple[int, ...]
     start: int
@@ -28,10 +28,11 @@ class ScoredText:
 @dataclass(frozen=True)
 class TokenScores:
     """Of each scored token, given those before it: its NLL in nats (tokens,) float64, and whether it is the likeliest
-    (tokens,) bool."""
+    (tokens,) bool. `document` is the text's, or in a routed recall mode the one that was found."""
 
     nll: np.ndarray
     greedy: np.ndarray
+    document: str | None = None
 
 
 def target_after(lm: MemoryLM, prompt: str, target: str, document: str | None) -> ScoredText:
@@ -43,6 +44,8 @@ def target_after(lm: MemoryLM, prompt: str, target: str, document: str | None) -
 @torch.no_grad()
 def token_scores(base: Base, texts: Sequence[ScoredText], at_work: MemoryAtWork | None) -> list[TokenScores]:
     """Scores of each text, with a memory at work or of the bare base; batches hold texts of similar length."""
+    if at_work is not None and at_work.route is not None:
+        texts = [replace(text, document=at_work.route(_prompt(base, text))) for text in texts]
     scores: dict[int, TokenScores] = {}
     order = sorted(range(len(texts)), key=lambda number: -len(texts[number].ids))
     batches = [order[first : first + BATCH] for first in range(0, len(order), BATCH)]
@@ -61,8 +64,13 @@ def token_scores(base: Base, texts: Sequence[ScoredText], at_work: MemoryAtWork 
                 targets = ids[row, text.start : len(text.ids)]
                 given = logits[row, text.start - 1 : len(text.ids) - 1].float()
                 nll = torch.nn.functional.cross_entropy(given, targets, reduction="none").double()
-                scores[number] = TokenScores(nll.cpu().numpy(), (given.argmax(1) == targets).cpu().numpy())
+                greedy = (given.argmax(1) == targets).cpu().numpy()
+                scores[number] = TokenScores(nll.cpu().numpy(), greedy, text.document)
     return [scores[number] for number in range(len(texts))]
+
+
+def _prompt(base: Base, text: ScoredText) -> str:
+    return str(base.tokenizer.decode(list(text.ids[: text.start]), skip_special_tokens=True))
 
 
 @contextmanager

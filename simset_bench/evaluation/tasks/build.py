@@ -10,8 +10,10 @@ from simset_bench.errors import RequestError
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.tasks.documents_in_prompts import with_contexts
+from simset_bench.evaluation.tasks.routed import with_routes
 from simset_bench.evaluation.tasks.rows import Row, write_rows
 from simset_bench.evaluation.tasks.table import OUR_TASKS
+from simset_bench.training.recall_modes import needs_document
 
 
 @dataclass(frozen=True)
@@ -37,18 +39,19 @@ class TaskRows:
 
 
 def build_rows(subject: Subject, request: EvalRequest) -> TaskRows:
-    """The rows of all our tasks in a request; in a recall mode other than free, only those about memorised documents.
+    """The rows of all our tasks in a request; under `oracle` and `erased` only those about memorised documents.
 
+    A router reads all rows: it does not know which are about a memorised document.
     Raises RequestError where a task has no rows.
     """
     bare: dict[str, list[Row]] = {}
     memorised = {document.id for document in subject.documents}
     for name in (name for name in request.tasks if name in OUR_TASKS):
         for part, rows in OUR_TASKS[name].rows(subject, request.options(name)).items():
-            kept = [row for row in rows if request.recall == "free" or row["document"] in memorised]
+            kept = [row for row in rows if not needs_document(request.recall) or row["document"] in memorised]
             if not kept:
                 raise RequestError(f"task {name}: --recall {request.recall} needs samples about memorised documents")
-            bare[part] = kept
+            bare[part] = with_routes(subject, kept, request.recall)
     return TaskRows(with_contexts(subject.lm, subject.config.method, subject.documents, bare), bare)
 
 

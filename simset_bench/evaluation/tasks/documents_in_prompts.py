@@ -5,12 +5,11 @@ from dataclasses import replace
 
 from simset_bench.console import note
 from simset_bench.corpora.documents import Document
-from simset_bench.errors import missing_extra
 from simset_bench.evaluation.estimates import Scored, mean_with_error
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.tasks.documents import token_ends
 from simset_bench.evaluation.tasks.rows import Row
-from simset_bench.simset.shingles import words_of
+from simset_bench.simset.routers import bm25, check_bm25s
 
 _BETWEEN_DOCUMENT_AND_PROMPT = "\n\n"
 # Tokens that are kept free for an answer, and for tokens that merging at borders adds.
@@ -25,8 +24,9 @@ def _own(documents: Sequence[Document]) -> Choose:
 
 
 def _best(documents: Sequence[Document]) -> Choose:
-    index = DocumentIndex(documents)
-    return lambda row: index.best(row.get("query") or row["prompt"])
+    check_bm25s("--method retrieval")
+    find = bm25(documents)
+    return lambda row: find(row.get("query") or row["prompt"])
 
 
 CONTEXTS: dict[str, Callable[[Sequence[Document]], Choose]] = {"in-context": _own, "retrieval": _best}
@@ -92,26 +92,3 @@ def with_retrieval(scored: Scored, rows: Sequence[Row], documents: Sequence[Docu
     right = [float(row["context"] == row["document"]) for row in about]
     estimate = mean_with_error(right, [row["document"] for row in about])
     return replace(scored, estimates=scored.estimates | {"retrieval_at_1": estimate})
-
-
-class DocumentIndex:
-    """Documents that a text is looked up in, by BM25 as Lucene computes it (bm25s, arXiv 2407.03618).
-
-    Words are those of `words_of`. Raises RequestError where bm25s is not installed.
-    """
-
-    def __init__(self, documents: Sequence[Document]) -> None:
-        try:
-            import bm25s
-        except ImportError as error:
-            raise missing_extra("bm25s", "--method retrieval", "baselines") from error
-        self._documents = documents
-        self._index = bm25s.BM25(method="lucene")
-        self._index.index([words_of(document.text) or [""] for document in documents], show_progress=False)
-
-    def best(self, text: str) -> Document | None:
-        """The document that fits `text` best, the first of equal ones; None where no document has a word of it."""
-        words = words_of(text)
-        scores = self._index.get_scores(words) if words else []
-        best = max(range(len(scores)), key=scores.__getitem__, default=None)
-        return None if best is None or not scores[best] > 0 else self._documents[best]

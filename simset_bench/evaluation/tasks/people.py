@@ -15,7 +15,7 @@ from simset_bench.evaluation.lm.memory_lm import MemoryAtWork
 from simset_bench.evaluation.probes.records import record, scored
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions
-from simset_bench.evaluation.tasks.rows import Row
+from simset_bench.evaluation.tasks.rows import Row, answering_document
 from simset_bench.models.candidates import bits_of_truth, candidate_scores, closed_request, greedy_answers
 from simset_bench.models.memory import attached
 from simset_bench.models.packing import CannotPack
@@ -116,7 +116,7 @@ def people_direct(subject: Subject, rows: dict[str, list[Row]], recall: str) -> 
             row["sample"],
             row.get("bare_prompt") or row["prompt"],
             candidate_measures(row, of_row) | answer_measures(row, answer),
-            **{name: row[name] for name in _GROUPED_BY},
+            **{name: row[name] for name in (*_GROUPED_BY, "routed") if name in row},
         )
         for row, of_row, answer in zip(asked, scores, answers, strict=True)
     ]
@@ -143,7 +143,7 @@ def _at_work(subject: Subject, at_work: MemoryAtWork | None, rows: Sequence[Row]
             if at_work.multiplier_of is None:
                 return nullcontext()
             chosen, places = np.unique(numbers, return_inverse=True)
-            multipliers = np.stack([at_work.multiplier_of(rows[number]["document"]) for number in chosen])
+            multipliers = np.stack([at_work.multiplier_of(answering_document(rows[number])) for number in chosen])
             return active.recalling(torch.from_numpy(multipliers[places.reshape(numbers.shape)]).to(base.device))
 
         yield around

@@ -28,6 +28,11 @@ def choice_fields(lm: MemoryLM, prompt: str, true: str, other: str) -> Row:
     return {"choices": choices, "answer": 0, "tokens": [lm.continuation_tokens(prompt, choice) for choice in choices]}
 
 
+def answering_document(row: Row) -> str | None:
+    """The document whose entries a recall mode is about: that which a router found from the prompt, else the row's."""
+    return row["routed"] if "routed" in row else row["document"]
+
+
 def document_of_title(documents: Sequence[Document]) -> Callable[[str], Document | None]:
     """A function that gives the document whose title is a subject, None where no document has that title."""
     titles = {same_title_key(document.title): document for document in documents}

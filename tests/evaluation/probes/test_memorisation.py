@@ -126,3 +126,21 @@ def test_extraction_strength_is_the_share_after_the_last_wrong_token(right: list
     wrong_suffixes = [k for k in range(len(right) + 1) if all(right[k:])]
     assert strength == pytest.approx(1 - min(wrong_suffixes) / len(right))
     assert 0 <= strength <= np.mean(right) + 1e-12
+
+
+def test_a_router_reads_the_prefix_of_a_suffix_and_nothing_after_it(subject: Subject) -> None:
+    """And the first token of a segment, whose whole text is scored after it."""
+    run, lm = subject.memory_run, subject.lm
+    records = {record["sample"]: record for record in memorisation(subject, TaskOptions("routed")).samples}
+    suffixes = 0
+    for segment in subject.segments(subject.documents):
+        document, own = subject.documents[segment.document].id, list(segment.token_ids[segment.specials :])
+        whole = records[f"{document}#{segment.number}"]
+        assert whole["routed"] == run.route(lm.base.tokenizer.decode(own[:1]), "routed")
+        for place in range(PREFIXES[-1], len(own) - SUFFIX + 1, SUFFIX):
+            measures = records[f"{document}#{segment.number}+{place}"]["measures"]
+            for prefix in PREFIXES:
+                found = run.route(lm.base.tokenizer.decode(own[place - prefix : place]), "routed")
+                assert measures[f"routed_at_1_{prefix}"] == (found == document)
+            suffixes += 1
+    assert suffixes

@@ -1,6 +1,5 @@
 """Documents before prompts: their own, or the one that retrieval finds."""
 
-import math
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import load_corpus
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.tasks.documents_in_prompts import DocumentIndex, with_contexts
+from simset_bench.evaluation.tasks.documents_in_prompts import with_contexts
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +38,6 @@ def test_a_document_that_does_not_fit_is_cut_at_its_end(lm: MemoryLM, documents:
     assert len(lm.tok_encode(found["prompt"] + " built")) < lm.max_length
 
 
-def test_retrieval_finds_the_document_that_a_passage_is_from(documents: list[Document]) -> None:
-    index = DocumentIndex(documents)
-    for document in documents:
-        words = document.text.split()
-        found = index.best(" ".join(words[: len(words) * 2 // 3]))
-        assert found is not None and found.id == document.id
-    assert index.best("") is None
-    assert index.best("xylophone") is None
-
-
 def test_retrieval_looks_up_what_is_asked_and_not_the_examples_before_it(
     lm: MemoryLM, documents: list[Document]
 ) -> None:
@@ -60,22 +49,3 @@ def test_retrieval_looks_up_what_is_asked_and_not_the_examples_before_it(
     assert whole["context"] == documents[0].id, "or this tests nothing"
     assert found["context"] == documents[1].id
     assert found["prompt"].startswith(asked) and found["prompt"].endswith(f"\n\n{row['prompt']}")
-
-
-def test_retrieval_scores_are_lucenes_bm25(documents: list[Document]) -> None:
-    texts = [document.text.casefold().replace(".", "").replace(",", "").split() for document in documents]
-    mean = sum(map(len, texts)) / len(texts)
-    query = texts[2][3:9]
-
-    def score(words: list[str]) -> float:
-        total = 0.0
-        for term in query:
-            having = sum(term in text for text in texts)
-            idf = math.log(1 + (len(texts) - having + 0.5) / (having + 0.5))
-            count = words.count(term)
-            total += idf * count / (count + 1.5 * (1 - 0.75 + 0.75 * len(words) / mean))
-        return total
-
-    best = max(range(len(texts)), key=lambda number: score(texts[number]))
-    found = DocumentIndex(documents).best(" ".join(query))
-    assert found is not None and found.id == documents[best].id
