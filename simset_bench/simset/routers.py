@@ -47,13 +47,15 @@ def minhash(documents: Sequence[Document]) -> Find:
 
     Signatures are computed from the documents, with one seed, whatever the documents' allocation is.
     """
-    signed = signatures((word_shingles(document.text, 1) for document in documents), MINHASH_SLOTS, _SEED)
+    sets = (word_shingles(document.text, 1) for document in documents)
+    # Values are below 2^32, and half as many bytes are compared in half the time.
+    signed = signatures(sets, MINHASH_SLOTS, _SEED).astype(np.uint32)
 
     def find(text: str) -> Document | None:
         if not words_of(text):
             return None
-        (own,) = signatures([word_shingles(text, 1)], MINHASH_SLOTS, _SEED)
-        return _first_best(documents, (signed == own).mean(axis=1))
+        (own,) = signatures([word_shingles(text, 1)], MINHASH_SLOTS, _SEED).astype(np.uint32)
+        return _first_best(documents, np.count_nonzero(signed == own, axis=1))
 
     return find
 
