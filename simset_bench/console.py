@@ -1,12 +1,19 @@
 """What is said to the person at the terminal: everything but results goes to standard error."""
 
+import io
+import os
+import re
+import select
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, TextIO, TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
 
 Item = TypeVar("Item")
 _said: set[str] = set()
@@ -14,9 +21,94 @@ _said: set[str] = set()
 SECONDS_BETWEEN_LINES = 60.0
 _last_line = time.monotonic()
 
-stderr = Console(stderr=True, highlight=False)
+# Control characters (C0, C1), halves of pairs, separators of lines, and what turns the direction of other text.
+# Marks of a direction and joiners stay: Arabic, Hebrew, Persian and Indic texts need them.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_UNSAFE_BUT_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
+
+
+def printable(text: str) -> str:
+    """`text` as one line that a terminal only prints: what would control it, or begin a line, becomes U+FFFD."""
+    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+class _Safe:
+    """A renderable whose text controls no terminal; the styles that rich adds still do."""
+
+    def __init__(self, renderable: RenderableType) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._renderable, options):
+            text = _UNSAFE_BUT_LINES.sub("\N{REPLACEMENT CHARACTER}", segment.text)
+            yield segment if segment.control else Segment(text, segment.style)
+
+
+class _Terminal(Console, RenderHook):
+    """A console that prints no control characters of texts, and lets whoever calls it know of a closed pipe."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+        self.push_render_hook(self)
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Safe(renderable) for renderable in renderables]
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+stderr = _Terminal(stderr=True)
 # Where nobody's window sets the width, tables are as wide as they are made to be.
-stdout = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+stdout = _Terminal(width=None if sys.stdout and sys.stdout.isatty() else 100)
+
+
+def say(*lines: str, wrap: bool = False, style: str | None = None) -> None:
+    """Print lines on standard output as they are, whatever they hold; with `wrap`, broken at the terminal's width."""
+    for line in lines:
+        stdout.print(Text(printable(line), style or ""), soft_wrap=not wrap)
+
+
+def write(text: str) -> None:
+    """Write text in a form of its own (CSV, Markdown) on standard output."""
+    sys.stdout.write(text)
+
+
+def ready_output() -> None:
+    """Let standard output replace what its encoding lacks (an arrow in Latin-1), where it would raise an error.
+
+    A stream that the shell closed (`>&-`) is one that nobody reads.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+    # Typer's consoles print help texts; they would end the process themselves, with exit code 1.
+    setattr(Console, "on_broken_pipe", _Terminal.on_broken_pipe)  # noqa: B010 - mypy forbids the assignment
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def end_output() -> bool:
+    """Hand on what was printed, and return whether there is nobody left to read it (as behind `| head -1`)."""
+    closed = False
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BrokenPipeError):
+            stream.flush()
+        if _is_closed_pipe(stream):
+            # Python would complain again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            closed = True
+    return closed
+
+
+def _is_closed_pipe(stream: TextIO) -> bool:
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+        return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+    except (OSError, ValueError):
+        # Not a stream of the system's.
+        return False
 
 
 def be_quiet(quiet: bool = True) -> None:
@@ -26,7 +118,7 @@ def be_quiet(quiet: bool = True) -> None:
 
 def note(message: str) -> None:
     """Say one line on standard error; the text is never read as markup."""
-    stderr.print(message, markup=False, soft_wrap=True)
+    stderr.print(Text(printable(message)), soft_wrap=True)
 
 
 def note_once(message: str) -> None:

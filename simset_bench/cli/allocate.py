@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import stdout
+from simset_bench.console import printable, say, stdout
 from simset_bench.errors import RequestError
 from simset_bench.simset.strategies import STRATEGIES
 
@@ -130,7 +130,7 @@ def _print_summary(output: Path, manifest: "Manifest", json_output: bool) -> Non
         f", merged down to similarity {manifest.merge_similarity:.3f}" if manifest.merge_similarity is not None else ""
     )
     bad = f", {manifest.bad_records} malformed records in {output}.quarantine.jsonl" if manifest.bad_records else ""
-    print(
+    say(
         f"{output}: {manifest.strategy} by {manifest.library}, "
         f"{manifest.documents} documents in {manifest.clusters} clusters{merged}, "
         f"{manifest.num_entries} entries{bad}"
@@ -149,7 +149,6 @@ def _print_neighbours(output: Path, text: str, json_output: bool) -> None:
 
 def neighbour_table(neighbours: list["Neighbour"]) -> Any:
     """A table of the documents that share most entries, for the terminal."""
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -157,5 +156,5 @@ def neighbour_table(neighbours: list["Neighbour"]) -> Any:
         table.add_column(name, justify="left" if name == "document" else "right")
     for neighbour in neighbours:
         share, similarity = f"{neighbour.overlap:.3f}", f"{neighbour.similarity:.3f}"
-        table.add_row(escape(neighbour.document), str(neighbour.cluster), share, similarity)
+        table.add_row(printable(neighbour.document), str(neighbour.cluster), share, similarity)
     return table

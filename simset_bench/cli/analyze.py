@@ -9,7 +9,7 @@ import typer
 
 from simset_bench.cli.allocate import NEIGHBOURS, neighbour_table
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import stdout
+from simset_bench.console import say, stdout
 
 
 def command(
@@ -62,7 +62,7 @@ def _print_tables(report: dict[str, Any], strategy: str) -> None:
     for name, value in report.items():
         if not isinstance(value, list | tuple):
             figures.add_row(name.replace("_", " "), _shown(value))
-    stdout.print(f"allocation {strategy}")
+    say(f"allocation {strategy}", wrap=True)
     stdout.print(figures)
     table = Table(box=None, pad_edge=False, title="overlap by similarity", title_justify="left")
     for name in ("Jaccard (mean)", "overlap (mean)", "overlap due", "pairs"):
@@ -72,4 +72,4 @@ def _print_tables(report: dict[str, Any], strategy: str) -> None:
         table.add_row(f"{row['jaccard']:.4f}", f"{row['overlap']:.4f}", due, str(row["pairs"]))
     stdout.print(table)
     for path in report.get("plots", []):
-        stdout.print(path, markup=False, soft_wrap=True)
+        say(path)

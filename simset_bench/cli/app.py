@@ -24,6 +24,7 @@ from simset_bench.cli import (
     train,
 )
 from simset_bench.cli.options import WRONG_REQUEST, OneLineGroup, one_line_errors
+from simset_bench.console import end_output, ready_output
 from simset_bench.package import VERSION
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -82,8 +83,12 @@ for name, command in COMMANDS.items():
 
 def main() -> None:
     """Entry point of the installed command."""
+    ready_output()
     if not sys.stderr.isatty() or "--quiet" in sys.argv or "-q" in sys.argv:
         # Read by tqdm when a library imports it: their bars, too, are for somebody who watches.
         os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    app()
+    try:
+        app()
+    finally:
+        end_output()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import stdout
+from simset_bench.console import say, stdout
 from simset_bench.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def command(
         whole = {"a": str(first), "b": str(second), "measures": [asdict(pair) for pair in pairs]}
         print_json(whole | {"measure": chosen, "sentence": said, "changed": [asdict(each) for each in changes]})
         return
-    stdout.print(f"A {first}\nB {second}", markup=False, soft_wrap=True)
+    say(f"A {first}", f"B {second}")
     _print_measures(pairs)
-    stdout.print(f"\n{said}", markup=False)
+    say("", said, wrap=True)
     _print_changes(changes, chosen, samples)
 
 
@@ -82,7 +82,7 @@ def _print_measures(pairs: "list[MeasurePair]") -> None:
         table.add_row(*map(Text, [*cells, str(difference.documents or "–"), winner]), style=style)
     stdout.print(table)
     if told_twice:
-        stdout.print(f"{len(told_twice)} measures on memorised subjects alone are the same, since all subjects are")
+        say(f"{len(told_twice)} measures on memorised subjects alone are the same, since all subjects are", wrap=True)
     stdout.print(
         "better: which of these two runs is, where they can be told apart; n documents asked of both, d Cohen's effect "
         "size over them",
@@ -102,11 +102,9 @@ def _told_twice(pairs: "list[MeasurePair]") -> set[str]:
 
 
 def _print_changes(changes: "list[Change]", measure: str, most: int) -> None:
-    from simset_bench.leaderboard.render import printable
-
-    stdout.print(f"{len(changes)} samples changed on {measure}{', the greatest first' if len(changes) > 1 else ''}")
+    say(f"{len(changes)} samples changed on {measure}{', the greatest first' if len(changes) > 1 else ''}", wrap=True)
     for change in changes[:most]:
-        stdout.print(printable(f"  {change.sample}: {change.first:.4g} in A, {change.second:.4g} in B"), markup=False)
+        say(f"  {change.sample}: {change.first:.4g} in A, {change.second:.4g} in B", wrap=True)
         for name, text in (("asked", change.prompt), ("A", change.answers[0]), ("B", change.answers[1])):
             if text:
-                stdout.print(printable(f"    {name}: {text if len(text) < 80 else text[:79] + '…'}"), markup=False)
+                say(f"    {name}: {text if len(text) < 80 else text[:79] + '…'}", wrap=True)

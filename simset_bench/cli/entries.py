@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import stdout
+from simset_bench.console import say, stdout
 from simset_bench.errors import RequestError
 
 Entry = Annotated[Path, typer.Argument(help="An entry's folder.")]
@@ -29,7 +29,7 @@ def submit(
     if json_output:
         print_json({"entry": str(entry), "files": files_of(entry), "bytes": size})
     else:
-        print(f"{entry}: {len(files_of(entry))} files, {size / 1000:.0f} kB")
+        say(f"{entry}: {len(files_of(entry))} files, {size / 1000:.0f} kB")
 
 
 def verify(
@@ -63,13 +63,13 @@ def verify(
     if json_output:
         print_json(asdict(verified) | {"entry": str(entry), "recomputed": again})
         return
-    print(
+    say(
         f"{entry}: verified, {verified.results} results, {verified.samples} samples, {verified.followed} figures follow"
     )
     if verified.not_checked:
-        print(f"samples cannot give: {', '.join(verified.not_checked)}")
+        say(f"samples cannot give: {', '.join(verified.not_checked)}")
     if again is not None:
-        print(f"{again} samples evaluated again, with the same figures")
+        say(f"{again} samples evaluated again, with the same figures")
 
 
 def reproduce(
@@ -92,7 +92,7 @@ def reproduce(
         print_json({"figures": [asdict(again) | {"within": again.within} for again in figures], "outside": outside})
     else:
         _print_again(figures)
-        print(f"{len(figures) - len(outside)} of {len(figures)} figures came out again within their intervals")
+        say(f"{len(figures) - len(outside)} of {len(figures)} figures came out again within their intervals")
     if outside:
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simset_bench.cli.options import FAILED_WORK, Debug, Json, Quiet, print_json
-from simset_bench.console import stdout
+from simset_bench.console import say, stdout
 from simset_bench.errors import RequestError, said_when_interrupted, unknown_name
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.task_options import GROUPS, SUBJECTS
@@ -150,7 +150,7 @@ def command(
         print_json({"results": results})
     else:
         for run in dict.fromkeys(result["run"] for result in results):
-            stdout.print(run, markup=False, soft_wrap=True)
+            say(run)
             for result in results:
                 if result["run"] == run:
                     _print_result(result, by)
@@ -177,9 +177,9 @@ def _evaluate_all(roots: list[Path], request: "EvalRequest", json_output: bool) 
     if json_output:
         print_json({"results": outcome.kept + outcome.made, "left_out": outcome.left_out})
     else:
-        stdout.print(f"{len(outcome.made)} results made, {len(outcome.kept)} were there before")
+        say(f"{len(outcome.made)} results made, {len(outcome.kept)} were there before")
         for run, reason in outcome.left_out.items():
-            stdout.print(f"left out: {run}: {reason}", markup=False, soft_wrap=True)
+            say(f"left out: {run}: {reason}")
     if outcome.left_out:
         raise typer.Exit(FAILED_WORK)
 
@@ -192,7 +192,7 @@ def _print_result(result: dict[str, Any], by: str | None) -> None:
     after = ", after question-answer fine-tuning" if result["qa_finetuned"] else ""
     after += " on targets of its own" if result.get("qa_disjoint") == "targets" else ""
     # Not as the table's title, which would be wrapped to the table's width.
-    stdout.print(f"{result['label']}, recall {result['recall']}{limited}{after}", style="italic", markup=False)
+    say(f"{result['label']}, recall {result['recall']}{limited}{after}", wrap=True, style="italic")
     groups = result.get("groups", {}).get(by, {}) if by else {}
     names = ("measure", "value", "standard error", "n")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -211,4 +211,4 @@ def _print_result(result: dict[str, Any], by: str | None) -> None:
         shown = (name, f"{score:.4f}", "–" if error is None else f"{error:.4f}", str(count))
         table.add_row(*map(Text, (value, *shown) if groups else shown))
     stdout.print(table)
-    stdout.print()
+    say("")

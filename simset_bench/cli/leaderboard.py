@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import note, stdout
+from simset_bench.console import note, say, stdout, write
 from simset_bench.errors import RequestError, unknown_name
 from simset_bench.files import write_text
 
@@ -57,9 +57,9 @@ def command(
     table = read_runs(folders or [root for root in DEFAULT_ROOTS if root.is_dir()])
     copies = [left_out for left_out in table.left_out if left_out.is_copy]
     if len(copies) > 1:
-        note(render.printable(f"{len(copies)} runs are copies of others and count once, such as {copies[0].path}"))
+        note(f"{len(copies)} runs are copies of others and count once, such as {copies[0].path}")
     for left_out in table.left_out if len(copies) < 2 else [each for each in table.left_out if not each.is_copy]:
-        note(render.printable(f"left out: {left_out.path}: {left_out.reason}"))
+        note(f"left out: {left_out.path}: {left_out.reason}")
     if table.runs.empty:
         looked = ", ".join(str(root) for root in folders or DEFAULT_ROOTS)
         raise RequestError(f"no finished run in {looked}: simset-bench quickstart or train makes one")
@@ -77,15 +77,15 @@ def command(
         left = [{"path": str(left_out.path), "reason": left_out.reason} for left_out in table.left_out]
         print_json(render.as_json(board) | {"left_out": left})
     elif form == "csv":
-        print(render.comma_separated(board), end="")
+        write(render.comma_separated(board))
     elif form == "markdown":
-        print(render.markdown(board))
+        write(render.markdown(board) + "\n")
     else:
         stdout.print(render.terminal_table(board, stdout.width))
         ties = [f"= {sentence}" for sentence in sentences(board)]
         if len(ties) > MOST_SENTENCES:
             ties[MOST_SENTENCES:] = [f"= and {len(ties) - MOST_SENTENCES} pairs of neighbours more: --json says which"]
         for sentence in [*ties, *remarks(board)]:
-            stdout.print(render.printable(sentence), markup=False)
+            say(sentence, wrap=True)
         if not board.measures:
             note("none of these runs was evaluated yet: simset-bench eval RUN --task docmem does it")

@@ -1,7 +1,7 @@
 """`simset-bench models`."""
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import stdout
+from simset_bench.console import say, stdout
 
 
 def command(json_output: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
@@ -34,4 +34,4 @@ def command(json_output: Json = False, quiet: Quiet = False, debug: Debug = Fals
         origin = f"{entry['source']} {entry['location']}"
         table.add_row(str(entry["name"]), str(entry["type"]), str(entry["blocks"]), str(entry["width"]), origin, here)
     stdout.print(table)
-    stdout.print("A folder with a transformers model, a .gguf file or a hub id can be named too.")
+    say("A folder with a transformers model, a .gguf file or a hub id can be named too.")

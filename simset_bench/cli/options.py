@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import sys
 import time
 import traceback
@@ -13,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from simset_bench.console import be_quiet
+from simset_bench.console import be_quiet, end_output, printable
 from simset_bench.errors import RequestError
 from simset_bench.files import is_out_of_room
 from simset_bench.training.processes import launched
@@ -28,7 +27,8 @@ _SECONDS_FOR_THE_FIRST = 30.0
 
 def _fail(error: BaseException, message: str, code: int, debug: bool) -> typer.Exit:
     if debug:
-        traceback.print_exception(error)
+        for line in "".join(traceback.format_exception(error)).split("\n"):
+            _print_error(line)
     _say(message)
     return typer.Exit(code)
 
@@ -36,12 +36,17 @@ def _fail(error: BaseException, message: str, code: int, debug: bool) -> typer.E
 def _say(message: str) -> None:
     processes = launched()
     if processes.is_first:
-        print(f"error: {message}", file=sys.stderr)
+        _print_error(f"error: {message}")
         return
     # The first process prints what is wrong in all of them; torchrun then ends this one too.
     with suppress(KeyboardInterrupt):
         time.sleep(_SECONDS_FOR_THE_FIRST)
-        print(f"error: process {processes.rank} of {processes.count}: {message}", file=sys.stderr)
+        _print_error(f"error: process {processes.rank} of {processes.count}: {message}")
+
+
+def _print_error(line: str) -> None:
+    """Errors show with `--quiet` too; a line break in a name is no break of the line."""
+    print(printable(line.replace("\n", " ")), file=sys.stderr)
 
 
 def one_line_errors(command: Callable[..., None], in_several_processes: bool = False) -> Callable[..., None]:
@@ -65,13 +70,12 @@ def one_line_errors(command: Callable[..., None], in_several_processes: bool = F
             raise _fail(
                 error, f"interrupted; {str(error) or 'every file that was written is whole'}", INTERRUPTED, debug
             ) from error
-        except BrokenPipeError:
-            # The reader of our output (head, less) has gone; Python would complain again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
         except typer.Exit:
             raise
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and end_output():
+                # The reader of our output (head, less) has what it wanted.
+                raise typer.Exit(0) from None
             line = " ".join(str(error).split())
             if is_out_of_room(error):
                 message = f"no room left to write ({line}): free some space, or write elsewhere, and run again"
@@ -96,6 +100,10 @@ class OneLineGroup(TyperGroup):
     ) -> Any:
         try:
             result = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except BrokenPipeError:
+            # The reader of a help text has gone.
+            end_output()
+            result = 0
         except typer.TyperException as error:
             line = " ".join(error.format_message().split())
             _say(f"{line} (--help shows what there is)")
@@ -109,4 +117,10 @@ class OneLineGroup(TyperGroup):
 
 def print_json(value: Any) -> None:
     """Print one JSON object on standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        # In escapes, nothing is lost.
+        text = json.dumps(value, indent=2, allow_nan=False)
+    print(text)

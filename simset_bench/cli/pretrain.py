@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import stdout
+from simset_bench.console import say, stdout
 
 
 def command(
@@ -45,4 +45,4 @@ def command(
         figures = f"{check.bits:.2f}", f"{check.accuracy:.3f}", f"{check.exact_match:.3f}"
         table.add_row(check.people, check.form, str(check.facts), *figures)
     stdout.print(table)
-    stdout.print(f"{world.folder}: made in {world.seconds / 60:.1f} minutes", markup=False, soft_wrap=True)
+    say(f"{world.folder}: made in {world.seconds / 60:.1f} minutes")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import note, stdout
+from simset_bench.console import note, say, stdout
 
 # The tasks that fit into a few minutes on two cores; `simset-bench eval` evaluates the same runs on others.
 TASKS = ("docmem", "counterfact", "location")
@@ -64,9 +64,9 @@ def command(
         return
     stdout.print(render.terminal_table(board))
     for line in [*(f"= {sentence}" for sentence in sentences(board)), *remarks(board)]:
-        stdout.print(line, markup=False, soft_wrap=True)
+        say(line)
     note(f"finished after {_clock(started)}")
-    print(f"Next: simset-bench leaderboard {save_dir} --sort location/specificity, or simset-bench train --help")
+    say(f"Next: simset-bench leaderboard {save_dir} --sort location/specificity, or simset-bench train --help")
 
 
 def _clock(started: float) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import note, stdout
+from simset_bench.console import note, say, stdout
 
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 60
@@ -41,8 +41,8 @@ def command(
         }
         print_json({"run": str(run), "config": config, "curves": epochs, "scores": scores, "samples": records})
         return
-    stdout.print(str(run), markup=False, soft_wrap=True, style="bold")
-    stdout.print(", ".join(f"{name} {value}" for name, value in config.items() if value is not None), markup=False)
+    say(str(run), style="bold")
+    say(", ".join(f"{name} {value}" for name, value in config.items() if value is not None), wrap=True)
     _print_curves(epochs)
     _print_scores(row)
     for task, of_task in records.items():
@@ -67,7 +67,7 @@ def _print_curves(epochs: list[dict[str, Any]]) -> None:
         shown = values[::-1][::step][::-1]
         low, span = min(values), (max(values) - min(values)) or 1.0
         bar = "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in shown)
-        stdout.print(f"{name:<15} {bar} {values[0]:.4g} to {values[-1]:.4g} in {len(values)} epochs", soft_wrap=True)
+        say(f"{name:<15} {bar} {values[0]:.4g} to {values[-1]:.4g} in {len(values)} epochs")
 
 
 def _print_scores(row: Any) -> None:
@@ -75,7 +75,7 @@ def _print_scores(row: Any) -> None:
     from rich.text import Text
 
     if not row.scores:
-        stdout.print("not evaluated yet: simset-bench eval RUN --task docmem does it")
+        say("not evaluated yet: simset-bench eval RUN --task docmem does it")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("measure", "value", "95% interval", "by chance"):
@@ -86,23 +86,22 @@ def _print_scores(row: Any) -> None:
         chance = f"{row.chances[name]:.3g}" if name in row.chances else "–"
         table.add_row(*map(Text, (name, f"{score.value:.4g}", shown, chance)))
     stdout.print(table)
-    stdout.print("intervals are over documents: they do not say what another seed would give", markup=False)
+    say("intervals are over documents: they do not say what another seed would give", wrap=True)
 
 
 def _print_samples(task: str, records: list[dict[str, Any]], most: int) -> None:
-    from simset_bench.leaderboard.render import printable
     from simset_bench.results.compare_runs import answer_of, prompt_of, target_of, whole_text_of
 
     if not most:
         return
-    stdout.print()
-    stdout.print(printable(f"{task}: {min(most, len(records))} of {len(records)} samples"), markup=False, style="bold")
+    say("")
+    say(f"{task}: {min(most, len(records))} of {len(records)} samples", wrap=True, style="bold")
     for record in records[:most]:
         values = ", ".join(f"{name} {value:.4g}" for name, value in record["measures"].items())
-        stdout.print(printable(f"  {record['sample']}: {values}"), markup=False)
+        say(f"  {record['sample']}: {values}", wrap=True)
         texts = {"asked": prompt_of(record), "target": target_of(record), "answer": answer_of(record)}
         if whole := whole_text_of(record):
             texts = {"text": whole}
         for name, text in texts.items():
             if text:
-                stdout.print(printable(f"    {name}: {text if len(text) < 80 else text[:79] + '…'}"), markup=False)
+                say(f"    {name}: {text if len(text) < 80 else text[:79] + '…'}", wrap=True)

@@ -7,6 +7,7 @@ import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.cli.sweep import plan_of, print_plan
+from simset_bench.console import duration, say
 
 # One question each: `docs/study.md`.
 GRIDS = ("study_alphas", "study_layers", "study_methods", "study_documents", "study_finetune")
@@ -38,12 +39,11 @@ def command(
     if json_output:
         print_json(counts)
         return
-    print(f"{counts['done']} of {counts['cells']} runs, {counts['entries']} entries")
-    print(f"page: {counts['page']}\nfigures: {counts['figures']}")
+    say(f"{counts['done']} of {counts['cells']} runs, {counts['entries']} entries")
+    say(f"page: {counts['page']}", f"figures: {counts['figures']}")
 
 
 def _show_costs(grids: list[str], save_dir: Path, json_output: bool) -> None:
-    from simset_bench.console import duration
     from simset_bench.leaderboard.study import read_study
     from simset_bench.leaderboard.study_cost import asking_seconds
     from simset_bench.training.sweep.grid import read_grid
@@ -59,11 +59,11 @@ def _show_costs(grids: list[str], save_dir: Path, json_output: bool) -> None:
         asking = asking_seconds(sweep.configs, plan, sweep.place.run_folder)
         counted.append({"grid": grid.name, **counts, "asking_seconds": asking, "seconds": training + asking})
         if not json_output:
-            print(f"{grid.name}:")
+            say(f"{grid.name}:")
             print_plan(sweep, counts)
-            print(f"asking: about {duration(asking)} on this machine, by a small run that was asked the same")
+            say(f"asking: about {duration(asking)} on this machine, by a small run that was asked the same")
     whole = sum(each["seconds"] for each in counted)
     if json_output:
         print_json({"grids": counted, "seconds": whole})
     else:
-        print(f"about {duration(whole)} in all")
+        say(f"about {duration(whole)} in all")

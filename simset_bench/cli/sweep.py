@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import stdout
+from simset_bench.console import duration, say, stdout
 from simset_bench.errors import RequestError
 from simset_bench.package import shipped_grids
 
@@ -58,7 +58,7 @@ def command(
             return
         print_plan(sweep, plan)
         if "study" in read_parts(sweep.grid.path):
-            print(f"training alone; `simset-bench study {grid} --dry-run` counts what its part `study` asks too")
+            say(f"training alone; `simset-bench study {grid} --dry-run` counts what its part `study` asks too")
         return
     execute: Callable[[Any, threading.Event], None] = run_locally
     if ray is not None:
@@ -84,19 +84,18 @@ def plan_of(sweep: "Sweep") -> dict[str, Any]:
 
 def print_plan(sweep: "Sweep", counts: dict[str, Any]) -> None:
     """Print what `plan_of` counts."""
-    from simset_bench.console import duration
     from simset_bench.training.sweep.table import groups_table, size
 
     cost = counts["estimate"]
-    print(f"{counts['cells']} cells, {counts['distinct']} distinct trainings, {counts['done']} cells done")
+    say(f"{counts['cells']} cells, {counts['distinct']} distinct trainings, {counts['done']} cells done")
     _print_left_out(counts)
     for failure in counts["failed"]:
-        print(f"failed before: {failure['run']}: {failure['error']}")
+        say(f"failed before: {failure['run']}: {failure['error']}")
     if cost is None:
-        print("nothing is left to do")
+        say("nothing is left to do")
         return
     stdout.print(groups_table(sweep))
-    print(
+    say(
         f"training: about {cost['flops']:.2g} floating-point operations, {duration(cost['seconds'])} on this "
         f"machine at {cost['training_flops_a_second'] / 1e9:.0f} GFLOP/s measured in training "
         f"({cost['training_flops_a_second'] / cost['matmul_flops_a_second']:.0%} of a matrix product's)\n"
@@ -108,7 +107,7 @@ def print_plan(sweep: "Sweep", counts: dict[str, Any]) -> None:
 
 def _print_left_out(counts: dict[str, Any]) -> None:
     if counts["left_out"]:
-        print(
+        say(
             f"{counts['left_out']} cells of allocation partitioned left out: their documents need more entries than "
             "the memory has (--partition-by whole fits them all)"
         )
@@ -118,11 +117,9 @@ def _show_summary(counts: dict[str, Any], json_output: bool) -> None:
     if json_output:
         print_json(counts)
         return
-    print(
-        f"{counts['done']} of {counts['cells']} runs done in {counts['seconds']:.0f} s, {len(counts['failed'])} failed"
-    )
+    say(f"{counts['done']} of {counts['cells']} runs done in {counts['seconds']:.0f} s, {len(counts['failed'])} failed")
     _print_left_out(counts)
     for failure in counts["failed"]:
-        print(f"failed: {failure['run']}: {failure['error']}")
+        say(f"failed: {failure['run']}: {failure['error']}")
     if counts["failed"]:
-        print("--retry-failed tries these again")
+        say("--retry-failed tries these again")

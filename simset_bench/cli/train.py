@@ -7,6 +7,7 @@ import typer
 
 from simset_bench.cli.allocate import PARTITION_HELP
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.console import say
 from simset_bench.simset.strategies import STRATEGIES
 from simset_bench.training.method_options import INDUCTIVE_FORMS, METHODS
 
@@ -152,4 +153,4 @@ def command(
         f"{name.replace('_', '-')} {manifest['final'][name]:.3f}" for name in _SHOWN if name in manifest["final"]
     ]
     done = f"{manifest['steps']} steps in {manifest['wall_seconds']:.0f} s" if manifest["steps"] else "nothing to train"
-    print(f"{folder}\n  {', '.join([*measured, str(manifest['documents']) + ' documents', done])}")
+    say(str(folder), f"  {', '.join([*measured, str(manifest['documents']) + ' documents', done])}")

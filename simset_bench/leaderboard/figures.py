@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from simset_bench.console import printable
 from simset_bench.leaderboard.render import escaped, headline, row_of_cells
 from simset_bench.leaderboard.table import Leaderboard, Row
 from simset_bench.leaderboard.wording import named
@@ -17,7 +18,7 @@ def figures(board: Leaderboard, command: str) -> str:
     for measure in headline(board):
         better = board.directions[measure]
         parts += [f"## {escaped(measure)}{f' ({better} is better)' if better else ''}", ""]
-        parts += [f"    {command} --sort {measure}", ""]
+        parts += [printable(f"    {command} --sort {measure}"), ""]
         parts += [*_table(board, measure), ""]
         if board.about.get(measure) == "runs":
             parts += ["Every row is one run: ranks order these runs and say nothing about their settings.", ""]

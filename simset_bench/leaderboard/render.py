@@ -11,6 +11,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from simset_bench.console import printable
 from simset_bench.evaluation.measures import best_known, short_name
 from simset_bench.leaderboard.table import Leaderboard, Row
 from simset_bench.leaderboard.wording import remarks, sentences
@@ -18,6 +19,9 @@ from simset_bench.results.scores import Score
 from simset_bench.results.standings import Standing
 
 _MOST_MEASURES = 6
+# What begins a formula in a spreadsheet, in its full width too, also behind blanks.
+_FORMULA = re.compile(r"\s*[=+\-@\t\r＝＋－＠]|[\t\r\n]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 
 
@@ -47,7 +51,7 @@ def terminal_table(board: Leaderboard, width: int = 100) -> Group:
     while len(measures) > 1 and Console(width=10_000).measure(table).maximum > width:
         measures = measures[:-1]
         table = _table(board, measures)
-    told = ", ".join(f"{name} {_text(value)}" for name, value in _agreed(board).items() if value is not None)
+    told = ", ".join(f"{printable(name)} {_text(value)}" for name, value in _agreed(board).items() if value is not None)
     unseen = len(board.measures) - len(measures)
     more = f"{unseen} more measures: --format csv or json" if unseen else ""
     lines = [Text(line) for line in alpha_lines(board, width)]
@@ -62,9 +66,9 @@ def _table(board: Leaderboard, measures: list[str]) -> Table:
     table.add_column("range", justify="right", no_wrap=True)
     for name in columns:
         is_text = name in ("model", "method", "allocation", "corpus", "location", "inductive_form")
-        heading = column_heading(board, name).replace(" or ", "\nor ").replace("_", "_\n")
+        heading = printable(column_heading(board, name)).replace(" or ", "\nor ").replace("_", "_\n")
         table.add_column(
-            heading, justify="left" if is_text else "right", overflow="fold", min_width=_longest(board, name)
+            Text(heading), justify="left" if is_text else "right", overflow="fold", min_width=_longest(board, name)
         )
     table.add_column(board.averaged, justify="right")
     spread = _spread_measure(board)
@@ -110,7 +114,8 @@ def comma_separated(board: Leaderboard) -> str:
     kinds = ("", " standard_error", " low", " high", " spread")
     writer = csv.writer(file, lineterminator="\n")
     names = [f"{measure}{kind}" for measure in board.measures for kind in kinds]
-    writer.writerow(["rank", "rank low", "rank high", "ranks of", *board.columns, board.averaged, *names])
+    head = ["rank", "rank low", "rank high", "ranks of", *board.columns, board.averaged, *names]
+    writer.writerow([_csv_cell(name) for name in head])
     for row in board.rows:
         standing = _standing(board, row)
         cells: list[Any] = [standing.rank, standing.lowest, standing.highest] if standing else [None] * 3
@@ -119,8 +124,16 @@ def comma_separated(board: Leaderboard) -> str:
             score = row.scores.get(measure)
             low, high = row.intervals.get(measure) or (None, None)
             cells += [score.value, score.standard_error, low, high, score.spread] if score else [None] * len(kinds)
-        writer.writerow(cells)
+        writer.writerow([_csv_cell(cell) for cell in cells])
     return file.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    """A value that no spreadsheet takes for a formula: behind an apostrophe where a text begins as one does."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if _FORMULA.match(value) and not _NUMBER.fullmatch(text) else text
 
 
 def as_json(board: Leaderboard) -> dict[str, Any]:
@@ -151,11 +164,6 @@ def as_json(board: Leaderboard) -> dict[str, Any]:
         "cannot_be_told_apart": sentences(board),
         "remarks": remarks(board),
     }
-
-
-def printable(text: str) -> str:
-    """`text` with control characters and line breaks replaced, so that a terminal only prints it."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def column_heading(board: Leaderboard, column: str) -> str:
@@ -283,5 +291,7 @@ def row_of_cells(cells: list[str], *, escape: bool = True) -> str:
 
 def escaped(text: str) -> str:
     """`text` escaped so that Markdown shows it as it is, without emphasis, links, code, HTML or new cells."""
-    escaped = re.sub(r"([\\`*_\[\]|~])", r"\\\1", printable(text))
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("://", ":\\/\\/")
+    escaped = re.sub(r"([\\`*_\[\]|~@$])", r"\\\1", printable(text))
+    escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # Neither is an address that Markdown would make a link of.
+    return re.sub(r"(?i)\b(www)\.", r"\1\\.", escaped.replace("://", ":\\/\\/"))

@@ -139,6 +139,23 @@ def test_hostile_names_are_shown_and_do_nothing(write_run: Write, board_of: Call
         assert all(bare.count(mark) == bare.count(f"\\{mark}") for mark in "*_`~[]")
 
 
+@pytest.mark.parametrize(
+    "name", ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\tx", "\r=1", "  =1", "＝1", "=cmd|' /C calc'!A0"]
+)
+def test_no_text_is_a_formula_in_a_spreadsheet(write_run: Write, board_of: Callable, name: str) -> None:
+    write_run({"docmem": {"nll": VALUES}, "x": {name: VALUES}}, model=name, mine=name, corpus="-0.5")
+    write_run({"location": {"erasure_own": [-0.5, -0.25]}}, mine="other")
+    rows = list(csv.reader(io.StringIO(render.comma_separated(board_of()))))
+    cells = {cell for row in rows for cell in row}
+    assert not any(cell.lstrip()[:1] in tuple("=+@＝") or "\t" in cell or "\r" in cell for cell in cells if cell)
+    assert "-0.375" in cells and "-0.5" in cells, "numbers below 0 stay numbers"
+    assert all(float(cell) <= 0 for cell in cells if cell.startswith("-"))
+
+
+def test_markdown_makes_no_link_or_mention_of_an_address() -> None:
+    assert render.escaped("www.x.org a@b.org $x$") == "www\\.x.org a\\@b.org \\$x\\$"
+
+
 def test_no_measure_and_no_label_still_makes_a_table(write_run: Write, board_of: Callable) -> None:
     write_run()
     assert shown(board_of())[1].split() == ["rank", "range", "allocation", "seeds"]
