@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -203,6 +204,15 @@ def test_what_cannot_be_measured_is_refused_in_one_line(
     whole = load_run(run_of(allocation="none", epochs=1))
     with pytest.raises(RequestError, match="under allocation none each document has all entries"):
         relearning(subject_of(lm, whole), TaskOptions())
+    streamed = replace(loaded, config=replace(loaded.config, allocation_file="a.parquet"))
+    with pytest.raises(RequestError, match="this run streamed its own"):
+        relearning(subject_of(lm, streamed), TaskOptions())
     two = load_run(run_of(num_docs=2, epochs=1))
     with pytest.raises(RequestError, match="task relearning needs three documents"):
         relearning(subject_of(lm, two), TaskOptions())
+
+
+def test_a_training_that_diverges_is_an_error_of_the_run(loaded: LoadedRun, lm: MemoryLM) -> None:
+    run = replace(loaded, config=replace(loaded.config, lr=1e30, grad_clip=0.0))
+    with pytest.raises(RequestError, match=r"task relearning: loss .* no longer finite"):
+        relearning(subject_of(lm, run), TaskOptions(limit=1))
