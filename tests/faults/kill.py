@@ -1,7 +1,7 @@
-"""A seeded killer: commands killed at any moment, or before a chosen file operation, end with the same bytes.
+"""A seeded killer: commands killed at any moment, before a chosen file operation, or without room to write.
 
 `python -m faults.kill --seconds 600` from `tests/`. Each trial kills a command up to three times, gives it again, and
-compares every file with those of a command that nobody killed.
+compares every file with those of a command that nobody killed: they must be the same to the byte.
 """
 
 import argparse
@@ -77,10 +77,11 @@ SUBJECTS = [
 
 @dataclass
 class Counts:
-    """Trials and kills by subject, and what went wrong."""
+    """Trials, kills and disks without room by subject, and what went wrong."""
 
     trials: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
+    full: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
 
@@ -148,7 +149,14 @@ def run_trial(seed: int, number: int, template: Path, root: Path, straight: dict
     said = f"seed {seed} trial {number}: {subject.name}"
     counts.trials[subject.name] += 1
     for _ in range(chance.choice([1, 1, 2, 3])):
-        if chance.random() < 0.6:
+        if chance.random() < 0.25:
+            room_left = 1 << chance.randrange(8, 18)
+            said += f", files of at most {room_left} bytes"
+            ended = run_command(subject.command, work, in_child=checkpoint_at_every_step, most_bytes=room_left)
+            counts.full[subject.name] += ended.code == 1
+            if ended.code == 1 and not ended.err.strip().splitlines()[-1].startswith("error: no room left to write ("):
+                counts.faults.append(f"{said}: {ended.err[-400:]}")
+        elif chance.random() < 0.7:
             # The first calls are made before anything is written.
             call = chance.choice([chance.randrange(40), chance.randrange(400)])
             said += f", killed before call {call}"
@@ -196,8 +204,12 @@ def kill(seed: int, seconds: float, template: Path, rooms: Path) -> Counts:
 
 def report(counts: Counts) -> str:
     """The counts in lines."""
-    trials = ", ".join(f"{name} {count} ({counts.kills[name]} kills)" for name, count in sorted(counts.trials.items()))
-    head = f"killer: {sum(counts.trials.values())} trials, {sum(counts.kills.values())} kills ({trials})"
+    parts = [
+        f"{name} {count} ({counts.kills[name]} kills, {counts.full[name]} times no room)"
+        for name, count in sorted(counts.trials.items())
+    ]
+    head = f"killer: {sum(counts.trials.values())} trials, {sum(counts.kills.values())} kills, "
+    head += f"{sum(counts.full.values())} times no room ({', '.join(parts)})"
     return "\n".join([f"{head}, {len(counts.faults)} faults", *(f"  fault: {fault}" for fault in counts.faults)])
 
 
