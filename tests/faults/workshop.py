@@ -71,6 +71,9 @@ def run_command(
     called in it first; no file that it writes can be larger than `most_bytes`.
     """
     out, err = folder.parent / "out.txt", folder.parent / "err.txt"
+    for path in (out, err):
+        # Here, since the child may die before it opens them.
+        path.write_bytes(b"")
     began = time.monotonic()
     child = os.fork()
     if child == 0:

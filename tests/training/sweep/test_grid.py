@@ -75,6 +75,8 @@ def test_shipped_grids_can_be_named_or_given_by_path(name: str) -> None:
         ("axes: {alpha: [1]}\nexclude: [{alpha: 1}]", "leaves no cell"),
         ("axes: {alpha: [1]}\nexclude: [{layer: 1}]", "layer.* is no axis"),
         ("axes: {num_clusters: [4], num_docs: [2]}", "more clusters than documents"),
+        ("axes: {allocation: [random, simset9]}", "unknown allocation 'simset9'.*did you mean 'simset1'"),
+        ("axes: {alpha: [1]}\nfixed: {allocation_file: a.parquet}", "allocation_file a.parquet: a sweep draws entries"),
         ("axes: {}", "name at least one option"),
         ("axis: {alpha: [1]}", "unknown part 'axis'.*did you mean 'axes'"),
         ("- alpha", "expected a mapping"),
