@@ -60,7 +60,8 @@ class ResultKey:
 def stem_of(label: str, recall: str, qa_finetuned: bool, qa_disjoint: str | None) -> str:
     """The beginning of the names of a result's files."""
     after = "" if not qa_finetuned else ".qa" if qa_disjoint in (None, SUBJECTS) else f".qa-{qa_disjoint}"
-    return f"{label.replace(':', '-')}.{recall}{after}"
+    # A task of the user's own may have any name, also one that leads out of the folder.
+    return f"{re.sub('[:/]', '-', label)}.{recall}{after}"
 
 
 def write_result(

@@ -59,6 +59,7 @@ def test_what_is_no_number_leaves_no_file(tmp_path: Path, of_two: Scored, value:
 @pytest.mark.parametrize(
     ("change", "stem"),
     [
+        ({"task": "../../mills"}, "..-..-mills.free"),
         ({}, "location.free"),
         ({"data": "builtin", "recall": "oracle"}, "location.oracle"),
         ({"data": "some/where/my file.json"}, "location-my_file.free"),
