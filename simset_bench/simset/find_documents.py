@@ -46,12 +46,13 @@ def number_of(lookup: Lookup, name: str) -> int:
     """
     if lookup.holds([name])[0]:
         return int(lookup.numbers_of([name])[0])
-    of_title, names = [], []
-    for document in _read_again(lookup):
-        if document.title.casefold() == name.casefold():
-            of_title.append(document)
-        names += alike(name, (document.id, document.title))
-    ids = [document.id for document, is_held in zip(of_title, _held(lookup, of_title), strict=True) if is_held]
+    ids: list[str] = []
+    names: list[str] = []
+    for batch in _batched(_read_again(lookup)):
+        for document in (each for each, is_held in zip(batch, _held(lookup, batch), strict=True) if is_held):
+            if document.title.casefold() == name.casefold():
+                ids.append(document.id)
+            names += alike(name, (document.id, document.title))
     if len(ids) > 1:
         raise RequestError(f"{lookup.path}: {len(ids)} documents have the title {name!r}: {', '.join(ids[:5])}")
     if not ids:

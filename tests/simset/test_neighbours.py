@@ -48,6 +48,10 @@ def test_a_document_is_named_by_its_id_or_its_title(tmp_path: Path) -> None:
         number_of(lookup, "Mercury")
     with pytest.raises(RequestError, match=r"no document of the id or title 'anarchsm' \(did you mean 'Anarchism'\?\)"):
         number_of(lookup, "anarchsm")
+    with path.open("a") as file:
+        file.write(json.dumps({"id": "6", "title": "Ferry", "text": text}) + "\n")
+    with pytest.raises(RequestError, match=r"no document of the id or title 'Ferry'$"):
+        number_of(lookup, "Ferry")
 
 
 def test_what_cannot_be_asked_is_said(make_corpus: MakeCorpus, tmp_path: Path) -> None:
