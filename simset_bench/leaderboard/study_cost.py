@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from simset_bench.console import be_quiet, stderr
+from simset_bench.console import be_quiet, note, stderr
 from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probes.table import PROBES
@@ -55,6 +55,7 @@ def asking_seconds(configs: Sequence[TrainConfig], plan: StudyPlan, folder_of: C
         if not missing:
             continue
         if config.model not in costs:
+            note(f"{config.model}: training a small run and asking it, to measure what asking takes")
             with _silent():
                 costs[config.model] = _measured(config, requests)
         of_run = [costs[config.model][number].seconds(_sizes(config, requests[number])) for number in missing]
