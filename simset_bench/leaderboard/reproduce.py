@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import KEPT, evaluate_baseline
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
-from simset_bench.evaluation.measures import FLOORS
+from simset_bench.evaluation.measures import BITS, FLOORS, NATS, find_measure
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import BATCH_SIZE, evaluate_runs, evaluate_subject
@@ -33,6 +34,10 @@ from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, read
 
 # Another machine, or another batch, changes a float32 log-probability by about this much.
 _SAME_SAMPLE = 1e-3
+# A log-likelihood in bfloat16, whose products are known to 2^-9 each, changes by a few hundredths.
+_COARSE_SAMPLE = 0.05
+# Of figures that flip with a token: most that their mean differs by, beside so many standard errors of it.
+_ROUNDED, _FLIPS = 0.02, 3
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def recompute_samples(entry: Path, run: Path | None, count: int) -> int:
             with tempfile.TemporaryDirectory(prefix="simset-bench-") as folder:
                 request = _request(result, min(count, result["limit"] or count))
                 evaluate_subject(dataclasses.replace(run_again, folder=Path(folder)), request)
-                compared += _compare_result(entry, result["stem"], Path(folder))
+                compared += _compare_result(entry, result["stem"], Path(folder), dtype)
     return compared
 
 
@@ -104,17 +109,45 @@ def _base_config(entry: Path) -> TrainConfig:
     return make_config(None, **kept)
 
 
-def _compare_result(entry: Path, stem: str, again: Path) -> int:
+def _compare_result(entry: Path, stem: str, again: Path, dtype: str) -> int:
+    """Compare the samples of a result with those asked again; returns how many these are.
+
+    In float32 every figure must be the same to `_SAME_SAMPLE`; in dtypes that round coarsely, every log-likelihood to
+    `_COARSE_SAMPLE`. There the likeliest token changes places with the next where another machine or another batch
+    adds in another order, and an answer goes on from it as another text. So the differences of all other measures must
+    be within `_ROUNDED` on average, but for what flips in either direction add up to.
+    """
+    room = _SAME_SAMPLE if dtype == "float32" else _COARSE_SAMPLE
     kept = {_key(r): r for r in read_samples(entry / EVALUATIONS / f"{stem}{PARQUET}")}
     records = read_samples(again / EVALUATIONS / f"{stem}.samples.jsonl")
-    return sum(_compare_sample(entry, stem, kept.get(_key(record)), record) for record in records)
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for record in records:
+        for name, *pair in _figures(entry, stem, kept.get(_key(record)), record):
+            told, value = pair
+            if dtype != "float32" and not _is_likelihood(name):
+                pairs.setdefault(name, []).append((told, value))
+            elif not math.isclose(told, value, rel_tol=room, abs_tol=room):
+                raise RequestError(
+                    f"{entry}: refused: {name} of sample {record['sample']} in {stem} is {told}, the run gives {value}"
+                )
+    for name, of_name in pairs.items():
+        if not _same_but_for_flips(of_name):
+            told, value = (sum(numbers) / len(of_name) for numbers in zip(*of_name, strict=True))
+            raise RequestError(
+                f"{entry}: refused: {name} of {len(of_name)} samples in {stem} is {told:.6g} on average, the run gives "
+                f"{value:.6g}, which rounding in {dtype} does not explain"
+            )
+    return len(records)
 
 
 def _key(record: dict[str, Any]) -> tuple[str, ...]:
     return (str(record["sample"]), record["prompt_hash"], record["target_hash"])
 
 
-def _compare_sample(entry: Path, stem: str, kept: dict[str, Any] | None, record: dict[str, Any]) -> int:
+def _figures(
+    entry: Path, stem: str, kept: dict[str, Any] | None, record: dict[str, Any]
+) -> Iterator[tuple[str, float, float]]:
+    """The measures of a sample that are compared: name, the entry's figure, the run's."""
     if kept is None:
         raise RequestError(f"{entry}: refused: {stem} has no sample {record['sample']} as the run gives it")
     probe = PROBES.get(stem.split(".")[0])
@@ -123,11 +156,25 @@ def _compare_sample(entry: Path, stem: str, kept: dict[str, Any] | None, record:
         if (probe and name in probe.set_by_others) or name.startswith(FLOORS):
             continue
         told = kept["measures"].get(name)
-        if told is None or not math.isclose(told, value, rel_tol=_SAME_SAMPLE, abs_tol=_SAME_SAMPLE):
+        if told is None:
             raise RequestError(
-                f"{entry}: refused: {name} of sample {record['sample']} in {stem} is {told}, the run gives {value}"
+                f"{entry}: refused: sample {record['sample']} in {stem} has no {name}, the run gives {value}"
             )
-    return 1
+        yield name, told, value
+
+
+def _is_likelihood(name: str) -> bool:
+    """Whether a measure follows smoothly from log-likelihoods; the fluency of a text is in bits too, and does not."""
+    return find_measure(name).unit in (NATS, BITS) and not name.startswith("fluency")
+
+
+def _same_but_for_flips(pairs: Sequence[tuple[float, float]]) -> bool:
+    """Whether the mean of differences is within `_ROUNDED` and `_FLIPS` standard errors of 0, as of flips without a
+    direction."""
+    differences = [value - told for told, value in pairs]
+    largest = max(1.0, max(abs(told) for told, _ in pairs))
+    room = _ROUNDED * largest * len(pairs) + _FLIPS * math.hypot(*differences)
+    return abs(sum(differences)) <= room
 
 
 def reproduce(entry: Path, root: Path) -> list[Again]:

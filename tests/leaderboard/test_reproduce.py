@@ -70,3 +70,32 @@ def test_reproducing_gives_the_figures_again(entry: Path, tmp_path: Path) -> Non
     assert next(again for again in found if again.measure == "docmem.free/nll").again == pytest.approx(
         json.loads((entry / "eval" / "docmem.free.json").read_text())["measures"]["nll"]
     )
+
+
+def _change(entry: Path, measure: str, count: int) -> None:
+    """Make the first `count` samples better by 1, where a text's measure is at most 1, or half as likely."""
+    path = entry / "eval" / "docmem.free.samples.parquet"
+    records = read_samples(path)
+    for record in [each for each in records if measure in each["measures"]][:count]:
+        value = record["measures"][measure]
+        record["measures"][measure] = value / 2 if measure == "nll" else 1.0 - value
+    write_samples(path, records)
+
+
+def test_in_bfloat16_flips_of_texts_pass_and_what_leans_one_way_does_not(
+    options: dict[str, object], tmp_path: Path
+) -> None:
+    run = train_run(make_config(None, **options | {"dtype": "bfloat16", "num_docs": 12}), tmp_path / "outputs")
+    evaluate_runs([run], EvalRequest(("docmem",), device="cpu"))
+    for measure, count, told in (
+        ("exact_match", 1, None),
+        ("exact_match", 99, "which rounding in bfloat16 does not explain"),
+        ("nll", 1, "refused: nll of sample"),
+    ):
+        entry = pack_entry(run, tmp_path / f"entries-{measure}-{count}")
+        _change(entry, measure, count)
+        if told is None:
+            assert recompute_samples(entry, run, 99) >= 1
+        else:
+            with pytest.raises(RequestError, match=told):
+                recompute_samples(entry, run, 99)
