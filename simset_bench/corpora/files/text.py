@@ -1,6 +1,7 @@
 """Reads whole text files, with errors that say where they are wrong."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from simset_bench.errors import RequestError
 
 # Bytes of a file that is read into memory as a whole.
 LARGEST_FILE = 2 << 30
+# JSON can spell half of a surrogate pair, at which tokenizers would fail much later.
+_HALF_OF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
@@ -58,7 +61,13 @@ def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 def _parsed(text: str, path: Path, first_line: int) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if _HALF_OF_PAIR.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError as error:
+        reason = "undecodable, half of a surrogate pair such as \\ud83d"
+        raise RequestError(f"{path}, from line {first_line} on: {reason}") from error
     except json.JSONDecodeError as error:
         raise RequestError(f"{path}, line {first_line + error.lineno - 1}: not JSON ({error.msg})") from error
     except (ValueError, RecursionError) as error:

@@ -65,3 +65,19 @@ def test_json_lines_come_back_as_written_with_their_line_numbers(
     found = read_json_lines(path)
     assert [number for number, _ in found] == list(range(1, len(records) + 1))
     assert [len(record) for _, record in found] == [len(record) for record in records]
+
+
+def test_half_of_a_surrogate_pair_is_named_and_a_whole_pair_is_a_character(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"subject": "🦄"}) + "\n")
+    assert read_json_lines(path) == [(1, {"subject": "🦄"})]
+    path.write_text('{}\n{"subject": ["\\ud83d"]}\n')
+    with pytest.raises(RequestError, match=r"a\.jsonl, from line 2 on: undecodable, half of a surrogate pair"):
+        read_json_lines(path)
+
+
+def test_a_file_too_long_to_hold_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"x" * ((1 << 20) + 1))
+    with pytest.raises(RequestError, match=r"a\.txt: longer than 1 MiB"):
+        read_text(path, 1 << 20)
