@@ -15,11 +15,12 @@ from simset_bench.evaluation.lm_eval_names import names_below, possible_names
 from simset_bench.evaluation.probes.table import PROBES, is_ours
 from simset_bench.evaluation.task_options import DISJOINT, SAME_CORPUS, SUBJECTS, TaskOptions
 from simset_bench.evaluation.tasks.table import COUNTERFACT, OUR_TASKS
+from simset_bench.files import check_writable_folder
 from simset_bench.simset.routers import check_bm25s
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.method_options import find_method
 from simset_bench.training.recall_modes import RECALLS, ROUTER_OF, needs_document, why_not_routed
-from simset_bench.training.run_folder import FinishedRun, open_finished
+from simset_bench.training.run_folder import EVALUATIONS, FinishedRun, open_finished
 
 if TYPE_CHECKING:
     from simset_bench.training.open_run import OpenedRun
@@ -131,10 +132,13 @@ def _refusal(config: TrainConfig, task: str, recall: str) -> str | None:
 
 
 def check_runs(folders: Sequence[Path], request: EvalRequest, *, baseline: bool) -> None:
-    """Raise RequestError for a folder that holds no finished run, and where no run can be asked any task."""
+    """Raise RequestError for a folder that holds no finished run or takes no results, and where no run can be asked any
+    task."""
     runs = [open_finished(folder) for folder in folders]
     if baseline or not runs:
         return
+    for run in runs:
+        check_writable_folder(run.folder / EVALUATIONS)
     reasons = [_refusal(run.config, task, request.recall) for run in runs for task in request.tasks]
     if all(reasons):
         raise RequestError(f"{runs[0].folder}: {reasons[0]}")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,12 +38,20 @@ def refused(tmp_path: Path, command: list[str]) -> str:
         ("--task hellaswag --recall oracle", "--recall oracle: samples of lm-eval's hellaswag"),
     ],
 )
-def test_a_wrong_option_of_eval(write_run, tmp_path: Path, options: str, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_wrong_option_of_eval(write_run: Callable[..., Path], tmp_path: Path, options: str, said: str) -> None:
     run = write_run()
     for name in ("allocation.parquet", "memory.safetensors", "metrics.jsonl"):
         (run / name).touch()
     assert refused(tmp_path, ["eval", str(run), *options.split()]).startswith(said)
     assert not (run / "eval").exists()
+
+
+def test_a_run_that_takes_no_results(write_run: Callable[..., Path], tmp_path: Path) -> None:
+    run = write_run()
+    for name in ("allocation.parquet", "memory.safetensors", "metrics.jsonl", "eval"):
+        (run / name).touch()
+    line = refused(tmp_path, ["eval", str(run), "--task", "docmem"])
+    assert line == f"{run / 'eval'}: cannot be written (Not a directory)\n"
 
 
 @pytest.mark.parametrize(
