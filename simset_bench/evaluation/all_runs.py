@@ -85,7 +85,7 @@ def _ask_missing(subject: Subject, request: EvalRequest, outcome: Outcome, shown
         # Results after Q-A fine-tuning are known by having pairs, whichever these are.
         all_pairs = [None, ()] if request.qa_finetune and task not in PROBES else [None]
         keys = [result_key(subject, request, task, rows.asked, pairs) for pairs in all_pairs]
-        results = [find_result(subject.folder / EVALUATIONS, key) for key in keys]
+        results = [find_result(subject.folder / EVALUATIONS, key, any_finer=request.dtype is None) for key in keys]
         if all(results):
             kept[task] = [{"run": str(subject.folder)} | result for result in results if result]
     missing = tuple(task for task in request.tasks if task not in kept)

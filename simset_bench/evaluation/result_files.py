@@ -12,16 +12,20 @@ import lm_eval
 
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.evaluation.estimates import Scored
+from simset_bench.evaluation.follows import follows
 from simset_bench.evaluation.measures import RESULT_SCHEMA
 from simset_bench.evaluation.probes.table import PROBES
+from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES, check_result, checked_sample
 from simset_bench.evaluation.task_options import SAME_CORPUS, SUBJECTS
 from simset_bench.evaluation.tasks.rows import Row, write_rows
 from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.files import sha256_of_texts, waiting_lock, write_json, write_text
+from simset_bench.strict_json import read_json_lines, read_object
 from simset_bench.training.qa_finetune import QuestionPair
 
 Result = dict[str, Any]
 _LOCK = ".lock"
+_FINEST = "float32"
 
 
 @dataclass(frozen=True)
@@ -95,17 +99,28 @@ def hash_of_rows(task: str, rows: dict[str, list[Row]]) -> str:
     return sha256_of_texts([json.dumps(rows[part], sort_keys=True) for part in dict.fromkeys(_parts(task))])
 
 
-def find_result(folder: Path, key: ResultKey) -> Result | None:
+def find_result(folder: Path, key: ResultKey, *, any_finer: bool = False) -> Result | None:
     """An earlier result with the same key (task, version, data, options and lm-eval), or None.
 
-    The pairs of a Q-A fine-tuning are not compared, since they follow from the rows and from `qa_disjoint`.
+    A damaged result is none, nor is one that does not follow from its samples. With `any_finer` one in float32 stands
+    for one in a coarser dtype. The pairs of a Q-A fine-tuning are not compared, since they follow from the rows and
+    from `qa_disjoint`.
     """
     try:
-        result = json.loads((folder / f"{key.stem}.json").read_text(encoding="utf-8"))
+        result = read_object(folder / f"{key.stem}.json")
+        asked = {name: value for name, value in _fields(key).items() if not (any_finer and name == "dtype")}
+        if any(result.get(name) != value for name, value in asked.items()):
+            return None
+        if result.get("dtype") not in (key.dtype, _FINEST):
+            return None
+        check_result(result)
+        lines = read_json_lines(folder / f"{key.stem}.samples.jsonl", MOST_SAMPLE_BYTES)
+        records = [checked_sample(line) for line in lines]
+        for measure in result["measures"]:
+            follows(key.stem, measure, result, records)
     except (OSError, ValueError):
         return None
-    same = isinstance(result, dict) and all(result.get(name) == value for name, value in _fields(key).items())
-    return dict(result) if same else None
+    return result
 
 
 def _parts(task: str) -> list[str]:

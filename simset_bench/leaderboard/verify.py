@@ -1,6 +1,5 @@
 """Checking an entry: its files, hashes and ranges, and that its figures follow from its samples."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,26 +7,21 @@ from typing import Any
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import KEPT
-from simset_bench.evaluation.estimates import Estimate, ratio_with_error
-from simset_bench.evaluation.measures import Measure, find_measure
+from simset_bench.evaluation.follows import follows
 from simset_bench.evaluation.probes.table import is_ours
 from simset_bench.evaluation.result_files import stem_of
+from simset_bench.evaluation.result_form import better_side, check_result, check_value
 from simset_bench.files import sha256_of_file
 from simset_bench.leaderboard.overlap import OVERLAP, read_bands
 from simset_bench.results.curves import read_epochs
 from simset_bench.results.entry_files import check_entry_files
-from simset_bench.results.forms import BASELINE, better_side, check_result, check_value, checked_manifest
+from simset_bench.results.forms import BASELINE, checked_manifest
 from simset_bench.results.samples import PARQUET, read_samples
 from simset_bench.strict_json import brief, is_count, is_number, read_object
 from simset_bench.training.config import read_config
 from simset_bench.training.method_options import find_method
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, METRICS, read_folder_config
 
-Record = dict[str, Any]
-# Sums in another order differ by this much at most; figures are not rounded before they are written.
-_TOLERANCE = 1e-9
-# Before version 3 of `location` a specificity counted the others' rise as at least this many nats.
-_EARLIER_FLOOR = 1e-3
 # Fields of an entry's results beside those without which no board reads a result.
 _PROMISED = ("task_version", "control", "data", "lm_eval", "dtype", "groups", "higher_is_better")
 
@@ -120,9 +114,9 @@ def _check_result(path: Path, manifest: dict[str, Any]) -> _Checked:
                 check_value(result["task"], measure, value)
     except (OSError, ValueError) as error:
         raise ValueError(f"{name}: cannot be read ({error})") from error
-    follows = {measure: _follows(name, measure, result, records) for measure in result["measures"]}
-    unchecked = tuple(f"{path.stem}/{measure}" for measure, told in follows.items() if not told)
-    return _Checked(len(records), sum(follows.values()), unchecked)
+    given = {measure: follows(name, measure, result, records) for measure in result["measures"]}
+    unchecked = tuple(f"{path.stem}/{measure}" for measure, is_given in given.items() if not is_given)
+    return _Checked(len(records), sum(given.values()), unchecked)
 
 
 def _check_promised(result: dict[str, Any], stem: str, manifest: dict[str, Any]) -> None:
@@ -151,59 +145,3 @@ def _check_estimate(task: str, measure: str, estimate: dict[str, Any]) -> None:
     error = estimate["standard_error"]
     if error is not None and not (is_number(error) and error >= 0):
         raise ValueError(f"groups: standard error of {brief(measure)} cannot be {brief(error)}")
-
-
-def _follows(name: str, measure: str, result: dict[str, Any], records: Sequence[Record]) -> bool:
-    """Whether samples give the figure. Raises ValueError if they give another one."""
-    is_earlier = measure == "specificity" and result["task_version"] < 3
-    estimate = recomputed(measure, records, _EARLIER_FLOOR if is_earlier else None)
-    if estimate is None:
-        return False
-    stated = (result["measures"][measure], result["standard_errors"][measure], result["n"][measure])
-    computed = (estimate.value, estimate.standard_error, estimate.n)
-    for what, told, again in zip(("value", "standard error", "n"), stated, computed, strict=True):
-        near = told == again
-        if told is not None and again is not None:
-            near = math.isclose(told, again, rel_tol=_TOLERANCE, abs_tol=1e-12)
-        # lm-eval computes the errors of its own tasks in its own way.
-        if not near and (what == "value" or is_ours(result["task"])):
-            raise ValueError(f"tampered with: {what} of {measure} in {name} is {told}, its samples give {again}")
-    return True
-
-
-def recomputed(measure: str, records: Sequence[Record], floor: float | None = None) -> Estimate | None:
-    """A figure computed from samples, as evaluation computes it; None if they do not suffice.
-
-    `floor` is what the denominator of a ratio counts as at least, in figures of earlier versions.
-    """
-    formula = find_measure(measure)
-    if formula.form == "exp":
-        nll = recomputed(formula.parts[0], records)
-        if nll is None:
-            return None
-        scale = math.exp(nll.value)
-        return Estimate(scale, None if nll.standard_error is None else nll.standard_error * scale, nll.n)
-    having = [record for record in records if measure in record["measures"]]
-    clusters = [record["cluster"] for record in having]
-    if formula.form == "ratio" and not having:
-        return _ratio(formula, records, floor)
-    if not having:
-        return None
-    by_tokens = formula.by_tokens and all("tokens" in record for record in having)
-    weights = [float(record["tokens"]) if by_tokens else 1.0 for record in having]
-    values = [record["measures"][measure] * weight for record, weight in zip(having, weights, strict=True)]
-    return ratio_with_error(values, weights, clusters)
-
-
-def _ratio(formula: Measure, records: Sequence[Record], floor: float | None) -> Estimate | None:
-    """The ratio of two means over samples; None if a sample lacks the numerator, or the denominator is not above 0."""
-    above, below = formula.parts
-    if not records or not all(above in record["measures"] for record in records):
-        return None
-    numerators = [record["measures"][above] for record in records]
-    denominators = [record["measures"].get(below) or 0.0 for record in records]
-    if floor is not None and math.fsum(denominators) / len(denominators) < floor:
-        denominators = [floor] * len(denominators)
-    if math.fsum(denominators) <= 0:
-        return None
-    return ratio_with_error(numerators, denominators, [record["cluster"] for record in records])

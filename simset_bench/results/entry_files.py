@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES
 from simset_bench.files import sha256_of_file
-from simset_bench.results.samples import MOST_SAMPLE_BYTES, PARQUET, check_parquet
+from simset_bench.results.samples import PARQUET, check_parquet
 from simset_bench.strict_json import MOST_BYTES, brief, check_file, read_object
 
 ENTRY = "entry.json"

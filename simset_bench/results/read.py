@@ -13,8 +13,9 @@ import yaml
 
 from simset_bench.evaluation.estimates import above_zero
 from simset_bench.evaluation.measures import after_qa, find_measure
+from simset_bench.evaluation.result_form import better_side, check_result
 from simset_bench.results.entry_files import ENTRY, check_entry_files
-from simset_bench.results.forms import BASELINE, better_side, check_result, checked_manifest
+from simset_bench.results.forms import BASELINE, checked_manifest
 from simset_bench.results.migrate import MEMORY_METHOD
 from simset_bench.results.samples import samples_file
 from simset_bench.simset.strategies import strategy_of_allocation

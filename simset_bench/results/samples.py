@@ -12,20 +12,16 @@ import pyarrow.parquet as pq
 
 from simset_bench.console import note
 from simset_bench.evaluation.measures import summed_over_tokens
+from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES, checked_sample
 from simset_bench.files import whole_file
 from simset_bench.strict_json import (
     LARGEST_NUMBER,
-    brief,
     check_file,
-    is_count,
-    is_number,
     parse_json,
     read_json_lines,
 )
 
 JSONL, PARQUET = ".samples.jsonl", ".samples.parquet"
-# Ten thousand documents of a study are a tenth of this.
-MOST_SAMPLE_BYTES = 1 << 30
 _MOST_UNPACKED_BYTES = 4 << 30
 TOTALS = ("file", "cluster", "measure", "total", "weight", "asked")
 # Fields that queries need have columns of their own; the rest of a record is kept as JSON.
@@ -144,7 +140,7 @@ def read_samples(file: Path) -> list[dict[str, Any]]:
     text or a number that records have.
     """
     if file.name.endswith(".jsonl"):
-        return [_checked(record) for record in read_json_lines(file, MOST_SAMPLE_BYTES)]
+        return [checked_sample(record) for record in read_json_lines(file, MOST_SAMPLE_BYTES)]
     check_file(file, MOST_SAMPLE_BYTES)
     check_parquet(file)
     records = []
@@ -155,7 +151,7 @@ def read_samples(file: Path) -> list[dict[str, Any]]:
             records.append(rest | {name: value for name, value in row.items() if name != "tokens" or value is not None})
     except (pa.ArrowException, TypeError) as error:
         raise ValueError(f"not samples ({' '.join(str(error).split())})") from error
-    return [_checked(record) for record in records]
+    return [checked_sample(record) for record in records]
 
 
 def check_parquet(file: Path) -> None:
@@ -167,26 +163,6 @@ def check_parquet(file: Path) -> None:
     unpacked = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
     if unpacked > _MOST_UNPACKED_BYTES:
         raise ValueError(f"{file.name} unpacks to {unpacked:,} bytes, more than {_MOST_UNPACKED_BYTES:,}")
-
-
-def _checked(record: Any) -> dict[str, Any]:
-    """A record as it is. Raises ValueError where a field that every record has is missing or of another type."""
-    if not isinstance(record, dict):
-        raise ValueError(f"a sample cannot be {brief(record)}")
-    for name in ("cluster", "prompt_hash", "target_hash"):
-        if not isinstance(record.get(name), str):
-            raise ValueError(f"{name} of a sample cannot be {brief(record.get(name))}")
-    if not isinstance(record.get("sample"), str | int):
-        raise ValueError(f"the id of a sample cannot be {brief(record.get('sample'))}")
-    if record.get("tokens") is not None and not is_count(record["tokens"], least=1):
-        raise ValueError(f"tokens of a sample cannot be {brief(record['tokens'])}")
-    measures = record.get("measures")
-    if not isinstance(measures, dict):
-        raise ValueError(f"measures of a sample cannot be {brief(measures)}")
-    for name, value in measures.items():
-        if not is_number(value):
-            raise ValueError(f"{brief(name)} of sample {brief(record['sample'])} cannot be {brief(value)}")
-    return record
 
 
 def write_samples(file: Path, records: Sequence[dict[str, Any]]) -> None:

@@ -48,6 +48,41 @@ def test_a_damaged_result_does_not_count(tmp_path: Path, of_two: Scored, text: b
     assert find_result(tmp_path, KEY) is None
 
 
+@pytest.mark.parametrize(
+    ("file", "before", "after"),
+    [
+        ("location.free.json", '"on_share": 0.5', '"on_share": 0.25'),
+        ("location.free.json", '"on_share": 0.5', '"on_share": NaN'),
+        ("location.free.json", '"on_share": 2', '"on_share": 3'),
+        ("location.free.json", '"measures"', '"measure"'),
+        ("location.free.samples.jsonl", '"on_share": 1.0', '"on_share": 0.0'),
+        ("location.free.samples.jsonl", '"measures"', '"measure"'),
+        ("location.free.samples.jsonl", "}\n", "}"),
+        ("location.free.samples.jsonl", "{", ""),
+    ],
+)
+def test_a_result_that_its_samples_do_not_give_does_not_count(
+    tmp_path: Path, of_two: Scored, file: str, before: str, after: str
+) -> None:
+    write_result(tmp_path, KEY, of_two, {}, 1.5)
+    text = (tmp_path / file).read_text()
+    assert before in text
+    (tmp_path / file).write_text(text.replace(before, after))
+    assert find_result(tmp_path, KEY) is None
+    write_result(tmp_path, KEY, of_two, {}, 1.5)
+    (tmp_path / "location.free.samples.jsonl").unlink()
+    assert find_result(tmp_path, KEY) is None
+
+
+def test_a_result_in_float32_stands_for_one_in_a_coarser_dtype(tmp_path: Path, of_two: Scored) -> None:
+    coarse = replace(KEY, dtype="bfloat16")
+    written = write_result(tmp_path, KEY, of_two, {}, 1.5)
+    assert find_result(tmp_path, coarse, any_finer=True) == written
+    assert find_result(tmp_path, coarse) is None
+    write_result(tmp_path, coarse, of_two, {}, 1.5)
+    assert find_result(tmp_path, KEY, any_finer=True) is None
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_is_no_number_leaves_no_file(tmp_path: Path, of_two: Scored, value: float) -> None:
     broken = replace(of_two, estimates={"on_share": Estimate(value, None, 2)})
