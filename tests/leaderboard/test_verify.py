@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.estimates import Estimate
 from simset_bench.files import sha256_of_file
-from simset_bench.leaderboard.verify import verify_entry
+from simset_bench.leaderboard.verify import recomputed, verify_entry
 from simset_bench.results.entry_files import files_of
 from simset_bench.results.samples import read_samples, write_samples
 
@@ -99,3 +100,16 @@ def test_foreign_folders_are_refused(entry: Path, evaluated_run: Path, tmp_path:
     edit(entry / "entry.json", kind="another board's")
     with pytest.raises(RequestError, match="refused: foreign"):
         verify_entry(entry)
+
+
+def test_a_specificity_of_an_earlier_version_follows_with_its_floor() -> None:
+    """Before version 3 the others' rise counted as at least 0.001; today there is no ratio over a fall."""
+    rises = [(1.0, 0.0), (3.0, -0.1), (2.0, 0.04)]
+    records = [
+        {"cluster": f"d{n}", "measures": {"erasure_own": own, "erasure_others": others}}
+        for n, (own, others) in enumerate(rises)
+    ]
+    earlier = recomputed("specificity", records, floor=1e-3)
+    assert earlier is not None and earlier.value == pytest.approx(2.0 / 1e-3)
+    assert recomputed("specificity", records) is None
+    assert recomputed("specificity", records[2:]) == Estimate(50.0, None, 1)
