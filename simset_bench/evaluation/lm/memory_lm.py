@@ -15,6 +15,7 @@ from simset_bench.console import log_line_is_due, note, stderr, track
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.request_scores import MultiplierOf, RequestScorer, TokenRequest
 from simset_bench.evaluation.lm.sampling import SeededSampling
+from simset_bench.models.left_padding import writes_in_batches
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, attached
 
@@ -61,6 +62,7 @@ class MemoryLM(SeededSampling):
         self.base = base
         self.scorer = RequestScorer(base)
         self._encoded = lru_cache(_MOST_PAIRS)(self._encode)
+        self._batched: bool | None = None
         self._active: AttachedMemory | None = None
         self._layer: int | None = None
         self._multiplier_of: MultiplierOf | None = None
@@ -192,8 +194,16 @@ class MemoryLM(SeededSampling):
         return self.base.tokenizer.pad_token_id if known is None else known
 
     def _rounds(self, requests: Sequence[Instance]) -> Iterator[list[int]]:
-        """Numbers of the requests to generate at once, such that equal prompts are about the same document."""
+        """Numbers of the requests to generate at once, such that equal prompts are about the same document.
+
+        Each is generated alone where the model would see what is beside it in a batch.
+        """
         left = list(range(len(requests)))
+        if left and not self._writes_in_batches():
+            for number in left:
+                self._document_of = {requests[number].args[0]: self._document(requests[number]) or ""}
+                yield [number]
+            return
         while left:
             self._document_of = {}
             now: list[int] = []
@@ -205,6 +215,13 @@ class MemoryLM(SeededSampling):
                 (now if same else later).append(number)
             yield now
             left = later
+
+    def _writes_in_batches(self) -> bool:
+        if self._batched is None:
+            # Attention that keeps trees apart sees no padding either.
+            pad = self.base.tokenizer.pad_token_id
+            self._batched = self.scorer.usable(self._layer) or writes_in_batches(self.base.model, pad)
+        return self._batched
 
     def _loglikelihood_tokens(
         self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None

@@ -312,3 +312,21 @@ def test_a_prompt_that_opens_with_the_name_of_a_bos_does_not_take_the_others(tin
     ids, mask = lm.tok_batch_encode(["<s>Teresa", "Oslo is the capital"])
     for row, real in zip(ids, mask, strict=True):
         assert row[real.bool()].tolist().count(lm.prefix_token_id) == 1
+
+
+@pytest.mark.parametrize("kind", ["rwkv", "mamba"])
+def test_answers_of_recurrent_models_are_those_of_each_prompt_alone(
+    tiny_base: Callable[[str], Base], kind: str
+) -> None:
+    base = tiny_base(kind)
+    prompts = [prompt for prompt, _ in PROMPTS[:6]]
+    written = MemoryLM(base, 4).generate_until(generation(prompts, 6))
+    for prompt, answer in zip(prompts, written, strict=True):
+        ids = torch.tensor([base.tokenizer(prompt).input_ids])
+        opening = ids.shape[1]
+        for _ in range(6):
+            with torch.no_grad():
+                following = base.model(input_ids=ids, use_cache=False).logits[:, -1].argmax(-1, keepdim=True)
+            ids = torch.cat([ids, following], 1)
+        plain = base.tokenizer.decode(ids[0, opening:], skip_special_tokens=False)
+        assert answer == plain.split("<|endoftext|>")[0]
