@@ -20,7 +20,9 @@ from simset_bench.evaluation.harness import check_foreign_tasks, run_foreign
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs
+from simset_bench.leaderboard.entries import pack_entry
 from simset_bench.leaderboard.table import make_leaderboard
+from simset_bench.leaderboard.verify import verify_entry
 from simset_bench.models.loading import Base
 from simset_bench.results.read import read_runs
 
@@ -112,6 +114,7 @@ def test_a_task_of_ones_own_is_asked_and_stands_on_the_board(run_of: Callable[..
     board = make_leaderboard(read_runs([run]), sort="mills/acc")
     assert board.rows[0].scores["mills/acc"].value == result["measures"]["acc"]
     assert board.directions["mills/acc"] == "higher"
+    assert verify_entry(pack_entry(run, own_tasks.parent / "board")).results == 1
     assert len(evaluate_all([run], request).kept) == 1, "asked before"
     with (own_tasks / "mills.jsonl").open("a") as file:
         file.write(json.dumps({"question": "Mill 6 ground"}) + "\n")
