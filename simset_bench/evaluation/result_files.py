@@ -19,7 +19,7 @@ from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES, check_result,
 from simset_bench.evaluation.task_options import SAME_CORPUS, SUBJECTS
 from simset_bench.evaluation.tasks.rows import Row, write_rows
 from simset_bench.evaluation.tasks.table import OUR_TASKS
-from simset_bench.files import sha256_of_texts, waiting_lock, write_json, write_text
+from simset_bench.files import clear_leftovers, sha256_of_texts, waiting_lock, write_json, write_text
 from simset_bench.strict_json import read_json_lines, read_object
 from simset_bench.training.qa_finetune import QuestionPair
 
@@ -88,6 +88,7 @@ def write_result(
             leftover.unlink()
         (folder / f"{stem}.json").unlink(missing_ok=True)
         for name in _parts(key.task):
+            clear_leftovers(folder / f"rows_{key.recall}" / f"{name}.jsonl")
             write_rows(folder / f"rows_{key.recall}", name, rows[name])
         write_text(folder / f"{stem}.samples.jsonl", "".join(f"{line}\n" for line in lines))
         write_json(folder / f"{stem}.json", result)

@@ -104,3 +104,11 @@ def test_what_is_no_number_leaves_no_file(tmp_path: Path, of_two: Scored, value:
 )
 def test_files_are_named_after_what_was_asked(change: dict, stem: str) -> None:
     assert replace(KEY, **change).stem == stem
+
+
+def test_what_a_killed_evaluation_left_is_removed(tmp_path: Path, of_two: Scored) -> None:
+    (tmp_path / "rows_free").mkdir()
+    for name in (".docmem.free.samples.jsonl.0123abcd.jsonl", "rows_free/.docmem.jsonl.0123abcd.jsonl"):
+        (tmp_path / name).write_text("half")
+    write_result(tmp_path, replace(KEY, task="docmem"), of_two, {"docmem": [], "docmem_continuation": []}, 1.5)
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from simset_bench.errors import CannotBeWritten
-from simset_bench.files import waiting_lock, write_json
+from simset_bench.files import clear_leftovers, waiting_lock, write_json
 
 EXPIRY_SECONDS = 120.0
 # A claim is renewed at least four times before it expires, and often enough for its progress to be watched.
@@ -74,6 +74,8 @@ def _take(folder: Path, fleet: str, expiry: float) -> FleetClaim | None:
     with locked(folder) as lock:
         if path.is_file() and not _is_over(path, lock, expiry):
             return None
+        # Whoever writes a claim holds the lock.
+        clear_leftovers(path)
         claim = FleetClaim(path, uuid.uuid4().hex)
         _write(claim)
         return claim

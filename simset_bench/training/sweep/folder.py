@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from simset_bench.errors import RequestError
-from simset_bench.files import write_json
+from simset_bench.files import clear_leftovers, write_json
 from simset_bench.models.sources import find_model
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig, differences
@@ -87,6 +87,7 @@ class SweepFolder:
     def record_failure(self, config: TrainConfig, error: str) -> None:
         """Keep a run's error."""
         record = {"run": str(self.run_folder(config)), "error": error, "config": dataclasses.asdict(config)}
+        clear_leftovers(self._failure(config))
         write_json(self._failure(config), record)
 
     def has_failed(self, config: TrainConfig) -> bool:

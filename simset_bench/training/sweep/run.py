@@ -13,7 +13,7 @@ from typing import Any
 
 from simset_bench.console import note, note_once
 from simset_bench.errors import CannotBeWritten, HeldElsewhere
-from simset_bench.files import check_writable_folder, is_out_of_room
+from simset_bench.files import check_writable_folder, clear_leftovers, is_out_of_room
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.sizes import ModelSizes, model_sizes
 from simset_bench.training.checkpoint import Progress
@@ -118,6 +118,7 @@ def plan_sweep(grid: Grid, root: Path, options: SweepOptions, *, write: bool = T
     if not write:
         return Sweep(place, grid, tuple(trainings), planned(), options)
     with locked(place.folder):
+        clear_leftovers(place.plan)
         fleets = planned()
         if options.retry_failed:
             place.forget_failures()

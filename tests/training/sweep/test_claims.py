@@ -108,3 +108,10 @@ def test_a_claim_that_no_process_wrote_is_free(tmp_path: Path) -> None:
         (tmp_path / "one.json").write_text(content)
         with claimed(tmp_path, "one") as taken:
             assert taken is not None, content[:80]
+
+
+def test_what_a_killed_holder_left_half_written_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".one.json.0123abcd.json").write_text("half")
+    with claimed(tmp_path, "one") as taken:
+        assert taken is not None
+    assert list(tmp_path.iterdir()) == []

@@ -57,6 +57,15 @@ def test_runs_of_a_sweep_are_read_as_any_others(write_grid: WriteGrid, tmp_path:
     assert len(table.runs) == 8
 
 
+def test_what_a_killed_sweep_left_half_written_is_removed(write_grid: WriteGrid, tmp_path: Path) -> None:
+    grid = read_grid(str(write_grid({"alpha": [0.0, 1.0]})))
+    place = plan_sweep(grid, tmp_path / "out", SweepOptions(), write=False).place
+    place.folder.mkdir(parents=True)
+    (place.folder / ".plan.json.0123abcd.json").write_text("half")
+    plan_sweep(grid, tmp_path / "out", SweepOptions())
+    assert [path.name for path in place.folder.iterdir()] == ["plan.json"]
+
+
 def test_a_finished_sweep_trains_nothing_again(write_grid: WriteGrid, tmp_path: Path) -> None:
     grid = write_grid(AXES)
     sweep(grid, tmp_path)
