@@ -87,7 +87,10 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
         blocks = find_blocks(model)
     except RequestError as error:
         raise RequestError(f"model {name}: {error}") from error
-    width = model.config.get_text_config().hidden_size
+    text = model.config.get_text_config()
+    width, positions = text.hidden_size, getattr(text, "max_position_embeddings", None)
+    if isinstance(positions, int) and positions < 1:
+        raise RequestError(f"model {name}: max_position_embeddings of its configuration is {positions}: at least 1")
     # A conversion's folder has the hash of its GGUF file in its name.
     converted = Path(location).name.rpartition("-")[2] if source.gguf else None
     revision = commit or revision_of_folder(Path(location), converted)

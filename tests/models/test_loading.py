@@ -140,6 +140,7 @@ def _with_a_setting(name: str, value: object) -> Callable[[Path], None]:
         (_with_a_setting("vocab_size", -5), "cannot be (loaded|read)"),
         (_with_a_setting("rms_norm_eps", 0), "its configuration cannot be read.*rms_norm_eps"),
         (_with_a_setting("num_hidden_layers", 0), "cannot tell the decoder blocks"),
+        (_with_a_setting("max_position_embeddings", -1), "max_position_embeddings of its configuration is -1"),
         (_with_code_of_its_own, "runs code of its own, which simset-bench does not do"),
     ],
 )

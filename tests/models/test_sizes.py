@@ -38,7 +38,16 @@ def test_a_preset_of_the_hub_needs_no_network() -> None:
     assert sizes.blocks * sizes.block_parameters == pytest.approx(805_736_448, rel=0.01)
 
 
-def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "nothing"}))
-    with pytest.raises(RequestError, match=rf"model {tmp_path}: its configuration cannot be read \(.*nothing"):
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"model_type": "nothing"}, "nothing"),
+        ({"model_type": "llama", "hidden_size": -1}, "-1"),
+        ({"model_type": "llama", "num_attention_heads": 0}, ""),
+        ({"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}, ""),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path, config: dict[str, object], told: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RequestError, match=rf"model {tmp_path}: its configuration cannot be read \(.*{told}"):
         model_sizes(str(tmp_path))
