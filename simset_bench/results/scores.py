@@ -13,6 +13,10 @@ from simset_bench.evaluation.measures import Measure, bare_name, find_measure
 from simset_bench.results.evidence import Evidence
 from simset_bench.results.intervals import ROUNDING, Interval, interval_of
 from simset_bench.results.samples import document_totals
+from simset_bench.strict_json import LARGEST_NUMBER
+
+# `exp` of more would be beyond any number that is read.
+_LARGEST_EXPONENT = math.log(LARGEST_NUMBER)
 
 
 class SeedVariance(NamedTuple):
@@ -179,6 +183,8 @@ def _stacked(runs: Sequence[tuple[tuple[str, ...], np.ndarray, np.ndarray]], rec
     if any(other != keys for other, _, _ in runs[1:]) or (runs[0][2].sum(1) == 0).any():
         return None
     totals, weights = (np.stack([run[place] for run in runs], axis=1) for place in (1, 2))
+    if record.form == "exp" and (totals > _LARGEST_EXPONENT * weights).any():
+        return None
     if record.form == "auc" and len(set(totals[1, 0].tolist())) < 2:
         return None
     return Evidence(keys, totals, weights, record.form)
@@ -221,7 +227,9 @@ def _of_exponent(score: Score, evidence: Evidence, pooled: SeedVariance | None) 
     # By the derivative of the logarithm.
     pooled = pooled and SeedVariance(pooled.variance / score.value**2, pooled.freedom)
     limits = interval(logarithm, pooled)
-    return limits and (min(math.exp(limits[0]), score.value), max(math.exp(limits[1]), score.value))
+    if limits is None or limits[1] > _LARGEST_EXPONENT:
+        return None
+    return (min(math.exp(limits[0]), score.value), max(math.exp(limits[1]), score.value))
 
 
 def pooled_over_seeds(scores: Sequence[Score]) -> SeedVariance | None:

@@ -191,6 +191,36 @@ def test_a_sample_that_cannot_be_takes_no_board_down(board: tuple[Path, Path]) -
     assert run("verify", board[1]).exit_code == 2
 
 
+EXTREMES = {
+    "an NLL of 800": {"docmem": {"nll": [700.0, 800.0, 900.0, 850.0], "perplexity": [1e90, 1e91, 1e92, 1e93]}},
+    "an NLL of 1e99": {"docmem": {"nll": [1e99, 2e98, 3e99, 1e97], "perplexity": [1e99, 1e90, 1e80, 1e70]}},
+    "a wide interval": {"docmem": {"nll": [1.0, 220.0, 1.0, 229.0], "perplexity": [1e90, 1e91, 1e92, 1e93]}},
+    "erasures of 1e99": {"location": {"erasure_own": [1e99, -1e99], "erasure_others": [1e-99, 1e-98]}},
+    "numbers near 0": {"docmem": {"nll": [1e-300, 0.0, 5e-324, 1e-310]}},
+}
+
+
+@pytest.mark.parametrize("measures", EXTREMES.values(), ids=EXTREMES)
+def test_numbers_at_the_end_of_what_is_read_take_no_board_down(
+    write_run: Callable[..., Path], measures: dict[str, dict[str, list[float]]]
+) -> None:
+    halved = {
+        task: {name: [value / 2 for value in values] for name, values in of_task.items()}
+        for task, of_task in measures.items()
+    }
+    runs = [write_run(measures), write_run(measures, mem_seed=1), write_run(halved, alpha=2.0)]
+    board = runs[0].parent
+    for arguments in (
+        ["leaderboard", board, "--json"],
+        ["leaderboard", board, "--pool-seeds"],
+        ["leaderboard", board, "--html", board / "page.html"],
+        ["show", runs[0], "--json"],
+        ["compare", runs[0], runs[2], "--json"],
+    ):
+        done = run(*arguments)
+        assert done.exit_code == 0, done.stderr
+
+
 def test_the_better_side_is_the_codes(board: tuple[Path, Path]) -> None:
     changed(RESULT, higher_is_better={"nll": True})(board[1])
     sign_again(board[1])
