@@ -1,6 +1,5 @@
 """Looks up a document's entries in an allocation of any size, without loading the allocation."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from simset_bench.files import whole_folder, write_json
 from simset_bench.simset.allocation import Allocation, masks_of
 from simset_bench.simset.store import Manifest, draws_alone, read_allocation, read_allocation_manifest, read_rows
 from simset_bench.simset.strategies import strategy_of_allocation
+from simset_bench.strict_json import read_json
 
 _SUFFIX = ".lookup"
 _ARRAYS = ("hashes", "rows", "clusters", "entries")
@@ -132,7 +132,7 @@ def lookup_folder(path: Path) -> Path:
 
 def _fits(folder: Path, manifest: Manifest) -> bool:
     try:
-        index = json.loads((folder / "lookup.json").read_text(encoding="utf-8"))
+        index = read_json(folder / "lookup.json")
         sizes = {name: (folder / f"{name}.npy").stat().st_size for name in index["bytes"]}
     except (OSError, ValueError, KeyError):
         return False

@@ -1,6 +1,5 @@
 """Who works on which fleet: claims that one process can take at a time, and that expire when it falls silent."""
 
-import json
 import os
 import socket
 import threading
@@ -13,6 +12,7 @@ from typing import Any
 
 from simset_bench.errors import CannotBeWritten
 from simset_bench.files import clear_leftovers, waiting_lock, write_json
+from simset_bench.strict_json import read_json
 
 EXPIRY_SECONDS = 120.0
 # A claim is renewed at least four times before it expires, and often enough for its progress to be watched.
@@ -60,7 +60,7 @@ def holders(folder: Path) -> dict[str, dict[str, Any]]:
     claims = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            claim = json.loads(path.read_text(encoding="utf-8"))
+            claim = read_json(path)
         except (OSError, ValueError, RecursionError):
             # Given back, or not yet written.
             continue
@@ -87,7 +87,7 @@ def _is_over(path: Path, lock: Path, expiry: float) -> bool:
     A claim of the future is silent too: no holder has renewed it, and it would never lapse.
     """
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = read_json(path)
         if held["host"] == socket.gethostname() and not _is_running(held["process"], held["started"]):
             return True
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
@@ -145,7 +145,7 @@ def _write(claim: FleetClaim) -> None:
 
 def _token(path: Path) -> str | None:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["token"])
+        return str(read_json(path)["token"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 

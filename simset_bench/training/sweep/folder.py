@@ -12,6 +12,7 @@ from typing import Any
 from simset_bench.errors import RequestError
 from simset_bench.files import clear_leftovers, write_json
 from simset_bench.models.sources import find_model
+from simset_bench.strict_json import read_json
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig, differences
 from simset_bench.training.sweep.plan import FleetPlan
@@ -101,7 +102,7 @@ class SweepFolder:
     def _kept_failure(self, config: TrainConfig) -> dict[str, Any]:
         path, run = self._failure(config), str(self.run_folder(config))
         try:
-            error = str(json.loads(path.read_text(encoding="utf-8"))["error"])
+            error = str(read_json(path)["error"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             error = f"the record of its failure, {path}, is damaged"
         return {"run": run, "error": error, "config": dataclasses.asdict(config)}

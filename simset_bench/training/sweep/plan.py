@@ -14,6 +14,7 @@ from simset_bench.files import write_json
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.simset.strategies import strategy_of_allocation
+from simset_bench.strict_json import read_json
 from simset_bench.training.config import TrainConfig, presses, uses
 from simset_bench.training.method_options import MEMORY
 
@@ -141,7 +142,7 @@ def read_plan(path: Path) -> list[FleetPlan]:
     if not path.is_file():
         return []
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["schema"] != SCHEMA:
             raise ValueError(f"of schema {content['schema']}, this version reads {SCHEMA}")
         return [_read_fleet(saved) for saved in content["fleets"]]
