@@ -1,5 +1,6 @@
 """Options that every command has, and the edge at which errors become one line and an exit code."""
 
+import errno
 import functools
 import json
 import sys
@@ -23,6 +24,16 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 WRONG_REQUEST, FAILED_WORK, INTERRUPTED = 2, 1, 130
 _SECONDS_FOR_THE_FIRST = 30.0
+# What the system says of a path that was named, wherever that is found.
+_WRONG_PLACES = (
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
 
 
 def _fail(error: BaseException, message: str, code: int, debug: bool) -> typer.Exit:
@@ -77,6 +88,9 @@ def one_line_errors(command: Callable[..., None], in_several_processes: bool = F
                 # The reader of our output (head, less) has what it wanted.
                 raise typer.Exit(0) from None
             line = " ".join(str(error).split())
+            if isinstance(error, OSError) and error.errno in _WRONG_PLACES and error.filename is not None:
+                message = f"{error.filename}: cannot be used ({error.strerror})"
+                raise _fail(error, message, WRONG_REQUEST, debug) from error
             if is_out_of_room(error):
                 message = f"no room left to write ({line}): free some space, or write elsewhere, and run again"
                 raise _fail(error, message, FAILED_WORK, debug) from error

@@ -78,6 +78,10 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     if missing := sorted(report["missing_keys"]):
         # Transformers would use random weights instead.
         raise RequestError(f"model {name}: {len(missing)} weights are not in its files ({', '.join(missing[:3])} ...)")
+    if not isinstance(tokenizer.model_max_length, int | float):
+        raise RequestError(
+            f"model {name}: model_max_length of its tokenizer is {tokenizer.model_max_length!r}, which is no number"
+        )
     if not tokenizer.is_fast:
         raise RequestError(f"model {name}: its tokenizer does not tell where in a text a token is (no tokenizer.json)")
     fit_tokenizer(tokenizer, rows, name)

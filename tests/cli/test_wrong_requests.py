@@ -70,6 +70,7 @@ def test_a_run_that_takes_no_results(write_run: Callable[..., Path], tmp_path: P
         ("train --model {model} --corpus {corpus} --save-dir {model}/config.json/x", "{model}/config.json/x: cannot"),
         ("sweep {grid} --dry-run", "{grid}: unknown allocation 'simset9'"),
         ("sweep {grid}", "{grid}: unknown allocation 'simset9'"),
+        ("allocate --query bees --output {long}", "{long}: cannot be used (File name too long)"),
         ("sweep nowhere.yaml", "nowhere.yaml: there is no such grid file"),
         ("allocate --corpus {corpus} --output {corpus}.x/a --allocation simset9", "unknown allocation 'simset9'"),
     ],
@@ -78,7 +79,7 @@ def test_a_wrong_value_elsewhere(tiny_gpt2: Path, tiny_corpus: Path, tmp_path: P
     grid = tmp_path / "grid.yaml"
     fixed = f"{{model: {tiny_gpt2}, corpus: 'jsonl:{tiny_corpus}', num_docs: 4}}"
     grid.write_text(f"axes: {{allocation: [random, simset9]}}\nfixed: {fixed}\n")
-    names = {"model": str(tiny_gpt2), "corpus": f"jsonl:{tiny_corpus}", "grid": str(grid)}
+    names = {"model": str(tiny_gpt2), "corpus": f"jsonl:{tiny_corpus}", "grid": str(grid), "long": "x" * 300}
     line = refused(tmp_path, command.format(**names).split())
     assert line.startswith(said.format(**names)), line
     assert sorted(path.name for path in tmp_path.iterdir()) == ["grid.yaml"]
