@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +122,12 @@ def test_a_wrong_request_leaves_no_folder(config: TrainConfig, tmp_path: Path) -
         with pytest.raises(RequestError):
             train_run(dataclasses.replace(config, **options), tmp_path / "outputs")
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_base_that_cannot_be_cut_is_refused_before_there_is_a_folder(
+    config: TrainConfig, tiny_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    other = dataclasses.replace(config, model=str(tiny_model("gemma3n_text")))
+    with pytest.raises(RequestError, match="cannot be cut at block"):
+        train_run(other, tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
