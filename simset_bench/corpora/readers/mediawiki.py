@@ -32,8 +32,9 @@ class Page:
 def mediawiki_records(location: str) -> Iterator[Record]:
     """Articles of a dump (`.xml`, `.xml.bz2`, `.xml.gz`, `.xml.zst`), markup stripped, the title as id.
 
-    Redirects and pages outside the namespace of articles are left out, and counted in a note at the end. A page without
-    text is a malformed record. Raises RequestError where the XML or its compression is damaged, or a page too large.
+    Redirects, pages outside the namespace of articles and pages of data or programs are left out, and counted in a note
+    at the end. A page without text is a malformed record. Raises RequestError where the XML or its compression is
+    damaged, or a page too large.
     """
     for page in mediawiki_pages(location):
         yield page if isinstance(page, BadRecord) else page_article(page)
@@ -126,6 +127,9 @@ def _page(page: ElementTree.Element, origin: str, site: Site) -> Page | BadRecor
     namespace = fields["ns"].text if "ns" in fields else "0"
     if namespace != "0":
         return "pages of other namespaces"
+    models = [element.text for element in page.iter() if _local(element.tag) == "model"]
+    if models and models[-1] != "wikitext":
+        return "pages that hold no wikitext"
     if "redirect" in fields or _is_redirect(texts[-1] if texts else None, site):
         return "redirects"
     title = (fields["title"].text or "").strip() if "title" in fields else ""

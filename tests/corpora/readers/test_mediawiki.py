@@ -88,6 +88,7 @@ LOCAL = (
     + _page("Alda", "[[Plik:a.jpg|mały|Most]]Rzeka.")
     + _page("Fluss", "#WEITERLEITUNG [[Alda]] Hier.")
     + _page("Rzeka", "#PATRZNA [[Alda]]\n{{R}}")
+    + _page("Dane", "{}").replace("<text>", "<model>json</model><text>")
     + _page("Lista", "#Alda [[rzeka]]\n#Bork [[most]]")
     + "</mediawiki>"
 )
@@ -103,7 +104,7 @@ def test_a_dump_names_its_namespaces_and_redirects_need_no_mark(
         ("Alda", "Rzeka."),
         ("Lista", "Alda rzeka\nBork most"),
     ]
-    assert "left out 2 redirects" in capsys.readouterr().err
+    assert "left out 1 pages that hold no wikitext, 2 redirects" in capsys.readouterr().err
 
 
 def test_pages_read_in_parts_have_the_same_documents(tmp_path: Path) -> None:
