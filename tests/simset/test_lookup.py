@@ -2,12 +2,14 @@
 
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from simset_bench.corpora.load import CorpusOptions
 from simset_bench.errors import RequestError
 from simset_bench.simset.lookup import lookup_folder, open_lookup, write_lookup
 from simset_bench.simset.store import AllocationWriter, Manifest, Rows
@@ -20,7 +22,8 @@ def _write(path: Path, documents: int, seed: int, ids: list[str] | None = None) 
     names = pa.array(ids or [f"document {number}" for number in range(documents)])
     writer = AllocationWriter(path)
     writer.write(Rows(names, np.arange(documents, dtype=np.uint32), entries, None))
-    writer.close(Manifest("simset2", ENTRIES, K, 0, "affine32", "library", {}, clusters=documents))
+    corpus = asdict(CorpusOptions("vital"))
+    writer.close(Manifest("simset2", ENTRIES, K, 0, "affine32", "library", corpus, clusters=documents))
     return entries
 
 
