@@ -8,8 +8,9 @@ import pytest
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Estimate
+from simset_bench.evaluation.follows import recomputed
 from simset_bench.files import sha256_of_file
-from simset_bench.leaderboard.verify import recomputed, verify_entry
+from simset_bench.leaderboard.verify import verify_entry
 from simset_bench.results.entry_files import files_of
 from simset_bench.results.samples import read_samples, write_samples
 
