@@ -12,12 +12,15 @@ from typer.testing import CliRunner
 
 from simset_bench.cli.app import app
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.leaderboard.entries import pack_entry
 from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.leaderboard.verify import verify_entry
 from simset_bench.results.entry_files import files_of
 from simset_bench.results.read import read_runs
 from simset_bench.results.samples import read_samples
+from simset_bench.training.recall_modes import ROUTER_OF
 
 
 def test_an_entry_holds_scores_and_samples_and_no_weights(evaluated_run: Path, packed: Path) -> None:
@@ -42,6 +45,20 @@ def test_an_entry_ranks_as_its_run_and_both_count_once(evaluated_run: Path, pack
     assert one.intervals == other.intervals and one.intervals["docmem/nll"] is not None
     both = read_runs([evaluated_run, packed])
     assert len(both.runs) == 1 and "a copy of" in both.left_out[0].reason
+
+
+@pytest.mark.parametrize("recall", ROUTER_OF)
+def test_figures_of_routed_recall_follow_from_their_samples_and_have_columns(
+    evaluated_run: Path, tmp_path: Path, recall: str
+) -> None:
+    run = Path(shutil.copytree(evaluated_run, tmp_path / "outputs" / "run"))
+    (result,) = evaluate_runs([run], EvalRequest(("docmem",), recall=recall, limit=4, device="cpu"))
+    entry = pack_entry(run, tmp_path / "board")
+    found = verify_entry(entry)
+    assert found.results == 4 and not any(recall in name for name in found.not_checked)
+    (row,) = make_leaderboard(read_runs([entry])).rows
+    assert row.scores[f"docmem/routed_at_1@{recall}"].value == result["measures"]["routed_at_1"]
+    assert row.intervals[f"docmem/nll@{recall}"] is not None
 
 
 def test_packing_again_replaces_the_entry_and_nothing_else(evaluated_run: Path, tmp_path: Path) -> None:
