@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 # Fields of a row by which its samples are grouped, and all groups of measures that a result may have.
 GROUPED_BY = ("relation", "popularity", "label", "relatives")
-GROUPS = (*GROUPED_BY, "position", "steps")
+# Of samples that a router found a document for: the similarity of their own to the most similar other one.
+BY_SIMILARITY = "similarity"
+GROUPS = (*GROUPED_BY, "position", "steps", BY_SIMILARITY)
 
 # What the pairs of a question-answer fine-tuning share with no probe: `--qa-disjoint`.
 SUBJECTS, TARGETS = DISJOINT = ("subjects", "targets")

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from simset_bench.corpora.documents import Document
 from simset_bench.simset.shingles import jaccard, word_shingles
 
 _SHINGLE_WORDS = 1
+# Documents that are compared with all others at once.
+_TOGETHER = 256
 
 
 def word_sets(documents: Sequence[Document]) -> list[set[str]]:
@@ -18,6 +21,25 @@ def word_sets(documents: Sequence[Document]) -> list[set[str]]:
 def similarities(words: Sequence[set[str]], place: int) -> np.ndarray:
     """Jaccard similarity of the words of document `place` with those of every document, itself among them."""
     return np.array([jaccard(words[place], other) for other in words])
+
+
+def nearest_in_tenths(words: Sequence[set[str]]) -> np.ndarray:
+    """Of each document the largest Jaccard similarity with another one, in tenths rounded down: (documents,) int64.
+
+    Of a single document -1, since there is no other.
+    """
+    known = {word: number for number, word in enumerate(dict.fromkeys(word for own in words for word in own))}
+    sizes = np.array([len(own) for own in words])
+    places = np.array([known[word] for own in words for word in own])
+    holds = csr_array((np.ones(len(places), np.int64), places, np.concatenate([[0], np.cumsum(sizes)])))
+    nearest = np.empty(len(words), np.int64)
+    for start in range(0, len(words), _TOGETHER):
+        rows = np.arange(start, min(start + _TOGETHER, len(words)))
+        shared = (holds[rows] @ holds.T).toarray()
+        tenths = 10 * shared // (sizes[rows][:, None] + sizes - shared)
+        tenths[rows - start, rows] = -1
+        nearest[rows] = tenths.max(axis=1)
+    return nearest
 
 
 def most_similar_first(similarity: np.ndarray, among: Sequence[int]) -> list[int]:

@@ -1,14 +1,16 @@
 """Rows that say which document a router finds from their prompt, and how often that is the right one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from simset_bench.corpora.documents import Document
-from simset_bench.evaluation.estimates import Scored
+from simset_bench.evaluation.estimates import Estimate, Scored
 from simset_bench.evaluation.measures import higher_is_better
+from simset_bench.evaluation.probes.kin import nearest_in_tenths, relatives, word_sets
 from simset_bench.evaluation.probes.records import estimates_of
 from simset_bench.evaluation.subject import Subject
+from simset_bench.evaluation.task_options import BY_SIMILARITY
 from simset_bench.evaluation.tasks.rows import Row
 from simset_bench.training.recall_modes import ROUTER_OF
 
@@ -33,27 +35,20 @@ def with_routed_measures(scored: Scored, documents: Sequence[Document]) -> Score
     - `routed_kin`: of the samples about people with relatives among `documents` that were routed to another document,
       1 where that is a relative's, else 0
 
-    A prompt that was scored and answered too counts once. Other results stay as they are.
+    Both also by `similarity`, in bands of a tenth: that of the document's words with those of the most similar other
+    document (Jaccard). A prompt that was scored and answered too counts once. Other results stay as they are.
     """
     if not any("routed" in sample for sample in scored.samples):
         return scored
-    by_id = {document.id: document for document in documents}
-    families = _relatives(documents)
-    asked: set[tuple[str, str]] = set()
-    samples = []
-    for sample in scored.samples:
-        key = sample["sample"], sample["prompt_hash"]
-        is_first = key not in asked
-        asked.add(key)
-        about = sample["document"] if is_first and sample["document"] in by_id and "routed" in sample else None
-        added = dict(_measures(about, sample["routed"], families)) if about is not None else {}
-        samples.append(sample | {"measures": sample["measures"] | added})
+    samples = _measured(scored.samples, documents)
+    bands = sorted({sample[BY_SIMILARITY] for sample in samples if BY_SIMILARITY in sample})
+    grouped = scored.groups | ({BY_SIMILARITY: {band: {} for band in bands}} if bands else {})
     groups = {
         name: {
             value: part | _estimates([sample for sample in samples if str(sample.get(name)) == value])
             for value, part in parts.items()
         }
-        for name, parts in scored.groups.items()
+        for name, parts in grouped.items()
     }
     estimates = _estimates(samples)
     directions = scored.higher_is_better | {name: higher_is_better(name) for name in estimates}
@@ -62,24 +57,40 @@ def with_routed_measures(scored: Scored, documents: Sequence[Document]) -> Score
     )
 
 
-def _relatives(documents: Sequence[Document]) -> dict[str, set[str]]:
-    """The ids of each person's relatives, for those who have some."""
-    families: dict[str, set[str]] = {}
-    for document in documents:
-        if document.facts and document.topic:
-            families.setdefault(document.topic, set()).add(document.id)
-    return {one: family - {one} for family in families.values() for one in family if len(family) > 1}
+def _measured(samples: Sequence[dict[str, Any]], documents: Sequence[Document]) -> list[dict[str, Any]]:
+    """The samples, of which the first on each prompt about a memorised document has its measures and its band."""
+    number_of = {document.id: number for number, document in enumerate(documents)}
+    tenths = nearest_in_tenths(word_sets(documents)).tolist()
+    asked: set[tuple[str, str]] = set()
+    measured = []
+    for sample in samples:
+        key = sample["sample"], sample["prompt_hash"]
+        number = number_of.get(sample["document"]) if key not in asked and "routed" in sample else None
+        asked.add(key)
+        added: dict[str, Any] = {}
+        if number is not None:
+            values = _measures(documents, number, number_of.get(sample["routed"]))
+            added = {"measures": sample["measures"] | values, BY_SIMILARITY: _band(tenths[number])}
+        measured.append(sample | added)
+    return measured
 
 
-def _measures(about: str, routed: str | None, relatives: dict[str, set[str]]) -> Iterator[tuple[str, float]]:
-    yield "routed_at_1", float(routed == about)
-    if routed not in (None, about) and about in relatives:
-        yield "routed_kin", float(routed in relatives[about])
+def _band(tenths: int) -> str:
+    """`0.3-0.4` of 3; copies, whose similarity is 1, are in the highest band."""
+    low = min(tenths, 9)
+    return "none" if low < 0 else f"{low / 10:.1f}-{(low + 1) / 10:.1f}"
 
 
-def _estimates(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _measures(documents: Sequence[Document], about: int, found: int | None) -> dict[str, float]:
+    measures = {"routed_at_1": float(found == about)}
+    if found not in (None, about) and (kin := relatives(documents, about)):
+        measures["routed_kin"] = float(found in kin)
+    return measures
+
+
+def _estimates(samples: Sequence[dict[str, Any]]) -> dict[str, Estimate]:
     kept = [
         sample | {"measures": {name: value for name, value in sample["measures"].items() if name in MEASURES}}
         for sample in samples
     ]
-    return dict(estimates_of(kept))
+    return estimates_of(kept)

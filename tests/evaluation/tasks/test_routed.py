@@ -177,6 +177,8 @@ def test_wrong_routes_to_a_relative_are_routed_kin() -> None:
     assert (scored.estimates["routed_at_1"].value, scored.estimates["routed_at_1"].n) == (0.2, 5)
     assert (scored.estimates["routed_kin"].value, scored.estimates["routed_kin"].n) == (0.5, 2)
     assert scored.groups["relation"]["pet"]["routed_at_1"].value == 0
+    # "p0 keeps a cat" and "p1 keeps a cat" have three of five words in common.
+    assert {name: one["routed_at_1"].n for name, one in scored.groups["similarity"].items()} == {"0.6-0.7": 5}
     assert scored.higher_is_better["routed_at_1"] is True
 
 
