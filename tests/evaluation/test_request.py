@@ -32,6 +32,10 @@ def test_oracle_recall_of_lm_evals_own_tasks_is_refused_at_once(trained_run: Pat
         evaluate_runs([trained_run], EvalRequest(("docmem", "hellaswag"), recall="oracle"))
 
 
+def test_routed_recall_of_lm_evals_own_tasks_is_asked_since_they_have_prompts() -> None:
+    check_request(EvalRequest(("docmem", "hellaswag"), recall="routed"), baseline=False)
+
+
 def test_recall_modes_are_refused_where_there_are_no_entries(run_of_method: Callable[[str], Path]) -> None:
     with pytest.raises(RequestError, match="--recall oracle is about entries, of which method lora has none"):
         evaluate_runs([run_of_method("lora")], EvalRequest(("docmem",), recall="oracle"))
