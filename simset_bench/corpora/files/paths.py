@@ -8,7 +8,7 @@ import lzma
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +22,8 @@ except ImportError:
     zstd = None
 
 PACKINGS = (".gz", ".zst", ".zstd", ".bz2", ".xz")
+_DECOMPRESSORS: dict[str, Callable[[], Any]] = {".bz2": bz2.BZ2Decompressor, ".xz": lzma.LZMADecompressor}
+_BLOCK = 1 << 16
 # What reading a damaged or truncated file raises.
 DAMAGE = (OSError, EOFError, lzma.LZMAError, *([zstd.ZstdError] if zstd else []))
 _KINDS = {
@@ -141,10 +143,8 @@ def open_bytes(path: Path) -> BinaryIO:
     check_regular(path)
     suffix = path.suffix.lower()
     try:
-        if suffix == ".bz2":
-            return bz2.open(path, "rb")  # type: ignore[return-value]
-        if suffix == ".xz":
-            return lzma.open(path, "rb")  # type: ignore[return-value]
+        if suffix in _DECOMPRESSORS:
+            return io.BufferedReader(_Streams(path, _DECOMPRESSORS[suffix]), 1 << 20)
         if suffix in (".zst", ".zstd") and zstd:
             # Windows of up to 2 GiB, as `zstd --long=31` makes them.
             return io.BufferedReader(zstd.ZstdFile(path, options={zstd.DecompressionParameter.window_log_max: 31}))
@@ -157,6 +157,45 @@ def open_bytes(path: Path) -> BinaryIO:
         return path.open("rb", buffering=1 << 20)
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+class _Streams(io.RawIOBase):
+    """The bytes of compressed streams one after another; zeros may stand between them, as xz pads its streams.
+
+    `bz2.open` and `lzma.open` end without a word where a later stream is damaged, or follows zeros.
+    """
+
+    def __init__(self, path: Path, decompressor: Callable[[], Any]) -> None:
+        self._file = path.open("rb")
+        self._new = decompressor
+        self._current = decompressor()
+        self._input = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        while True:
+            if self._current.eof:
+                self._input = (self._current.unused_data or self._input).lstrip(b"\0")
+                while not self._input and (block := self._file.read(_BLOCK)):
+                    self._input = block.lstrip(b"\0")
+                if not self._input:
+                    return 0
+                self._current = self._new()
+            elif self._current.needs_input and not self._input:
+                self._input = self._file.read(_BLOCK)
+                if not self._input:
+                    raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+            piece = self._current.decompress(self._input, len(room))
+            self._input = b""
+            if piece:
+                room[: len(piece)] = piece
+                return len(piece)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def damaged(path: Path, place: str, error: BaseException) -> RequestError:

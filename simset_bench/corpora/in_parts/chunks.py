@@ -105,7 +105,7 @@ def _line_chunks(path: Path, chunk_bytes: int, prefix: str) -> Iterator[Chunk]:
             stop = start + len(block) + (0 if block.endswith(b"\n") else pass_over_line(stream))
             yield Chunk("jsonl", str(path), start, stop, line, prefix)
             start, line = stop, line + lines
-    if not start:
+    if not start and not prefix:
         raise RequestError(f"{path}: empty")
 
 

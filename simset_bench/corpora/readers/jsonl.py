@@ -20,7 +20,8 @@ def jsonl_records(location: str) -> Iterator[Record]:
     Without an `id` it is the title, or else the line number, in a folder or pattern with the file's name before it. The
     location is a file, a folder or a pattern; files may be compressed (`PACKINGS`). A line that is not an object, has a
     missing, empty or wrongly typed field, or is longer than LARGEST_RECORD, is a malformed record. Blank lines are
-    skipped. Raises RequestError for a file that is missing or empty, and for damaged compressed data.
+    skipped, empty files among others too. Raises RequestError for a file that is missing or empty, and for damaged
+    compressed data.
     """
     for path in files_at(location, SUFFIXES):
         lines, prefix = 0, id_prefix(path, location)
@@ -30,7 +31,7 @@ def jsonl_records(location: str) -> Iterator[Record]:
                     yield from line_records(line, path, lines, prefix)
         except DAMAGE as error:
             raise damaged(path, f"line {lines}", error) from error
-        if not lines:
+        if not lines and path == Path(location):
             raise RequestError(f"{path}: empty")
 
 
@@ -85,8 +86,9 @@ def _fields(entry: Any, stand_in: str) -> dict[str, Any]:
         raise RequestError(f"expected an object, found {type(entry).__name__}")
     text = _string(entry, "text")
     if not text or not text.strip():
-        near = did_you_mean("text", entry) if text is None else ""
-        raise RequestError(f"field `text` is {'missing' if text is None else 'empty'}{near}")
+        if "text" not in entry:
+            raise RequestError(f"field `text` is missing{did_you_mean('text', entry)}")
+        raise RequestError(f"field `text` is {'null' if text is None else 'empty'}")
     title = _string(entry, "title")
     identity = _string(entry, "id") or title or stand_in
     return {"id": identity, "title": title or identity, "topic": _string(entry, "topic"), "text": text}

@@ -41,8 +41,11 @@ def mediawiki_records(location: str) -> Iterator[Record]:
 
 
 def page_article(page: Page) -> Record:
-    """A page without its markup, or a malformed record where nothing is left."""
-    paragraphs = strip_markup(page.wikitext, page.site)
+    """A page without its markup, or a malformed record where nothing is left or the markup is nested too deep."""
+    try:
+        paragraphs = strip_markup(page.wikitext, page.site)
+    except RecursionError:
+        return BadRecord(page.origin, "markup that is nested too deep", page.wikitext[:2000])
     if not paragraphs:
         return BadRecord(page.origin, "no text besides markup", page.wikitext[:2000])
     return Article(page.title, page.title, paragraphs, None, page.origin)
@@ -143,7 +146,12 @@ def _page(page: ElementTree.Element, origin: str, site: Site) -> Page | BadRecor
 def _is_redirect(wikitext: str | None, site: Site) -> bool:
     """Whether a page sends its reader to another: by a known word, or by any other and with no prose after the link."""
     redirect = site.redirect_of(wikitext or "")
-    return redirect is not None and (redirect.is_known_word or not strip_markup(redirect.rest, site))
+    if redirect is None or redirect.is_known_word:
+        return redirect is not None
+    try:
+        return not strip_markup(redirect.rest, site)
+    except RecursionError:
+        return False
 
 
 def _local(tag: str) -> str:

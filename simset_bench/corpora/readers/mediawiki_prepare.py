@@ -23,6 +23,8 @@ _STYLE = re.compile(
     re.IGNORECASE,
 )
 _REFERENCE = re.compile(r"<ref(?:[\s/][^<>]*)?>|</ref\s*>", re.IGNORECASE)
+# No tag: the parser would try each one up to the end of the text.
+_STRAY = re.compile(r"<(?=[^<>]*(?:<|\Z))")
 _BRACES = re.compile(r"\{\{|\}\}")
 _NEXT_PARAGRAPH = re.compile(r"\n(?=[ \t]*(?:\n|\Z)|[=*#:;]|\{\||\[\[)")
 _VARIANTS = re.compile(r"-\{(?!\{)((?:(?!-\{)(?!\}-).)*)\}-", re.DOTALL)
@@ -41,7 +43,7 @@ def prepared(wikitext: str) -> tuple[str, list[str]]:
     text = _without_references(_BAR.sub("|", text))
     while _VARIANTS.search(text):
         text = _VARIANTS.sub(lambda match: _first_variant(match[1]), text)
-    return _STYLE.sub("", _BREAK.sub(" ", text)), literals
+    return _STRAY.sub("&lt;", _STYLE.sub("", _BREAK.sub(" ", text))), literals
 
 
 def _without_literals(text: str) -> tuple[str, list[str]]:

@@ -13,7 +13,7 @@ from simset_bench.corpora.invisible import visible
 _NOT_PROSE = {"-2", "6", "14"}
 # The names of these namespaces that every wiki knows, then former names and aliases, which dumps do not list.
 _KNOWN_NAMES = (
-    "file image media category datei bild kategorie fichier catégorie archivo categoría imagen immagine "
+    "file image media category к datei bild kategorie fichier catégorie archivo categoría imagen immagine "
     "categoria ficheiro imagem файл изображение категория зображення категорія слика датотека категорија "
     "ファイル 画像 カテゴリ 文件 图像 檔案 圖像 分类 分類 파일 그림 분류 ملف صورة تصنيف پرونده تصویر رده "
     "קובץ תמונה קטגוריה चित्र श्रेणी bestand afbeelding categorie plik grafika kategoria fil kategori "
@@ -23,7 +23,7 @@ _KNOWN_NAMES = (
 _KNOWN_REDIRECTS = (
     "redirect weiterleitung redirection redirección redireccion rinvia rinvio rimando doorverwijzing omdirigering "
     "omdiriger patrz przekieruj перенаправление перенапр перенаправлення пренасочване преусмери preusmjeri "
-    "preusmeritev redirecionamento ohjaus uudelleenohjaus átirányítás přesměruj presmeruj yönlendirme yönlendi̇rme "
+    "preusmeritev redirecionamento ohjaus uudelleenohjaus átirányítás přesměruj presmeruj yönlendirme "
     "yönlendir alih lencong đổi 重定向 転送 リダイレクト 넘겨주기 تحويل تغییر_مسیر تغییرمسیر הפניה पुनर्प्रेषित เปลี่ยนทาง "
     "ανακατευθυνση suuna alidirektu tilvísun birzuzendu"
 )
@@ -44,13 +44,20 @@ _LANGUAGE_CODES = (
     "zh zh-classical zh-min-nan zh-yue zh-cn zh-tw zu"
 )
 _LANGUAGES = frozenset(_LANGUAGE_CODES.split())
+_FILE = re.compile(
+    r"\.(?:jpe?g|png|gif|svg|webp|tiff?|xcf|pdf|djvu|og[gav]|opus|mp[34]|wav|flac|midi?|webm|stl)\s*$", re.IGNORECASE
+)
 _CODE = re.compile("[a-z]{2,}(?:-[a-z]+)*")
 _REDIRECT = re.compile(r"\s*[#＃]([^\s\[\]#＃:|{}<>]+)\s*:?\s*\[\[[^\[\]\n]+\]\]", re.IGNORECASE)
 
 
 def _folded(name: str) -> str:
-    """A name as MediaWiki compares it: without invisible characters, underscores as spaces, whatever its case."""
-    return " ".join(unicodedata.normalize("NFC", visible(name)).replace("_", " ").casefold().split())
+    """A name as MediaWiki compares it: without invisible characters, underscores as spaces, whatever its case.
+
+    Turkish and its kin have two letters `i`, whose capitals lower to each other elsewhere: all are one here.
+    """
+    same_case = unicodedata.normalize("NFC", visible(name)).casefold().replace("i\u0307", "i").replace("ı", "i")
+    return " ".join(same_case.replace("_", " ").split())
 
 
 @dataclass(frozen=True)
@@ -63,9 +70,15 @@ class Site:
     redirects: frozenset[str] = frozenset(map(_folded, _KNOWN_REDIRECTS.split()))
 
     def is_picture_or_category(self, title: str) -> bool:
-        """Whether a link's title, without a colon before it, is of a picture, a sound, a film or a category."""
+        """Whether a link's title, without a colon before it, is of a picture, a sound, a film or a category.
+
+        Dumps do not list the aliases of their namespaces: what ends as files of wikis do is one in any namespace
+        that the dump does not list.
+        """
         name, colon, _ = title.partition(":")
-        return bool(colon) and _folded(name) in self.not_prose
+        if not colon:
+            return False
+        return _folded(name) in self.not_prose or bool(_FILE.search(title) and _folded(name) not in self.others)
 
     def is_language_link(self, title: str) -> bool:
         """Whether a link's title, without a colon before it, is of this article in another language."""

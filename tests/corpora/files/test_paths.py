@@ -119,6 +119,17 @@ def test_bytes_come_back_whatever_the_compression_and_the_number_of_its_streams(
     assert is_compressed(path) == (suffix != ".txt")
 
 
+@pytest.mark.parametrize("suffix", [".bz2", ".xz"])
+def test_zeros_between_streams_are_padding_and_whatever_else_follows_one_is_damage(suffix: str, tmp_path: Path) -> None:
+    path, stream = tmp_path / f"a{suffix}", COMPRESS[suffix]
+    path.write_bytes(stream(b"one") + bytes(200_000) + stream(b"two") + bytes(4))
+    with open_bytes(path) as file:
+        assert file.read() == b"onetwo"
+    path.write_bytes(stream(b"one") + b"?" + stream(b"two"))
+    with open_bytes(path) as file, pytest.raises(DAMAGE):
+        file.read()
+
+
 @pytest.mark.parametrize("suffix", COMPRESS)
 def test_a_file_that_cannot_be_opened_is_named(suffix: str, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=rf"none\{suffix}: cannot be read"):

@@ -57,6 +57,15 @@ def test_chunks_hold_the_documents_and_the_bad_records_of_a_stream(
     assert found == [(record.origin, record.reason) for record in bad]
 
 
+def test_an_empty_file_among_others_holds_no_document(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("")
+    with pytest.raises(RequestError, match="empty"):
+        load_corpus(f"jsonl:{tmp_path / 'a.jsonl'}")
+    (tmp_path / "b.jsonl").write_text('{"text": "one"}\n')
+    assert [document.id for document in load_corpus(f"jsonl:{tmp_path}")] == ["b.jsonl:1"]
+    assert [chunk.prefix for chunk in plan_chunks("jsonl", str(tmp_path)) or []] == ["b.jsonl:"]
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_records_without_ids_have_one_that_no_other_file_has(kind: str, tmp_path: Path) -> None:
     for name in ("one", "sub/two"):

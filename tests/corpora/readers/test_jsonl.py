@@ -32,7 +32,7 @@ def test_fields_are_read_and_stand_in_for_one_another(write: Write) -> None:
     [
         ('{"txt": "a"}', r"field `text` is missing \(did you mean 'txt'\?\)"),
         ('{"text": " "}', "field `text` is empty"),
-        ('{"text": null}', "field `text` is missing"),
+        ('{"text": null}', "field `text` is null"),
         ('{"text": ["a"]}', "field `text` must be a string, found list"),
         ('{"text": "a", "id": 1.5}', "field `id` must be a string or a whole number, found float"),
         ('{"text": "a", "id": true}', "field `id` must be a string or a whole number, found bool"),

@@ -79,6 +79,13 @@ def test_a_page_without_text_is_a_bad_record(tmp_path: Path) -> None:
     assert [(record.origin, record.reason) for record in bad] == [(f"{path}, page 4", "no text besides markup")]
 
 
+def test_a_page_that_is_nested_too_deep_is_a_bad_record(tmp_path: Path) -> None:
+    path = tmp_path / "dump.xml"
+    path.write_text(DUMP.replace("Short.", "{{" * 5000 + "x" + "}}" * 5000))
+    bad = [record for record in read_records(f"mediawiki:{path}") if isinstance(record, BadRecord)]
+    assert [(record.origin, record.reason) for record in bad] == [(f"{path}, page 4", "markup that is nested too deep")]
+
+
 def _page(title: str, text: str) -> str:
     return f"<page><title>{title}</title><ns>0</ns><revision><text>{text}</text></revision></page>"
 

@@ -1,5 +1,6 @@
 """MediaWiki's markup: what of a page is prose, and what is not; `test_mediawiki.py` is about whole dumps."""
 
+from time import process_time
 from xml.etree import ElementTree
 
 import pytest
@@ -91,6 +92,25 @@ NORLAND = site_of(
 )
 def test_pictures_and_categories_are_known_by_the_names_of_the_wiki(link: str) -> None:
     assert [paragraph.text for paragraph in strip_markup(f"a [[{link}]]b", NORLAND)] == ["a b"]
+
+
+@pytest.mark.parametrize(
+    "link", ["Kuva:Talo.JPG|pikku|Talo", "სურათი:A.svg|მინი|ორი", "DOSYA:a|b", "KATEGORİ:Şehir", "К:Города"]
+)
+def test_names_that_no_dump_lists_are_known_by_their_files_and_in_any_case(link: str) -> None:
+    assert [paragraph.text for paragraph in strip_markup(f"a [[{link}]]b")] == ["a b"]
+
+
+def test_a_page_of_another_namespace_is_no_picture_whatever_its_name_ends_in() -> None:
+    assert [paragraph.text for paragraph in strip_markup("[[Is:Talo.jpg]]", NORLAND)] == ["Is:Talo.jpg"]
+
+
+def test_tags_that_never_end_are_text_and_take_no_time() -> None:
+    start = process_time()
+    (paragraph,) = strip_markup("a " + "<br " * 5000 + '<i "b')
+    assert paragraph.text.startswith("a <br <br")
+    # The parser alone takes 20 s.
+    assert process_time() - start < 5
 
 
 def test_a_namespace_goes_before_a_language_of_the_same_name() -> None:
