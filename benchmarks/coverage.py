@@ -65,7 +65,7 @@ def _ratio(effects: np.ndarray, seed: np.ndarray) -> tuple[Score, float]:
     own = stats.gamma.ppf(ranks, 4) * np.exp(seed)
     others = np.broadcast_to(stats.gamma.ppf(1 - ranks[0], 4) / 10, own.shape)
     totals = np.stack([own, others])
-    evidence = Evidence(_names(own.shape[1]), totals, np.ones_like(totals), "ratio", 1e-3)
+    evidence = Evidence(_names(own.shape[1]), totals, np.ones_like(totals), "ratio")
     return _of(evidence, "specificity"), 10 * float(np.exp(seed).mean())
 
 

@@ -98,10 +98,10 @@ def print_plan(sweep: "Sweep", counts: dict[str, Any]) -> None:
     say(
         f"training: about {cost['flops']:.2g} floating-point operations, {duration(cost['seconds'])} on this "
         f"machine at {cost['training_flops_a_second'] / 1e9:.0f} GFLOP/s measured in training "
-        f"({cost['training_flops_a_second'] / cost['matmul_flops_a_second']:.0%} of a matrix product's)\n"
+        f"({cost['training_flops_a_second'] / cost['matmul_flops_a_second']:.0%} of a matrix product's)",
         f"one after the other with the whole base in every step: {cost['plain_flops']:.2g}, "
-        f"{duration(cost['plain_seconds'])} at that rate\n"
-        f"memory about {size(cost['peak_bytes'])} at most, disk about {size(cost['disk_bytes'])}"
+        f"{duration(cost['plain_seconds'])} at that rate",
+        f"memory about {size(cost['peak_bytes'])} at most, disk about {size(cost['disk_bytes'])}",
     )
 
 

@@ -67,7 +67,10 @@ def test_no_operation_of_a_step_waits_for_the_device(
         masks = [allocate(documents, "random", 64, 8, seed).mask for seed in (number, 7)]
         progress = [Progress(), Progress()]
         members.append(Member(memory, make_optimizer(memory, config), progress, config=config, masks=masks))
-    take = stacked_step(UpperModel(base, 1), Fleet(members, 2))
+    upper = UpperModel(base, 1)
+    # Whether segments of this length can be packed is tried out once, before the first step that has one.
+    assert upper.packs(max(len(segment.token_ids) for segment in segments))
+    take = stacked_step(upper, Fleet(members, 2))
     for batch, hidden in SegmentsInMemory(segments, fill_cache(base, 1, segments)).of_epoch(base, CONFIG, 0, 0):
         with Waits() as waits:
             take(batch, hidden, [1e-3] * 3)
