@@ -90,6 +90,11 @@ def check_file(path: Path, most_bytes: int) -> None:
         raise ValueError(f"{path.name} has {status.st_size:,} bytes, more than {most_bytes:,}")
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8, which names of files in another encoding cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def is_number(value: object) -> bool:
     """Whether a value is a number that figures can be computed with: no truth value, and within 1e100 of 0."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from simset_bench.console import be_quiet, end_output, printable
 from simset_bench.errors import RequestError
 from simset_bench.files import is_out_of_room
+from simset_bench.strict_json import is_utf8
 from simset_bench.training.processes import launched
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -112,6 +113,10 @@ class OneLineGroup(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
+        wrong = next((each for each in (sys.argv[1:] if args is None else args) if not is_utf8(each)), None)
+        if wrong is not None:
+            _say(f"{wrong}: cannot be used, since it is not UTF-8")
+            sys.exit(WRONG_REQUEST)
         try:
             result = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except BrokenPipeError:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from simset_bench.console import track
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.evaluation.all_runs import evaluate_all
@@ -26,7 +24,7 @@ from simset_bench.results.read import read_runs
 from simset_bench.strict_json import read_object
 from simset_bench.training.recall_modes import RECALLS, needs_document
 from simset_bench.training.run_folder import EVALUATIONS, MANIFEST
-from simset_bench.training.sweep.grid import Grid, read_grid
+from simset_bench.training.sweep.grid import Grid, read_grid, read_parts
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
 from simset_bench.training.sweep.table import showing_progress
 
@@ -60,7 +58,7 @@ class StudyPlan:
 
 def read_study(path: Path) -> StudyPlan:
     """The part `study` of a grid file, or the defaults. Raises RequestError that names the file and the field."""
-    part = yaml.safe_load(path.read_text(encoding="utf-8")).get("study") or {}
+    part = read_parts(path).get("study", {})
     fields = StudyPlan.__dataclass_fields__
     chosen: dict[str, Any] = {}
     for name, value in part.items():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from simset_bench.evaluation.estimates import above_zero
 from simset_bench.evaluation.measures import after_qa, find_measure
@@ -19,12 +19,10 @@ from simset_bench.results.forms import BASELINE, checked_manifest
 from simset_bench.results.migrate import MEMORY_METHOD
 from simset_bench.results.samples import samples_file
 from simset_bench.simset.strategies import strategy_of_allocation
-from simset_bench.strict_json import brief, read_object, read_text
-from simset_bench.training.config import LEAST, MOST_CONFIG_BYTES, TrainConfig
+from simset_bench.strict_json import brief, is_utf8, read_object
+from simset_bench.training.config import LEAST, TrainConfig
 from simset_bench.training.earlier_options import in_todays_words
-
-# LibYAML reads thousands of configurations in the time that plain Python takes for hundreds.
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from simset_bench.training.strict_yaml import read_yaml
 
 _KINDS = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
 _VALUES: dict[str, tuple[type, ...]] = {
@@ -43,6 +41,29 @@ RUN_COLUMNS = {
 SEED_COLUMNS = ("mem_seed", "seed")
 BASE_ALLOCATION = "base"
 _VALUE_COLUMNS = ("run", "task", "measure", "value", "standard_error", "n", "limit", "better", "dtype", "samples")
+# Options of other versions are columns too, which must not stand for what boards say of a row themselves.
+_OPTION = re.compile("[a-z][a-z0-9_]{0,60}")
+_NO_OPTIONS = frozenset(
+    {
+        "run",
+        "runs",
+        "cell",
+        "identity",
+        "documents",
+        "clusters",
+        "rank",
+        "rank_interval",
+        "tied_with_rows",
+        "measures",
+        "seeds",
+        "intervals",
+        "standard_errors",
+        "spreads",
+        "chances",
+        "told_apart_from_above",
+        "difference_from_above",
+    }
+)
 # A folder with one of these files is a run's, finished or not.
 _RUN_FILES = frozenset({"config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl", ENTRY})
 
@@ -159,13 +180,12 @@ def read_options(path: Path) -> dict[str, Any]:
 
     Sweeps of thousands of runs are read by it; `read_config` tells a user more.
     """
-    try:
-        config = yaml.load(read_text(path, MOST_CONFIG_BYTES), _YAML_LOADER)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"not YAML ({' '.join(str(error).split())})") from error
+    config = read_yaml(path)
     if not isinstance(config, dict) or "model" not in config:
         raise ValueError("not a run's configuration")
     for name, value in config.items():
+        if not _OPTION.fullmatch(str(name)) or name in _NO_OPTIONS:
+            raise ValueError(f"{brief(name)} is no name of an option")
         kind = RUN_COLUMNS.get(name)
         expected = _VALUES.get(kind or "", (str, int, float, bool))
         is_flag = isinstance(value, bool) and bool not in expected
@@ -197,6 +217,8 @@ def _check_entry(folder: Path) -> None:
 
 
 def _read_run(folder: Path) -> dict[str, Any]:
+    if not is_utf8(str(folder)):
+        raise _Damaged(folder, "its name is not UTF-8")
     config = _read_config(folder / "config.yaml")
     if not (folder / "manifest.json").is_file():
         raise _Damaged(folder, "training is not finished (no manifest.json)")

@@ -1,6 +1,7 @@
 """What each document adds to a measure, summed by DuckDB over the samples of any number of runs."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES, checked_sampl
 from simset_bench.files import whole_file
 from simset_bench.strict_json import (
     LARGEST_NUMBER,
+    brief,
     check_file,
     parse_json,
     read_json_lines,
@@ -23,6 +25,8 @@ from simset_bench.strict_json import (
 
 JSONL, PARQUET = ".samples.jsonl", ".samples.parquet"
 _MOST_UNPACKED_BYTES = 4 << 30
+# Of all columns: samples of ten thousand documents have a tenth of these.
+_MOST_VALUES = 10_000_000
 TOTALS = ("file", "cluster", "measure", "total", "weight", "asked")
 # Fields that queries need have columns of their own; the rest of a record is kept as JSON.
 _COLUMNS = {
@@ -49,6 +53,7 @@ _BROKEN_QUERY = """
     WHERE cluster IS NULL OR measures IS NULL OR prompt_hash IS NULL OR target_hash IS NULL
        OR abs(gain) > $largest
        OR (tokens IS NOT NULL AND NOT tokens BETWEEN 1 AND $largest)
+       OR len(list_distinct(map_keys(measures))) < cardinality(measures)
        OR len(list_filter(map_values(measures),
                           lambda value: value IS NOT NULL AND (isnan(value) OR abs(value) > $largest))) > 0
 """
@@ -116,17 +121,23 @@ def _totals(database: duckdb.DuckDBPyConnection, files: list[str], kind: str) ->
         reader = f"(SELECT *, {beside} FROM read_parquet($files, filename=true))"
     load = f"CREATE OR REPLACE TEMP TABLE records AS SELECT filename AS file, {names} FROM {reader}"
     try:
-        database.execute(load, {"files": files})
+        database.execute(load, {"files": [_pattern(file) for file in files]})
         (broken,) = database.execute(_BROKEN_QUERY, {"largest": LARGEST_NUMBER}).fetchall()[0]
         if broken:
             raise duckdb.InvalidInputException("a record lacks a field, or holds a number that cannot be")
-        return database.execute(_TOTALS_QUERY, {"by_tokens": summed_over_tokens()}).df()
+        totals = database.execute(_TOTALS_QUERY, {"by_tokens": summed_over_tokens()}).df()
+        return totals.assign(file=totals["file"].map({str(Path(file).absolute()): file for file in files}))
     except duckdb.Error as error:
         if len(files) == 1:
             _left_out(files[0], " ".join(str(error).split())[:200])
             return pd.DataFrame(columns=list(TOTALS))
     half = len(files) // 2
     return pd.concat([_totals(database, part, kind) for part in (files[:half], files[half:])], ignore_index=True)
+
+
+def _pattern(file: str) -> str:
+    """What DuckDB, which takes names for patterns and a leading `~` for the home folder, reads as this file alone."""
+    return re.sub(r"([*?[])", r"[\1]", str(Path(file).absolute()))
 
 
 def _left_out(file: str, reason: str) -> None:
@@ -145,9 +156,12 @@ def read_samples(file: Path) -> list[dict[str, Any]]:
     check_parquet(file)
     records = []
     try:
-        for row in pq.read_table(file, schema=_SCHEMA).to_pylist():
+        for row in pq.read_table(file.absolute(), schema=_SCHEMA).to_pylist():
             rest = parse_json(row.pop("rest"))
+            names = [name for name, _ in row["measures"]]
             row["measures"] = dict(row["measures"])
+            if len(row["measures"]) < len(names):
+                raise ValueError(f"a measure of sample {brief(rest.get('sample'))} stands twice: {brief(names)}")
             records.append(rest | {name: value for name, value in row.items() if name != "tokens" or value is not None})
     except (pa.ArrowException, TypeError) as error:
         raise ValueError(f"not samples ({' '.join(str(error).split())})") from error
@@ -155,14 +169,39 @@ def read_samples(file: Path) -> list[dict[str, Any]]:
 
 
 def check_parquet(file: Path) -> None:
-    """Raise ValueError where a Parquet file is damaged or would be too large in memory; its rows are not read."""
+    """Raise ValueError where a Parquet file is damaged, has other columns than samples, or is too large in memory."""
     try:
-        metadata = pq.read_metadata(file)
+        metadata = pq.read_metadata(file.absolute())
+        columns = metadata.schema.to_arrow_schema()
     except pa.ArrowException as error:
         raise ValueError(f"{file.name} is not Parquet ({' '.join(str(error).split())})") from error
-    unpacked = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    if not columns.equals(_SCHEMA):
+        raise ValueError(f"{file.name} has other columns than samples: {', '.join(map(brief, columns.names))[:200]}")
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    chunks = [(group.num_rows, group.column(number)) for group in groups for number in range(group.num_columns)]
+    values = sum(chunk.num_values for _, chunk in chunks)
+    if values > _MOST_VALUES:
+        raise ValueError(f"{file.name} has {values:,} values, more than {_MOST_VALUES:,}")
+    unpacked = sum(chunk.total_uncompressed_size for _, chunk in chunks)
+    # A text that many rows share is stored once: only where that could matter, the lengths are added up.
+    if unpacked <= _MOST_UNPACKED_BYTES < sum(rows * chunk.total_uncompressed_size for rows, chunk in chunks):
+        unpacked = _bytes_of_texts(file)
     if unpacked > _MOST_UNPACKED_BYTES:
         raise ValueError(f"{file.name} unpacks to {unpacked:,} bytes, more than {_MOST_UNPACKED_BYTES:,}")
+
+
+def _bytes_of_texts(file: Path) -> int:
+    """The bytes of all texts of samples, added up without unpacking those that rows share."""
+    texts = ["cluster", "prompt_hash", "target_hash", "rest", "array_to_string(map_keys(measures), '')"]
+    lengths = " + ".join(f"coalesce(sum(strlen({text})), 0)" for text in texts)
+    try:
+        with duckdb.connect() as database:
+            (total,) = database.execute(
+                f"SELECT {lengths} FROM read_parquet($file)", {"file": _pattern(str(file))}
+            ).fetchall()[0]
+    except duckdb.Error as error:
+        raise ValueError(f"{file.name} is damaged ({' '.join(str(error).split())[:200]})") from error
+    return int(total)
 
 
 def write_samples(file: Path, records: Sequence[dict[str, Any]]) -> None:

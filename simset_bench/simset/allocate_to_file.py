@@ -30,6 +30,8 @@ def allocate_to_file(
     for what `allocate` or `allocate_out_of_core` refuse, where another process is writing the same output, and unless
     `overwrite` for an output that is there.
     """
+    if not output.name:
+        raise RequestError(f"--output {output}: is a folder and not a file")
     check_replaceable(output)
     request.check()
     check_free(output, overwrite)

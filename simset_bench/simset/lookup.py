@@ -82,7 +82,7 @@ class Lookup:
 
     def ids_of(self, documents: Sequence[int]) -> list[str]:
         """Ids of the documents with these numbers, read from the row groups that hold them."""
-        file = pq.ParquetFile(self.path)
+        file = pq.ParquetFile(self.path.absolute())
         ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
         groups = np.searchsorted(ends, documents, side="right")
         ids = {}

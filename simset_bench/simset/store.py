@@ -108,7 +108,7 @@ class AllocationWriter:
             packing = {"document": "zstd", "cluster": "zstd"}
             names = ("document", "cluster", "entries.list.element", "signature.list.element")
             self._writer = pq.ParquetWriter(
-                self._path,
+                self._path.absolute(),
                 table.schema,
                 use_dictionary=False,
                 compression={name: packing.get(name, "none") for name in names},
@@ -211,7 +211,7 @@ def read_allocation_manifest(path: Path) -> Manifest:
     if not path.is_file():
         raise RequestError(f"{path}: there is no such allocation file")
     with _damage_as_request_error(path):
-        metadata = pq.read_metadata(path).metadata or {}
+        metadata = pq.read_metadata(path.absolute()).metadata or {}
         if _KEY not in metadata:
             raise ValueError("its metadata hold no manifest")
         if metadata[_CHECKSUM_KEY] != _checksum(metadata[_KEY]):
@@ -224,7 +224,7 @@ def read_allocation_manifest(path: Path) -> Manifest:
             )
         if strategy_of_allocation(fields["strategy"]).is_cut:
             # Files of earlier versions do not say how they were cut: into M // units entries each, or by length.
-            has_equal_blocks = pa.types.is_fixed_size_list(pq.read_schema(path).field("entries").type)
+            has_equal_blocks = pa.types.is_fixed_size_list(pq.read_schema(path.absolute()).field("entries").type)
             fields.setdefault("partition_by", "whole" if has_equal_blocks else "length")
         _check_types(fields)
         return Manifest(**fields | {"appended": tuple(fields["appended"])})
@@ -266,7 +266,7 @@ def draws_alone(manifest: Manifest) -> bool:
 def read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> Iterator[Rows]:
     """The rows of an allocation file, in parts; columns that are not named are left empty."""
     with _damage_as_request_error(path):
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(path.absolute(), page_checksum_verification=True)
         if tuple(file.schema_arrow.names) != COLUMNS:
             raise ValueError("its columns are not those of an allocation")
         for batch in file.iter_batches(_ROW_GROUP, columns=list(columns)):

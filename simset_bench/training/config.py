@@ -17,9 +17,10 @@ from simset_bench.errors import RequestError, check_count, did_you_mean, unknown
 from simset_bench.models.presets import DEFAULT_MODEL
 from simset_bench.simset.allocation import check_allocation
 from simset_bench.simset.strategies import STRATEGIES, DrawOptions, strategy_of_allocation
-from simset_bench.strict_json import brief, read_object, read_text
+from simset_bench.strict_json import brief, read_object
 from simset_bench.training.earlier_options import in_todays_words
 from simset_bench.training.method_options import INDUCTIVE_FORMS, MEMORY, METHODS, find_method, with_method_defaults
+from simset_bench.training.strict_yaml import NotYaml, read_yaml
 
 LOCATIONS = ("soft", "hard")
 ACTIVATIONS = ("relu", "gelu")
@@ -83,8 +84,6 @@ class TrainConfig:
 
 
 _TYPES = typing.get_type_hints(TrainConfig)
-# A configuration has a line an option.
-MOST_CONFIG_BYTES = 1 << 20
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -93,11 +92,11 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises RequestError naming the file and the field.
     """
     try:
-        content = yaml.safe_load(read_text(path, MOST_CONFIG_BYTES))
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_yaml(path)
+    except NotYaml as error:
+        raise RequestError(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
         raise RequestError(f"{path}: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
-        raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise RequestError(f"{path}: expected a mapping of options to values, found {_type_name(type(content))}")
     options = {name: checked_option(path, str(name), value) for name, value in content.items()}

@@ -83,3 +83,20 @@ def test_a_wrong_value_elsewhere(tiny_gpt2: Path, tiny_corpus: Path, tmp_path: P
     line = refused(tmp_path, command.format(**names).split())
     assert line.startswith(said.format(**names)), line
     assert sorted(path.name for path in tmp_path.iterdir()) == ["grid.yaml"]
+
+
+@pytest.mark.parametrize("command", [["leaderboard"], ["show"], ["analyze"], ["train", "--save-dir"], ["verify"]])
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path, command: list[str]) -> None:
+    assert refused(tmp_path, [*command, "caf\udce9"]) == "caf\ufffd: cannot be used, since it is not UTF-8\n"
+
+
+def test_a_folder_is_no_output_of_an_allocation(tmp_path: Path) -> None:
+    assert refused(tmp_path, ["allocate", "--corpus", "people:count=9", "--output", "."]).startswith(
+        "--output .: is a f"
+    )
+
+
+def test_a_grid_is_read_within_limits(tmp_path: Path) -> None:
+    with (tmp_path / "big.yaml").open("wb") as file:
+        file.truncate(8 << 30)
+    assert "more than 1,048,576" in refused(tmp_path, ["sweep", "big.yaml", "--dry-run"])

@@ -80,7 +80,7 @@ def replaced(**changes: object) -> Callable[[Path], None]:
         ("config.yaml", Path.unlink, "missing"),
         ("config.yaml", lambda path: path.write_text("a: [1"), "not YAML"),
         ("config.yaml", lambda path: path.write_text("[1, 2]"), "not a run's configuration"),
-        ("config.yaml", lambda path: path.write_bytes(b"\xff\xfe"), "not YAML"),
+        ("config.yaml", lambda path: path.write_bytes(b"\xff\xfe"), "can't decode"),
         ("config.yaml", lambda path: path.write_text("model: m\nalpha: .nan"), "alpha cannot be nan"),
         ("config.yaml", lambda path: path.write_text("model: m\nlayer: [2]"), r"layer cannot be \[2\]"),
         ("config.yaml", lambda path: path.write_text("model: m\nlayer: 99999999999999999999"), "layer cannot be"),
@@ -130,3 +130,24 @@ def test_what_a_killed_command_did_not_finish_is_not_read(write_run: Write, tmp_
 def test_an_empty_folder_gives_an_empty_table(tmp_path: Path) -> None:
     table = read_runs([tmp_path, tmp_path / "nowhere"])
     assert table.runs.empty and table.values.empty and not table.left_out
+
+
+@pytest.mark.parametrize(
+    "line", ["rank: 7", "run: elsewhere", "documents: 9", "'=1+1': 2", "'': 1", "1: 2", "alpha: 9.0"]
+)
+def test_a_configuration_cannot_stand_for_what_a_board_says_itself(write_run: Write, tmp_path: Path, line: str) -> None:
+    good, hostile = write_run(MEASURES, alpha=0.2), write_run(MEASURES)
+    with (hostile / "config.yaml").open("a") as config:
+        config.write(f"{line}\n")
+    table = read_runs([tmp_path])
+    assert table.runs.index.tolist() == [str(good)]
+    (left,) = table.left_out
+    assert left.path == hostile / "config.yaml" and re.search("is no name of an option|stands twice", left.reason)
+
+
+def test_a_folder_whose_name_is_not_utf8_is_left_out(write_run: Write, tmp_path: Path) -> None:
+    good, odd = write_run(MEASURES, alpha=0.2), write_run(MEASURES)
+    odd.rename(tmp_path / "caf\udce9")
+    table = read_runs([tmp_path])
+    assert table.runs.index.tolist() == [str(good)]
+    assert [left.reason for left in table.left_out] == ["its name is not UTF-8"]

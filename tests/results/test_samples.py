@@ -2,8 +2,11 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -86,3 +89,68 @@ def test_what_a_figure_is_made_of_beside_its_measures_is_summed_too(tmp_path: Pa
     assert found["a", "is_member"] == (1, 1) and found["b", "is_member"] == (0, 1)
     # A gain is one a token.
     assert found["a", "gain"] == (2, 10) and ("b", "gain") not in found
+
+
+def test_a_folder_whose_name_is_a_pattern_is_read_and_no_other(tmp_path: Path) -> None:
+    record = {"cluster": "a", "prompt_hash": "p", "target_hash": "t"}
+    for kind, write in ((".jsonl", _write_lines), (".parquet", write_samples)):
+        files = [tmp_path / name / f"x.samples{kind}" for name in ("run[1]", "run1", "run*", "run?", "~")]
+        for number, file in enumerate(files):
+            file.parent.mkdir(exist_ok=True)
+            write(file, [record | {"measures": {"f1": float(number)}}])
+        for number, file in enumerate(files):
+            (row,) = document_totals([str(file)]).itertuples()
+            assert (row.file, row.total) == (str(file), number)
+
+
+def _write_lines(file: Path, records: list[dict]) -> None:
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def _table(rows: int, **columns: pa.Array) -> pa.Table:
+    """Samples that all say the same, with some columns of another content."""
+    names = {name: pa.array(["x"] * rows) for name in ("cluster", "prompt_hash", "target_hash")}
+    measures = pa.MapArray.from_arrays(range(rows + 1), pa.array(["f1"] * rows), pa.array([0.5] * rows))
+    order = ("cluster", "tokens", "measures", "prompt_hash", "target_hash", "rest")
+    every = names | {"tokens": pa.array([1] * rows), "measures": measures, "rest": pa.array(['{"sample": 1}'] * rows)}
+    every |= columns
+    return pa.table({name: every.pop(name) for name in order if name in every} | every)
+
+
+def _twice() -> pa.Array:
+    return pa.MapArray.from_arrays([0, 2], pa.array(["f1", "f1"]), pa.array([0.5, 1.0]))
+
+
+def _shared(text: str, rows: int) -> pa.Array:
+    """One text in many rows, which Parquet keeps once."""
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows), [text])
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (lambda: _table(1, gain=pa.array([9.0])), "has other columns than samples"),
+        (
+            lambda: _table(1).rename_columns([name.upper() for name in _table(1).column_names]),
+            "has other columns than samples",
+        ),
+        (lambda: _table(1, tokens=pa.array(["1"])), "has other columns than samples"),
+        (lambda: _table(1, measures=_twice()), "a measure of sample 1 stands twice"),
+        (lambda: _table(1_500_000), "values, more than 10,000,000"),
+        (lambda: _table(1000, rest=_shared('{"sample": "%s"}' % ("x" * 5_000_000), 1000)), "unpacks to 5,000,"),
+    ],
+)
+def test_parquet_that_means_two_things_or_unpacks_to_too_much_is_refused(
+    tmp_path: Path, table: Callable[[], pa.Table], said: str
+) -> None:
+    file = tmp_path / "x.samples.parquet"
+    pq.write_table(table(), file, store_schema=False)
+    with pytest.raises(ValueError, match=said):
+        read_samples(file)
+
+
+def test_a_measure_that_stands_twice_is_summed_nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "x.samples.parquet"
+    pq.write_table(_table(1, measures=_twice()), file)
+    assert document_totals([str(file)]).empty
+    assert "missing or damaged" in capsys.readouterr().err

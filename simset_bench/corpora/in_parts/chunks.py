@@ -115,9 +115,9 @@ def read_chunk(chunk: Chunk, group_by: str) -> pa.Table:
     A malformed record has a `reason`, and its `text` is how it begins. Raises RequestError for a damaged file.
     """
     if chunk.kind == "documents":
-        return pq.read_table(chunk.path, schema=DOCUMENT_SCHEMA)
+        return pq.read_table(Path(chunk.path).absolute(), schema=DOCUMENT_SCHEMA)
     if chunk.kind == "pages":
-        rows = pq.read_table(chunk.path).to_pylist()
+        rows = pq.read_table(Path(chunk.path).absolute()).to_pylist()
         records: Iterator[Record] = map(_page_record, rows)
     elif chunk.kind == "people":
         records = people_articles(chunk.path, chunk.start, chunk.stop)

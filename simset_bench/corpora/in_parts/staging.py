@@ -64,7 +64,7 @@ def _laid_down(kind: str, rows: Iterable[dict[str, Any]], schema: pa.Schema, siz
             path.unlink(missing_ok=True)
         shards = shards[: damaged[0]]
     if not (folder / _WHOLE).is_file():
-        kept = sum(pq.read_metadata(shard).num_rows for shard in shards)
+        kept = sum(pq.read_metadata(shard.absolute()).num_rows for shard in shards)
         batch, size = list[dict[str, Any]](), 0
         for row in track(islice(rows, kept, None), "reading the corpus"):
             batch.append(row)
@@ -80,5 +80,5 @@ def _laid_down(kind: str, rows: Iterable[dict[str, Any]], schema: pa.Schema, siz
 
 def _write(rows: list[dict[str, Any]], schema: pa.Schema, path: Path) -> Path:
     with sealed_file(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary.absolute(), compression="zstd")
     return path

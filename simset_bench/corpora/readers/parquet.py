@@ -39,7 +39,7 @@ def parquet_records(location: str) -> Iterator[Record]:
 def open_parquet(path: Path) -> pq.ParquetFile:
     """Open a Parquet file. Raises RequestError where it is not one."""
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path.absolute())
     except (pa.ArrowException, OSError) as error:
         raise RequestError(f"{path}: not Parquet, or damaged ({' '.join(str(error).split())[:160]})") from error
 

@@ -99,7 +99,7 @@ def put_together(
     """Write the allocation of signed parts: set duplicates aside, merge clusters, draw entries."""
     work = place.folder
     dropped = find_duplicates(parts, np.empty(0, np.uint64), quarantine)
-    documents = sum(pq.read_metadata(part).num_rows for part in parts) - len(dropped)
+    documents = sum(pq.read_metadata(part.absolute()).num_rows for part in parts) - len(dropped)
     _check_count(request, documents)
     clusters, united = _merged(request, parts, dropped, documents, work)
     strategy, count = find_strategy(request.strategy), int(clusters.labels.max()) + 1
@@ -189,7 +189,7 @@ def signed_parts(request: AllocationRequest, work: Path, quarantine: Quarantine)
     if parts:
         note(f"going on with chunk {done + 1} of {len(chunks)}")
     limit = request.corpus.num_docs
-    documents = sum(pq.read_metadata(part).num_rows for part in parts)
+    documents = sum(pq.read_metadata(part.absolute()).num_rows for part in parts)
     if done < len(chunks) and (limit is None or documents < limit):
         signed = sign_chunks(
             chunks[done:], done, request.corpus.group_by, sketches_of(request), request.seed, request.ray_address
@@ -299,7 +299,7 @@ def _write_part(batch: list[SignedChunk], work: Path) -> Path:
     with sealed_file(path.with_suffix(".bad.jsonl")) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in bad), encoding="utf-8")
     with sealed_file(path) as temporary:
-        pq.write_table(pa.table(columns), temporary, use_dictionary=False, compression="none")
+        pq.write_table(pa.table(columns), temporary.absolute(), use_dictionary=False, compression="none")
     return path
 
 

@@ -29,7 +29,7 @@ def read_parts(paths: Sequence[Path], dropped: np.ndarray) -> Iterator[SignedPar
     """The parts in order, without the documents whose numbers are in the sorted `dropped`, counted over all parts."""
     start = 0
     for path in paths:
-        table = pq.read_table(path)
+        table = pq.read_table(path.absolute())
         stop = start + len(table)
         here = dropped[(dropped >= start) & (dropped < stop)] - start
         keep = np.delete(np.arange(len(table)), here)
@@ -45,7 +45,7 @@ def _matrix(column: pa.ChunkedArray) -> np.ndarray:
 
 def find_duplicates(paths: Sequence[Path], known: np.ndarray, quarantine: Quarantine) -> np.ndarray:
     """Numbers of documents whose id an earlier document has, or whose hash is in the sorted `known`; quarantined."""
-    tables = (pq.read_table(path, columns=["id"])["id"] for path in paths)
+    tables = (pq.read_table(path.absolute(), columns=["id"])["id"] for path in paths)
     hashes = np.concatenate([id_hashes(column.to_pylist()) for column in tables])
     order = np.argsort(hashes, kind="stable")
     repeated = np.zeros(len(hashes), dtype=bool)
@@ -60,10 +60,10 @@ def find_duplicates(paths: Sequence[Path], known: np.ndarray, quarantine: Quaran
 def _duplicates(paths: Sequence[Path], numbers: np.ndarray) -> Iterator[dict[str, str]]:
     start = 0
     for path in paths:
-        rows = pq.read_metadata(path).num_rows
+        rows = pq.read_metadata(path.absolute()).num_rows
         here = numbers[(numbers >= start) & (numbers < start + rows)]
         if len(here):
-            ids = pq.read_table(path, columns=["id"])["id"]
+            ids = pq.read_table(path.absolute(), columns=["id"])["id"]
             for number in here.tolist():
                 identity = ids[number - start].as_py()
                 reason = f"duplicate document id {identity!r}, which an earlier document has too"

@@ -2,21 +2,23 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.package import shipped_grids
 from simset_bench.simset.strategies import TooManyDocuments
 from simset_bench.training.config import TrainConfig, check, checked_option
 from simset_bench.training.method_options import only_own, with_method_defaults
+from simset_bench.training.strict_yaml import NotYaml, read_yaml
 
 # The same file says what `study` measures; a sweep only trains the runs.
 PARTS = ("axes", "fixed", "exclude", "study")
+# A day of the shortest trainings; each cell takes microseconds and a kilobyte before anything is trained.
+_MOST_CELLS = 100_000
 OPTIONS = tuple(field.name for field in dataclasses.fields(TrainConfig))
 
 
@@ -57,6 +59,9 @@ def read_grid(given: str) -> Grid:
         raise RequestError(f"{path}: {both[0]} is both an axis and fixed")
     if not axes:
         raise RequestError(f"{path}: axes: name at least one option with a list of values")
+    crossed = math.prod(len(values) for values in axes.values())
+    if crossed > _MOST_CELLS:
+        raise RequestError(f"{path}: axes: make {crossed:,} cells, more than {_MOST_CELLS:,}")
     rules = _rules(path, content.get("exclude") or [], axes.keys() | fixed.keys())
     cells, left_out = [], 0
     for values in itertools.product(*axes.values()):
@@ -77,11 +82,11 @@ def read_grid(given: str) -> Grid:
 def read_parts(path: Path) -> dict[str, Any]:
     """The parts of a grid file that are not empty, by their names. Raises RequestError naming the file and the part."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        content = read_yaml(path)
+    except NotYaml as error:
+        raise RequestError(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
         raise RequestError(f"{path}: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
-        raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise RequestError(f"{path}: expected a mapping with axes, found {type(content).__name__}")
     for name, value in content.items():

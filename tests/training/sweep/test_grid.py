@@ -81,6 +81,13 @@ def test_shipped_grids_can_be_named_or_given_by_path(name: str) -> None:
         ("axis: {alpha: [1]}", "unknown part 'axis'.*did you mean 'axes'"),
         ("- alpha", "expected a mapping"),
         ("axes: {alpha: [1", "not YAML"),
+        ("axes: {alpha: [1.0], alpha: [2.0]}", "'alpha' stands twice"),
+        ("axes: {alpha: [1.0]}\naxes: {seed: [1]}", "'axes' stands twice"),
+        ("axes: " + "[" * 5000, "not YAML"),
+        (
+            f"axes: {{alpha: [{', '.join(f'{each}.0' for each in range(999))}], seed: {[*range(999)]}}}",
+            "make 998,001 cells, more than 100,000",
+        ),
     ],
 )
 def test_a_wrong_grid_is_refused_with_its_field(tmp_path: Path, text: str, message: str) -> None:
