@@ -1,7 +1,7 @@
 """Finds a causal LM's decoder blocks, and the block that a layer option names."""
 
 import math
-from typing import cast
+from typing import Any, cast
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -34,6 +34,21 @@ def find_blocks(model: PreTrainedModel) -> nn.ModuleList:
 def embedding_rows(model: PreTrainedModel) -> int:
     """How many token ids the input embedding of a model has."""
     return int(cast(nn.Embedding, model.get_input_embeddings()).weight.shape[0])
+
+
+def positions_of(model: PreTrainedModel) -> int | None:
+    """The tokens that a text of a model may have, None for any number.
+
+    Some rotary embeddings (`longrope`, `dynamic`) turn otherwise where any text of a batch is longer than
+    `original_max_position_embeddings`. Longer texts are left out, so that no text answers to those beside it.
+    """
+    config = model.config.get_text_config()
+    most: list[Any] = [getattr(config, "max_position_embeddings", None)]
+    rotary = getattr(config, "rope_parameters", None) or {}
+    for each in (rotary, *rotary.values()):
+        if isinstance(each, dict) and each.get("rope_type") in ("longrope", "dynamic"):
+            most.append(each.get("original_max_position_embeddings"))
+    return min((number for number in most if isinstance(number, int)), default=None)
 
 
 def resolve_layer(layer: str | float, num_blocks: int, model_name: str) -> int:

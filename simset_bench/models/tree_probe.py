@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from simset_bench.models.blocks import embedding_rows
+from simset_bench.models.blocks import embedding_rows, positions_of
 from simset_bench.models.packing import attending_within
 from simset_bench.models.token_trees import WINDOW, TokenTrees, TreeBatch, plant
 
@@ -38,7 +38,7 @@ def takes_trees(model: PreTrainedModel, longest: int) -> bool:
     """
     # Windows are filled up to their size, whatever the length of what is in them.
     length = max(longest, WINDOW)
-    if positions := getattr(model.config.get_text_config(), "max_position_embeddings", None):
+    if positions := positions_of(model):
         length = min(length, positions)
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randint(embedding_rows(model), (6, length), generator=generator).tolist()

@@ -8,7 +8,7 @@ from typing import Any
 from simset_bench.corpora.documents import Document, hash_documents
 from simset_bench.errors import RequestError
 from simset_bench.files import write_text
-from simset_bench.models.blocks import resolve_layer
+from simset_bench.models.blocks import positions_of, resolve_layer
 from simset_bench.models.loading import Base
 from simset_bench.models.split import UpperModel
 from simset_bench.training import run_folder as folders
@@ -27,7 +27,7 @@ def load_documents(config: TrainConfig) -> list[Document]:
 def cut_documents(documents: Sequence[Document], base: Base, config: TrainConfig) -> list[Segment]:
     """The documents' segments. Raises RequestError where the base has too few positions for one."""
     segments = segment_documents(documents, base.tokenizer, config.max_tokens)
-    check_lengths(segments, getattr(base.model.config.get_text_config(), "max_position_embeddings", None), base.name)
+    check_lengths(segments, positions_of(base.model), base.name)
     return segments
 
 

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from simset_bench.errors import RequestError
-from simset_bench.models.blocks import find_blocks, resolve_layer
+from simset_bench.models.blocks import find_blocks, positions_of, resolve_layer
 from simset_bench.models.loading import Base
 
 WHERE = {"llama": "model.layers", "gpt_neox": "gpt_neox.layers", "gpt2": "transformer.h", "opt": "model.decoder.layers"}
@@ -68,3 +69,21 @@ def test_a_layer_out_of_range_is_told_the_range(layer: str | int) -> None:
 def test_a_layer_that_is_no_number_is_told_so(layer: str) -> None:
     with pytest.raises(RequestError, match=r"--layer '.*' is not a number: m has blocks 0 to 29"):
         resolve_layer(layer, 30, "m")
+
+
+@pytest.mark.parametrize(("kind", "positions"), [("llama", 256), ("gpt2", 256), ("bloom", None), ("phi3", 24)])
+def test_texts_have_no_more_positions_than_keep_them_from_changing_others(
+    tiny_base: Callable[[str], Base], kind: str, positions: int | None
+) -> None:
+    assert positions_of(tiny_base(kind).model) == positions
+
+
+def test_a_text_beside_one_of_more_positions_would_change(tiny_base: Callable[[str], Base]) -> None:
+    model = tiny_base("phi3").model
+    ids = torch.arange(5, 35)[None].expand(2, 30)
+    alone, within, beyond = (
+        model(input_ids=part, use_cache=False).logits[0, :20] for part in (ids[:1, :20], ids[:, :24], ids)
+    )
+    # Rounding changes float32 logits of this size by about 1e-6.
+    assert torch.allclose(alone, within, rtol=0, atol=1e-4)
+    assert not torch.allclose(alone, beyond, rtol=0, atol=1e-2)

@@ -31,3 +31,16 @@ def test_a_model_that_sees_its_padding_is_seen(
 
     monkeypatch.setattr(model, "forward", blind)
     assert not writes_in_batches(model, 0)
+
+
+def test_a_model_that_fails_on_a_batch_writes_alone(
+    tiny_base: Callable[[str], Base], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As transformers' xLSTM does, whose states are those of one text."""
+    model = tiny_base("llama").model
+
+    def fail(**_options: object) -> object:
+        raise ValueError("wrong shape")
+
+    monkeypatch.setattr(model, "forward", fail)
+    assert not writes_in_batches(model, 0)

@@ -110,6 +110,18 @@ def _with_a_tokenizer_of_a_later_library(folder: Path) -> None:
     path.write_text(json.dumps(settings), encoding="utf-8")
 
 
+def _with_weights_in_another_folder(folder: Path) -> None:
+    outside = folder.parent / "outside.safetensors"
+    (folder / "model.safetensors").rename(outside)
+    names = dict.fromkeys(load_file(outside), "../outside.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+
+
+def _with_a_longest_text_of_no_token(folder: Path) -> None:
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"model_max_length": 0}))
+
+
 def _with_a_setting(name: str, value: object) -> Callable[[Path], None]:
     def changed(folder: Path) -> None:
         path = folder / "config.json"
@@ -128,6 +140,8 @@ def _with_a_setting(name: str, value: object) -> Callable[[Path], None]:
             _with_pickled_weights_alone,
             "cannot be loaded as a causal LM from safetensors.*no file named model.safetensors",
         ),
+        (_with_weights_in_another_folder, r"index\.json names '\.\./outside\.safetensors': weights must lie in"),
+        (_with_a_longest_text_of_no_token, "model_max_length of its tokenizer is 0: a number of at least 1"),
         (_with_a_configuration_that_is_no_json, "its configuration cannot be read"),
         (_of_an_unknown_type, "its configuration cannot be read.*telepath"),
         (_without_a_tokenizer, "its tokenizer cannot be loaded"),

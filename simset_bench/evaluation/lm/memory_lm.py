@@ -15,6 +15,7 @@ from simset_bench.console import log_line_is_due, note, stderr, track
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.request_scores import MultiplierOf, RequestScorer, TokenRequest
 from simset_bench.evaluation.lm.sampling import SeededSampling
+from simset_bench.models.blocks import positions_of
 from simset_bench.models.left_padding import writes_in_batches
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, Memory, attached
@@ -186,6 +187,11 @@ class MemoryLM(SeededSampling):
     def tok_decode(self, tokens: Any, skip_special_tokens: bool = True) -> Any:
         """The text of token ids; None of None, the end of text of a tokenizer that has none."""
         return None if tokens is None else super().tok_decode(tokens, skip_special_tokens)
+
+    @property
+    def max_length(self) -> int:
+        """The tokens that a prompt and its answer may have together."""
+        return min(super().max_length, positions_of(self.base.model) or super().max_length)
 
     @property
     def prefix_token_id(self) -> int:

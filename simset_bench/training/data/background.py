@@ -14,6 +14,7 @@ from torch import Tensor
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
+from simset_bench.models.blocks import positions_of
 from simset_bench.models.loading import Base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import Batches, Data, MaskRows
@@ -90,7 +91,7 @@ def load_background(
         return None
     layer = int(config.layer)
     segments = segment_documents(chosen, base.tokenizer, config.max_tokens)
-    check_lengths(segments, getattr(base.model.config.get_text_config(), "max_position_embeddings", None), base.name)
+    check_lengths(segments, positions_of(base.model), base.name)
     # A segment of one token has none after its first.
     segments = [segment for segment in segments if len(segment.token_ids) > max(1, segment.specials)]
     return Background(segments, cached_states(base, [layer], segments, layer, processes).near(base.device))

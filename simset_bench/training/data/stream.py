@@ -16,6 +16,7 @@ from simset_bench.corpora.bad_records import BadRecord, refuse
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.files import TextsDigest, whole_file
+from simset_bench.models.blocks import positions_of
 from simset_bench.models.loading import Base
 from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.training.config import TrainConfig, corpus_options
@@ -90,7 +91,7 @@ def survey(config: TrainConfig, base: Base, lookup: "Lookup", allocation_file: P
     from simset_bench.simset.store import AllocationWriter, Manifest
 
     numbers, counts, tokens, longest, digest = list[int](), list[int](), 0, 0, TextsDigest()
-    limit = getattr(base.model.config.get_text_config(), "max_position_embeddings", None)
+    limit = positions_of(base.model)
     with whole_file(allocation_file) as temporary:
         writer, waiting = AllocationWriter(temporary), list[tuple[int, str]]()
         for number, document in track(stream_documents(config, lookup), "counting segments", total=config.num_docs):
