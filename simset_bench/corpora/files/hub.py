@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import yaml
 from huggingface_hub import get_hf_file_metadata, hf_hub_url
 from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
@@ -27,12 +28,18 @@ def load_from_hub(
 
     if any((Path(name) / mark).is_file() for mark in _SAVED):
         return _saved_to_disk(name, options.get("split"))
-    answers = Path(name).is_dir() or _hub_answers(name)
+    is_folder = Path(name).is_dir()
+    if not is_folder and name in datasets.packaged_modules._PACKAGED_DATASETS_MODULES:
+        # `datasets` would read all files below the working folder.
+        raise RequestError(f"hub:{name}: there is no such folder, and {name} is a format, no data set of the hub")
+    answers = is_folder or _hub_answers(name)
     was_offline = datasets.config.HF_HUB_OFFLINE
     # Unless told that there is no network, the client tries for half a minute before it looks into its cache.
     datasets.config.HF_HUB_OFFLINE = was_offline or not answers
     try:
-        return datasets.load_dataset(name, configuration, streaming=streaming and answers, **options)
+        # Absolute, since a folder may be called like a format.
+        path = str(Path(name).absolute()) if is_folder else name
+        return datasets.load_dataset(path, configuration, streaming=streaming and answers, **options)
     except hub_failures() as error:
         if not answers:
             raise RequestError(
@@ -64,9 +71,10 @@ def hub_failures() -> tuple[type[Exception], ...]:
     from datasets.exceptions import DatasetsError
 
     # RuntimeError comes from a data set that would have to run code of its own, TypeError and NotImplementedError from
-    # files that disagree about a column, StopIteration from an empty file, those in the second line from a damaged one.
+    # files that disagree about a column, StopIteration and LookupError from an empty one, ImportError from pictures,
+    # YAMLError from a README, the last three from a damaged file.
     kinds = (OSError, ValueError, RuntimeError, TypeError, NotImplementedError, StopIteration, DatasetsError)
-    return *kinds, EOFError, zlib.error, lzma.LZMAError
+    return *kinds, LookupError, ImportError, yaml.YAMLError, EOFError, zlib.error, lzma.LZMAError
 
 
 def reason_of(error: Exception) -> str:

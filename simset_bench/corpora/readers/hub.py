@@ -1,5 +1,6 @@
 """`hub:NAME[:CONFIG[:SPLIT]]`: articles of a Hugging Face data set with a column `text`, streamed."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,4 +66,7 @@ def _rows(data_set: Any, location: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _text(row: dict[str, Any], column: str) -> str | None:
     value = row.get(column)
+    if isinstance(value, float):
+        # Tables with gaps have their whole numbers, such as ids, as floats.
+        value = None if math.isnan(value) else int(value) if value.is_integer() else value
     return None if value is None or value == "" else str(value)

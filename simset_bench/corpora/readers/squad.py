@@ -66,6 +66,8 @@ def _paragraph(paragraph: Any, where: str) -> Paragraph:
 
 def _question(record: Any, where: str) -> Question:
     text = _field(record, "question", str, where).strip()
+    if not text:
+        raise RequestError(f"{where}: field `question` is empty")
     answers = [] if _is_impossible(record, where) else _field(record, "answers", list, where)
     texts = _not_blank(_field(answer, "text", str, where) for answer in answers)
     return Question(str(_field(record, "id", (str, int), where)), text, texts)

@@ -94,3 +94,31 @@ def test_a_row_without_an_id_is_called_by_its_title_or_else_its_number(write: Wr
     documents = load_corpus(f"hub:{tmp_path / 'rows'}")
     named = [(document.id, document.title, document.topic) for document in documents]
     assert named == [("1", "1", None), ("Two", "Two", "two")]
+
+
+def test_a_folder_called_like_a_format_is_a_folder_and_a_format_is_no_data_set(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`datasets` reads every file below the working folder for `csv`."""
+    write("csv/train.csv", "id,text\na,first\n")
+    write("other.csv", "id,text\nb,second\n")
+    monkeypatch.chdir(tmp_path)
+    assert [document.id for document in load_corpus("hub:csv")] == ["a"]
+    with pytest.raises(RequestError, match="hub:json: there is no such folder, and json is a format"):
+        load_corpus("hub:json")
+
+
+def test_whole_numbers_in_a_column_with_gaps_are_whole(write: Write, tmp_path: Path) -> None:
+    write("rows/train.csv", "id,text\n7,first\n,second\n8.5,third\n")
+    assert [document.id for document in load_corpus(f"hub:{tmp_path / 'rows'}")] == ["7", "2", "8.5"]
+
+
+def test_a_broken_readme_and_a_data_set_of_no_rows_are_refused(write: Write, tmp_path: Path) -> None:
+    write("rows/train.jsonl", '{"text": "first"}')
+    write("rows/README.md", "---\nconfigs: [\n---\n")
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_dict({"text": []}).save_to_disk(tmp_path / "none")
+    for name in ("rows", "none"):
+        with pytest.raises(RequestError, match=rf"{name} cannot be loaded") as raised:
+            load_corpus(f"hub:{tmp_path / name}")
+        assert "\n" not in str(raised.value)

@@ -103,6 +103,7 @@ def test_an_article_without_a_title_is_called_by_its_number(write: Write) -> Non
         ),
         (squad(qas=[{"id": 1, "question": "?", "is_impossible": 1}]), "`is_impossible` must be true or false, found 1"),
         (squad(qas=[{"id": 1}]), "paragraph 1, question 1: not SQuAD's format, field `question` is missing"),
+        (squad(qas=[{"id": 1, "question": " ", "answers": []}]), "question 1: field `question` is empty"),
         (squad(qas=[{"id": 1, "question": "?"}]), "question 1: not SQuAD's format, field `answers` is missing"),
         (squad(qas=[{"id": 1, "question": "?", "answers": ["x"]}]), "question 1: .*expected an object, found str"),
     ],
