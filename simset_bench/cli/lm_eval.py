@@ -45,6 +45,10 @@ def command(context: typer.Context) -> None:
     sys.argv = ["lm_eval", *given, *(ours and [*ours, str(tasks_folder())])]
     try:
         cli_evaluate()
+    except ValueError as error:
+        if not str(error).startswith("Tasks not found"):
+            raise
+        raise RequestError(f"--tasks: {error} (simset-bench lm-eval ls tasks lists them)") from error
     except SystemExit as stop:
         raise typer.Exit(WRONG_REQUEST if stop.code == WRONG_REQUEST else int(stop.code or 0)) from None
     finally:

@@ -138,8 +138,11 @@ def print_json(value: Any) -> None:
     """Print one JSON object on standard output."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     try:
+        is_plain = printable(text.replace("\n", " ")) == text.replace("\n", " ")
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
+        is_plain = False
+    if not is_plain:
         # In escapes, nothing is lost.
         text = json.dumps(value, indent=2, allow_nan=False)
     print(text)

@@ -1,5 +1,6 @@
 """Wrong requests are refused within two seconds of processor time: before any library of models is imported."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from simset_bench.cli.options import print_json
 
 MOST_SECONDS = 2.0
 
@@ -100,3 +103,24 @@ def test_a_grid_is_read_within_limits(tmp_path: Path) -> None:
     with (tmp_path / "big.yaml").open("wb") as file:
         file.truncate(8 << 30)
     assert "more than 1,048,576" in refused(tmp_path, ["sweep", "big.yaml", "--dry-run"])
+
+
+def test_ctrl_c_while_libraries_are_loaded_is_one_line(tmp_path: Path) -> None:
+    interrupt = (
+        "import os, runpy, signal, sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'simset_bench.cli.sweep': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "sys.argv = ['simset-bench', 'models']\n"
+        "runpy.run_module('simset_bench', run_name='__main__')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", interrupt], capture_output=True, text=True, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "error: interrupted before anything was done\n")
+
+
+def test_json_turns_no_text_of_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"id": "caf\N{LATIN SMALL LETTER E WITH ACUTE}\N{RIGHT-TO-LEFT OVERRIDE}abc"})
+    printed = capsys.readouterr().out
+    assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in printed
+    assert json.loads(printed)["id"].endswith("\N{RIGHT-TO-LEFT OVERRIDE}abc")
