@@ -96,6 +96,7 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     width, positions = text.hidden_size, getattr(text, "max_position_embeddings", None)
     if isinstance(positions, int) and positions < 1:
         raise RequestError(f"model {name}: max_position_embeddings of its configuration is {positions}: at least 1")
+    _check_generation(name, model)
     # A conversion's folder has the hash of its GGUF file in its name.
     converted = Path(location).name.rpartition("-")[2] if source.gguf else None
     revision = commit or revision_of_folder(Path(location), converted)
@@ -108,6 +109,14 @@ def _lay_out_for_the_head(model: PreTrainedModel) -> None:
     head = model.get_output_embeddings()
     if isinstance(head, nn.Linear):
         head.register_forward_pre_hook(lambda _head, inputs: (inputs[0].contiguous(), *inputs[1:]))
+
+
+def _check_generation(name: str, model: PreTrainedModel) -> None:
+    """Raise RequestError where the special tokens of a generation configuration are no token ids."""
+    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        value = getattr(model.generation_config, key, None)
+        if not all(each is None or type(each) is int for each in (value if isinstance(value, list) else [value])):
+            raise RequestError(f"model {name}: {key} of its generation_config.json is {value!r}, which is no token id")
 
 
 def _check_shards(name: str, folder: Path) -> None:

@@ -122,6 +122,10 @@ def _with_a_longest_text_of_no_token(folder: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"model_max_length": 0}))
 
 
+def _with_an_end_of_text_that_is_a_word(folder: Path) -> None:
+    (folder / "generation_config.json").write_text('{"eos_token_id": "end"}')
+
+
 def _with_a_setting(name: str, value: object) -> Callable[[Path], None]:
     def changed(folder: Path) -> None:
         path = folder / "config.json"
@@ -141,6 +145,10 @@ def _with_a_setting(name: str, value: object) -> Callable[[Path], None]:
             "cannot be loaded as a causal LM from safetensors.*no file named model.safetensors",
         ),
         (_with_weights_in_another_folder, r"index\.json names '\.\./outside\.safetensors': weights must lie in"),
+        (
+            _with_an_end_of_text_that_is_a_word,
+            r"eos_token_id of its generation_config\.json is 'end', which is no token",
+        ),
         (_with_a_longest_text_of_no_token, "model_max_length of its tokenizer is 0: a number of at least 1"),
         (_with_a_configuration_that_is_no_json, "its configuration cannot be read"),
         (_of_an_unknown_type, "its configuration cannot be read.*telepath"),
