@@ -18,7 +18,7 @@ from simset_bench.files import is_sealed, sealed_file, write_text
 
 _WHOLE = "staged"
 # Raise it where the same corpus is staged otherwise, or read from its stage as other documents.
-STAGED_FORM = 2
+STAGED_FORM = 3
 
 
 def stage(options: CorpusOptions, folder: Path) -> list[Chunk]:
