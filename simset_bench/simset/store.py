@@ -248,7 +248,7 @@ def _check_types(fields: dict[str, Any]) -> None:
     if fields.get("partition_by") not in (None, *PARTITIONS_BY):
         raise ValueError(f"partition_by is {fields['partition_by']!r}")
     # It becomes the name of a folder.
-    if not re.fullmatch(r"[a-z][a-z0-9-]*", fields["strategy"]):
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", fields["strategy"]):
         raise ValueError(f"strategy {fields['strategy']!r} is no name of one")
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from simset_bench.evaluation.estimates import Scored
+from simset_bench.evaluation.measures import MEASURES, Measure
 from simset_bench.evaluation.probes.records import estimates_of, record
 from simset_bench.evaluation.probes.table import PROBES, Probe
 from simset_bench.evaluation.subject import Subject
@@ -55,6 +56,7 @@ def letters_a_word(subject: Subject, options: TaskOptions) -> Scored:
 OUR_TASKS["next_word"] = OurTask(
     "the fourth word of a document", 1, {"simset_next_word": "next_word"}, next_word_rows, folder=FOLDER
 )
+MEASURES["letters_a_word"] = Measure("letters_a_word", "lower")
 PROBES["letters"] = Probe("how long a document's words are", 1, letters_a_word)
 
 if __name__ == "__main__":

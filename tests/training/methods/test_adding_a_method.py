@@ -72,7 +72,7 @@ def test_a_method_added_to_the_tables_is_in_help_run_sweep_board_and_page(
     trained = json.loads(first)
     assert trained["method"] == "norms"
     assert json.loads(again)["hashes"] == trained["hashes"]
-    assert set(trained["hashes"]) == {"model", "corpus", "config", "norms"}
+    assert set(trained["hashes"]) == {"model", "corpus", "config", "metrics", "norms"}
     losses = [json.loads(line)["cross_entropy"] for line in (Path(trained["run"]) / "metrics.jsonl").open()]
     assert losses[-1] < 0.8 * losses[0]
     asked = json.loads((Path(trained["run"]) / "eval" / "docmem.free.json").read_text())
