@@ -19,7 +19,7 @@ MODEL = "world-llama-tiny"
 FORMS = ("stated", "paraphrase", "question")
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty cache, in which the model is made: two minutes of two processor cores."""
     with pytest.MonkeyPatch.context() as patch:
@@ -31,7 +31,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def test_the_checks_that_were_passed_are_kept_with_the_model(world: Path) -> None:
+# One test, since test processes that share these would each make the model.
+def test_a_world_model_passed_its_checks_knows_nobody_of_a_corpus_and_learns_them(world: Path, tmp_path: Path) -> None:
+    _assert_checks_are_kept(world)
+    _assert_an_untrained_memory_knows_nobody(tmp_path)
+    _assert_a_memory_brings_bits_from_chance_to_above_three(tmp_path)
+
+
+def _assert_checks_are_kept(world: Path) -> None:
     checks = json.loads((world / "world.json").read_text())["checks"]
     assert {(check["people"], check["form"]) for check in checks} == {
         (people, form) for people in ("known", "strange") for form in FORMS
@@ -39,7 +46,7 @@ def test_the_checks_that_were_passed_are_kept_with_the_model(world: Path) -> Non
     assert all(check["passed"] for check in checks)
 
 
-def test_an_untrained_memory_knows_nobody(tmp_path: Path) -> None:
+def _assert_an_untrained_memory_knows_nobody(tmp_path: Path) -> None:
     about = {"model": MODEL, "corpus": "people:count=100,seed=7", "num_docs": 100}
     (result,) = evaluate_baseline(about, EvalRequest(("people",), dtype="float32", device="cpu"), tmp_path)
     for form in FORMS:
@@ -49,7 +56,7 @@ def test_an_untrained_memory_knows_nobody(tmp_path: Path) -> None:
         assert -0.4 < result["measures"][f"bits_{form}"] < 0.2
 
 
-def test_a_memory_brings_bits_from_chance_to_above_three(tmp_path: Path) -> None:
+def _assert_a_memory_brings_bits_from_chance_to_above_three(tmp_path: Path) -> None:
     config = make_config(
         None,
         model=MODEL,
