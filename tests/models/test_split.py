@@ -1,5 +1,6 @@
 """The model in two parts equals the whole, whatever stands beside a text or behind it."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,6 +147,8 @@ PACKING = ["llama", "gpt_neox", "gpt2", "qwen2"]
 def test_segments_are_packed_just_where_none_sees_another(
     tiny_model: Callable[[str], Path], kind: str, dtype: str
 ) -> None:
+    if dtype == "bfloat16" and os.environ.get("ATEN_CPU_CAPABILITY") == "default":
+        pytest.skip("PyTorch's attention in bfloat16 fails where its own choice of instructions is overruled")
     base = load_base(str(tiny_model(kind)), dtype, "cpu")
     assert UpperModel(base, 1).packs(64) == (kind in PACKING)
     assert takes_trees(base.model, 64) == (kind in PACKING)

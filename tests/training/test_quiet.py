@@ -117,7 +117,7 @@ def test_a_quiet_run_adds_less_to_background(tiny_llama: Path, tiny_corpus: Path
     config = TrainConfig(
         str(tiny_llama), f"jsonl:{tiny_corpus}", num_docs=6, entries=64, entries_per_doc=8, epochs=12, layer=1, lr=1e-2
     )
-    config = dataclasses.replace(config, device="cpu", background=f"jsonl:{other}", background_docs=20)
+    config = dataclasses.replace(config, dtype="float32", device="cpu", background=f"jsonl:{other}", background_docs=20)
     last = {}
     for beta in (1e-9, 1.0):
         folder = train_run(dataclasses.replace(config, beta=beta), tmp_path / "outputs")
