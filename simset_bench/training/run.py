@@ -61,19 +61,26 @@ def train_run(
     segments = cut_documents(documents, base, config)
     memorised = Memorised(documents, allocation, segments)
     with folders.held(folder):
-        if begin(folder, config, made_of_hashes(config, base, documents), resume=resume, overwrite=overwrite):
-            _train_in(folder, config, base, memorised, checkpoint_seconds, watch)
+        made_of = made_of_hashes(config, base, documents)
+        if begin(folder, config, made_of, resume=resume, overwrite=overwrite):
+            _train_in(folder, config, base, memorised, made_of, checkpoint_seconds, watch)
         else:
             note(f"already trained: {folder} (--overwrite trains it anew)")
     return folder
 
 
 def _train_in(
-    folder: Path, config: TrainConfig, base: Base, memorised: Memorised, checkpoint_seconds: float, watch: Watch
+    folder: Path,
+    config: TrainConfig,
+    base: Base,
+    memorised: Memorised,
+    made_of: dict[str, str],
+    checkpoint_seconds: float,
+    watch: Watch,
 ) -> None:
-    made_of = made_of_hashes(config, base, memorised.documents)
     if memorised.allocation is not None:
-        made_of["allocation"] = store_allocation(folder, config, memorised.allocation, memorised.documents)
+        stored = store_allocation(folder, config, memorised.allocation, memorised.documents)
+        made_of = made_of | {"allocation": stored}
     if config.method not in LEARNING_METHODS:
         write_manifest(folder, config, base, memorised.counts(), Progress(made_of=made_of))
         return

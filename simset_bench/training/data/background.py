@@ -2,9 +2,9 @@
 
 import hashlib
 import heapq
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -40,7 +40,7 @@ def background_documents(config: TrainConfig, documents: Sequence[Document]) -> 
         return []
     is_memorised = _memorised(config, documents)
     others = (document for document in stream_corpus(config.background) if not is_memorised(document))
-    rest = islice(others, LEFT_FOR_DAMAGE, None)
+    rest = itertools.islice(others, LEFT_FOR_DAMAGE, None)
     chosen = heapq.nsmallest(config.background_docs, rest, key=lambda each: hashlib.sha256(each.id.encode()).digest())
     if len(chosen) < config.background_docs:
         raise RequestError(
@@ -68,18 +68,22 @@ class Background:
     segments: Sequence[Segment]
     cache: HiddenCache
 
-    def of_step(self, config: TrainConfig, step: int, device: torch.device) -> Tensor:
-        """Hidden states (tokens, width) of a step's `batch_size` segments, without the first token of each.
+    def from_step(self, config: TrainConfig, step: int, device: torch.device) -> Iterator[Tensor]:
+        """Hidden states (tokens, width) of each step's `batch_size` segments, without the first token of each.
 
-        Segments come in a random order that follows from the seed alone, each once before any comes again.
+        They begin with those of `step` and have no end. Segments come in a random order that follows from the seed
+        alone, each once before any comes again.
         """
-        count = -(-len(self.segments) // config.batch_size)
-        rows = epoch_batches(len(self.segments), config.batch_size, config.seed, step // count)[step % count]
-        starts = self.cache.starts
-        chosen = [
-            self.cache.states[starts[row] + max(1, self.segments[row].specials) : starts[row + 1]] for row in rows
-        ]
-        return torch.cat(chosen).to(device, non_blocking=True)
+        count, starts = len(self.segments), self.cache.starts
+        first, done = divmod(step, -(-count // config.batch_size))
+        for number in itertools.count(first):
+            for rows in epoch_batches(count, config.batch_size, config.seed, number)[done:]:
+                chosen = [
+                    self.cache.states[starts[row] + max(1, self.segments[row].specials) : starts[row + 1]]
+                    for row in rows
+                ]
+                yield torch.cat(chosen).to(device, non_blocking=True)
+            done = 0
 
 
 def load_background(
@@ -120,7 +124,8 @@ class _WithBackground:
         return cast(Data, self.documents).mask_rows
 
     def of_epoch(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[PackedBatch, Tensor]]:
-        steps = -(-self.count // config.batch_size)
-        for place, (batch, hidden) in enumerate(self.documents.of_epoch(base, config, epoch, first)):
-            step = epoch * steps + first + place
-            yield replace(batch, background=self.background.of_step(config, step, base.device)), hidden
+        step = epoch * -(-self.count // config.batch_size) + first
+        batches = self.documents.of_epoch(base, config, epoch, first)
+        # The background has no end, so the documents' last batch is the last.
+        for (batch, hidden), states in zip(batches, self.background.from_step(config, step, base.device), strict=False):
+            yield replace(batch, background=states), hidden
