@@ -5,14 +5,13 @@ compares every file with those of a command that nobody killed: they must be the
 """
 
 import argparse
-import os
 import shutil
 import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,9 +28,8 @@ from faults.workshop import (
     outside,
     run_command,
 )
+from fixtures.kills import die_before_call
 
-# What changes the file system: a process may die before any one of these calls.
-CALLS = ("open", "mkdir", "replace", "rename", "unlink", "rmdir", "fsync")
 # Several commands may write one page at once, so that none can know whose temporary file it sees.
 _SHARED = ("leaderboard",)
 ALLOCATE = [
@@ -87,28 +85,10 @@ class Counts:
     faults: list[str] = field(default_factory=list)
 
 
-def die_before_call(number: int, with_checkpoints: bool = True) -> Callable[[], None]:
-    """What makes a process kill itself before its call `number` that changes the file system."""
-
-    def install() -> None:
-        made = 0
-
-        def counted(call: Callable[..., Any]) -> Callable[..., Any]:
-            def run(*args: Any, **options: Any) -> Any:
-                nonlocal made
-                if made == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                made += 1
-                return call(*args, **options)
-
-            return run
-
-        for name in CALLS:
-            setattr(os, name, counted(getattr(os, name)))
-        if with_checkpoints:
-            checkpoint_at_every_step()
-
-    return install
+def die_in_training(number: int) -> None:
+    """`die_before_call` in a process that writes a checkpoint after each step."""
+    die_before_call(number)
+    checkpoint_at_every_step()
 
 
 def checkpoint_at_every_step() -> None:
@@ -162,7 +142,7 @@ def run_trial(seed: int, number: int, template: Path, root: Path, straight: dict
             # The first calls are made before anything is written.
             call = chance.choice([chance.randrange(40), chance.randrange(400)])
             said += f", killed before call {call}"
-            ended = run_command(subject.command, work, in_child=die_before_call(call))
+            ended = run_command(subject.command, work, in_child=partial(die_in_training, call))
         else:
             moment = chance.uniform(0.0, 1.1 * seconds)
             said += f", killed after {moment:.3f} s"

@@ -13,16 +13,13 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
+from fixtures.kills import die_before_call
 
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.run import train_run
-
-# What changes the file system: a process may die before any one of these calls.
-CALLS = ("open", "mkdir", "replace", "rename", "unlink", "rmdir", "fsync")
 
 
 def in_child(work: Callable[[], None], seconds: float | None = None) -> int:
@@ -41,24 +38,6 @@ def in_child(work: Callable[[], None], seconds: float | None = None) -> int:
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def die_before_call(number: int) -> None:
-    """Make this process kill itself before its call number `number` that changes the file system."""
-    made = 0
-
-    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*args: Any, **options: Any) -> Any:
-            nonlocal made
-            if made == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            made += 1
-            return call(*args, **options)
-
-        return run
-
-    for name in CALLS:
-        setattr(os, name, counted(getattr(os, name)))
 
 
 def at_every_write(config: TrainConfig, root: Path, base: Base) -> int:

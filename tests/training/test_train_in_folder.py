@@ -15,7 +15,8 @@ def crashed(tiny_llama: Path, tiny_corpus: Path, tmp_path_factory: pytest.TempPa
     """Folder of runs that `crashes.py` made, and what it printed."""
     root = tmp_path_factory.mktemp("crashes")
     command = [sys.executable, str(Path(__file__).with_name("crashes.py")), tiny_llama, tiny_corpus, root]
-    environment = os.environ | {"TOKENIZERS_PARALLELISM": "false"}
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": os.pathsep.join(paths)}
     made = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert made.returncode == 0, made.stderr
     return root, made.stdout
