@@ -9,7 +9,7 @@ from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.cli.sweep import plan_of, print_plan
 from simset_bench.console import duration, say
 
-# One question each: `docs/study.md`.
+# One question each: `docs/study-first.md`.
 GRIDS = ("study_alphas", "study_layers", "study_methods", "study_documents", "study_finetune")
 
 
