@@ -62,7 +62,11 @@ def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
 
 def read_object(path: Path) -> dict[str, Any]:
     """The object of a JSON file. Raises what `read_json` raises, and ValueError where the value is no object."""
-    value = read_json(path)
+    return as_object(read_json(path))
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """`value` itself. Raises ValueError where it is no object."""
     if not isinstance(value, dict):
         raise ValueError(f"expected an object, found {type(value).__name__}")
     return value
@@ -70,8 +74,13 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def read_json_lines(path: Path, most_bytes: int = MOST_BYTES) -> list[Any]:
     """The value of each line of a JSON Lines file that is not empty. Raises what `read_json` raises."""
+    return parse_json_lines(read_text(path, most_bytes))
+
+
+def parse_json_lines(text: str) -> list[Any]:
+    """The value of each line of a text that is not empty. Raises what `parse_json` raises."""
     # Split at line feeds alone: str.splitlines would also split at U+2028 inside a text.
-    return [parse_json(line) for line in read_text(path, most_bytes).split("\n") if line]
+    return [parse_json(line) for line in text.split("\n") if line]
 
 
 def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:

@@ -38,6 +38,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare.command,
     "study": study.command,
     "submit": entries.submit,
+    "pack": entries.pack,
     "verify": entries.verify,
     "reproduce": entries.reproduce,
     "allocate": allocate.command,

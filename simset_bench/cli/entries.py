@@ -1,8 +1,8 @@
-"""`simset-bench submit`, `verify` and `reproduce`."""
+"""`simset-bench submit`, `pack`, `verify` and `reproduce`."""
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,7 +10,11 @@ from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import say, stdout
 from simset_bench.errors import RequestError
 
-Entry = Annotated[Path, typer.Argument(help="An entry's folder.")]
+if TYPE_CHECKING:
+    from simset_bench.leaderboard.verify import Verified
+
+_COUNTS = ("results", "samples", "followed")
+Entry = Annotated[Path, typer.Argument(help="An entry: its folder, or STUDY/NAME where it is packed.")]
 
 
 def submit(
@@ -32,8 +36,32 @@ def submit(
         say(f"{entry}: {len(files_of(entry))} files, {size / 1000:.0f} kB")
 
 
+def pack(
+    folder: Annotated[Path, typer.Argument(help="Folder of entries, such as leaderboards/study.")],
+    add: Annotated[
+        list[Path] | None, typer.Option(help="Also the entries of this folder, single or packed; may be repeated.")
+    ] = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Pack a folder's entries: two files with a hash each instead of a folder an entry.
+
+    Everything that reads entries reads packed ones as FOLDER/NAME. Entries that are added later give the same files as
+    packing all of them at once."""
+    from simset_bench.leaderboard.pack import pack_study
+
+    packed = pack_study(folder, add or [])
+    if json_output:
+        print_json(asdict(packed) | {"folder": str(folder)})
+        return
+    each = packed.bytes / packed.entries
+    say(f"{folder}: {packed.entries} entries packed, {packed.added} of them new, {packed.bytes / 1e6:.2f} MB")
+    say(f"{each / 1000:.1f} kB an entry")
+
+
 def verify(
-    entry: Entry,
+    entry: Annotated[Path, typer.Argument(help="An entry: its folder, or STUDY/NAME where it is packed; or STUDY.")],
     recompute: Annotated[
         int | None, typer.Option(help="Also evaluate this many documents or records of each task again.")
     ] = None,
@@ -50,10 +78,14 @@ def verify(
         raise RequestError(f"--run {run}: only used with --recompute N, which evaluates N documents of it again")
     if recompute is not None and recompute < 1:
         raise RequestError(f"--recompute {recompute}: must be at least 1")
-    if not entry.is_dir():
-        raise RequestError(f"{entry}: there is no such folder")
-    from simset_bench.leaderboard.verify import verify_entry
+    from simset_bench.leaderboard.verify import verify_entry, verify_packed
+    from simset_bench.results.packed import is_packed
 
+    if is_packed(entry):
+        if recompute is not None:
+            raise RequestError(f"--recompute asks the samples of one entry again: name one, as {entry}/NAME")
+        _print_packed(entry, verify_packed(entry), json_output)
+        return
     verified = verify_entry(entry)
     again = None
     if recompute is not None:
@@ -72,6 +104,19 @@ def verify(
         say(f"{again} samples evaluated again, with the same figures")
 
 
+def _print_packed(study: Path, verified: "list[Verified]", json_output: bool) -> None:
+    if json_output:
+        print_json({"entries": [asdict(each) | {"entry": str(each.entry)} for each in verified]})
+        return
+    results, samples, followed = (sum(getattr(each, name) for each in verified) for name in _COUNTS)
+    say(
+        f"{study}: {len(verified)} packed entries verified, {results} results, {samples} samples, {followed} figures "
+        "follow"
+    )
+    if missing := dict.fromkeys(name for each in verified for name in each.not_checked):
+        say(f"samples cannot give: {', '.join(missing)}")
+
+
 def reproduce(
     entry: Entry,
     save_dir: Annotated[Path, typer.Option(help="Folder for the new run.")] = Path("outputs/reproduced"),
@@ -80,8 +125,6 @@ def reproduce(
     debug: Debug = False,
 ) -> None:
     """Train and evaluate an entry's exact configuration again, and compare each figure with its interval."""
-    if not entry.is_dir():
-        raise RequestError(f"{entry}: there is no such folder")
     from simset_bench.leaderboard.reproduce import reproduce as run_again
     from simset_bench.leaderboard.verify import verify_entry
 

@@ -47,14 +47,17 @@ def command(
     from simset_bench.leaderboard.table import make_leaderboard
     from simset_bench.leaderboard.wording import remarks, sentences
     from simset_bench.results.read import read_runs
+    from simset_bench.results.run_files import check_packed
 
     form = "json" if json_output else form
     if form not in FORMATS:
         raise unknown_name("--format", form, FORMATS)
     for folder in folders or []:
         if not folder.is_dir():
-            raise RequestError(f"{folder}: there is no such folder")
+            check_packed(folder)
     table = read_runs(folders or [root for root in DEFAULT_ROOTS if root.is_dir()])
+    if table.runs.empty and len(table.left_out) == 1:
+        raise RequestError(f"{table.left_out[0].path}: {table.left_out[0].reason}")
     copies = [left_out for left_out in table.left_out if left_out.is_copy]
     if len(copies) > 1:
         note(f"{len(copies)} runs are copies of others and count once, such as {copies[0].path}")

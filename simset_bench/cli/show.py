@@ -21,6 +21,7 @@ def command(
     debug: Debug = False,
 ) -> None:
     """Show a run: its configuration, training curves, scores with intervals, and samples."""
+    from simset_bench.leaderboard.entry_folder import entry_folder
     from simset_bench.leaderboard.table import make_leaderboard
     from simset_bench.results.compare_runs import one_run
     from simset_bench.results.curves import read_epochs
@@ -28,12 +29,13 @@ def command(
     from simset_bench.training.config import read_config
     from simset_bench.training.run_folder import METRICS
 
-    table = one_run(run)
-    (row,) = make_leaderboard(table).rows
-    config = read_config(run / "config.yaml")
-    epochs = _read_or_note(run / METRICS, read_epochs)
-    files = dict.fromkeys(zip(table.values["task"], table.values["samples"], strict=True))
-    records = {task: _read_or_note(Path(file), read_samples) for task, file in files if Path(file).is_file()}
+    with entry_folder(run) as folder:
+        table = one_run(folder)
+        (row,) = make_leaderboard(table).rows
+        config = read_config(folder / "config.yaml")
+        epochs = _read_or_note(folder / METRICS, read_epochs)
+        files = dict.fromkeys(zip(table.values["task"], table.values["samples"], strict=True))
+        records = {task: _read_or_note(Path(file), read_samples) for task, file in files if Path(file).is_file()}
     if json_output:
         scores = {
             name: {"value": score.value, "standard_error": score.standard_error, "interval": row.intervals[name]}

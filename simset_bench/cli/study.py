@@ -20,6 +20,9 @@ def command(
     ] = None,
     save_dir: Annotated[Path, typer.Option(help="Folder under which run folders lie.")] = Path("outputs"),
     to: Annotated[Path, typer.Option(help="Folder of entries, page and figures.")] = Path("leaderboards/study"),
+    packed: Annotated[
+        bool, typer.Option("--packed", help="Pack the entries in two files instead of a folder each.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what would be trained and asked, and what it costs.")
     ] = False,
@@ -35,7 +38,7 @@ def command(
     if dry_run:
         _show_costs(grids or list(GRIDS), save_dir, json_output)
         return
-    counts = run_study(grids or GRIDS, save_dir, to)
+    counts = run_study(grids or GRIDS, save_dir, to, packed)
     if json_output:
         print_json(counts)
         return

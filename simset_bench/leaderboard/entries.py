@@ -35,34 +35,45 @@ def pack_entry(run: Path, root: Path) -> Path:
     one clears what it left. Raises RequestError if the run is not finished, not evaluated or damaged, and where `root`
     cannot be written.
     """
+    place = root / checked_name(run)
+    if place.exists() and not (place / ENTRY).is_file():
+        raise RequestError(f"{place}: exists and is not an entry, so it was left as it is")
+    with held_entries(root), tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=root) as folder:
+        made = Path(folder) / place.name
+        make_entry(run, made)
+        _put(made, place, Path(folder) / _FORMER)
+    return place
+
+
+def checked_name(run: Path) -> str:
+    """The name of a run's entry. Raises RequestError where the run is not finished, not evaluated or damaged."""
     for name in (CONFIG, MANIFEST):
         if not (run / name).is_file():
             raise RequestError(f"{run / name}: missing, so {run} is not a finished run")
-    results = sorted((run / EVALUATIONS).glob("[!.]*.json"))
-    if not results:
+    if not _results(run):
         raise RequestError(f"{run}: was not evaluated (simset-bench eval {run} --task docmem does it)")
     manifest = _manifest(run)
     if manifest["kind"] != BASELINE:
         open_finished(run)
         check_hashes(run)
-    place = root / entry_name(run, manifest)
-    if place.exists() and not (place / ENTRY).is_file():
-        raise RequestError(f"{place}: exists and is not an entry, so it was left as it is")
-    with _held(root), tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=root) as folder:
-        made = Path(folder) / place.name
-        _fill(made, run, results)
-        try:
-            check_entry(made)
-        except (OSError, ValueError) as error:
-            raise RequestError(
-                f"{run}: is damaged, its entry would be refused: {' '.join(str(error).split())}"
-            ) from error
-        _put(made, place, Path(folder) / _FORMER)
-    return place
+    return entry_name(run, manifest)
+
+
+def _results(run: Path) -> list[Path]:
+    return sorted((run / EVALUATIONS).glob("[!.]*.json"))
+
+
+def make_entry(run: Path, made: Path) -> None:
+    """Write the entry of a checked run as folder `made`, and verify it. Raises RequestError where it is refused."""
+    _fill(made, run, _results(run))
+    try:
+        check_entry(made)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{run}: is damaged, its entry would be refused: {' '.join(str(error).split())}") from error
 
 
 @contextmanager
-def _held(root: Path) -> Iterator[None]:
+def held_entries(root: Path) -> Iterator[None]:
     """Hold the lock of a folder of entries, which is made if need be, without what killed commands left in it."""
     with waiting_lock(root / _LOCK):
         for leftover in root.glob(f"{_UNFINISHED}*"):

@@ -5,7 +5,8 @@ from typing import Any
 
 from simset_bench.console import note
 from simset_bench.errors import RequestError
-from simset_bench.strict_json import brief, is_number, read_json
+from simset_bench.results.run_files import is_there, text_of
+from simset_bench.strict_json import brief, is_number, parse_json
 from simset_bench.training.run_folder import ALLOCATION
 
 OVERLAP = "overlap.json"
@@ -20,7 +21,7 @@ def overlap_of(folder: Path) -> list[Band] | None:
     The documents are read from the run's corpus again. A note says so if the corpus is gone.
     """
     kept = folder / OVERLAP
-    if kept.is_file():
+    if is_there(kept):
         try:
             return read_bands(kept)
         except (OSError, ValueError) as error:
@@ -45,7 +46,7 @@ def overlap_of(folder: Path) -> list[Band] | None:
 
 def read_bands(path: Path) -> list[Band]:
     """The bands that an entry holds. Raises OSError or ValueError where the file is damaged."""
-    bands = read_json(path)
+    bands = parse_json(text_of(path))
     if not isinstance(bands, list):
         raise ValueError(f"{path.name} cannot be {brief(bands)}")
     return [_checked(band) for band in bands]

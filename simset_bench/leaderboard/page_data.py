@@ -21,9 +21,9 @@ from simset_bench.results.curves import read_epochs
 from simset_bench.results.forms import checked_manifest
 from simset_bench.results.quantiles import LEVEL
 from simset_bench.results.read import BASE_ALLOCATION, RunTable, read_options
+from simset_bench.results.run_files import object_of, results_of
 from simset_bench.results.samples import read_samples, samples_file
 from simset_bench.simset.strategies import strategy_of_allocation
-from simset_bench.strict_json import read_object
 from simset_bench.training.earlier_options import in_todays_words
 from simset_bench.training.run_folder import CONFIG, MANIFEST, METRICS
 
@@ -129,7 +129,7 @@ def pair_codes(p_values: np.ndarray) -> dict[str, Any]:
 
 
 def _run(folder: Path, table: RunTable) -> dict[str, Any]:
-    manifest = checked_manifest(read_object(folder / MANIFEST))
+    manifest = checked_manifest(object_of(folder / MANIFEST))
     options = in_todays_words(read_options(folder / CONFIG), manifest)
     return {
         "folder": str(folder),
@@ -187,7 +187,7 @@ def read_tasks(data: dict[str, Any]) -> list[list[TaskSamples]]:
 
 
 def _tasks(folder: Path) -> Iterator[TaskSamples]:
-    for path in sorted((folder / "eval").glob("[!.]*.json")):
+    for path in results_of(folder):
         try:
             records = read_samples(samples_file(path))
             names = list(dict.fromkeys(name for record in records for name in record["measures"]))

@@ -19,6 +19,7 @@ from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import BATCH_SIZE, evaluate_runs, evaluate_subject
 from simset_bench.evaluation.subject import subject_of
 from simset_bench.evaluation.task_options import SUBJECTS
+from simset_bench.leaderboard.entry_folder import entry_folder
 from simset_bench.models.loading import load_base
 from simset_bench.models.revision import changed_since
 from simset_bench.results.forms import BASELINE, checked_manifest
@@ -63,6 +64,11 @@ def recompute_samples(entry: Path, run: Path | None, count: int) -> int:
     `run` is the run that the entry came from. Methods that learn nothing (a bare base, none, in-context and retrieval)
     need none. Raises RequestError if a figure differs, or if the run, the corpus or the model is another one.
     """
+    with entry_folder(entry) as folder:
+        return _recompute(folder, run, count)
+
+
+def _recompute(entry: Path, run: Path | None, count: int) -> int:
     theirs = _manifest(entry)
     if run is not None and theirs["hashes"] != _run_hashes(run):
         raise RequestError(f"{run}: not the run that {entry} came from (their hashes differ)")
@@ -182,6 +188,11 @@ def reproduce(entry: Path, root: Path) -> list[Again]:
 
     Raises RequestError if the corpus or the model has changed.
     """
+    with entry_folder(entry) as folder:
+        return _reproduced(folder, root)
+
+
+def _reproduced(entry: Path, root: Path) -> list[Again]:
     manifest = _manifest(entry)
     requests = [_request(result, result["limit"]) for result in _results(entry)]
     if manifest["kind"] == BASELINE:

@@ -16,10 +16,12 @@ from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.files import sha256_of_file, sha256_of_texts, write_text
 from simset_bench.leaderboard.entries import entry_name, pack_entry
 from simset_bench.leaderboard.figures import figures
+from simset_bench.leaderboard.pack import pack_study
 from simset_bench.leaderboard.page import render_page
 from simset_bench.leaderboard.page_data import page_data
 from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.results.entry_files import ENTRY, check_entry_files
+from simset_bench.results.packed import is_packed
 from simset_bench.results.read import read_runs
 from simset_bench.strict_json import read_object
 from simset_bench.training.recall_modes import RECALLS, needs_document
@@ -77,8 +79,10 @@ def read_study(path: Path) -> StudyPlan:
     return plan
 
 
-def run_study(grid_names: Sequence[str], root: Path, place: Path) -> dict[str, Any]:
+def run_study(grid_names: Sequence[str], root: Path, place: Path, packed: bool = False) -> dict[str, Any]:
     """Train, evaluate and publish grids: entries, page and figures go below `place`. Finished work is not repeated.
+
+    With `packed`, and where `place` has a packed study already, the entries are packed.
 
     Returns the counts of `cells`, `done` runs and `entries`, and the paths of page and figures. Raises RequestError for
     a grid that cannot be run, before anything runs, and RuntimeError if a training or an evaluation failed.
@@ -87,13 +91,13 @@ def run_study(grid_names: Sequence[str], root: Path, place: Path) -> dict[str, A
     plans = [read_study(grid.path) for grid in grids]
     counts = {"cells": 0, "done": 0, "entries": 0}
     for grid, plan in zip(grids, plans, strict=True):
-        for name, count in _run_grid(grid, plan, root, place).items():
+        for name, count in _run_grid(grid, plan, root, place, packed or is_packed(place)).items():
             counts[name] += count
     publish(place)
     return counts | {"page": str(place / PAGE), "figures": str(place / FIGURES)}
 
 
-def _run_grid(grid: Grid, plan: StudyPlan, root: Path, place: Path) -> dict[str, int]:
+def _run_grid(grid: Grid, plan: StudyPlan, root: Path, place: Path, packed: bool) -> dict[str, int]:
     sweep = plan_sweep(grid, root, SweepOptions())
     with showing_progress(sweep):
         swept = run_sweep(sweep)
@@ -103,8 +107,12 @@ def _run_grid(grid: Grid, plan: StudyPlan, root: Path, place: Path) -> dict[str,
     for request in plan.requests():
         _evaluate(folders, request)
     asked = [*folders, *(_baselines(folders, plan, root, place) if plan.baselines else [])]
-    entries = [entry_of(folder, place) for folder in track(asked, "packing entries")]
-    return {"cells": swept["cells"], "done": swept["done"], "entries": len(entries)}
+    if packed:
+        pack_study(place, runs=asked)
+    else:
+        for folder in track(asked, "packing entries"):
+            entry_of(folder, place)
+    return {"cells": swept["cells"], "done": swept["done"], "entries": len(asked)}
 
 
 def _evaluate(folders: Sequence[Path], request: EvalRequest) -> None:

@@ -1,10 +1,11 @@
 """Checking an entry: its files, hashes and ranges, and that its figures follow from its samples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from simset_bench.console import track
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import KEPT
 from simset_bench.evaluation.follows import follows
@@ -12,10 +13,12 @@ from simset_bench.evaluation.probes.table import is_ours
 from simset_bench.evaluation.result_files import stem_of
 from simset_bench.evaluation.result_form import better_side, check_result, check_value
 from simset_bench.files import sha256_of_file
+from simset_bench.leaderboard.entry_folder import entry_folder
 from simset_bench.leaderboard.overlap import OVERLAP, read_bands
 from simset_bench.results.curves import read_epochs
 from simset_bench.results.entry_files import check_entry_files
 from simset_bench.results.forms import BASELINE, checked_manifest
+from simset_bench.results.packed import PACKED, packed_runs
 from simset_bench.results.samples import PARQUET, read_samples
 from simset_bench.strict_json import brief, is_count, is_number, read_object
 from simset_bench.training.config import read_config
@@ -40,10 +43,20 @@ class Verified:
 
 def verify_entry(entry: Path) -> Verified:
     """Check an entry. Raises RequestError that says why it is refused: tampered with, damaged or foreign."""
+    with entry_folder(entry) as folder:
+        try:
+            return replace(check_entry(folder), entry=entry)
+        except (OSError, ValueError) as error:
+            raise RequestError(f"{entry}: refused: {' '.join(str(error).split())}") from error
+
+
+def verify_packed(study: Path) -> list[Verified]:
+    """Check every entry of a packed study. Raises RequestError that names the first one that is refused, and why."""
     try:
-        return check_entry(entry)
+        names = list(packed_runs(study))
     except (OSError, ValueError) as error:
-        raise RequestError(f"{entry}: refused: {' '.join(str(error).split())}") from error
+        raise RequestError(f"{study / PACKED}: refused: {' '.join(str(error).split())}") from error
+    return [verify_entry(study / name) for name in track(names, "verifying")]
 
 
 def check_entry(entry: Path) -> Verified:

@@ -10,6 +10,7 @@ from simset_bench.errors import RequestError
 from simset_bench.evaluation.measures import Direction, bare_name
 from simset_bench.results.differences import Difference, corrected, difference_of
 from simset_bench.results.read import RunTable, defined_values, read_runs, seed_of
+from simset_bench.results.run_files import check_packed
 from simset_bench.results.samples import read_samples
 from simset_bench.results.scores import Score, score_of, with_evidence
 
@@ -44,10 +45,10 @@ class Change:
 def one_run(folder: Path) -> RunTable:
     """The table of a single run, baseline or entry. Raises RequestError if `folder` is none of these."""
     if not folder.is_dir():
-        raise RequestError(f"{folder}: there is no such folder")
+        check_packed(folder)
     table = read_runs([folder])
     if str(folder) not in table.runs.index:
-        reasons = [left.reason for left in table.left_out if left.path in (folder, *folder.iterdir())]
+        reasons = [left.reason for left in table.left_out if folder in (left.path, left.path.parent)]
         raise RequestError(f"{folder}: not a finished run or entry{f' ({reasons[0]})' if reasons else ''}")
     return table
 

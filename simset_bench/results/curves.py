@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from simset_bench.strict_json import brief, is_count, is_number, read_json_lines
+from simset_bench.results.run_files import is_there, text_of
+from simset_bench.strict_json import brief, is_count, is_number, parse_json_lines
 
 Epoch = dict[str, float]
 
@@ -12,9 +13,9 @@ def read_epochs(path: Path) -> list[Epoch]:
 
     Raises OSError where it cannot be read, ValueError where it is damaged.
     """
-    if not path.exists():
+    if not is_there(path):
         return []
-    epochs = read_json_lines(path)
+    epochs = parse_json_lines(text_of(path))
     for epoch in epochs:
         if not isinstance(epoch, dict) or not is_count(epoch.get("epoch")):
             raise ValueError(f"{path.name}: an epoch cannot be {brief(epoch)}")

@@ -17,12 +17,13 @@ from simset_bench.evaluation.result_form import better_side, check_result
 from simset_bench.results.entry_files import ENTRY, check_entry_files
 from simset_bench.results.forms import BASELINE, checked_manifest
 from simset_bench.results.migrate import MEMORY_METHOD
+from simset_bench.results.packed import PACKED, is_packed, packed_runs
+from simset_bench.results.run_files import is_there, object_of, packed_run, results_of, yaml_of
 from simset_bench.results.samples import samples_file
 from simset_bench.simset.strategies import strategy_of_allocation
-from simset_bench.strict_json import brief, is_utf8, read_object
+from simset_bench.strict_json import brief, is_utf8
 from simset_bench.training.config import LEAST, TrainConfig
 from simset_bench.training.earlier_options import in_todays_words
-from simset_bench.training.strict_yaml import read_yaml
 
 _KINDS = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
 _VALUES: dict[str, tuple[type, ...]] = {
@@ -94,7 +95,7 @@ class RunTable:
 
 
 def read_runs(roots: Sequence[Path]) -> RunTable:
-    """Every run, baseline and entry below `roots`; what cannot be read is left out with its reason.
+    """Every run, baseline and entry below `roots`, packed ones too; what cannot be read is left out with its reason.
 
     Copies of a run (same configuration, same memory) count once, with the evaluations of all of them.
     """
@@ -102,7 +103,7 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
     runs: dict[str, dict[str, Any]] = {}
     values: list[dict[str, Any]] = []
     evaluated: set[tuple[str, str]] = set()
-    for folder in _folders(roots):
+    for folder in _folders(roots, left_out):
         try:
             _check_entry(folder)
             run = _read_run(folder)
@@ -112,8 +113,7 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
         first = runs.setdefault(run["identity"], run)
         if first is not run:
             left_out.append(LeftOut(folder, f"a copy of {first['run']}, counted once", is_copy=True))
-        # A name that starts with a dot is of a file that a killed command did not finish.
-        for path in sorted((folder / "eval").glob("[!.]*.json")):
+        for path in results_of(folder):
             if (first["run"], path.name) in evaluated:
                 continue
             try:
@@ -151,14 +151,21 @@ def seed_of(run: pd.Series) -> str | None:
     return None if all(pd.isna(seed) for seed in seeds) else "/".join(map(str, seeds))
 
 
-def _folders(roots: Sequence[Path]) -> list[Path]:
-    folders = set()
+def _folders(roots: Sequence[Path], left_out: list[LeftOut]) -> list[Path]:
+    """The folders of runs below `roots`, also those that packed runs would have; `left_out` gets damaged studies."""
+    folders = {root for root in roots if not root.is_dir() and packed_run(root) is not None}
     for root in roots:
         for folder, below, files in os.walk(root):
             # A name that starts with a dot is of a folder that a killed command did not finish.
             below[:] = [name for name in below if not name.startswith(".")]
             if not _RUN_FILES.isdisjoint(files):
                 folders.add(Path(folder))
+            if PACKED in below and is_packed(Path(folder)):
+                below.remove(PACKED)
+                try:
+                    folders |= {Path(folder, name) for name in packed_runs(Path(folder))}
+                except (OSError, ValueError) as error:
+                    left_out.append(LeftOut(Path(folder, PACKED), f"refused: {' '.join(str(error).split())}"))
     return sorted(folders)
 
 
@@ -170,7 +177,7 @@ class _Damaged(Exception):
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        return read_object(path)
+        return object_of(path)
     except (OSError, ValueError) as error:
         raise _Damaged(path, f"not JSON ({' '.join(str(error).split())})") from error
 
@@ -180,7 +187,7 @@ def read_options(path: Path) -> dict[str, Any]:
 
     Sweeps of thousands of runs are read by it; `read_config` tells a user more.
     """
-    config = read_yaml(path)
+    config = yaml_of(path)
     if not isinstance(config, dict) or "model" not in config:
         raise ValueError("not a run's configuration")
     for name, value in config.items():
@@ -220,7 +227,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
     if not is_utf8(str(folder)):
         raise _Damaged(folder, "its name is not UTF-8")
     config = _read_config(folder / "config.yaml")
-    if not (folder / "manifest.json").is_file():
+    if not is_there(folder / "manifest.json"):
         raise _Damaged(folder, "training is not finished (no manifest.json)")
     try:
         manifest = checked_manifest(_read_object(folder / "manifest.json"))

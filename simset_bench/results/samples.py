@@ -15,6 +15,8 @@ from simset_bench.console import note
 from simset_bench.evaluation.measures import summed_over_tokens
 from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES, checked_sample
 from simset_bench.files import whole_file
+from simset_bench.results.packed_columns import Columns, records_of
+from simset_bench.results.run_files import is_there, packed_run
 from simset_bench.strict_json import (
     LARGEST_NUMBER,
     brief,
@@ -37,7 +39,7 @@ _COLUMNS = {
     "target_hash": "VARCHAR",
 }
 # These fields are summed as measures are, since some figures are computed from them.
-_BESIDE = {"gain": "DOUBLE", "is_member": "BOOLEAN"}
+BESIDE = {"gain": "DOUBLE", "is_member": "BOOLEAN"}
 _SCHEMA = pa.schema(
     [
         ("cluster", pa.string()),
@@ -67,15 +69,24 @@ _TOTALS_QUERY = """
                        CASE WHEN list_contains($by_tokens, part.key) THEN coalesce(tokens, 1) ELSE 1 END AS weight
                 FROM flat WHERE part.value IS NOT NULL)
     SELECT file, measure, cluster, sum(value * weight) AS total, sum(weight) AS weight,
-           sum(question::UHUGEINT)::VARCHAR AS asked
+           sum(question::HUGEINT)::VARCHAR AS asked
     FROM weighed GROUP BY ALL ORDER BY file, measure, cluster
 """
 
 
 def samples_file(result: Path) -> Path:
-    """The samples beside a result file: JSON Lines in a run, Parquet in an entry."""
+    """The samples beside a result file: JSON Lines in a run, Parquet in an entry, packed or not."""
     stem = str(result.with_suffix(""))
-    return Path(stem + (PARQUET if Path(stem + PARQUET).is_file() else JSONL))
+    is_entry = Path(stem + PARQUET).is_file() or (not result.is_file() and is_there(result))
+    return Path(stem + (PARQUET if is_entry else JSONL))
+
+
+def packed_samples(file: Path) -> Columns | None:
+    """The samples of a packed entry, by the path that they would have; None for any other path."""
+    inside = packed_run(file)
+    if inside is None or not inside[1].startswith("eval/"):
+        return None
+    return inside[0].samples.get(inside[1].removeprefix("eval/").removesuffix(PARQUET))
 
 
 def document_totals(files: Sequence[str]) -> pd.DataFrame:
@@ -108,16 +119,16 @@ def _totals(database: duckdb.DuckDBPyConnection, files: list[str], kind: str) ->
     """The totals of files of one kind. The query fails if one file is damaged: then each half is queried by itself."""
     if not files:
         return pd.DataFrame(columns=list(TOTALS))
-    names = ", ".join((*_COLUMNS, *_BESIDE))
+    names = ", ".join((*_COLUMNS, *BESIDE))
     if kind == ".jsonl":
-        kinds = ", ".join(f"{name}: '{sql}'" for name, sql in (_COLUMNS | _BESIDE).items())
+        kinds = ", ".join(f"{name}: '{sql}'" for name, sql in (_COLUMNS | BESIDE).items())
         # The longest line holds the longest article and its answer.
         reader = (
             f"read_json($files, columns={{{kinds}}}, format='newline_delimited', filename=true, "
             "maximum_object_size=268435456)"
         )
     else:
-        beside = ", ".join(f"TRY_CAST(rest->>'$.{name}' AS {sql}) AS {name}" for name, sql in _BESIDE.items())
+        beside = ", ".join(f"TRY_CAST(rest->>'$.{name}' AS {sql}) AS {name}" for name, sql in BESIDE.items())
         reader = f"(SELECT *, {beside} FROM read_parquet($files, filename=true))"
     load = f"CREATE OR REPLACE TEMP TABLE records AS SELECT filename AS file, {names} FROM {reader}"
     try:
@@ -150,6 +161,9 @@ def read_samples(file: Path) -> list[dict[str, Any]]:
     Raises OSError where it cannot be read, and ValueError where it is damaged, too large, or holds a record without a
     text or a number that records have.
     """
+    packed = packed_samples(file)
+    if packed is not None:
+        return [checked_sample(record) for record in records_of(packed)]
     if file.name.endswith(".jsonl"):
         return [checked_sample(record) for record in read_json_lines(file, MOST_SAMPLE_BYTES)]
     check_file(file, MOST_SAMPLE_BYTES)

@@ -3,16 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from simset_bench.evaluation.measures import Measure, bare_name, find_measure
 from simset_bench.results.evidence import Evidence
 from simset_bench.results.intervals import ROUNDING, Interval, interval_of
-from simset_bench.results.samples import document_totals
+from simset_bench.results.totals import Part, totals_of
 from simset_bench.strict_json import LARGEST_NUMBER
 
 # `exp` of more would be beyond any number that is read.
@@ -109,8 +107,11 @@ def score_of(
 
 def with_evidence(scores: Sequence[Score]) -> list[Score]:
     """The scores with what their samples say, read together."""
-    frame = document_totals([file for score in scores for file in score.samples])
-    parts, documents = _parts(frame), frame.groupby("file")["cluster"].nunique().to_dict()
+    parts = totals_of([file for score in scores for file in score.samples])
+    names: dict[str, set[str]] = {}
+    for (file, _), part in parts.items():
+        names.setdefault(file, set()).update(part.clusters)
+    documents = {file: len(clusters) for file, clusters in names.items()}
     return [
         replace(
             score,
@@ -121,27 +122,7 @@ def with_evidence(scores: Sequence[Score]) -> list[Score]:
     ]
 
 
-class _Part(NamedTuple):
-    clusters: np.ndarray
-    asked: np.ndarray
-    totals: np.ndarray
-    weights: np.ndarray
-
-
-def _parts(frame: pd.DataFrame) -> dict[tuple[str, str], _Part]:
-    """The totals of each file and measure, in which the frame is sorted."""
-    names = [frame[name].to_numpy(object) for name in ("file", "measure")]
-    changes = np.flatnonzero(np.logical_or.reduce([name[1:] != name[:-1] for name in names])) + 1
-    bounds = [0, *changes.tolist(), len(frame)] if len(frame) else []
-    columns = [frame[name].to_numpy(object) for name in ("cluster", "asked")]
-    columns += [frame[name].to_numpy(float) for name in ("total", "weight")]
-    return {
-        (names[0][low], names[1][low]): _Part(*(column[low:high] for column in columns))
-        for low, high in pairwise(bounds)
-    }
-
-
-def _evidence(score: Score, parts: dict[tuple[str, str], _Part]) -> Evidence | None:
+def _evidence(score: Score, parts: dict[tuple[str, str], Part]) -> Evidence | None:
     """None where samples are missing, do not give the measure, or differ in what the seeds were asked."""
     record = score.record
     if record.form == "other":
@@ -156,7 +137,7 @@ def _evidence(score: Score, parts: dict[tuple[str, str], _Part]) -> Evidence | N
     return _stacked([_aligned(run) for run in complete], record)
 
 
-def _aligned(parts: Sequence[_Part]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+def _aligned(parts: Sequence[Part]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Keys of the documents that the first part is of, and totals and weights (parts, documents); 0 where one lacks it.
 
     Keys tell documents apart by what was asked about them too: those of two corpora may bear the same names.

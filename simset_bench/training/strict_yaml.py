@@ -36,8 +36,13 @@ def read_yaml(path: Path) -> Any:
     Raises OSError where it cannot be read, ValueError where it is no file, too large or not UTF-8, and NotYaml where
     it is not YAML, nested too deeply, or gives one name of a mapping twice.
     """
+    return parse_yaml(read_text(path, _MOST_BYTES))
+
+
+def parse_yaml(text: str) -> Any:
+    """What a YAML text says. Raises NotYaml where it is none, nested too deeply, or gives a name of a mapping twice."""
     try:
-        return yaml.load(read_text(path, _MOST_BYTES), _Loader)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise NotYaml(f"not YAML ({' '.join(str(error).split())})") from error
     except RecursionError as error:

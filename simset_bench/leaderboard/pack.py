@@ -1,0 +1,113 @@
+"""Packing a study: its entries in two files instead of a folder each."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from simset_bench.console import track
+from simset_bench.errors import RequestError
+from simset_bench.files import clear_leftovers
+from simset_bench.leaderboard.entries import checked_name, entry_name, held_entries, make_entry
+from simset_bench.leaderboard.verify import verify_entry
+from simset_bench.results.entry_files import ENTRY, files_of
+from simset_bench.results.packed import PACKED, PackedRun, is_packed, packed_runs, same_run, write_packed
+from simset_bench.results.packed_columns import columns_of
+from simset_bench.results.samples import PARQUET, read_samples
+from simset_bench.strict_json import read_object
+from simset_bench.training.run_folder import EVALUATIONS, MANIFEST
+
+
+@dataclass(frozen=True)
+class PackedStudy:
+    """What a packed study holds: how many entries, how many of these were added or replaced, and its size in bytes."""
+
+    folder: Path
+    entries: int
+    added: int
+    bytes: int
+
+
+def pack_study(folder: Path, others: Sequence[Path] = (), runs: Sequence[Path] = ()) -> PackedStudy:
+    """Pack the entries below a folder, those of `others` (single or packed) and finished, evaluated `runs`.
+
+    The folder's single entries are removed once they are packed; `others` stay as they are. An entry of the folder and
+    a run replace the packed entry of their name. The same entries give the same bytes, whatever was packed first.
+    Raises RequestError, and changes nothing, where an entry is refused, where one of `others` is not the entry that has
+    its name already, and where there is nothing to pack.
+    """
+    if not folder.is_dir() and not runs:
+        raise RequestError(f"{folder}: there is no such folder")
+    with held_entries(folder):
+        clear_leftovers(folder / PACKED)
+        kept = _packed(folder) if is_packed(folder) else {}
+        before = dict(kept)
+        singles = _singles(folder)
+        for entry in track(singles, "packing entries"):
+            kept[entry.name] = packed_entry(entry)
+        for run in track(runs, "packing entries"):
+            packed = _of_run(run, kept)
+            kept[packed.name] = packed
+        for other in others:
+            for name, packed in _entries(other):
+                if name in kept and not same_run(kept[name], packed):
+                    raise RequestError(f"{other}: has another entry by the name {name} than {folder}")
+                kept.setdefault(name, packed)
+        if not kept:
+            raise RequestError(f"{folder}: there are no entries to pack (simset-bench submit makes one of a run)")
+        added = [name for name, run in kept.items() if name not in before or not same_run(before[name], run)]
+        if added:
+            write_packed(folder, kept.values())
+        for entry in singles:
+            shutil.rmtree(entry)
+    size = sum(path.stat().st_size for path in (folder / PACKED).iterdir())
+    return PackedStudy(folder, len(kept), len(added), size)
+
+
+def _singles(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob(f"[!.]*/{ENTRY}"))
+
+
+def _packed(folder: Path) -> dict[str, PackedRun]:
+    try:
+        return dict(packed_runs(folder))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{folder / PACKED}: refused: {' '.join(str(error).split())}") from error
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, PackedRun]]:
+    """The entries below a folder, single ones first."""
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: there is no such folder")
+    singles = _singles(folder)
+    if not singles and not is_packed(folder):
+        raise RequestError(f"{folder}: holds no entries, neither in folders nor packed")
+    yield from ((entry.name, packed_entry(entry)) for entry in track(singles, "packing entries"))
+    if is_packed(folder):
+        yield from _packed(folder).items()
+
+
+def _of_run(run: Path, kept: dict[str, PackedRun]) -> PackedRun:
+    """The packed entry of a run: the one of `kept` where that has the run's results, else a new one."""
+    former = kept.get(entry_name(run, read_object(run / MANIFEST)))
+    results = {f"{EVALUATIONS}/{path.name}": path.read_bytes() for path in (run / EVALUATIONS).glob("[!.]*.json")}
+    if former is not None and results == {
+        name: text.encode() for name, text in former.texts.items() if name.startswith(f"{EVALUATIONS}/")
+    }:
+        return former
+    with tempfile.TemporaryDirectory(prefix="simset-bench-") as folder:
+        made = Path(folder) / checked_name(run)
+        make_entry(run, made)
+        return packed_entry(made, check=False)
+
+
+def packed_entry(entry: Path, check: bool = True) -> PackedRun:
+    """An entry's folder in packed form. Raises RequestError where the entry is refused."""
+    if check:
+        verify_entry(entry)
+    names = [name for name in files_of(entry) if not name.endswith(PARQUET)]
+    texts = {name: (entry / name).read_bytes().decode("utf-8") for name in names}
+    stems = [Path(name).stem for name in names if name.startswith(f"{EVALUATIONS}/")]
+    samples = {stem: columns_of(read_samples(entry / EVALUATIONS / f"{stem}{PARQUET}")) for stem in stems}
+    return PackedRun(entry.name, str(read_object(entry / ENTRY).get("made_with")), texts, samples)
