@@ -257,6 +257,7 @@ def _read_evaluation(run: str, path: Path) -> list[dict[str, Any]]:
     except ValueError as error:
         raise _Damaged(path, f"not an evaluation ({error})") from error
     recall = "" if result["recall"] == "free" else f"@{result['recall']}"
+    samples = str(samples_file(path))
     suffix = recall + (after_qa(result.get("qa_disjoint")) if result["qa_finetuned"] else "")
     return [
         {
@@ -269,7 +270,7 @@ def _read_evaluation(run: str, path: Path) -> list[dict[str, Any]]:
             "limit": result["limit"],
             "better": better_side(result, name),
             "dtype": result.get("dtype"),
-            "samples": str(samples_file(path)),
+            "samples": samples,
         }
         for name, value in result["measures"].items()
         if _is_defined(name, result)
