@@ -7,7 +7,7 @@ import numpy as np
 
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError, check_count, unknown_name
-from simset_bench.simset.clusters import Clusters, cluster
+from simset_bench.simset.clusters import TOPIC, Clustering, Clusters, check_num_clusters
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import SEED_LIMIT, signatures
 from simset_bench.simset.strategies import PARTITIONS_BY, DrawOptions, Units, find_strategy
@@ -15,6 +15,7 @@ from simset_bench.simset.strategies import PARTITIONS_BY, DrawOptions, Units, fi
 # Clustering compares documents by this many hashes, whatever `entries_per_doc` is.
 CLUSTER_HASHES = 128
 CLUSTER_SHINGLE_WORDS = 2
+_TOGETHER = 4096
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,10 @@ class Allocation:
     `entries` may be a matrix mapped from disk, whose document_ids are then left out (see `lookup.Lookup`).
 
     `clusters` (documents,) uint32 number the groups that share entries; `merge_similarity` is the similarity of the
-    last pair of documents that was merged, None where every document is its own cluster. `signatures` (documents, k)
+    last pair of documents that single linkage merged, None where it merged none. `signatures` (documents, k)
     uint64 are those that the entries follow from, None where they follow from none. `partition_by` says how partitions
-    are cut, None for a strategy without partitions.
+    are cut, None for a strategy without partitions. `cluster_by` is topic for clusters by topic, `min_similarity` the
+    least similarity of pairs that were merged, where the clusters follow from one.
     """
 
     document_ids: Sequence[str]
@@ -38,6 +40,8 @@ class Allocation:
     merge_similarity: float | None = None
     signatures: np.ndarray | None = None
     partition_by: str | None = None
+    cluster_by: str | None = None
+    min_similarity: float | None = None
 
     def mask(self, documents: Sequence[int]) -> np.ndarray:
         """Masks (batch, num_entries) bool of the documents with these numbers."""
@@ -60,16 +64,22 @@ def allocate(
     seed: int,
     num_clusters: int | None = None,
     partition_by: str = "size",
+    cluster_by: str | None = None,
+    min_similarity: float | None = None,
 ) -> Allocation:
     """Allocate entries to documents; the documents of a cluster share their entries.
 
     A cluster counts as one text: its shingles are the union of its documents' shingles, its length the sum of their
-    lengths. Raises RequestError for an unknown strategy and for numbers that do not fit together, naming the options.
+    lengths. Which documents are a cluster, `num_clusters`, `cluster_by` and `min_similarity` say (`Clustering`).
+    Raises RequestError for an unknown strategy and for numbers that do not fit together, naming the options.
     """
     options = DrawOptions(num_entries, entries_per_doc, seed, partition_by)
+    clustering = Clustering(num_clusters, min_similarity, cluster_by)
     _check_documents(documents)
-    check_allocation(strategy, options, len(documents) if num_clusters is None else num_clusters)
-    clusters = _cluster(documents, seed, num_clusters)
+    clustering.check()
+    check_allocation(strategy, options, clustering.units(len(documents)))
+    clusters = cluster_documents(documents, seed, clustering)
+    check_allocation(strategy, options, clusters.count)
     by_unit = np.argsort(clusters.labels, kind="stable")
     members = [group.tolist() for group in np.split(by_unit, np.cumsum(np.bincount(clusters.labels))[:-1])]
     lengths = np.array([sum(len(documents[d].text.split()) for d in group) for group in members])
@@ -93,14 +103,36 @@ def allocate(
         clusters.merge_similarity,
         None if drawn.signatures is None else drawn.signatures[clusters.labels],
         partition_by if chosen.is_cut else None,
+        clustering.recorded_method(len(documents)),
+        min_similarity,
     )
 
 
-def _cluster(documents: Sequence[Document], seed: int, num_clusters: int | None) -> Clusters:
-    if num_clusters is None or num_clusters == len(documents):
+def cluster_documents(documents: Sequence[Document], seed: int, clustering: Clustering) -> Clusters:
+    """The clusters of documents in memory. Raises RequestError where there are fewer documents than clusters, or where
+    `min_similarity` leads to another number of them."""
+    if clustering.num_clusters is not None:
+        check_num_clusters(clustering.num_clusters, len(documents))
+    if not clustering.merges(len(documents)):
         return Clusters(np.arange(len(documents), dtype=np.uint32), None)
+    # Imported here, since most trainings merge nothing and need no sparse graphs.
+    from simset_bench.simset.merging import merge
+
+    if clustering.method(len(documents)) == TOPIC:
+        return merge(_topic_vectors(documents, seed), clustering, seed)
     sets = (word_shingles(document.text, CLUSTER_SHINGLE_WORDS) for document in documents)
-    return cluster(signatures(sets, CLUSTER_HASHES, seed), num_clusters)
+    return merge(signatures(sets, CLUSTER_HASHES, seed), clustering, seed)
+
+
+def _topic_vectors(documents: Sequence[Document], seed: int) -> np.ndarray:
+    import pyarrow as pa
+
+    from simset_bench.simset.large.arrow_words import spaced_words
+    from simset_bench.simset.topics import topic_vectors
+
+    starts = range(0, len(documents), _TOGETHER)
+    texts = (pa.array([each.text for each in documents[a : a + _TOGETHER]], pa.large_string()) for a in starts)
+    return np.concatenate([topic_vectors(spaced_words(part).to_pylist(), seed) for part in texts])
 
 
 def check_allocation(strategy: str, options: DrawOptions, units: int | None = None) -> None:

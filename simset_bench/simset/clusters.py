@@ -1,56 +1,93 @@
-"""Merges documents into clusters that share entries: candidate pairs by MinHash LSH, the most similar first."""
+"""Which documents are merged into clusters that share entries, and by what."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simset_bench.console import track
-from simset_bench.errors import RequestError
-from simset_bench.simset.signatures import SCHEME
+from simset_bench.errors import RequestError, unknown_name
 
-if TYPE_CHECKING:
-    from scipy.cluster.hierarchy import DisjointSet
-
-# Hashes a band in each pass over the documents: bands of many hashes give few, similar pairs; bands of one give every
-# pair that agrees in any hash. Later passes cost more, and run only where earlier ones left more than `num_clusters`.
-BAND_ROWS = (8, 4, 2, 1)
+LINKAGE, TOPIC = "linkage", "topic"
+CLUSTER_BY = (LINKAGE, TOPIC)
+# Single linkage compares pairs: of more documents it is the default only where most of them stay alone.
+MOST_BY_LINKAGE = 20_000
+_TOPIC_DOCUMENTS = 10
 
 
 @dataclass(frozen=True)
 class Clusters:
     """`labels` (documents,) uint32 number the clusters from 0, in the order of their first documents.
 
-    `merge_similarity` in [0, 1] is the similarity of the last pair of documents that was merged, or None.
+    `merge_similarity` in [0, 1] is the similarity of the last pair of documents that single linkage merged, None where
+    it merged none.
     """
 
     labels: np.ndarray
     merge_similarity: float | None
 
+    @property
+    def count(self) -> int:
+        """The number of clusters."""
+        return int(self.labels.max()) + 1
 
-def cluster(signatures: np.ndarray, num_clusters: int) -> Clusters:
-    """Single-linkage clusters of documents by signature similarity, so that exactly `num_clusters` remain.
 
-    signatures: (documents, hashes) uint64 with at least 16 hashes. Similarity is the share of hashes in which two
-    signatures agree. The most similar pairs are merged first, ties in the order of document numbers; pairs that agree
-    in no hash come last. Raises RequestError unless num_clusters is from 1 to the number of documents.
+@dataclass(frozen=True)
+class Clustering:
+    """How documents are merged. Without `num_clusters` and `min_similarity` each is a cluster of its own.
+
+    `by` linkage merges the most similar pairs until `num_clusters` remain, or with `min_similarity` in (0, 1] all pairs
+    of at least that similarity; `by` topic makes `num_clusters` groups of kindred documents. None leaves it to the
+    number of documents (`method`). With both numbers `num_clusters` is what `min_similarity` led to earlier.
     """
-    from scipy.cluster.hierarchy import DisjointSet
 
-    documents, hashes = signatures.shape
-    check_num_clusters(num_clusters, documents)
-    groups: DisjointSet = DisjointSet(range(documents))
-    agreeing = None
-    for rows in BAND_ROWS:
-        if groups.n_subsets > num_clusters:
-            agreeing = _merge(groups, _similar_pairs(signatures, rows), num_clusters) or agreeing
-    if groups.n_subsets > num_clusters:
-        # Any other pair of similarity 0 is already joined once the first document is joined with every later one.
-        agreeing = _merge(groups, ((0, later, 0) for later in range(1, documents)), num_clusters)
-    numbers: dict[int, int] = {}
-    labels = [numbers.setdefault(groups[document], len(numbers)) for document in range(documents)]
-    return Clusters(np.array(labels, dtype=np.uint32), None if agreeing is None else agreeing / hashes)
+    num_clusters: int | None = None
+    min_similarity: float | None = None
+    by: str | None = None
+
+    def check(self) -> None:
+        """Raise RequestError for options out of range, and for those that do not fit together."""
+        if self.by is not None and self.by not in CLUSTER_BY:
+            raise unknown_name("--cluster-by", self.by, CLUSTER_BY)
+        similarity = self.min_similarity
+        if similarity is not None and not 0 < similarity <= 1:
+            raise RequestError(f"--min-similarity {similarity}: must be above 0 and at most 1")
+        if similarity is not None and self.by == TOPIC:
+            raise RequestError(
+                f"--min-similarity {similarity} cannot be combined with --cluster-by topic, which makes --num-clusters "
+                "groups however similar their documents are"
+            )
+        if self.by == TOPIC and self.num_clusters is None:
+            raise RequestError("--cluster-by topic needs --num-clusters, the number of groups")
+
+    def check_asked(self) -> None:
+        """`check`, and raise RequestError for a number of clusters beside the similarity that it would follow from."""
+        self.check()
+        if self.num_clusters is not None and self.min_similarity is not None:
+            raise RequestError(
+                f"--num-clusters {self.num_clusters} cannot be combined with --min-similarity {self.min_similarity}, "
+                "which the number of clusters follows from"
+            )
+
+    def merges(self, documents: int) -> bool:
+        """Whether any of so many documents may be merged."""
+        return self.min_similarity is not None or self.num_clusters not in (None, documents)
+
+    def units(self, documents: int | None) -> int | None:
+        """How many clusters there will be of so many documents, None where that is not known yet."""
+        if self.num_clusters is None and self.min_similarity is not None:
+            return None
+        return documents if self.num_clusters is None else self.num_clusters
+
+    def recorded_method(self, documents: int) -> str | None:
+        """TOPIC where clusters are made by it, None for single linkage and where nothing is merged."""
+        return TOPIC if self.merges(documents) and self.method(documents) == TOPIC else None
+
+    def method(self, documents: int) -> str:
+        """LINKAGE or TOPIC. Unless `by` says so it is topic for more than `MOST_BY_LINKAGE` documents, ten or more a
+        cluster."""
+        if self.by is not None:
+            return self.by
+        many = documents > MOST_BY_LINKAGE and self.min_similarity is None
+        return TOPIC if many and (self.num_clusters or documents) * _TOPIC_DOCUMENTS <= documents else LINKAGE
 
 
 def check_num_clusters(num_clusters: int, documents: int) -> None:
@@ -61,39 +98,3 @@ def check_num_clusters(num_clusters: int, documents: int) -> None:
         raise RequestError(
             f"--num-clusters {num_clusters}: more clusters than documents, of which there are {documents} (--num-docs)"
         )
-
-
-def _similar_pairs(signatures: np.ndarray, rows: int) -> Iterable[tuple[int, int, int]]:
-    """Pairs of documents that differ in fewer hashes than there are bands, with the number of hashes they agree in.
-
-    Such a pair agrees in at least one whole band of `rows` hashes, so LSH never misses it. Candidates that differ in
-    more hashes are left to a later pass. The most similar pairs come first, ties in the order of document numbers.
-    """
-    from datasketch import MinHash, MinHashLSH
-
-    documents, hashes = signatures.shape
-    bands = hashes // rows
-    least = hashes - bands + 1
-    index = MinHashLSH(num_perm=hashes, params=(bands, rows))
-    agreeing_pairs = [np.empty((0, 3), dtype=np.int64)]
-    for document in track(range(documents), f"comparing in {bands} bands"):
-        sketch = MinHash(hashvalues=signatures[document], scheme=SCHEME)
-        earlier = np.array(sorted(index.query(sketch)), dtype=np.int64)
-        index.insert(document, sketch, check_duplication=False)
-        agreeing = (signatures[earlier] == signatures[document]).sum(axis=1)
-        enough = agreeing >= least
-        pairs = np.stack([earlier[enough], np.full(enough.sum(), document), agreeing[enough]], axis=1)
-        agreeing_pairs.append(pairs)
-    table = np.concatenate(agreeing_pairs)
-    return map(tuple, table[np.lexsort((table[:, 1], table[:, 0], -table[:, 2]))].tolist())
-
-
-def _merge(groups: "DisjointSet", pairs: Iterable[tuple[int, int, int]], num_clusters: int) -> int | None:
-    """Merge pairs in their order until `num_clusters` remain; returns the agreement of the last pair merged."""
-    last = None
-    for one, other, agreeing in pairs:
-        if groups.merge(one, other):
-            last = agreeing
-            if groups.n_subsets == num_clusters:
-                break
-    return last

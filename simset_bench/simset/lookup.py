@@ -78,7 +78,15 @@ class Lookup:
         """The allocation without its ids and signatures; its arrays stay mapped from disk."""
         manifest = self.manifest
         numbers = (manifest.num_entries, manifest.strategy, manifest.seed, manifest.merge_similarity)
-        return Allocation((), self.clusters, self.entries, *numbers, partition_by=manifest.partition_by)
+        return Allocation(
+            (),
+            self.clusters,
+            self.entries,
+            *numbers,
+            partition_by=manifest.partition_by,
+            cluster_by=manifest.cluster_by,
+            min_similarity=manifest.min_similarity,
+        )
 
     def ids_of(self, documents: Sequence[int]) -> list[str]:
         """Ids of the documents with these numbers, read from the row groups that hold them."""

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from simset_bench.errors import RequestError
 from simset_bench.files import whole_file
 from simset_bench.simset.allocation import Allocation
+from simset_bench.simset.clusters import CLUSTER_BY
 from simset_bench.simset.shingles import NORMALISATION
 from simset_bench.simset.signatures import DAFT_SCHEME, SCHEME
 from simset_bench.simset.strategies import PARTITIONS_BY, DrawOptions, strategy_of_allocation
@@ -29,6 +30,7 @@ SCHEMA_VERSION = 2
 _KEY, _CHECKSUM_KEY = b"simset_bench", b"simset_bench_crc32"
 COLUMNS = ("document", "cluster", "entries", "signature")
 _ROW_GROUP = 1 << 16
+_WHERE_IN_FORCE = ("partition_by", "cluster_by", "min_similarity")
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,10 @@ class Manifest:
 
     `scheme` names the hash functions and `library` what computed them; `normalisation` and `unicode` say how texts were
     split into words. Signatures that differ in one of these cannot be compared. `partition_by` says how partitions
-    were cut, None where there are none. `corpus` holds the options of the corpus, and the `sha256` of its documents
-    where they were in memory; `appended` holds the options of corpora that were added later. `content` is the SHA-256
-    of all rows.
+    were cut, None where there are none; `cluster_by` is topic for clusters by topic, and `min_similarity` the least
+    similarity of pairs that were merged, where the clusters follow from one. `corpus` holds the options of the corpus,
+    and the `sha256` of its documents where they were in memory; `appended` holds the options of corpora that were added
+    later. `content` is the SHA-256 of all rows.
     """
 
     strategy: str
@@ -59,11 +62,13 @@ class Manifest:
     content: str = ""
     schema: int = SCHEMA_VERSION
     partition_by: str | None = None
+    cluster_by: str | None = None
+    min_similarity: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The manifest as the file holds it; `partition_by` is left out where there are no partitions."""
+        """The manifest as the file holds it, without what says nothing of how partitions and clusters were made."""
         fields = dataclasses.asdict(self)
-        return {name: value for name, value in fields.items() if name != "partition_by" or value is not None}
+        return {name: value for name, value in fields.items() if name not in _WHERE_IN_FORCE or value is not None}
 
 
 @dataclass(frozen=True)
@@ -195,6 +200,8 @@ def write_allocation(
         merge_similarity=allocation.merge_similarity,
         bad_records=bad_records,
         partition_by=allocation.partition_by,
+        cluster_by=allocation.cluster_by,
+        min_similarity=allocation.min_similarity,
     )
     with whole_file(path) as temporary:
         writer = AllocationWriter(temporary)
@@ -247,6 +254,11 @@ def _check_types(fields: dict[str, Any]) -> None:
         raise ValueError("a corpus lacks options of one")
     if fields.get("partition_by") not in (None, *PARTITIONS_BY):
         raise ValueError(f"partition_by is {fields['partition_by']!r}")
+    if fields.get("cluster_by") not in (None, *CLUSTER_BY):
+        raise ValueError(f"cluster_by is {fields['cluster_by']!r}")
+    similarity = fields.get("min_similarity")
+    if similarity is not None and not (isinstance(similarity, float | int) and 0 < similarity <= 1):
+        raise ValueError(f"min_similarity is {similarity!r}")
     # It becomes the name of a folder.
     if not re.fullmatch(r"[a-z][a-z0-9_-]*", fields["strategy"]):
         raise ValueError(f"strategy {fields['strategy']!r} is no name of one")
@@ -318,6 +330,8 @@ def read_allocation(path: Path) -> Allocation:
             manifest.merge_similarity,
             np.concatenate([part.signatures for part in parts]).astype(np.uint64) if signed else None,
             manifest.partition_by,
+            manifest.cluster_by,
+            manifest.min_similarity,
         )
 
 

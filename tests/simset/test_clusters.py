@@ -1,91 +1,54 @@
-from itertools import combinations
+"""How documents are merged: which options go together, and what is chosen where none is given."""
 
-import numpy as np
+import math
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from scipy.cluster.hierarchy import fcluster, linkage
 
 from simset_bench.errors import RequestError
-from simset_bench.simset.clusters import cluster
-
-HASHES = 16
-# Few distinct values, so that every number of agreements and many ties occur.
-SIGNATURES = st.builds(
-    lambda seed, documents, values: (
-        np.random.default_rng(seed).integers(values, size=(documents, HASHES)).astype(np.uint64)
-    ),
-    st.integers(0, 10**6),
-    st.integers(1, 12),
-    st.sampled_from([2, 3, 6, 30, 10**9]),
-)
+from simset_bench.simset.clusters import LINKAGE, TOPIC, Clustering
 
 
-def brute_force(signed: np.ndarray, num_clusters: int) -> tuple[list[int], float | None]:
-    """Single linkage over every pair, the most similar first and equal ones by number."""
-    labels = list(range(len(signed)))
-    pairs = sorted(combinations(labels, 2), key=lambda pair: (-(signed[pair[0]] == signed[pair[1]]).sum(), pair))
-    similarity = None
-    for one, other in pairs:
-        if len(set(labels)) == num_clusters:
-            break
-        if labels[one] != labels[other]:
-            similarity = (signed[one] == signed[other]).mean()
-            labels = [labels[one] if label == labels[other] else label for label in labels]
-    order = list(dict.fromkeys(labels))
-    return [order.index(label) for label in labels], similarity
+@given(st.floats().filter(lambda value: not 0 < value <= 1))
+def test_a_similarity_outside_0_to_1_is_refused(similarity: float) -> None:
+    with pytest.raises(RequestError, match=r"--min-similarity .*: must be above 0 and at most 1"):
+        Clustering(min_similarity=similarity).check()
 
 
-@settings(max_examples=30)
-@given(SIGNATURES)
-def test_clusters_equal_brute_force_single_linkage_for_every_number_of_clusters(signed: np.ndarray) -> None:
-    for num_clusters in range(1, len(signed) + 1):
-        found = cluster(signed, num_clusters)
-        labels, similarity = brute_force(signed, num_clusters)
-        assert found.labels.tolist() == labels
-        assert found.labels.dtype == np.uint32
-        assert found.merge_similarity == similarity
-
-
-@settings(max_examples=30)
-@given(SIGNATURES.filter(lambda signed: len(signed) > 1), st.data())
-def test_clusters_lie_between_scipys_cuts_at_and_below_the_merge_similarity(
-    signed: np.ndarray, data: st.DataObject
-) -> None:
-    found = cluster(signed, data.draw(st.integers(1, len(signed) - 1)))
-    assert found.merge_similarity is not None
-    distances = np.array([(one != other).mean() for one, other in combinations(signed, 2)])
-    tree = linkage(distances, method="single")
-    step = 0.5 / HASHES
-    coarse = fcluster(tree, 1 - found.merge_similarity + step, criterion="distance")
-    fine = fcluster(tree, 1 - found.merge_similarity - step, criterion="distance")
-    for one, other in combinations(range(len(signed)), 2):
-        together = found.labels[one] == found.labels[other]
-        assert together or fine[one] != fine[other]
-        assert not together or coarse[one] == coarse[other]
-
-
-@settings(max_examples=20)
-@given(SIGNATURES)
-def test_a_cluster_a_document_is_identity_and_nothing_is_merged(signed: np.ndarray) -> None:
-    found = cluster(signed, len(signed))
-    assert found.labels.tolist() == list(range(len(signed)))
-    assert found.merge_similarity is None
-
-
-@pytest.mark.parametrize("hashes", [16, 17, 100, 128])
-def test_any_number_of_hashes_from_16_on_will_do(hashes: int) -> None:
-    signed = np.random.default_rng(hashes).integers(3, size=(9, hashes)).astype(np.uint64)
-    for num_clusters in (1, 4, 8):
-        labels, similarity = brute_force(signed, num_clusters)
-        found = cluster(signed, num_clusters)
-        assert (found.labels.tolist(), found.merge_similarity) == (labels, similarity)
+@given(st.floats(min_value=0, max_value=1, exclude_min=True))
+def test_every_similarity_within_is_taken(similarity: float) -> None:
+    Clustering(min_similarity=similarity).check_asked()
 
 
 @pytest.mark.parametrize(
-    ("num_clusters", "why"),
-    [(0, "must be at least 1"), (-1, "must be at least 1"), (4, "more clusters than documents, of which there are 3")],
+    ("clustering", "why"),
+    [
+        (Clustering(by="topics"), r"unknown --cluster-by 'topics' \(did you mean 'topic'\?\)"),
+        (Clustering(by=TOPIC), "--cluster-by topic needs --num-clusters"),
+        (Clustering(5, 0.5, TOPIC), "--min-similarity 0.5 cannot be combined with --cluster-by topic"),
+        (Clustering(5, 0.5), "--num-clusters 5 cannot be combined with --min-similarity 0.5"),
+        (Clustering(min_similarity=math.nan), "--min-similarity nan: must be above 0"),
+    ],
 )
-def test_a_number_of_clusters_out_of_range_is_refused(num_clusters: int, why: str) -> None:
-    with pytest.raises(RequestError, match=rf"--num-clusters {num_clusters}: {why}"):
-        cluster(np.zeros((3, HASHES), dtype=np.uint64), num_clusters)
+def test_options_that_do_not_go_together_are_refused(clustering: Clustering, why: str) -> None:
+    with pytest.raises(RequestError, match=why):
+        clustering.check_asked()
+
+
+def test_without_a_choice_few_documents_are_linked_and_many_grouped_by_topic() -> None:
+    assert Clustering(10).method(20_000) == LINKAGE
+    assert Clustering(1000).method(100_000) == TOPIC
+    # Where most documents stay alone, near-duplicates are what is asked for.
+    assert Clustering(97_000).method(100_000) == LINKAGE
+    assert Clustering(min_similarity=0.5).method(10**6) == LINKAGE
+    assert Clustering(10, by=TOPIC).method(20) == TOPIC
+    assert Clustering(1000, by=LINKAGE).method(100_000) == LINKAGE
+
+
+def test_what_merges_nothing_is_known_before() -> None:
+    assert not Clustering().merges(5)
+    assert not Clustering(5).merges(5)
+    assert Clustering(4).merges(5)
+    assert Clustering(min_similarity=0.9).merges(5)
+    assert (Clustering(4).units(5), Clustering().units(5), Clustering(min_similarity=0.9).units(5)) == (4, 5, None)

@@ -19,7 +19,7 @@ from simset_bench.corpora.load import CorpusOptions, split_spec
 from simset_bench.errors import RequestError, check_count, said_when_interrupted
 from simset_bench.files import is_sealed, sealed_file, sha256_of_texts, write_json
 from simset_bench.simset.allocation import CLUSTER_HASHES, CLUSTER_SHINGLE_WORDS, check_allocation
-from simset_bench.simset.clusters import Clusters, check_num_clusters
+from simset_bench.simset.clusters import LINKAGE, TOPIC, Clustering, Clusters, check_num_clusters
 from simset_bench.simset.large.assemble import (
     find_duplicates,
     read_parts,
@@ -27,9 +27,10 @@ from simset_bench.simset.large.assemble import (
     union_signatures,
     write_parts_as_file,
 )
-from simset_bench.simset.large.clusters import cluster_out_of_core
-from simset_bench.simset.large.sign import SignedChunk, Sketch, sign_chunks
+from simset_bench.simset.large.sign import AnySketch, SignedChunk, Sketch, TopicSketch, sign_chunks
+from simset_bench.simset.linkage import forget_kept
 from simset_bench.simset.lookup import write_lookup
+from simset_bench.simset.merging import merge
 from simset_bench.simset.one_writer import OutputWork, held_output, work_folder
 from simset_bench.simset.shingles import NORMALISATION
 from simset_bench.simset.signatures import DAFT_SCHEME
@@ -45,7 +46,8 @@ _PLAN = "plan.json"
 class AllocationRequest:
     """A corpus, how its documents get entries, and how many malformed records are set aside.
 
-    `num_clusters` None makes every document its own cluster. At most `max_bad` malformed records are set aside.
+    `num_clusters`, `min_similarity` and `cluster_by` say how documents are merged (`Clustering`). At most `max_bad`
+    malformed records are set aside.
     """
 
     corpus: CorpusOptions
@@ -57,6 +59,13 @@ class AllocationRequest:
     max_bad: int = 0
     ray_address: str | None = None
     partition_by: str = "size"
+    cluster_by: str | None = None
+    min_similarity: float | None = None
+
+    @property
+    def clustering(self) -> Clustering:
+        """How documents are merged."""
+        return Clustering(self.num_clusters, self.min_similarity, self.cluster_by)
 
     @property
     def draw_options(self) -> DrawOptions:
@@ -68,8 +77,8 @@ class AllocationRequest:
         for option, value in (("--num-docs", self.corpus.num_docs), ("--num-clusters", self.num_clusters)):
             if value is not None:
                 check_count(option, value)
-        units = self.corpus.num_docs if self.num_clusters is None else self.num_clusters
-        check_allocation(self.strategy, self.draw_options, units)
+        self.clustering.check_asked()
+        check_allocation(self.strategy, self.draw_options, self.clustering.units(self.corpus.num_docs))
 
 
 def allocate_out_of_core(request: AllocationRequest, output: Path, overwrite: bool = True) -> Manifest:
@@ -102,7 +111,7 @@ def put_together(
     documents = sum(pq.read_metadata(part.absolute()).num_rows for part in parts) - len(dropped)
     _check_count(request, documents)
     clusters, united = _merged(request, parts, dropped, documents, work)
-    strategy, count = find_strategy(request.strategy), int(clusters.labels.max()) + 1
+    strategy, count = find_strategy(request.strategy), clusters.count
     strategy.check(request.draw_options, count)
     manifest = Manifest(
         strategy=request.strategy,
@@ -116,6 +125,8 @@ def put_together(
         merge_similarity=clusters.merge_similarity,
         bad_records=len(quarantine.records),
         partition_by=request.partition_by if strategy.is_cut else None,
+        cluster_by=request.clustering.recorded_method(documents),
+        min_similarity=request.min_similarity,
     )
     quarantine.close()
     rows = rows_of_parts(read_parts(parts, dropped), manifest, clusters.labels, united)
@@ -133,20 +144,33 @@ def _check_count(request: AllocationRequest, documents: int) -> None:
 def _merged(
     request: AllocationRequest, parts: list[Path], dropped: np.ndarray, documents: int, work: Path
 ) -> tuple[Clusters, np.ndarray | None]:
-    wanted = request.num_clusters
-    if wanted is not None:
-        check_num_clusters(wanted, documents)
-    if wanted is None or wanted == documents:
+    clustering = request.clustering
+    if clustering.num_clusters is not None:
+        check_num_clusters(clustering.num_clusters, documents)
+    if not clustering.merges(documents):
         return Clusters(np.arange(documents, dtype=np.uint32), None), None
-    compared = np.lib.format.open_memmap(work / "compared.npy", "w+", np.uint32, (documents, CLUSTER_HASHES))
-    start = 0
-    for part in read_parts(parts, dropped):
-        compared[start : start + len(part.ids)] = part.signatures[-1]
-        start += len(part.ids)
-    clusters = cluster_out_of_core(compared, wanted, request.ray_address)
+    compared = _compared(request, parts, dropped, documents, work)
+    clusters = merge(compared, clustering, request.seed, work)
     if not find_strategy(request.strategy).follows_text:
         return clusters, None
     return clusters, union_signatures(read_parts(parts, dropped), clusters, work)
+
+
+def _compared(
+    request: AllocationRequest, parts: list[Path], dropped: np.ndarray, documents: int, work: Path
+) -> np.memmap:
+    """What documents are merged by, a row for each, mapped from a file in `work`."""
+    place = list(sketches_of(request)).index(request.clustering.method(documents))
+    compared: np.memmap | None = None
+    start = 0
+    for part in read_parts(parts, dropped):
+        rows = part.signatures[place]
+        if compared is None:
+            compared = np.lib.format.open_memmap(work / "compared.npy", "w+", rows.dtype, (documents, rows.shape[1]))
+        compared[start : start + len(part.ids)] = rows
+        start += len(part.ids)
+    assert compared is not None
+    return compared
 
 
 def check_large(request: AllocationRequest) -> None:
@@ -160,13 +184,21 @@ def check_large(request: AllocationRequest) -> None:
         )
 
 
-def sketches_of(request: AllocationRequest) -> list[Sketch]:
-    """The signatures that a request needs: those that entries follow from, and those that clusters are merged by."""
+def sketches_of(request: AllocationRequest) -> dict[str, AnySketch]:
+    """What a request signs: the signatures that entries follow from, then by its method what clusters are merged by.
+
+    Where the number of documents decides how they are merged, and is not known yet, there is something for both ways.
+    """
     words = find_strategy(request.strategy).signed_words
-    sketches = [Sketch(words, request.entries_per_doc)] if words else []
-    if request.num_clusters is not None:
-        sketches.append(Sketch(CLUSTER_SHINGLE_WORDS, CLUSTER_HASHES))
-    return sketches
+    sketches: dict[str, AnySketch] = {"entries": Sketch(words, request.entries_per_doc)} if words else {}
+    clustering, documents = request.clustering, request.corpus.num_docs
+    if clustering.num_clusters is None and clustering.min_similarity is None:
+        return sketches
+    compared: dict[str, AnySketch] = {LINKAGE: Sketch(CLUSTER_SHINGLE_WORDS, CLUSTER_HASHES), TOPIC: TopicSketch()}
+    if documents is None and clustering.by is None and clustering.min_similarity is None:
+        return sketches | compared
+    method = clustering.method(documents or 0)
+    return sketches | {method: compared[method]}
 
 
 def signed_parts(request: AllocationRequest, work: Path, quarantine: Quarantine) -> list[Path]:
@@ -179,6 +211,7 @@ def signed_parts(request: AllocationRequest, work: Path, quarantine: Quarantine)
         note("the unfinished parts belong to another corpus or other options: starting over")
         for part in [*parts, *work.glob("part-*.bad.jsonl")]:
             part.unlink()
+        forget_kept(work)
         parts = []
     write_json(work / _PLAN, plan)
     parts = _sound(parts)
@@ -192,7 +225,12 @@ def signed_parts(request: AllocationRequest, work: Path, quarantine: Quarantine)
     documents = sum(pq.read_metadata(part.absolute()).num_rows for part in parts)
     if done < len(chunks) and (limit is None or documents < limit):
         signed = sign_chunks(
-            chunks[done:], done, request.corpus.group_by, sketches_of(request), request.seed, request.ray_address
+            chunks[done:],
+            done,
+            request.corpus.group_by,
+            list(sketches_of(request).values()),
+            request.seed,
+            request.ray_address,
         )
         remaining = None if limit is None else limit - documents
         parts += write_parts(_bar(_first(signed, remaining), done, len(chunks)), work, quarantine)
@@ -236,7 +274,7 @@ def _state(location: str) -> list[int]:
 
 
 def _signing_options(request: AllocationRequest) -> list[Any]:
-    sketches = [dataclasses.asdict(sketch) for sketch in sketches_of(request)]
+    sketches = [dataclasses.asdict(sketch) for sketch in sketches_of(request).values()]
     return [
         dataclasses.asdict(request.corpus),
         sketches,

@@ -16,6 +16,7 @@ from simset_bench.errors import RequestError, missing_extra
 from simset_bench.ray import connect
 from simset_bench.simset.large.arrow_words import spaced_words
 from simset_bench.simset.signatures import DAFT_SCHEME
+from simset_bench.simset.topics import DIMENSIONS, topic_vectors
 
 HASH_FUNCTION = DAFT_SCHEME.removeprefix("daft-")
 # On more cores than this, threads would wait for Python's lock while they read chunks: processes read them instead.
@@ -33,10 +34,19 @@ class Sketch:
 
 
 @dataclass(frozen=True)
+class TopicSketch:
+    """A vector of `topics.topic_vectors` to compute."""
+
+
+AnySketch = Sketch | TopicSketch
+
+
+@dataclass(frozen=True)
 class SignedChunk:
     """The documents of one chunk in its order, and its malformed records.
 
-    `signatures` hold one (documents, hashes) uint32 array for each sketch. `bad` has the columns origin, reason, text.
+    `signatures` hold one array for each sketch: (documents, hashes) uint32, or (documents, DIMENSIONS) int16. `bad`
+    has the columns origin, reason, text.
     """
 
     number: int
@@ -71,7 +81,12 @@ def use_runner(ray_address: str | None) -> None:
 
 
 def sign_chunks(
-    chunks: Sequence[Chunk], first: int, group_by: str, sketches: Sequence[Sketch], seed: int, ray_address: str | None
+    chunks: Sequence[Chunk],
+    first: int,
+    group_by: str,
+    sketches: Sequence[AnySketch],
+    seed: int,
+    ray_address: str | None,
 ) -> Iterator[SignedChunk]:
     """Sign the documents of some chunks, chunk by chunk in their order; chunk numbers count from `first`.
 
@@ -93,7 +108,9 @@ def sign_chunks(
     plan = plan.explode("row")
     fields = {name: daft.col("row").get(name) for name in ("rows", "place", "id", "origin", "reason", "text", "fatal")}
     for number, sketch in enumerate(sketches):
-        fields[f"signature{number}"] = _minhash(daft.col("row").get("words"), sketch, seed)
+        words = daft.col("row").get("words")
+        minhash = _minhash(words, sketch, seed) if isinstance(sketch, Sketch) else _topic_vector(daft, seed)(words)
+        fields[f"signature{number}"] = minhash
     plan = plan.select("chunk", *(expression.alias(name) for name, expression in fields.items()))
     yield from _whole_chunks((pa.table(batch) for batch in plan.to_arrow_iter()), first, len(chunks), len(sketches))
 
@@ -111,6 +128,19 @@ def _minhash(words: Any, sketch: Sketch, seed: int) -> Any:
     return words.minhash(
         num_hashes=sketch.hashes, ngram_size=sketch.shingle_words, seed=seed, hash_function=HASH_FUNCTION
     )
+
+
+def _topic_vector(daft: ModuleType, seed: int) -> Any:
+    """The function of a Daft plan that gives words their `topic_vectors`, malformed records those of no words."""
+    kind = pa.list_(pa.int16(), DIMENSIONS)
+    options = {"use_process": True} if (os.cpu_count() or 1) > 1 else {}
+
+    @daft.func.batch(return_dtype=daft.DataType.from_arrow_type(kind), **options)
+    def vectors(words):  # type: ignore[no-untyped-def]
+        flat = topic_vectors([text or "" for text in words.to_pylist()], seed).reshape(-1)
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat), DIMENSIONS)
+
+    return vectors
 
 
 _TASK_FIELDS = ("kind", "path", "start", "stop", "first", "prefix", "number")
