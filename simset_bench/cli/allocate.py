@@ -28,6 +28,11 @@ PARTITION_HELP = (
     "For partitioned: size (--entries-per-doc each), length (all entries, by the documents' lengths) or whole (all "
     "entries, shared out equally) [size]."
 )
+CLUSTER_BY_HELP = (
+    "linkage (merge the most similar pairs) or topic (--num-clusters groups of kindred documents) [linkage; topic for "
+    "more than 20,000 documents, ten or more a cluster]."
+)
+MIN_SIMILARITY_HELP = "In place of --num-clusters: merge all pairs of at least this similarity, above 0 and at most 1."
 
 
 def command(
@@ -44,6 +49,8 @@ def command(
         int | None,
         typer.Option(help="Number of clusters of similar documents that share entries [as many as documents]."),
     ] = None,
+    cluster_by: Annotated[str | None, typer.Option(help=CLUSTER_BY_HELP)] = None,
+    min_similarity: Annotated[float | None, typer.Option(help=MIN_SIMILARITY_HELP)] = None,
     group_by: Annotated[
         str, typer.Option(help="What a document is: article, section, paragraph, paragraphs:N or topic.")
     ] = "article",
@@ -86,8 +93,11 @@ def command(
         "mem_seed": mem_seed,
     }
     given = {name: value for name, value in chosen.items() if value is not None}
+    merged = {"num_clusters": num_clusters, "cluster_by": cluster_by, "min_similarity": min_similarity}
+    merged = {name: value for name, value in merged.items() if value is not None}
     if query is not None:
-        _refuse(given | ({"append": True} if append else {}) | ({"corpus": corpus} if corpus else {}), "--query")
+        others = ({"append": True} if append else {}) | ({"corpus": corpus} if corpus else {})
+        _refuse(given | merged | others, "--query")
         _print_neighbours(output, query, json_output)
         return
     options = CorpusOptions(corpus or "vital", group_by, num_docs, match_subjects)
@@ -95,7 +105,7 @@ def command(
     if append:
         from simset_bench.simset.large.append import append_documents
 
-        _refuse(given | ({"num_clusters": num_clusters} if num_clusters else {}), "--append")
+        _refuse(given | merged, "--append")
         _print_summary(output, append_documents(output, options, max_bad, ray), json_output)
         return
     from simset_bench.simset.allocate_to_file import allocate_to_file
@@ -112,6 +122,8 @@ def command(
         max_bad=max_bad,
         ray_address=ray,
         partition_by=full["partition_by"],
+        cluster_by=cluster_by,
+        min_similarity=min_similarity,
     )
     _print_summary(output, allocate_to_file(request, output, engine, overwrite), json_output)
 
@@ -126,9 +138,13 @@ def _print_summary(output: Path, manifest: "Manifest", json_output: bool) -> Non
     if json_output:
         print_json({"output": str(output), "allocation": manifest.strategy, **manifest.as_json()})
         return
-    merged = (
-        f", merged down to similarity {manifest.merge_similarity:.3f}" if manifest.merge_similarity is not None else ""
-    )
+    merged = ""
+    if manifest.merge_similarity is not None:
+        merged = f", merged down to similarity {manifest.merge_similarity:.3f}"
+    elif manifest.min_similarity is not None:
+        merged = f", merged from similarity {manifest.min_similarity:g} on"
+    elif manifest.cluster_by is not None:
+        merged = f" by {manifest.cluster_by}"
     bad = f", {manifest.bad_records} malformed records in {output}.quarantine.jsonl" if manifest.bad_records else ""
     say(
         f"{output}: {manifest.strategy} by {manifest.library}, "

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from simset_bench.cli.allocate import PARTITION_HELP
+from simset_bench.cli.allocate import CLUSTER_BY_HELP, MIN_SIMILARITY_HELP, PARTITION_HELP
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import say
 from simset_bench.simset.strategies import STRATEGIES
@@ -38,6 +38,8 @@ def command(
     num_clusters: Annotated[
         int | None, typer.Option(help="Groups of documents that share entries [one for each document].")
     ] = None,
+    cluster_by: Annotated[str | None, typer.Option(help=CLUSTER_BY_HELP)] = None,
+    min_similarity: Annotated[float | None, typer.Option(help=MIN_SIMILARITY_HELP)] = None,
     group_by: Annotated[str | None, typer.Option(help="article, paragraph, paragraphs:N, topic [article].")] = None,
     match_subjects: Annotated[
         str | None, typer.Option(help="Keep articles whose title is a subject of this CounterFact file, or of builtin.")

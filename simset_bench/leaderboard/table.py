@@ -197,7 +197,11 @@ def _groups(runs: pd.DataFrame, values: pd.DataFrame, keys: list[str], by_seed: 
         evaluated = [by_run[run] for run in group.index if run in by_run]
         names = [seeds[run] for run in group.index]
         scores = _scores(evaluated, seeds if by_seed else None, varies=any(name is not None for name in names))
-        groups.append(_Group(group.iloc[0], tuple(group.index), scores, _limits(evaluated)))
+        first = group.iloc[0].copy()
+        if group["clusters"].nunique() > 1:
+            # With min_similarity it is an outcome, and seeds differ in it.
+            first["clusters"] = pd.NA
+        groups.append(_Group(first, tuple(group.index), scores, _limits(evaluated)))
     return groups
 
 

@@ -244,6 +244,9 @@ def _read_run(folder: Path) -> dict[str, Any]:
     if manifest["kind"] == BASELINE:
         config["allocation"] = BASE_ALLOCATION
     cell = {str(name): value for name, value in config.items() if name not in (*SEED_COLUMNS, "device")}
+    if config.get("min_similarity") is not None:
+        # How many clusters it leads to moves with the seed.
+        cell.pop("num_clusters", None)
     # Options of another version have columns too, so that whatever tells two runs apart can be seen.
     others = {str(name): str(value) for name, value in config.items() if name not in (*RUN_COLUMNS, "device")}
     shown = {name: config.get(name) for name in RUN_COLUMNS} | others

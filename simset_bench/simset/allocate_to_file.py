@@ -57,7 +57,8 @@ def _allocate_in_memory(request: AllocationRequest, output: Path, place: OutputW
     quarantine = Quarantine(output, request.max_bad)
     documents = request.corpus.load(quarantine.add)
     numbers = (request.num_entries, request.entries_per_doc, request.seed, request.num_clusters)
-    allocation = allocate(documents, request.strategy, *numbers, request.partition_by)
+    ways = (request.partition_by, request.cluster_by, request.min_similarity)
+    allocation = allocate(documents, request.strategy, *numbers, *ways)
     corpus = asdict(request.corpus) | {"sha256": hash_documents(documents)}
     quarantine.close()
     write_allocation(allocation, output, corpus, len(quarantine.records), place.will_write)

@@ -43,6 +43,11 @@ class Allocation:
     cluster_by: str | None = None
     min_similarity: float | None = None
 
+    @property
+    def num_clusters(self) -> int:
+        """The number of clusters."""
+        return int(self.clusters.max()) + 1
+
     def mask(self, documents: Sequence[int]) -> np.ndarray:
         """Masks (batch, num_entries) bool of the documents with these numbers."""
         return masks_of(self.entries, documents, self.num_entries)

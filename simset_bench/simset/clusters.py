@@ -77,6 +77,12 @@ class Clustering:
             return None
         return documents if self.num_clusters is None else self.num_clusters
 
+    def chosen_method(self, documents: int) -> str | None:
+        """`method`, or None where nothing is merged and where it is linkage without being chosen."""
+        unchosen = Clustering(self.num_clusters, self.min_similarity).method(documents)
+        method = self.method(documents) if self.merges(documents) else LINKAGE
+        return None if method == unchosen == LINKAGE or not self.merges(documents) else method
+
     def recorded_method(self, documents: int) -> str | None:
         """TOPIC where clusters are made by it, None for single linkage and where nothing is merged."""
         return TOPIC if self.merges(documents) and self.method(documents) == TOPIC else None

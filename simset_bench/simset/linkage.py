@@ -90,10 +90,11 @@ def _after_pass(
         return keys_of(compared, distinct, range(band * rows, (band + 1) * rows))
 
     pairs = sum(count_pairs(keys(band)) for band in bands)
-    note(
-        f"clusters: {documents - len(settled)} so far, comparing {pairs:,} pairs of documents "
-        f"in {len(bands)} bands of {rows} hash{'es' if rows > 1 else ''}"
-    )
+    if pairs > PAIRS_A_SECOND:
+        note(
+            f"clusters: {documents - len(settled)} so far, comparing {pairs:,} pairs of documents "
+            f"in {len(bands)} bands of {rows} hash{'es' if rows > 1 else ''}"
+        )
     if pairs > PAIRS_A_SECOND * _SECONDS_TO_MENTION:
         note(
             f"this pass takes about {duration(pairs / PAIRS_A_SECOND)}; Ctrl-C stops it, and --min-similarity or "

@@ -196,7 +196,7 @@ def write_allocation(
         scheme=SCHEME,
         library=library_version(strategy.library),
         corpus=corpus,
-        clusters=int(allocation.clusters.max()) + 1,
+        clusters=allocation.num_clusters,
         merge_similarity=allocation.merge_similarity,
         bad_records=bad_records,
         partition_by=allocation.partition_by,

@@ -16,6 +16,7 @@ from simset_bench.corpora.load import CorpusOptions
 from simset_bench.errors import RequestError, check_count, did_you_mean, unknown_name
 from simset_bench.models.presets import DEFAULT_MODEL
 from simset_bench.simset.allocation import check_allocation
+from simset_bench.simset.clusters import Clustering
 from simset_bench.simset.strategies import STRATEGIES, DrawOptions, strategy_of_allocation
 from simset_bench.strict_json import brief, read_object
 from simset_bench.training.earlier_options import in_todays_words
@@ -33,7 +34,9 @@ class TrainConfig:
     """Options of one run; `docs/decisions/0002-defaults.md` has the trials behind the defaults.
 
     `layer` is a block number or a fraction of the depth; `num_docs` None takes the whole corpus, `num_clusters` None
-    gives every document a memory of its own. `warmup` is a share of all steps in [0, 1); `grad_clip` 0 is off.
+    gives every document a memory of its own, unless `min_similarity` leads to fewer; with both, `num_clusters` is what
+    it led to. `cluster_by` None is single linkage, and topic where documents are many (`Clustering`). `warmup` is a
+    share of all steps in [0, 1); `grad_clip` 0 is off.
     With an `allocation_file` its documents are streamed, shuffled `shuffle_buffer` segments at a time.
     Options that the `method` does not use stay at the defaults here (see `method_options.py`). `lora_rank` None takes
     the rank whose parameters are nearest to the memory's. `alpha` weighs the guidance loss too, whose `guidance_tau` is
@@ -45,6 +48,8 @@ class TrainConfig:
     corpus: str = "vital"
     num_docs: int | None = 16
     num_clusters: int | None = None
+    cluster_by: str | None = None
+    min_similarity: float | None = None
     group_by: str = "article"
     match_subjects: str | None = None
     max_tokens: int = 128
@@ -133,8 +138,12 @@ def _type_name(kind: type) -> str:
 
 def make_config(file: Path | None, **flags: Any) -> TrainConfig:
     """The configuration of a file (if any) with the flags that are not None laid over it, then checked."""
-    chosen = read_config(file) if file else {}
-    chosen |= {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value is not None}
+    chosen = (read_config(file) if file else {}) | given
+    Clustering(given.get("num_clusters"), chosen.get("min_similarity"), chosen.get("cluster_by")).check_asked()
+    if "min_similarity" in given:
+        # That of the file is what another similarity led to.
+        chosen.pop("num_clusters", None)
     if str(chosen.get("allocation", "")).endswith(".parquet"):
         chosen["allocation_file"] = chosen.pop("allocation")
     if chosen.get("allocation_file"):
@@ -166,10 +175,12 @@ def _check_fits(path: Path, chosen: dict[str, Any]) -> None:
     for name in ("allocation", "entries", "entries_per_doc"):
         if chosen[name] != made[name]:
             raise RequestError(f"{_flag(name)} {chosen[name]}: {path} was made with {made[name]}")
-    if chosen.get("num_clusters") is not None:
-        raise RequestError(f"--num-clusters {chosen['num_clusters']}: {path} settles the clusters (allocate merges)")
+    for name in ("num_clusters", "cluster_by", "min_similarity"):
+        if chosen.get(name) is not None:
+            raise RequestError(f"{_flag(name)} {chosen[name]}: {path} settles the clusters (allocate merges)")
 
 
+_WHERE_IN_FORCE = ("cluster_by", "min_similarity")
 # The least value of each option that counts something.
 LEAST = {"num_docs": 1, "num_clusters": 1, "max_tokens": 2, "entries": 1, "entries_per_doc": 1}
 LEAST |= {"shuffle_buffer": 1, "epochs": 1, "batch_size": 1, "mem_seed": 0, "seed": 0}
@@ -204,8 +215,10 @@ def check(config: TrainConfig) -> None:
             raise unknown_name(_flag(name), value, choices)
     if not uses(config, "allocation"):
         return
+    clustering_of(config).check()
     if config.allocation_file is None:
-        check_allocation(config.allocation, draw_options(config), config.num_clusters or config.num_docs)
+        units = clustering_of(config).units(config.num_docs)
+        check_allocation(config.allocation, draw_options(config), units)
     elif config.allocation not in {*STRATEGIES, *METHODS}:
         # It names the run's folder, and comes from a file that anybody may have written.
         raise unknown_name(f"strategy of {config.allocation_file}", config.allocation, {*STRATEGIES, *METHODS})
@@ -214,6 +227,30 @@ def check(config: TrainConfig) -> None:
 def draw_options(config: TrainConfig) -> DrawOptions:
     """The numbers that entries are drawn by."""
     return DrawOptions(config.entries, config.entries_per_doc, config.mem_seed, config.partition_by)
+
+
+def clustering_of(config: TrainConfig) -> Clustering:
+    """How documents are merged."""
+    return Clustering(config.num_clusters, config.min_similarity, config.cluster_by)
+
+
+def with_clusters(config: TrainConfig, num_docs: int, clusters: int) -> TrainConfig:
+    """The configuration with the clusters, what they are made by and a document's entries as they are in force."""
+    return dataclasses.replace(
+        config,
+        num_clusters=clusters,
+        cluster_by=clustering_of(config).chosen_method(num_docs),
+        entries_per_doc=entries_in_force(config, clusters),
+    )
+
+
+def options_of(config: TrainConfig) -> dict[str, Any]:
+    """All options by their names, without those of clusters that are not in force.
+
+    Files and folders of runs from before there were such options are those of today.
+    """
+    options = dataclasses.asdict(config)
+    return {name: value for name, value in options.items() if name not in _WHERE_IN_FORCE or value is not None}
 
 
 def entries_in_force(config: TrainConfig, clusters: int) -> int:
@@ -239,7 +276,7 @@ def _flag(name: str) -> str:
 def config_text(config: TrainConfig, names: Sequence[str] | None = None) -> str:
     """The configuration as YAML, fields in their order: those in `names`, or else those that its method uses."""
     chosen = own_options(config) if names is None else names
-    kept = {name: value for name, value in dataclasses.asdict(config).items() if name in chosen}
+    kept = {name: value for name, value in options_of(config).items() if name in chosen}
     return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
 
 

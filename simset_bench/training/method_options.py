@@ -34,7 +34,8 @@ _DOCUMENTS = frozenset(
 )
 _STEPS = frozenset(["seed", "mem_seed", "epochs", "batch_size", "lr", "weight_decay", "warmup", "grad_clip"])
 _ON_A_BLOCK = frozenset(["layer", "entries", "entries_per_doc", "activation", "layer_norm", "gate"])
-_ALLOCATED = frozenset(["num_clusters", "allocation", "allocation_file", "shuffle_buffer", "partition_by"])
+_CLUSTERS = frozenset(["num_clusters", "cluster_by", "min_similarity"])
+_ALLOCATED = _CLUSTERS | {"allocation", "allocation_file", "shuffle_buffer", "partition_by"}
 _LOSS = frozenset(["alpha", "inductive_form", "location"])
 _QUIET = frozenset(["beta", "background", "background_docs"])
 _GUIDANCE = frozenset(["alpha", "guidance_tau", "guidance_negative", "guidance_loss", "guidance_key_width"])

@@ -12,7 +12,7 @@ from simset_bench.models.blocks import positions_of, resolve_layer
 from simset_bench.models.loading import Base
 from simset_bench.models.split import UpperModel
 from simset_bench.training import run_folder as folders
-from simset_bench.training.config import TrainConfig, config_text, corpus_options, differences, entries_in_force
+from simset_bench.training.config import TrainConfig, config_text, corpus_options, differences, with_clusters
 from simset_bench.training.data.background import background_documents
 from simset_bench.training.data.segments import Segment, check_lengths, segment_documents
 from simset_bench.training.method_options import find_method
@@ -31,9 +31,9 @@ def cut_documents(documents: Sequence[Document], base: Base, config: TrainConfig
     return segments
 
 
-def resolved(config: TrainConfig, base: Base, num_docs: int) -> TrainConfig:
+def resolved(config: TrainConfig, base: Base, num_docs: int, clusters: int) -> TrainConfig:
     """The configuration with what the run uses, as far as its method does: layer, documents, clusters, entries of a
-    document, dtype and device."""
+    document, dtype and device. `clusters` is how many of them the documents were merged into."""
     options = find_method(config.method).options
     used: dict[str, Any] = {}
     if "layer" in options:
@@ -41,8 +41,7 @@ def resolved(config: TrainConfig, base: Base, num_docs: int) -> TrainConfig:
         # A base that cannot be cut there is refused before there is a folder.
         UpperModel(base, used["layer"])
     if "num_clusters" in options:
-        used["num_clusters"] = num_docs if config.num_clusters is None else config.num_clusters
-        used["entries_per_doc"] = entries_in_force(config, used["num_clusters"])
+        config = with_clusters(config, num_docs, clusters)
     return dataclasses.replace(
         config,
         **used,

@@ -58,7 +58,7 @@ def train_together(
     allocation = allocated_entries(config, documents)
     with _joined(device):
         base = spread_base(config, device, processes)
-        config = resolved(config, base, len(documents))
+        config = resolved(config, base, len(documents), allocation.num_clusters)
         folder = folders.run_folder(root, base.name, config)
         memorised = Memorised(documents, allocation, cut_documents(documents, base, config))
         with ExitStack() as stack:

@@ -39,7 +39,7 @@ def train_streamed(
     asked = config.num_docs
     num_docs = lookup.manifest.documents if asked is None else asked
     clusters = min(num_docs, lookup.manifest.clusters)
-    config = resolved(dataclasses.replace(config, num_clusters=clusters), base, num_docs)
+    config = resolved(config, base, num_docs, clusters)
     folder = folders.run_folder(root, base.name, config)
     with folders.held(folder), tempfile.TemporaryDirectory(prefix=".survey.", dir=folder) as scratch:
         surveyed = Path(scratch) / folders.ALLOCATION

@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -49,6 +50,31 @@ def test_json_is_one_object_on_standard_output(run: Run, tmp_path: Path) -> None
     assert 0.5 < found["merge_similarity"] < 1
 
 
+def test_clusters_at_a_similarity_are_counted_and_recorded(run: Run, tmp_path: Path) -> None:
+    """Copies that differ in a few words are merged, and every document is left alone at similarity 1."""
+    output = tmp_path / "a.parquet"
+    shown = run("--output", output, "--min-similarity", 0.5)
+    assert "24 documents in 18 clusters, merged from similarity 0.5 on" in shown.stdout
+    made = read_allocation_manifest(output)
+    assert (made.clusters, made.min_similarity, made.cluster_by, made.merge_similarity) == (18, 0.5, None, None)
+    assert json.loads(run("--output", tmp_path / "b.parquet", "--min-similarity", 1, "--json").stdout)["clusters"] == 24
+
+
+def test_topics_are_as_many_as_asked_for_and_recorded(run: Run, tmp_path: Path) -> None:
+    output = tmp_path / "a.parquet"
+    shown = run("--output", output, "--num-clusters", 6, "--cluster-by", "topic")
+    assert "24 documents in 6 clusters by topic" in shown.stdout
+    assert read_allocation_manifest(output).cluster_by == "topic"
+    assert max(np.bincount(read_allocation(output).clusters)) <= 8
+
+
+def test_single_linkage_is_recorded_as_it_always_was(run: Run, tmp_path: Path) -> None:
+    for name, options in {"a": [], "b": ["--cluster-by", "linkage"]}.items():
+        assert run("--output", tmp_path / name, "--num-clusters", 20, *options).exit_code == 0
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert "cluster_by" not in read_allocation_manifest(tmp_path / "a").as_json()
+
+
 def test_a_file_that_is_there_is_kept_unless_told(run: Run, tmp_path: Path) -> None:
     output = tmp_path / "a.parquet"
     output.write_text("mine")
@@ -71,6 +97,14 @@ def test_a_file_that_is_there_is_kept_unless_told(run: Run, tmp_path: Path) -> N
         (["--num-docs", "0"], "must be at least 1"),
         (["--num-clusters", "25"], "more clusters than documents"),
         (["--num-clusters", "0"], "must be at least 1"),
+        (["--min-similarity", "0"], "--min-similarity 0.0: must be above 0 and at most 1"),
+        (["--min-similarity", "1.01"], "--min-similarity 1.01: must be above 0 and at most 1"),
+        (["--min-similarity", "0.5", "--num-clusters", "9"], "--num-clusters 9 cannot be combined with"),
+        (["--min-similarity", "0.5", "--cluster-by", "topic"], "cannot be combined with --cluster-by topic"),
+        (["--cluster-by", "topic"], "--cluster-by topic needs --num-clusters"),
+        (["--cluster-by", "topics"], "unknown --cluster-by 'topics' (did you mean 'topic'?)"),
+        (["--append", "--min-similarity", "0.5"], "--min-similarity cannot be combined with --append"),
+        (["--query", "x", "--cluster-by", "topic"], "--cluster-by cannot be combined with --query"),
         (["--mem-seed", "-1"], "--mem-seed -1: must be"),
         (["--mem-seed", "4294967296"], "--mem-seed 4294967296: must be"),
         (["--partition-by", "words"], "choose from length, size, whole"),

@@ -36,6 +36,15 @@ def test_runs_that_differ_only_in_seeds_have_one_cell(write_run: Write, tmp_path
     assert len(set(cells)) == 3
 
 
+def test_clusters_that_a_similarity_led_to_do_not_part_seeds(write_run: Write, tmp_path: Path) -> None:
+    for seed, clusters in enumerate((3, 4)):
+        write_run(min_similarity=0.5, num_clusters=clusters, mem_seed=seed)
+        write_run(num_clusters=clusters, mem_seed=seed)
+    table = read_runs([tmp_path])
+    assert table.runs["cell"].nunique() == 3
+    assert table.runs["num_clusters"].tolist() == [3, 3, 4, 4]
+
+
 def test_how_partitions_are_cut_is_an_option_of_partitioned_runs_alone(write_run: Write, tmp_path: Path) -> None:
     """Beside `random`, whose configuration has a value too, it would look like a difference of the rows."""
     cut = {

@@ -1,5 +1,7 @@
 """Clusters by topic: balanced, none empty, and the same whatever the threads and batches."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,7 +70,7 @@ def test_vectors_keep_the_cosines_of_words_and_word_pairs() -> None:
     vocabulary = [f"w{number}" for number in range(4000)]
     texts = [" ".join(generator.permutation(vocabulary)[:100]) for _ in range(40)]
     texts = [text for one in texts for text in (one, " ".join([*one.split(" ")[:50], *texts[0].split(" ")[:50]]))]
-    features = [{*words, *zip(words, words[1:], strict=False)} for words in (text.split(" ") for text in texts)]
+    features = [{*words, *pairwise(words)} for words in (text.split(" ") for text in texts)]
     due = np.array([[len(a & b) / np.sqrt(len(a) * len(b)) for b in features] for a in features])
     vectors = topic_vectors(texts, 0).astype(np.float64)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

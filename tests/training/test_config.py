@@ -135,6 +135,40 @@ def test_an_option_out_of_range_is_told_what_is_allowed(options: dict[str, Any],
     assert str(raised.value) == told
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"min_similarity": 0.0}, "--min-similarity 0.0: must be above 0 and at most 1"),
+        ({"min_similarity": math.nan}, "--min-similarity nan: must be above 0 and at most 1"),
+        ({"min_similarity": 0.5, "num_clusters": 4}, "--num-clusters 4 cannot be combined with --min-similarity 0.5"),
+        ({"min_similarity": 0.5, "cluster_by": "topic"}, "cannot be combined with --cluster-by topic"),
+        ({"cluster_by": "topic"}, "--cluster-by topic needs --num-clusters"),
+        ({"cluster_by": "link", "num_clusters": 4}, "unknown --cluster-by 'link' (did you mean 'linkage'?)"),
+        ({"method": "lora", "min_similarity": 0.5}, "--min-similarity 0.5: --method lora does not use it"),
+    ],
+)
+def test_clusters_that_cannot_be_are_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        make_config(None, **options)
+    assert told in str(raised.value)
+
+
+def test_a_number_of_clusters_that_a_file_records_gives_way_to_a_similarity(file: Path) -> None:
+    """A run's file has both: the number is what the similarity led to."""
+    file.write_text("min_similarity: 0.5\nnum_clusters: 4\n")
+    assert make_config(file).num_clusters == 4
+    changed = make_config(file, min_similarity=0.7)
+    assert (changed.min_similarity, changed.num_clusters) == (0.7, None)
+    with pytest.raises(RequestError, match=r"--num-clusters 5 cannot be combined with --min-similarity 0\.5"):
+        make_config(file, num_clusters=5)
+
+
+def test_options_of_clusters_stand_in_files_only_where_they_are_in_force() -> None:
+    assert "cluster_by" not in config_text(TrainConfig()) and "min_similarity" not in config_text(TrainConfig())
+    text = config_text(TrainConfig(num_clusters=4, cluster_by="topic"))
+    assert "num_clusters: 4\ncluster_by: topic\n" in text and "min_similarity" not in text
+
+
 def test_hard_location_turns_the_inductive_loss_off_unless_alpha_is_given(tmp_path: Path) -> None:
     assert make_config(None).alpha == make_config(None, location="soft").alpha == 1.0
     assert make_config(None, location="hard").alpha == 0.0

@@ -63,6 +63,8 @@ def allocated_entries(config: TrainConfig, documents: Sequence[Document]) -> All
         config.mem_seed,
         num_clusters=config.num_clusters,
         partition_by=config.partition_by,
+        cluster_by=config.cluster_by,
+        min_similarity=config.min_similarity,
     )
 
 

@@ -180,11 +180,12 @@ def _run(
     planned: TrainConfig,
     made: dict[tuple[Any, ...], Allocation],
 ) -> _Run:
-    config = resolved(planned, base, len(documents))
+    config = resolved(planned, base, len(documents), planned.num_clusters or len(documents))
     options = (config.allocation, config.entries, config.entries_per_doc, config.mem_seed)
-    key = (*options, config.num_clusters, config.partition_by)
+    merged = (config.num_clusters, config.partition_by, config.cluster_by, config.min_similarity)
+    key = (*options, *merged)
     if key not in made:
-        made[key] = allocate(documents, *options, num_clusters=config.num_clusters, partition_by=config.partition_by)
+        made[key] = allocate(documents, *options, *merged)
     folder = folders.run_folder(task.root_of(planned), base.name, config)
     folders.check_is_run_or_free(folder)
     _check_folder(folder, config)

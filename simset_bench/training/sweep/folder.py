@@ -12,9 +12,10 @@ from typing import Any
 from simset_bench.errors import RequestError
 from simset_bench.files import clear_leftovers, write_json
 from simset_bench.models.sources import find_model
+from simset_bench.simset.clusters import LINKAGE
 from simset_bench.strict_json import read_json
 from simset_bench.training import run_folder as folders
-from simset_bench.training.config import TrainConfig, differences
+from simset_bench.training.config import TrainConfig, differences, options_of
 from simset_bench.training.sweep.plan import FleetPlan
 
 # Options that a run's own folder names; others that an axis varies name a folder above it.
@@ -60,7 +61,8 @@ class SweepFolder:
 
     def root_of(self, config: TrainConfig) -> Path:
         """Folder under which the run of a configuration has its own."""
-        parts = [f"{name}_{str(getattr(config, name)).replace('/', '-')}" for name in self.varied]
+        options = vars(config) | {"cluster_by": config.cluster_by or LINKAGE}
+        parts = [f"{name}_{str(options[name]).replace('/', '-')}" for name in self.varied]
         return self.root.joinpath("_".join(parts)) if parts else self.root
 
     def run_folder(self, config: TrainConfig) -> Path:
@@ -82,12 +84,12 @@ class SweepFolder:
         return True
 
     def _failure(self, config: TrainConfig) -> Path:
-        text = json.dumps(dataclasses.asdict(config), sort_keys=True)
+        text = json.dumps(options_of(config), sort_keys=True)
         return self.folder / "failed" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
 
     def record_failure(self, config: TrainConfig, error: str) -> None:
         """Keep a run's error."""
-        record = {"run": str(self.run_folder(config)), "error": error, "config": dataclasses.asdict(config)}
+        record = {"run": str(self.run_folder(config)), "error": error, "config": options_of(config)}
         clear_leftovers(self._failure(config))
         write_json(self._failure(config), record)
 
@@ -105,7 +107,7 @@ class SweepFolder:
             error = str(read_json(path)["error"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             error = f"the record of its failure, {path}, is damaged"
-        return {"run": run, "error": error, "config": dataclasses.asdict(config)}
+        return {"run": run, "error": error, "config": options_of(config)}
 
     def forget_failures(self) -> None:
         """Forget every kept error, so that its run is tried again."""

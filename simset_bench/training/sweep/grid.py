@@ -11,7 +11,7 @@ from typing import Any
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.package import shipped_grids
 from simset_bench.simset.strategies import TooManyDocuments
-from simset_bench.training.config import TrainConfig, check, checked_option
+from simset_bench.training.config import TrainConfig, check, checked_option, clustering_of
 from simset_bench.training.method_options import only_own, with_method_defaults
 from simset_bench.training.strict_yaml import NotYaml, read_yaml
 
@@ -145,6 +145,7 @@ def _cell(path: Path, chosen: Mapping[str, Any]) -> TrainConfig:
     try:
         config = TrainConfig(**with_method_defaults(chosen))
         check(config)
+        clustering_of(config).check_asked()
     except TooManyDocuments:
         raise
     except RequestError as error:

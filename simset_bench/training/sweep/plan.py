@@ -15,7 +15,7 @@ from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.strict_json import read_json
-from simset_bench.training.config import TrainConfig, presses, uses
+from simset_bench.training.config import TrainConfig, options_of, presses, uses
 from simset_bench.training.method_options import MEMORY
 
 SCHEMA = 1
@@ -42,7 +42,16 @@ _SHARED = (
     "device",
 )
 # Options that only the allocation or the inductive loss reads. The loss's form is not among them: metrics show it.
-_OF_STRUCTURE = ("num_clusters", "allocation", "partition_by", "entries_per_doc", "alpha", "location")
+_OF_STRUCTURE = (
+    "num_clusters",
+    "cluster_by",
+    "min_similarity",
+    "allocation",
+    "partition_by",
+    "entries_per_doc",
+    "alpha",
+    "location",
+)
 _OF_BACKGROUND = ("background", "background_docs")
 
 
@@ -118,7 +127,7 @@ def _fleet(trainings: Sequence[Training]) -> FleetPlan:
 
 
 def _as_json(trainings: Sequence[Training]) -> list[list[dict[str, Any]]]:
-    return [[dataclasses.asdict(config) for config in training.configs] for training in trainings]
+    return [[options_of(config) for config in training.configs] for training in trainings]
 
 
 def layers_beside(fleet: FleetPlan, fleets: Iterable[FleetPlan]) -> list[int]:

@@ -16,8 +16,9 @@ from simset_bench.errors import CannotBeWritten, HeldElsewhere
 from simset_bench.files import check_writable_folder, clear_leftovers, is_out_of_room
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.sizes import ModelSizes, model_sizes
+from simset_bench.simset.allocation import cluster_documents
 from simset_bench.training.checkpoint import Progress
-from simset_bench.training.config import TrainConfig, corpus_options, entries_in_force, uses
+from simset_bench.training.config import TrainConfig, clustering_of, corpus_options, uses, with_clusters
 from simset_bench.training.method_options import MEMORY
 from simset_bench.training.prepare import load_documents
 from simset_bench.training.run import SECONDS_BETWEEN_CHECKPOINTS, train_run
@@ -80,6 +81,7 @@ def numbered_cells(grid: Grid) -> list[TrainConfig]:
     Raises RequestError for a model, block or corpus that does not exist.
     """
     counts: dict[str, int] = {}
+    merged: dict[tuple[Any, ...], int] = {}
     numbered = []
     for cell in grid.cells:
         config = with_block_number(cell, sizes_of(cell.model))
@@ -89,9 +91,14 @@ def numbered_cells(grid: Grid) -> list[TrainConfig]:
         config = dataclasses.replace(config, num_docs=counts[corpus])
         if uses(config, "num_clusters"):
             clusters = config.num_clusters or counts[corpus]
-            config = dataclasses.replace(
-                config, num_clusters=clusters, entries_per_doc=entries_in_force(config, clusters)
-            )
+            if config.min_similarity is not None:
+                key = (corpus, config.min_similarity, config.mem_seed)
+                if key not in merged:
+                    merged[key] = cluster_documents(
+                        load_documents(config), config.mem_seed, clustering_of(config)
+                    ).count
+                clusters = merged[key]
+            config = with_clusters(config, counts[corpus], clusters)
         numbered.append(config)
     return numbered
 

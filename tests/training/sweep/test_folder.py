@@ -8,6 +8,7 @@ import pytest
 
 from simset_bench.errors import RequestError
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.run_folder import read_folder_config
 from simset_bench.training.sweep.folder import sweep_folder
 from simset_bench.training.sweep.grid import read_grid
 from simset_bench.training.sweep.plan import FleetPlan, Training
@@ -40,6 +41,24 @@ def test_axes_that_a_run_folder_does_not_name_get_folders_of_their_own(write_gri
         "lr_0.002_epochs_1",
         "lr_0.002_epochs_2",
     }
+
+
+def test_runs_whose_clusters_are_made_otherwise_have_folders_of_their_own(
+    write_grid: WriteGrid, tmp_path: Path
+) -> None:
+    """Under a similarity the number of clusters in a run's own folder is what it led to."""
+    axes = {"min_similarity": [0.5, 1.0], "allocation": ["random", "simset2"]}
+    made = sweep(write_grid(axes, num_docs=6), tmp_path / "a")
+    assert (made["done"], made["failed"]) == (4, [])
+    for similarity, clusters in ((0.5, ("3", "docs_6")), (1.0, ("6", "random_0"))):
+        (run,) = (tmp_path / "a" / f"min_similarity_{similarity}").rglob("random_0/*/manifest.json")
+        assert run.relative_to(tmp_path).parts[5:7] == clusters
+        kept = read_folder_config(run.parent)
+        assert (kept.min_similarity, kept.num_clusters) == (similarity, int(clusters[0]))
+    assert sweep(write_grid(axes, num_docs=6), tmp_path / "a")["done"] == 4
+    sweep(write_grid({"cluster_by": ["linkage", "topic"]}, num_docs=6, num_clusters=4), tmp_path / "b")
+    names = {folder.relative_to(tmp_path / "b").parts[0] for folder in run_folders(tmp_path / "b")}
+    assert names == {"cluster_by_linkage", "cluster_by_topic"}
 
 
 def test_what_failed_is_told_until_it_is_forgotten(tmp_path: Path) -> None:

@@ -44,6 +44,19 @@ def test_seeds_of_the_memory_are_other_trainings_at_alpha_0() -> None:
     assert len(distinct_trainings([replace(CELL, alpha=0.0, mem_seed=seed) for seed in (0, 1)])) == 2
 
 
+def test_how_clusters_are_made_matters_only_where_clusters_do() -> None:
+    ways = [{"num_clusters": 4}, {"num_clusters": 4, "cluster_by": "topic"}, {"num_clusters": 5, "min_similarity": 0.5}]
+    for alpha, trainings in ((0.0, 1), (1.0, 3)):
+        assert len(distinct_trainings([replace(CELL, alpha=alpha, **way) for way in ways])) == trainings
+
+
+def test_a_plan_says_nothing_of_options_that_are_not_in_force(tmp_path: Path) -> None:
+    """So that plans from before there were such options keep their fleets."""
+    write_plan(tmp_path / "plan.json", make_fleets(distinct_trainings([CELL]), lambda _: 8))
+    text = (tmp_path / "plan.json").read_text()
+    assert "cluster_by" not in text and "min_similarity" not in text
+
+
 def test_fleets_share_block_and_documents_and_are_of_like_size() -> None:
     cells = [replace(cell, layer=layer) for layer in (1, 2) for cell in CELLS]
     fleets = make_fleets(distinct_trainings(cells), lambda _: 8)
