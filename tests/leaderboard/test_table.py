@@ -34,6 +34,16 @@ def test_lm_evals_own_direction_ranks_its_tasks(write_run: Write, board_of: Call
     assert ranked(board_of(sort="acc")) == ["random", "none"]
 
 
+def test_clusters_that_a_similarity_led_to_are_named_only_where_all_seeds_have_them(
+    write_run: Write, board_of: Callable
+) -> None:
+    for seed, clusters in enumerate((2, 3)):
+        write_run(nll(LOW), min_similarity=0.5, num_clusters=clusters, mem_seed=seed)
+        write_run(nll(LOW), min_similarity=0.9, num_clusters=4, mem_seed=seed)
+    rows = {row.labels["min_similarity"]: (row.runs, row.labels["clusters"]) for row in board_of().rows}
+    assert rows == {0.5: (2, None), 0.9: (2, 4)}
+
+
 def test_seeds_are_averaged_with_their_spread(write_run: Write, board_of: Callable) -> None:
     seeds = [[0.1, 0.2], [0.3, 0.5], [0.2, 0.9]]
     for number, values in enumerate(seeds):

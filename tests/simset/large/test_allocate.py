@@ -16,6 +16,7 @@ import pytest
 from simset_bench.corpora.load import CorpusOptions, load_corpus
 from simset_bench.errors import RequestError
 from simset_bench.files import held_folder
+from simset_bench.simset import linkage
 from simset_bench.simset.allocate_to_file import allocate_to_file
 from simset_bench.simset.large import allocate as out_of_core
 from simset_bench.simset.large.allocate import AllocationRequest, allocate_out_of_core
@@ -65,6 +66,70 @@ def test_clusters_share_the_entries_of_their_texts_together(make_corpus: MakeCor
     assert (np.stack(list(found.entries))[::2] == entries_by_signature(united, 256)).all()
     assert made.merge_similarity is not None
     assert 0.5 < made.merge_similarity < 1
+
+
+def test_topics_are_those_of_the_engine_in_memory_in_parts_and_whole(
+    make_corpus: MakeCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = request_for(make_corpus(100), num_clusters=12, cluster_by="topic")
+    for engine in ("daft", "datasketch"):
+        made = allocate_to_file(request, tmp_path / engine, engine)
+        assert (made.clusters, made.cluster_by, made.merge_similarity) == (12, "topic", None)
+    _small_parts(monkeypatch)
+    allocate_out_of_core(request, tmp_path / "in parts")
+    whole, small, in_parts = (read_allocation(tmp_path / name) for name in ("daft", "datasketch", "in parts"))
+    assert whole.clusters.tolist() == small.clusters.tolist()
+    assert read_allocation_manifest(tmp_path / "in parts") == read_allocation_manifest(tmp_path / "daft")
+    for label in np.unique(whole.clusters).tolist():
+        alike = [whole.entries[number].tolist() for number in np.flatnonzero(whole.clusters == label)]
+        assert alike == [alike[0]] * len(alike)
+    assert in_parts.num_clusters == 12
+
+
+def test_clusters_at_a_similarity_are_the_same_in_parts_and_whole(
+    make_corpus: MakeCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every second document is like the one before, but for a word or two."""
+    request = request_for(make_corpus(100), min_similarity=0.5)
+    made = allocate_out_of_core(request, tmp_path / "whole")
+    assert (made.clusters, made.min_similarity, made.cluster_by) == (50, 0.5, None)
+    assert read_allocation(tmp_path / "whole").clusters.tolist() == [number // 2 for number in range(100)]
+    _small_parts(monkeypatch)
+    allocate_out_of_core(request, tmp_path / "in parts")
+    assert read_allocation_manifest(tmp_path / "in parts") == read_allocation_manifest(tmp_path / "whole")
+
+
+def test_clusters_and_similarity_together_are_refused(make_corpus: MakeCorpus, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"--num-clusters 5 cannot be combined with --min-similarity 0\.5"):
+        allocate_to_file(request_for(make_corpus(10), num_clusters=5, min_similarity=0.5), tmp_path / "a", "daft")
+    assert not list(tmp_path.glob("*a*"))
+
+
+def test_a_stopped_linkage_says_what_it_has_and_goes_on_from_there(
+    make_corpus: MakeCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, output = request_for(make_corpus(60), num_clusters=3), tmp_path / "a.parquet"
+    allocate_out_of_core(request, tmp_path / "straight")
+    keep, compared = linkage._keep, list[object]()
+
+    def stopping(*arguments: object) -> None:
+        keep(*arguments)  # type: ignore[arg-type]
+        compared.append(arguments)
+        if len(compared) == 20:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(linkage, "_keep", stopping)
+    with pytest.raises(
+        KeyboardInterrupt, match=r"merged, which leaves \d+ clusters; bands that were compared are kept"
+    ):
+        allocate_out_of_core(request, output)
+    assert not output.exists()
+    monkeypatch.setattr(out_of_core, "sign_chunks", None)
+    allocate_out_of_core(request, output)
+    assert output.read_bytes() == (tmp_path / "straight").read_bytes()
+    # Of the 16 + 32 + 64 + 128 bands each was compared once.
+    assert len(compared) == 240
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize("strategy", ["none", "random", "partitioned", "simset1", "simset3"])
