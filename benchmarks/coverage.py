@@ -5,7 +5,7 @@ python benchmarks/coverage.py --repeats 1000
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -23,12 +23,15 @@ _HIT = 0.8
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the simulation: two rows of equal settings on the same documents, with the same seeds."""
+    """One cell of the simulation: two rows of equal settings on the same documents, with the same seeds.
+
+    Where `nested`, each seed has `documents` of its own, the same in both rows."""
 
     kind: str
     documents: int
     seeds: int
     seed_effect: float
+    nested: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,19 @@ def _of(evidence: Evidence, measure: str) -> Score:
     return Score(measure, values, None, seeds=seeds, documents=len(evidence.documents), evidence=evidence)
 
 
+def _own_documents(score: Score) -> Score:
+    """The score where each seed's documents are its own."""
+    evidence = score.evidence
+    assert evidence is not None
+    seeds, documents = evidence.totals.shape[1:]
+    totals, weights = np.zeros((2, len(evidence.totals), seeds, seeds * documents))
+    for seed in range(seeds):
+        at = slice(seed * documents, (seed + 1) * documents)
+        totals[:, seed, at], weights[:, seed, at] = evidence.totals[:, seed], evidence.weights[:, seed]
+    apart = Evidence(_names(seeds * documents), totals, weights, evidence.form)
+    return replace(score, documents=seeds * documents, evidence=apart)
+
+
 def simulate(cell: Cell, repeats: int, seed: int = 0) -> Reached:
     """Shares over `repeats` experiments.
 
@@ -100,17 +116,19 @@ def simulate(cell: Cell, repeats: int, seed: int = 0) -> Reached:
     the truth is that of the run, since nothing tells how another would do, and no claim is made about settings.
     """
     generator = np.random.default_rng([seed, cell.documents, cell.seeds, int(10 * cell.seed_effect), len(cell.kind)])
-    make = KINDS[cell.kind]
+    make, drawn = KINDS[cell.kind], cell.seeds if cell.nested else 1
     held, difference_held, false, widths = [], [], [], []
     for _ in range(repeats):
-        hardness = generator.normal(0, 1, (1, cell.documents))
+        hardness = generator.normal(0, 1, (drawn, cell.documents))
         rows = []
         for _row in range(2):
-            own = generator.normal(0, 0.4, (1, cell.documents))
+            own = generator.normal(0, 0.4, (drawn, cell.documents))
             luck = generator.normal(0, 0.3, (cell.seeds, cell.documents))
             lucky_seed = cell.seed_effect * generator.normal(0, 1, (cell.seeds, 1))
             rows.append(make(hardness + own + luck, lucky_seed))
         (first, of_run), (second, of_other) = rows
+        if cell.nested:
+            first, second = _own_documents(first), _own_documents(second)
         truth, apart = (of_run, of_run - of_other) if cell.seeds == 1 else (_truth(cell), 0.0)
         limits = interval(first)
         if limits is not None:
@@ -134,22 +152,23 @@ def _truth(cell: Cell) -> float:
     return float(np.exp(variance / 2) * (np.exp(0.5) if cell.kind == "lognormal" else 10))
 
 
-def cells(seed_effects: tuple[float, ...] = SEED_EFFECTS) -> Iterator[Cell]:
+def cells(seed_effects: tuple[float, ...] = SEED_EFFECTS, nested: bool = False) -> Iterator[Cell]:
     for kind in KINDS:
         for effect in seed_effects:
             for documents in DOCUMENTS:
                 for seeds in SEEDS:
-                    yield Cell(kind, documents, seeds, effect)
+                    yield Cell(kind, documents, seeds, effect, nested)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--kind", choices=sorted(KINDS))
+    parser.add_argument("--nested", action="store_true", help="each seed has documents of its own")
     chosen = parser.parse_args()
     heads = ["values", "seed effect", "documents", "seeds", "score's interval holds", "difference's", "false positives"]
     print(f"| {' | '.join(heads)} |\n| {' | '.join(['---'] * len(heads))} |")
-    for cell in cells():
+    for cell in cells(nested=chosen.nested):
         if chosen.kind in (None, cell.kind):
             reached = simulate(cell, chosen.repeats)
             shares = [reached.coverage, reached.difference_coverage, reached.false_positives]

@@ -1,7 +1,7 @@
 """`simset-bench leaderboard`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,26 +46,11 @@ def command(
     from simset_bench.leaderboard import render
     from simset_bench.leaderboard.table import make_leaderboard
     from simset_bench.leaderboard.wording import remarks, sentences
-    from simset_bench.results.read import read_runs
-    from simset_bench.results.run_files import check_packed
 
     form = "json" if json_output else form
     if form not in FORMATS:
         raise unknown_name("--format", form, FORMATS)
-    for folder in folders or []:
-        if not folder.is_dir():
-            check_packed(folder)
-    table = read_runs(folders or [root for root in DEFAULT_ROOTS if root.is_dir()])
-    if table.runs.empty and len(table.left_out) == 1:
-        raise RequestError(f"{table.left_out[0].path}: {table.left_out[0].reason}")
-    copies = [left_out for left_out in table.left_out if left_out.is_copy]
-    if len(copies) > 1:
-        note(f"{len(copies)} runs are copies of others and count once, such as {copies[0].path}")
-    for left_out in table.left_out if len(copies) < 2 else [each for each in table.left_out if not each.is_copy]:
-        note(f"left out: {left_out.path}: {left_out.reason}")
-    if table.runs.empty:
-        looked = ", ".join(str(root) for root in folders or DEFAULT_ROOTS)
-        raise RequestError(f"no finished run in {looked}: simset-bench quickstart or train makes one")
+    table = read_folders(folders)
     names = [name.strip() for name in group_by.split(",")] if group_by else []
     board = make_leaderboard(table, where, sort, names, best_known(table.values["measure"]) if html else (), pool_seeds)
     if html is not None:
@@ -92,3 +77,28 @@ def command(
             say(sentence, wrap=True)
         if not board.measures:
             note("none of these runs was evaluated yet: simset-bench eval RUN --task docmem does it")
+
+
+def read_folders(folders: list[Path] | None) -> Any:
+    """The runs below folders (or the usual ones), with a note on each that is left out.
+
+    Raises RequestError for a folder that does not exist, and where there is no finished run.
+    """
+    from simset_bench.results.read import read_runs
+    from simset_bench.results.run_files import check_packed
+
+    for folder in folders or []:
+        if not folder.is_dir():
+            check_packed(folder)
+    table = read_runs(folders or [root for root in DEFAULT_ROOTS if root.is_dir()])
+    if table.runs.empty and len(table.left_out) == 1:
+        raise RequestError(f"{table.left_out[0].path}: {table.left_out[0].reason}")
+    copies = [left_out for left_out in table.left_out if left_out.is_copy]
+    if len(copies) > 1:
+        note(f"{len(copies)} runs are copies of others and count once, such as {copies[0].path}")
+    for left_out in table.left_out if len(copies) < 2 else [each for each in table.left_out if not each.is_copy]:
+        note(f"left out: {left_out.path}: {left_out.reason}")
+    if table.runs.empty:
+        looked = ", ".join(str(root) for root in folders or DEFAULT_ROOTS)
+        raise RequestError(f"no finished run in {looked}: simset-bench quickstart or train makes one")
+    return table

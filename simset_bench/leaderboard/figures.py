@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from simset_bench.console import printable
+from simset_bench.leaderboard.contrast import alike
 from simset_bench.leaderboard.render import escaped, headline, row_of_cells
 from simset_bench.leaderboard.table import Leaderboard, Row
 from simset_bench.leaderboard.wording import named
@@ -90,9 +91,7 @@ def _allocation(row: Row) -> object:
 
 
 def _is_like(row: Row, other: Row, but: set[str]) -> bool:
-    return _allocation(row) is not None and all(
-        row.labels[name] == other.labels[name] for name in row.labels if name not in but
-    )
+    return _allocation(row) is not None and alike(row, other, but)
 
 
 def _compared(board: Leaderboard, measure: str, pairs: Sequence[tuple[Row, Row]]) -> list[str]:

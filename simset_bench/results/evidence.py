@@ -15,7 +15,8 @@ class Evidence:
 
     `documents` are the keys of the columns. A part's mean is the sum of its `totals` over the sum of its `weights`;
     the score of a seed follows from the means of the parts as `Measure.form` says, and the score is the mean of the
-    seeds'. For `auc` the parts are the documents' scores and whether each is a member (1 or 0).
+    seeds'. Where seeds have documents of their own, totals and weights are 0 for those of the others. For `auc` the
+    parts are the documents' scores and whether each is a member (1 or 0).
     """
 
     documents: tuple[str, ...]
@@ -32,13 +33,16 @@ class Evidence:
     def influence(self) -> np.ndarray:
         """What each document adds to the error of each seed's score, (seeds, documents); a row adds up to 0.
 
-        By leaving one document out: with D documents, (D - 1) / D of how far the score without it is below the mean of
-        the scores without one. For a mean it is (x - mean) / D. The jackknife's variance is D / (D - 1) times the sum
-        of squares (Efron and Tibshirani 1993, equation 11.5). Not-a-number where a score needs every document.
+        By leaving one document out: with D documents of the seed, (D - 1) / D of how far the score without it is below
+        the mean of the scores without one. For a mean it is (x - mean) / D. The jackknife's variance is D / (D - 1)
+        times the sum of squares (Efron and Tibshirani 1993, equation 11.5). Not-a-number where a score needs every
+        document.
         """
         left_out = self.resampled(1 - np.eye(len(self.documents)))
-        count = len(self.documents)
-        return np.asarray((left_out.mean(1, keepdims=True) - left_out) * (count - 1) / count)
+        asked = (self.weights > 0).any(0) if self.form != "auc" else np.ones(left_out.shape, dtype=bool)
+        count = asked.sum(1, keepdims=True)
+        mean = (left_out * asked).sum(1, keepdims=True) / count
+        return np.asarray(np.where(asked, (mean - left_out) * (count - 1) / count, 0.0))
 
     def resampled(self, times: np.ndarray) -> np.ndarray:
         """The score of each seed where document d counts `times[r, d]` times, (seeds, resamples).
@@ -52,10 +56,11 @@ class Evidence:
             return _combined(self.form, means)
 
     def of(self, documents: Sequence[str]) -> "Evidence":
-        """The evidence on some of its documents, in their order."""
+        """The evidence on some of its documents, in their order, of the seeds that were asked about any of them."""
         places = {name: place for place, name in enumerate(self.documents)}
         kept = [places[name] for name in documents]
-        totals, weights = self.totals[..., kept], self.weights[..., kept]
+        asked = (self.weights[..., kept].sum(2) > 0).all(0) if self.form != "auc" else slice(None)
+        totals, weights = self.totals[:, asked][..., kept], self.weights[:, asked][..., kept]
         return replace(self, documents=tuple(documents), totals=totals, weights=weights)
 
 

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pandas as pd
 
+from simset_bench.corpora.people.options import without_draw
 from simset_bench.evaluation.estimates import above_zero
 from simset_bench.evaluation.measures import after_qa, find_measure
 from simset_bench.evaluation.result_form import better_side, check_result
@@ -38,8 +39,10 @@ RUN_COLUMNS = {
     for name, hint in get_type_hints(TrainConfig).items()
     if name != "device"
 }
+# Which invented people a corpus `people:` draws, its keys `seed` and `from`; the corpus's own column is without them.
+PEOPLE = "people"
 # Runs that differ only in these are averaged into one row.
-SEED_COLUMNS = ("mem_seed", "seed")
+SEED_COLUMNS = ("mem_seed", "seed", PEOPLE)
 BASE_ALLOCATION = "base"
 _VALUE_COLUMNS = ("run", "task", "measure", "value", "standard_error", "n", "limit", "better", "dtype", "samples")
 # Options of other versions are columns too, which must not stand for what boards say of a row themselves.
@@ -48,6 +51,7 @@ _NO_OPTIONS = frozenset(
     {
         "run",
         "runs",
+        "people",
         "cell",
         "identity",
         "documents",
@@ -121,12 +125,12 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
                 evaluated.add((first["run"], path.name))
             except _Damaged as damaged:
                 left_out.append(LeftOut(damaged.path, damaged.reason))
-    known = ("run", *RUN_COLUMNS, "cell")
+    known = ("run", *RUN_COLUMNS, PEOPLE, "cell")
     others = dict.fromkeys(name for run in runs.values() for name in run if name not in (*known, "identity"))
-    frame = pd.DataFrame(list(runs.values()), columns=["run", *RUN_COLUMNS, *others, "cell"]).set_index("run")
+    frame = pd.DataFrame(list(runs.values()), columns=["run", *RUN_COLUMNS, *others, PEOPLE, "cell"]).set_index("run")
     # As objects, since pandas would turn a direction or a limit that is None into not-a-number.
     table = pd.DataFrame(values, columns=_VALUE_COLUMNS, dtype=object)
-    kinds = RUN_COLUMNS | dict.fromkeys(others, "string")
+    kinds = RUN_COLUMNS | dict.fromkeys([*others, PEOPLE], "string")
     return RunTable(frame.astype(kinds), table, tuple(left_out))
 
 
@@ -146,9 +150,10 @@ def defined_values(values: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def seed_of(run: pd.Series) -> str | None:
-    """The run's seeds as one text; None if it has none, as a bare base."""
-    seeds = [run[name] for name in SEED_COLUMNS]
-    return None if all(pd.isna(seed) for seed in seeds) else "/".join(map(str, seeds))
+    """The run's seeds as one text, with the people that were drawn; None if training has none, as a bare base."""
+    seeds = [run[name] for name in SEED_COLUMNS if name != PEOPLE]
+    people = [] if pd.isna(run[PEOPLE]) else [run[PEOPLE]]
+    return None if all(pd.isna(seed) for seed in seeds) else "/".join(map(str, [*seeds, *people]))
 
 
 def _folders(roots: Sequence[Path], left_out: list[LeftOut]) -> list[Path]:
@@ -238,6 +243,9 @@ def _read_run(folder: Path) -> dict[str, Any]:
     identity = json.dumps([hashes["model"], hashes["corpus"], learned, hashes["config"]])
     config |= {"model": manifest["model"], "method": manifest["method"]}
     config = in_todays_words(config, manifest)
+    people = None
+    if isinstance(config.get("corpus"), str):
+        config["corpus"], people = without_draw(config["corpus"])
     if not strategy_of_allocation(str(config.get("allocation"))).is_cut:
         # It matters to `partitioned` alone; elsewhere it would look like a difference between two rows.
         config.pop("partition_by", None)
@@ -250,7 +258,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
     # Options of another version have columns too, so that whatever tells two runs apart can be seen.
     others = {str(name): str(value) for name, value in config.items() if name not in (*RUN_COLUMNS, "device")}
     shown = {name: config.get(name) for name in RUN_COLUMNS} | others
-    return {"run": str(folder), **shown, "cell": json.dumps(cell, sort_keys=True), "identity": identity}
+    return {"run": str(folder), **shown, PEOPLE: people, "cell": json.dumps(cell, sort_keys=True), "identity": identity}
 
 
 def _read_evaluation(run: str, path: Path) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ class Score:
     where they differ in more than seeds), `samples` the files behind them. `varies` is False for what has no seed, such
     as a bare base. `document_error` is the standard error over documents, None where it is not known, and `documents`
     how many there are, 0 where that is not known. `evidence` is what samples say, None where they are not at hand or
-    the seeds were not asked the same.
+    the seeds were asked other things about the same documents.
     """
 
     measure: str
@@ -123,7 +123,7 @@ def with_evidence(scores: Sequence[Score]) -> list[Score]:
 
 
 def _evidence(score: Score, parts: dict[tuple[str, str], Part]) -> Evidence | None:
-    """None where samples are missing, do not give the measure, or differ in what the seeds were asked."""
+    """None where samples are missing, do not give the measure, or differ in what the seeds were asked of a document."""
     record = score.record
     if record.form == "other":
         return None
@@ -160,10 +160,22 @@ def _aligned(parts: Sequence[Part]) -> tuple[tuple[str, ...], np.ndarray, np.nda
 
 
 def _stacked(runs: Sequence[tuple[tuple[str, ...], np.ndarray, np.ndarray]], record: Measure) -> Evidence | None:
-    keys = runs[0][0]
-    if any(other != keys for other, _, _ in runs[1:]) or (runs[0][2].sum(1) == 0).any():
+    """Sums over all documents that any seed was asked about; 0 where a seed was not.
+
+    None where seeds were asked something else about one document: it would count as two.
+    """
+    keys = tuple(dict.fromkeys(key for documents, _, _ in runs for key in documents))
+    if len({key.split("\n")[0] for key in keys}) < len(keys):
         return None
-    totals, weights = (np.stack([run[place] for run in runs], axis=1) for place in (1, 2))
+    if record.form == "auc" and any(documents != keys for documents, _, _ in runs):
+        return None
+    places = {key: place for place, key in enumerate(keys)}
+    totals, weights = np.zeros((2, len(runs[0][1]), len(runs), len(keys)))
+    for number, (documents, run_totals, run_weights) in enumerate(runs):
+        at = [places[key] for key in documents]
+        totals[:, number, at], weights[:, number, at] = run_totals, run_weights
+    if (weights.sum(2) == 0).any():
+        return None
     if record.form == "exp" and (totals > _LARGEST_EXPONENT * weights).any():
         return None
     if record.form == "auc" and len(set(totals[1, 0].tolist())) < 2:

@@ -35,6 +35,15 @@ def test_intervals_hold_and_tests_err_as_seldom_as_they_say(
     assert reached.false_positives <= 0.06 + 3 * np.sqrt(0.06 * 0.94 / REPEATS)
 
 
+@pytest.mark.parametrize(("documents", "seeds", "effect"), [(6, 2, 0.3), (30, 3, 0.3), (30, 8, 0.0)])
+def test_seeds_with_documents_of_their_own_err_as_seldom(
+    benchmark: ModuleType, documents: int, seeds: int, effect: float
+) -> None:
+    reached = benchmark.simulate(benchmark.Cell("normal", documents, seeds, effect, nested=True), REPEATS)
+    assert reached.difference_coverage >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / REPEATS)
+    assert reached.false_positives <= 0.06 + 3 * np.sqrt(0.06 * 0.94 / REPEATS)
+
+
 @pytest.mark.parametrize(("documents", "seeds"), [(2, 5), (5, 3), (6, 1), (50, 1)])
 def test_nothing_is_claimed_where_it_cannot_hold(benchmark: ModuleType, documents: int, seeds: int) -> None:
     """Fewer than six documents can tell no two rows apart, and one seed says nothing about settings."""

@@ -13,6 +13,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from simset_bench.results.differences import Difference, difference_of
+from simset_bench.results.pair_tests import compare_all
 from simset_bench.results.scores import Score, score_of, with_evidence
 
 Write = Callable[..., str]
@@ -118,6 +119,23 @@ def test_a_harmonic_mean_is_read_from_its_kinds(write: Write) -> None:
     file = write(kinds | {"truth_preference_neighborhood": [1.0, 1.0, 1.0]})
     (found,) = with_evidence([score_of("counterfact/harmonic_mean", [0.5], [0.1], [file])])
     assert found.evidence is not None and found.evidence.by_seed[0] == pytest.approx(3 / (3 / 2 + 3 + 1))
+
+
+def test_seeds_with_documents_of_their_own_are_paired_on_all_of_them(write: Write) -> None:
+    """The error over documents is that within seeds, and that over seeds the spread of the seeds' differences."""
+    rows = []
+    for values in ([FIRST, [value + 0.1 for value in SECOND]], [SECOND, [value * 2 for value in FIRST]]):
+        files = [write(each, cluster=[f"{seed}-{n}" for n in range(6)]) for seed, each in enumerate(values)]
+        means = [float(np.mean(each)) for each in values]
+        rows.append((score_of("nll", means, [0.1, 0.1], files, ["0", "1"]), np.array(values)))
+    (one, first), (other, second) = rows
+    apart = first - second
+    found = difference(one, other)
+    assert found.documents == 12 and found.value == pytest.approx(apart.mean())
+    within = np.square(apart - apart.mean(1, keepdims=True)).sum() / 12**2 * 12 / 11
+    over_seeds = apart.mean(1).var(ddof=1) / 2
+    tests = compare_all(with_evidence([one, other]))
+    assert tests.variances[:, 0, 1].sum() == pytest.approx(within + over_seeds)
 
 
 def test_seeds_that_were_asked_something_else_have_no_evidence(write: Write) -> None:

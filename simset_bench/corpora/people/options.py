@@ -39,6 +39,10 @@ KEYS = tuple(
     {field: key for key, field in _FIELD_OF.items()}.get(each.name, each.name) for each in fields(PeopleOptions)
 )
 
+PREFIX = "people"
+# Which people are drawn, as a seed says which memory is.
+DRAW_KEYS = ("seed", "from")
+
 
 def parse_people(location: str) -> PeopleOptions:
     """The options in `KEY=VALUE,...`, of which any may be left out.
@@ -65,6 +69,20 @@ def parse_people(location: str) -> PeopleOptions:
             f"lang={options.lang}"
         )
     return options
+
+
+def without_draw(spec: str) -> tuple[str, str | None]:
+    """A corpus's name without which people it draws, the keys `seed` and `from`, and those keys as they were given.
+
+    Other corpora, and names that cannot be read, stay as they are, with None.
+    """
+    kind, mark, location = spec.partition(":")
+    if kind != PREFIX or not mark:
+        return spec, None
+    parts = location.split(",")
+    draw = [part for part in parts if part.partition("=")[0] in DRAW_KEYS]
+    kept = [part for part in parts if part not in draw]
+    return f"{kind}:{','.join(kept)}", ",".join(draw)
 
 
 def _whole(least: int) -> Callable[[str, str], int]:

@@ -1,0 +1,163 @@
+"""A contrast: one value of an option against another wherever all else is equal, and what may be said of each."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from simset_bench.errors import RequestError, did_you_mean
+from simset_bench.leaderboard.table import Leaderboard, Row, make_leaderboard
+from simset_bench.results.differences import Difference, corrected, difference_of
+from simset_bench.results.quantiles import LEVEL
+from simset_bench.results.read import RunTable
+from simset_bench.results.scores import Score
+
+# `more` and `less` after Holm's correction; `no difference` where the whole interval is within the margin.
+Verdict = Literal["more", "less", "no difference", "cannot tell"]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """`first` less `second`, scores on one measure of rows that are equal but for the option in question.
+
+    `labels` has the columns in which the pairs of a contrast differ. `p_value` is corrected by Holm over all of them.
+    """
+
+    labels: dict[str, object]
+    first: Score
+    second: Score
+    difference: Difference
+    p_value: float
+    verdict: Verdict
+
+
+def contrasts(
+    table: RunTable, between: str, sort: str | None = None, where: str | None = None, margin: float = 0.0
+) -> tuple[str, list[Contrast]]:
+    """The measure, and every pair of rows of a leaderboard that differ in one option alone, in the order of the labels.
+
+    `between` is `COLUMN=FIRST,SECOND`, as in `allocation=simset2,shuffled2`. Differences of at most `margin` (0 or
+    more, in the measure's unit) count as none. Raises RequestError for a column or value that no row has, a margin
+    that is no such number, rows without the measure, and where no two rows are equal in all else.
+    """
+    if not (math.isfinite(margin) and margin >= 0):
+        raise RequestError(f"--margin {margin}: must be a finite number, 0 or more")
+    board = make_leaderboard(table, where, sort)
+    column, values = _parsed(between, board)
+    pairs = _pairs(board, column, *values)
+    labels = _differing(board, column, pairs)
+    pairs.sort(key=lambda pair: [_order(pair[0].labels[name]) for name in labels])
+    measure = board.sort
+    assert measure is not None
+    scores = [tuple(row.scores[measure] for row in pair) for pair in pairs]
+    differences = [difference_of(first, second, len(pairs)) for first, second in scores]
+    return measure, [
+        Contrast(
+            {name: _plain(row.labels[name]) for name in labels}, first, second, each, p, verdict_of(each, p, margin)
+        )
+        for (row, _), (first, second), each, p in zip(pairs, scores, differences, corrected(differences), strict=True)
+    ]
+
+
+def verdict_of(difference: Difference, p_value: float, margin: float) -> Verdict:
+    """What a difference says, with its corrected p value and the margin within which it counts as none."""
+    if p_value < 1 - LEVEL and difference.about_settings:
+        return "more" if difference.value > 0 else "less"
+    known = difference.low is not None and difference.high is not None and difference.about_settings
+    if known and -margin <= (difference.low or 0.0) and (difference.high or 0.0) <= margin and margin > 0:
+        return "no difference"
+    return "cannot tell"
+
+
+def alike(row: Row, other: Row, but: set[str]) -> bool:
+    """Whether two rows have the same values in all columns but some.
+
+    What only one of them has, such as `partition_by` of partitions, is no difference.
+    """
+    values = [(row.labels[name], other.labels[name]) for name in row.labels if name not in but]
+    return all(one == another or one is None or another is None for one, another in values)
+
+
+def _parsed(between: str, board: Leaderboard) -> tuple[str, list[str]]:
+    column, _, rest = between.partition("=")
+    values = [value.strip() for value in rest.split(",")]
+    if len(values) != 2 or not all(values) or values[0] == values[1]:
+        raise RequestError(f"--between {between!r}: write COLUMN=FIRST,SECOND, as in allocation=simset2,shuffled2")
+    if column not in board.columns:
+        names = ", ".join(board.columns)
+        raise RequestError(f"--between: unknown column {column!r}{did_you_mean(column, board.columns)}: {names}")
+    known = sorted({str(row.labels[column]) for row in board.rows})
+    for value in values:
+        if not any(_is(row, column, value) for row in board.rows):
+            raise RequestError(
+                f"--between: no row has {column} {value}{did_you_mean(value, known)}: {', '.join(known)}"
+            )
+    return column, values
+
+
+def _is(row: Row, column: str, value: str) -> bool:
+    label = _plain(row.labels[column])
+    try:
+        return label == value or (isinstance(label, int | float) and float(label) == float(value))
+    except ValueError:
+        return False
+
+
+def _pairs(board: Leaderboard, column: str, first: str, second: str) -> list[tuple[Row, Row]]:
+    measured = [row for row in board.rows if board.sort in row.scores]
+    if not measured:
+        raise RequestError(f"no row was asked {board.sort or 'anything'}")
+    pairs = [
+        (row, other)
+        for row in measured
+        if _is(row, column, first)
+        for other in measured
+        if _is(other, column, second) and alike(row, other, {column})
+    ]
+    if not pairs:
+        raise RequestError(
+            f"--between: no row with {column} {first} is equal in all else to one with {second} and asked {board.sort}"
+        )
+    return pairs
+
+
+def _differing(board: Leaderboard, column: str, pairs: Sequence[tuple[Row, Row]]) -> list[str]:
+    """The columns in which pairs differ from each other."""
+    return [
+        name
+        for name in board.columns
+        if name != column and len({repr(row.labels[name] or other.labels[name]) for row, other in pairs}) > 1
+    ]
+
+
+def _plain(label: object) -> object:
+    """The label as Python's own number or text, where it is NumPy's."""
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def _order(label: object) -> tuple[bool, float, str]:
+    label = _plain(label)
+    number = float(label) if isinstance(label, int | float) else 0.0
+    return label is None, number, str(label)
+
+
+def as_records(found: Sequence[Contrast]) -> list[dict[str, Any]]:
+    """One flat object for each contrast, for JSON and plots."""
+    return [
+        {
+            **each.labels,
+            "first": each.first.value,
+            "second": each.second.value,
+            "difference": each.difference.value,
+            "low": each.difference.low,
+            "high": each.difference.high,
+            "p_value": each.p_value,
+            "detectable": each.difference.detectable,
+            "documents": each.difference.documents,
+            "runs": [each.first.runs, each.second.runs],
+            "verdict": each.verdict,
+        }
+        for each in found
+    ]

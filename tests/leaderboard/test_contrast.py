@@ -1,0 +1,153 @@
+"""One allocation against another wherever all else is equal, and the verdicts."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from typer.testing import CliRunner, Result
+
+from simset_bench.cli.app import app
+from simset_bench.leaderboard.contrast import Contrast, contrasts, verdict_of
+from simset_bench.results.differences import Difference
+from simset_bench.results.read import read_runs
+
+Write = Callable[..., Path]
+SEEDS, DOCUMENTS = 4, 20
+
+
+@pytest.fixture
+def study(write_run: Write, tmp_path: Path) -> dict[str, np.ndarray]:
+    """Two allocations on two blocks, four seeds each; random entries lose half a nat on block 2 alone.
+
+    The values (seeds, documents) by allocation and block."""
+    generator = np.random.default_rng(0)
+    values = {}
+    for layer, loss in ((2, 0.5), (12, 0.0)):
+        hard = generator.normal(3, 0.3, (1, DOCUMENTS))
+        for allocation, more in (("simset2", 0.0), ("random", loss)):
+            values[f"{allocation} {layer}"] = hard + more + generator.normal(0, 0.05, (SEEDS, DOCUMENTS))
+            for seed in range(SEEDS):
+                of_seed = values[f"{allocation} {layer}"][seed].tolist()
+                write_run({"docmem": {"nll": of_seed}}, allocation=allocation, layer=layer, mem_seed=seed)
+    return values
+
+
+def found(tmp_path: Path, between: str = "allocation=random,simset2", **options: object) -> list[Contrast]:
+    return contrasts(read_runs([tmp_path]), between, "docmem/nll", **options)[1]  # type: ignore[arg-type]
+
+
+def test_rows_are_set_against_each_other_where_all_else_is_equal(study: dict[str, np.ndarray], tmp_path: Path) -> None:
+    on_two, on_twelve = found(tmp_path, margin=0.1)
+    assert [on_two.labels, on_twelve.labels] == [{"layer": 2}, {"layer": 12}]
+    for each in (on_two, on_twelve):
+        apart = study[f"random {each.labels['layer']}"] - study[f"simset2 {each.labels['layer']}"]
+        assert each.difference.value == pytest.approx(apart.mean())
+        # Both sources of error count, so that p is above that of the paired test of either alone.
+        assert each.difference.p_value is not None
+        assert each.difference.p_value >= stats.ttest_1samp(apart.mean(0), 0).pvalue
+    assert (on_two.verdict, on_twelve.verdict) == ("more", "no difference")
+    turned = found(tmp_path, "allocation=simset2,random", margin=0.1)
+    assert [each.verdict for each in turned] == ["less", "no difference"]
+    assert [each.difference.value for each in turned] == pytest.approx(
+        [-on_two.difference.value, -on_twelve.difference.value]
+    )
+
+
+def test_without_a_margin_nothing_is_no_difference(study: dict[str, np.ndarray], tmp_path: Path) -> None:
+    assert [each.verdict for each in found(tmp_path)] == ["more", "cannot tell"]
+
+
+def test_numbers_are_values_too(study: dict[str, np.ndarray], tmp_path: Path) -> None:
+    (first, second) = found(tmp_path, "layer=2,12.0")
+    assert [first.labels, second.labels] == [{"allocation": "random"}, {"allocation": "simset2"}]
+
+
+def test_people_of_each_seed_are_one_row(write_run: Write, tmp_path: Path) -> None:
+    """Which people a run was trained on is a draw, as its seed is."""
+    for allocation, more in (("random", 0.2), ("simset2", 0.0)):
+        for seed in range(3):
+            values = (np.arange(8.0) + more + 0.001 * seed).tolist()
+            corpus = f"people:count=8,from={8 * seed},wording=0.8"
+            write_run({"docmem": {"nll": values}}, allocation=allocation, corpus=corpus, mem_seed=seed)
+    table = read_runs([tmp_path])
+    assert set(table.runs["corpus"]) == {"people:count=8,wording=0.8"}
+    assert set(table.runs["people"]) == {"from=0", "from=8", "from=16"}
+    (only,) = found(tmp_path)
+    assert (only.first.runs, only.second.runs) == (3, 3)
+    assert only.difference.value == pytest.approx(0.2) and only.verdict == "more"
+
+
+def test_how_partitions_are_cut_is_no_difference_from_random_entries(write_run: Write, tmp_path: Path) -> None:
+    for allocation, cut in (("partitioned", "size"), ("random", None)):
+        write_run({"docmem": {"nll": [0.1, 0.2]}}, allocation=allocation, partition_by=cut)
+    assert len(found(tmp_path, "allocation=partitioned,random")) == 1
+
+
+def test_single_runs_say_nothing_about_their_settings(write_run: Write, tmp_path: Path) -> None:
+    for allocation, more in (("random", 5.0), ("simset2", 0.0)):
+        write_run(
+            {"docmem": {"nll": (np.arange(12.0) % 3 + more + np.arange(12) * 0.01).tolist()}}, allocation=allocation
+        )
+    assert found(tmp_path, margin=9.0)[0].verdict == "cannot tell"
+
+
+@pytest.mark.parametrize(
+    ("limits", "p", "verdict"),
+    [
+        ((0.2, 0.4), 0.01, "more"),
+        ((-0.4, -0.2), 0.01, "less"),
+        ((-0.05, 0.09), 0.8, "no difference"),
+        ((0.01, 0.09), 0.2, "no difference"),
+        ((-0.05, 0.11), 0.8, "cannot tell"),
+        ((None, None), 1.0, "cannot tell"),
+    ],
+)
+def test_verdicts(limits: tuple[float | None, float | None], p: float, verdict: str) -> None:
+    low, high = limits
+    middle = 0.0 if low is None or high is None else (low + high) / 2
+    assert verdict_of(Difference(middle, low, high, 20), p, 0.1) == verdict
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """The command in `tmp_path`, where `write_run` writes below `outputs`."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, ["contrast", *map(str, arguments)])
+
+
+def test_the_formats_and_the_plot(study: dict[str, np.ndarray], command: Callable[..., Result], tmp_path: Path) -> None:
+    asked = ["--between", "allocation=random,simset2", "--margin", "0.1"]
+    table = command(*asked, "--plot", "plot.svg")
+    assert table.exit_code == 0, table.output
+    assert "more" in table.stdout and "after Holm's correction over 2" in " ".join(table.stdout.split())
+    assert "docmem/nll: allocation random less simset2" in (tmp_path / "plot.svg").read_text()
+    markdown = command(*asked, "--format", "markdown").stdout.splitlines()
+    assert markdown[0].startswith("| layer | random | simset2 | difference |") and len(markdown) == 4
+    record = json.loads(command(*asked, "--json").stdout)["contrasts"][0]
+    assert (
+        record["layer"] == 2 and record["verdict"] == "more" and record["low"] < record["difference"] < record["high"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--between", "allocation=random"], "write COLUMN=FIRST,SECOND"),
+        (["--between", "alocation=random,none"], "unknown column 'alocation' (did you mean 'allocation'?)"),
+        (["--between", "allocation=random,simset3"], "no row has allocation simset3 (did you mean 'simset2'?)"),
+        (["--between", "layer=2,12", "--where", "allocation=='random' and layer==2"], "no row has layer 12"),
+        (["--between", "layer=2,12", "--margin", "-1"], "--margin -1.0: must be a finite number, 0 or more"),
+        (["--between", "layer=2,12", "--plot", "plot.gif"], "--plot plot.gif: the name must end in .svg or .png"),
+        (["--between", "layer=2,12", "--format", "tabel"], "did you mean 'table'?"),
+        (["missing", "--between", "layer=2,12"], "missing: there is no such folder"),
+    ],
+)
+def test_a_wrong_request_is_one_line(
+    study: dict[str, np.ndarray], command: Callable[..., Result], arguments: list[str], message: str
+) -> None:
+    done = command(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert message in done.stderr and done.stderr.count("\n") == 1
