@@ -49,4 +49,7 @@ def stack_memories(memories: Sequence[Memory]) -> MemoryStack:
     if len({memory.shape for memory in memories}) != 1:
         raise ValueError("memories of different shapes cannot be stacked")
     named = [dict(memory.named_parameters()) for memory in memories]
+    if len(named) == 1:
+        # A view, which costs nothing.
+        return MemoryStack(memories[0].shape, {name: each[None] for name, each in named[0].items()})
     return MemoryStack(memories[0].shape, {name: torch.stack([each[name] for each in named]) for name in named[0]})

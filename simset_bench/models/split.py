@@ -14,6 +14,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from simset_bench.errors import RequestError
 from simset_bench.models.blocks import embedding_rows
+from simset_bench.models.lean_blocks import LeanBlocks, final_states, lean_blocks
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import hidden_of
 from simset_bench.models.packing import Packing, attending_within, pack
@@ -137,6 +138,7 @@ class UpperModel:
         # A model whose blocks need more than one another's output may fail in any way once some do not run.
         except Exception as error:
             raise self._not_cut(f"what is above that block does not run alone ({type(error).__name__})") from error
+        self._lean: LeanBlocks | None = None
         # The longest segments that were tried, and whether they can be packed.
         self._tried = (0, self.head_is_linear)
         if longest:
@@ -184,6 +186,27 @@ class UpperModel:
             # The ids only set the length of the pass, since the blocks that would read them do not run.
             self.base.model(input_ids=ids, position_ids=packing.position_ids[None], use_cache=False)
         return seen[0]
+
+    def frozen_final(self, hidden: Tensor, packing: Packing, positions: Tensor) -> Tensor:
+        """`packed_final` up to rounding, by `lean_blocks` where they can do it.
+
+        Only for blocks whose weights stay as they were in `packs`, and that have nothing attached to them.
+        """
+        lean = self._lean
+        if lean is None or packing.longest > lean.longest or packing.mask is not None:
+            return self.packed_final(hidden, packing, positions)
+        return final_states(lean, hidden.float(), packing)[positions].to(self.base.dtype)
+
+    def _checked_lean(self, longest: int) -> LeanBlocks | None:
+        """Lean blocks that do what the model's own do; None where there are none."""
+        lean = lean_blocks(self.base.model, self.layer, longest)
+        if lean is None:
+            return None
+        packing = pack((1, longest), self.base.device)
+        states = self._random_states(1 + longest)
+        own = self.packed_final(states, packing, torch.arange(1 + longest)).float()
+        difference = (final_states(lean, states.float(), packing) - own).norm()
+        return lean if difference <= _SAME.get(self.base.dtype, _SAME_COARSE) * own.norm() else None
 
     @contextmanager
     def _only_above(self, hidden: Tensor) -> Iterator[None]:
@@ -249,6 +272,7 @@ class UpperModel:
         """
         if longest > self._tried[0]:
             self._tried = (longest, self._tried[1] and self._keeps_apart(longest))
+            self._lean = self._checked_lean(longest) if self._tried[1] else None
         return self._tried[1]
 
     def _keeps_apart(self, longest: int) -> bool:

@@ -17,10 +17,9 @@ from simset_bench.models.memory_stack import MemoryStack, stack_memories
 from simset_bench.models.split import UpperModel
 from simset_bench.training.checkpoint import Mean
 from simset_bench.training.config import presses
-from simset_bench.training.data.batches import MaskRows
 from simset_bench.training.data.segments import NO_TARGET, PackedBatch
 from simset_bench.training.frozen_head import FrozenHeadNLL, next_token_nll
-from simset_bench.training.inductive import inductive_loss, token_on_share
+from simset_bench.training.inductive import inductive_loss, segment_on_share
 from simset_bench.training.quiet import quiet_losses
 from simset_bench.training.trainer import Member, PassSums
 
@@ -50,7 +49,8 @@ def fleet_pass(
     hard = [member.active is not None or member.config.location == "hard" for member in members]
     stack = stack_memories([cast(Memory, member.memory) for member in members])
     soft = None if not any(hard) else torch.tensor([not each for each in hard], device=hidden.device)
-    terms = token_losses(upper, stack, torch.from_numpy(masks).to(hidden.device), soft, batch, hidden)
+    most = int(masks.sum(2).max())
+    terms = token_losses(upper, stack, torch.from_numpy(masks).to(hidden.device), soft, batch, hidden, most)
     # A batch of segments of one token each has nothing to predict, and a mean of nothing would not be a number.
     cross_entropies = terms.nll.sum(1) / max(1, len(whole.wanted))
     share_of_whole = batch.real.sum() / whole.real.sum()
@@ -71,8 +71,7 @@ def fleet_pass(
         of_quiet = {}
         if number in quiet:
             of_quiet["quiet_loss"] = Mean(quiet[number].item(), float(_background_tokens(batch)))
-        nll, activations, form = terms.nll[number], terms.activations[number], member.config.inductive_form
-        metrics = [_metrics(nll, activations, mask_rows, form, batch) | of_quiet for mask_rows in member.masks]
+        metrics = [_metrics(terms, number, place, member, batch) | of_quiet for place in range(len(member.masks))]
         sums.append(PassSums(loss.item(), metrics))
     return sums
 
@@ -107,17 +106,18 @@ def token_losses(
     soft: Tensor | None,
     batch: PackedBatch,
     hidden: Tensor,
+    most: int | None = None,
 ) -> TokenLosses:
     """Losses of each memory's tokens on one batch.
 
     masks: (runs, segments, entries) bool, each run's entries of the segments' documents; activations are multiplied by
     them but where `soft` (runs,) bool, None for all. hidden: (tokens, width), the hidden states below the memories.
+    A segment has at most `most` entries, None for any number.
     """
     activations = stack.activations(hidden)
-    token_masks = masks[:, batch.segment_of]
-    used = activations if soft is None else activations * (token_masks | soft[:, None, None])
+    used = activations if soft is None else activations * (masks | soft[:, None, None])[:, batch.segment_of]
     nll = next_token_nll_of_runs(upper, stack.add(hidden, used), batch)
-    return TokenLosses(nll, token_on_share(activations, token_masks), activations.detach())
+    return TokenLosses(nll, segment_on_share(activations, masks, batch.segment_of, most), activations.detach())
 
 
 def next_token_nll_of_runs(upper: UpperModel, changed: Tensor, batch: PackedBatch) -> Tensor:
@@ -127,7 +127,7 @@ def next_token_nll_of_runs(upper: UpperModel, changed: Tensor, batch: PackedBatc
         return torch.stack([_padded_nll(upper, each, batch) for each in changed])
     shifts = torch.arange(runs, device=changed.device)[:, None] * tokens
     positions = (batch.predicting + shifts).flatten()
-    final = upper.packed_final(changed.flatten(0, 1), batch.packing.repeated(runs), positions)
+    final = upper.frozen_final(changed.flatten(0, 1), batch.packing.repeated(runs), positions)
     nll: Tensor = FrozenHeadNLL.apply(final, upper.head.weight, upper.head.bias, batch.wanted.repeat(runs))
     return nll.view(runs, -1)
 
@@ -142,13 +142,17 @@ def _padded_nll(upper: UpperModel, changed: Tensor, batch: PackedBatch) -> Tenso
 
 
 @torch.no_grad()
-def _metrics(nll: Tensor, activations: Tensor, mask_rows: MaskRows, form: str, batch: PackedBatch) -> dict[str, Mean]:
-    """One run's metrics under its mask: nll (predicted,), activations (tokens, entries)."""
-    mask = torch.from_numpy(mask_rows(batch.documents)).to(activations.device)
-    shares = token_on_share(activations, mask[batch.segment_of])
+def _metrics(terms: TokenLosses, number: int, place: int, member: Member, batch: PackedBatch) -> dict[str, Mean]:
+    """The metrics of the member with this number in the pass, under the mask at this place among its own."""
+    nll, shares = terms.nll[number], terms.shares[number]
+    if place or member.active is not None:
+        mask = member.masks[place](batch.documents)[None]
+        sent, most = torch.from_numpy(mask).to(shares.device), int(mask.sum(2).max())
+        shares = segment_on_share(terms.activations[number, None], sent, batch.segment_of, most)[0]
     real = float(batch.real.sum().item())
+    induced = inductive_loss(shares[None], batch.real[None], member.config.inductive_form).item()
     return {
         "cross_entropy": Mean(nll.double().sum().item(), float(len(nll))),
-        "inductive_loss": Mean(inductive_loss(shares[None], batch.real[None], form).item() * real, real),
+        "inductive_loss": Mean(induced * real, real),
         "on_share": Mean(shares[batch.real].double().sum().item(), real),
     }

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from fixtures.closeness import near
+from fixtures.closeness import assert_near, near
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simset_bench.training.inductive import FORMS, inductive_loss, on_share
+from simset_bench.training.inductive import FORMS, inductive_loss, on_share, segment_on_share
 from simset_bench.training.method_options import INDUCTIVE_FORMS
 
 pytestmark = pytest.mark.numerical
@@ -102,3 +102,32 @@ def test_no_real_token_and_an_unknown_form_are_errors() -> None:
 
 def test_every_form_that_a_run_may_name_is_there() -> None:
     assert tuple(FORMS) == INDUCTIVE_FORMS
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    entries=st.integers(1, 40),
+    own=st.sampled_from([0.05, 0.2, 1.0]),
+    scale=st.sampled_from([0.0, 1.0, 1e6]),
+    seed=st.integers(0, 10**6),
+)
+def test_shares_by_segment_equal_those_by_token_and_so_do_their_gradients(
+    lengths: list[int], entries: int, own: float, scale: float, seed: int
+) -> None:
+    # Few entries, unequally many a document, are read by their numbers; many, and none at all, as a mask.
+    generator = torch.Generator().manual_seed(seed)
+    drawn = (scale * torch.randn(2, sum(lengths), entries, generator=generator)).relu()
+    masks = torch.rand(2, len(lengths), entries, generator=generator) < own
+    segment_of = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    weights = torch.randn(2, sum(lengths), generator=generator)
+    results = []
+    for most in (int(masks.sum(2).max()), None):
+        activations = drawn.clone().requires_grad_()
+        share = segment_on_share(activations, masks, segment_of, most)
+        (share * weights).sum().backward()
+        assert activations.grad is not None
+        results.append((share, activations.grad * scale))
+    for one, other in zip(*results, strict=True):
+        # Sums of at most 40 squares, each rounded once or twice.
+        assert_near(one, other, roundings=64)

@@ -20,7 +20,7 @@ from simset_bench.training.checkpoint import Mean
 from simset_bench.training.config import presses
 from simset_bench.training.data.batches import MaskRows
 from simset_bench.training.data.segments import PackedBatch
-from simset_bench.training.inductive import inductive_losses, token_on_share
+from simset_bench.training.inductive import inductive_losses, segment_on_share
 from simset_bench.training.memory_pass import TokenLosses, token_losses
 from simset_bench.training.method_options import INDUCTIVE_FORMS
 from simset_bench.training.quiet import quiet_losses
@@ -135,7 +135,8 @@ def _metrics(
     """Totals (measured, 4) float64 of the metrics of every run measured on the members `chosen`."""
     places, shares = [], []
     for place, numbers in enumerate(runs.measured[chosen]):
-        further = [token_on_share(terms.activations[place], masks[number][batch.segment_of]) for number in numbers[1:]]
+        own = terms.activations[place, None]
+        further = [segment_on_share(own, masks[number][None], batch.segment_of)[0] for number in numbers[1:]]
         shares += [terms.shares[place].detach(), *further]
         places += [place] * len(numbers)
     on = torch.stack(shares)
