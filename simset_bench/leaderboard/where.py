@@ -21,7 +21,7 @@ _COMPARE = {
 def matching(frame: pd.DataFrame, condition: str) -> pd.Series:
     """Which rows of `frame` fulfil `condition`, as a boolean series.
 
-    A row without a value in a column (a bare base has no alpha) fulfils neither a comparison nor its opposite. Raises
+    `'text' in column` holds where the column's text contains it. A row without a value in a column (a bare base has no alpha) fulfils neither a comparison nor its opposite. Raises
     RequestError for an unknown column, for values that cannot be compared, and for anything but columns, numbers,
     strings, lists, comparisons, and, or, not.
     """
@@ -65,16 +65,24 @@ def _value(node: ast.expr, frame: pd.DataFrame) -> Any:
             raise RequestError(f"--where: {ast.unparse(node)!r} is not allowed; {_FORM}")
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, pd.Series) and pd.api.types.is_string_dtype(value.dtype)
+
+
 def _compare(left: ast.expr, operators: list[ast.cmpop], rights: list[ast.expr], frame: pd.DataFrame) -> Any:
     result: Any = None
     before = _value(left, frame)
     for operator, right in zip(operators, rights, strict=True):
         after = _value(right, frame)
         if isinstance(operator, ast.In | ast.NotIn):
-            if not isinstance(before, pd.Series) or not isinstance(after, list):
-                raise RequestError(f"--where: `in` needs a column and a list; {_FORM}")
-            is_in = before.isin(after)
-            holds = ((is_in if isinstance(operator, ast.In) else ~is_in) & before.notna()).astype("boolean")
+            column = after if isinstance(before, str) else before
+            if isinstance(before, str) and _is_text(after):
+                is_in = after.str.contains(before, regex=False).fillna(False).astype(bool)
+            elif isinstance(before, pd.Series) and isinstance(after, list):
+                is_in = before.isin(after)
+            else:
+                raise RequestError(f"--where: `in` needs a column and a list, or a text and a column of texts; {_FORM}")
+            holds = ((is_in if isinstance(operator, ast.In) else ~is_in) & column.notna()).astype("boolean")
         elif type(operator) in _COMPARE:
             holds = _COMPARE[type(operator)](before, after)
             # Arrow keeps text columns, and its truth values do not combine with those of pandas.
