@@ -313,10 +313,11 @@ def _rows(
     }
     rows = []
     sorted_by = scores.get(sort or "", {})
+    tests = ranking[sort].tests if sort in ranking else 1
     for number, group in enumerate(groups):
         above = None
         if sort and number in sorted_by and number - 1 in sorted_by:
-            above = difference_of(sorted_by[number - 1], sorted_by[number], ranking[sort].tests, pooled.get(sort))
+            above = difference_of(sorted_by[number - 1], sorted_by[number], tests, pooled.get(sort))
         labels = {name: None if pd.isna(group.first[name]) else group.first[name] for name in columns}
         own = {name: scores[name][number] for name in group.scores}
         between = {name: limits[name][number] for name in own}

@@ -21,9 +21,9 @@ _COMPARE = {
 def matching(frame: pd.DataFrame, condition: str) -> pd.Series:
     """Which rows of `frame` fulfil `condition`, as a boolean series.
 
-    `'text' in column` holds where the column's text contains it. A row without a value in a column (a bare base has no alpha) fulfils neither a comparison nor its opposite. Raises
-    RequestError for an unknown column, for values that cannot be compared, and for anything but columns, numbers,
-    strings, lists, comparisons, and, or, not.
+    `'text' in column` holds where the column's text contains it. A row without a value in a column (a bare base has no
+    alpha) fulfils neither a comparison nor its opposite. Raises RequestError for an unknown column, for values that
+    cannot be compared, and for anything but columns, numbers, strings, lists, comparisons, and, or, not.
     """
     try:
         tree = ast.parse(condition.strip(), mode="eval").body

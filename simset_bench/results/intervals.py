@@ -4,7 +4,7 @@ import math
 from functools import cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from simset_bench.evaluation.measures import Measure
 from simset_bench.results.evidence import Evidence
@@ -16,7 +16,7 @@ FEWEST_TO_RESAMPLE = 6
 # Sums of float64 in another order differ by this share of the largest value and less.
 ROUNDING = 1e-12
 _SEED = 0
-_NORMAL = float(stats.norm.ppf((1 + LEVEL) / 2))
+_NORMAL = float(special.ndtri((1 + LEVEL) / 2))
 
 Interval = tuple[float, float]
 Sources = list[tuple[float, float]]
@@ -42,7 +42,7 @@ def interval_of(value: float, sources: Sources, evidence: Evidence | None, measu
         return _share_interval(value, variance, quantile, units, samples)
     below = above = quantile * math.sqrt(variance)
     if evidence is not None and units >= FEWEST_TO_RESAMPLE:
-        student = float(stats.t.ppf((1 + LEVEL) / 2, units - 1))
+        student = float(special.stdtrit(units - 1, (1 + LEVEL) / 2))
         left, right = _skew(evidence, student)
         below, above = below * left, above * right
     return within(value - below, value + above, measure.bounds)
@@ -76,10 +76,10 @@ def _share_interval(value: float, variance: float, quantile: float, units: int, 
     """
     # The variance of a mean has units - 1 below the line; that of a binomial share has units.
     effective = min(value * (1 - value) / (variance * (units - 1) / units), samples)
-    effective *= (float(stats.t.ppf((1 + LEVEL) / 2, units - 1)) / quantile) ** 2
+    effective *= (float(special.stdtrit(units - 1, (1 + LEVEL) / 2)) / quantile) ** 2
     hits, tail = value * effective, (1 - LEVEL) / 2
-    low = float(stats.beta.ppf(tail, hits, effective - hits + 1))
-    high = float(stats.beta.ppf(1 - tail, hits + 1, effective - hits))
+    low = float(special.betaincinv(hits, effective - hits + 1, tail))
+    high = float(special.betaincinv(hits + 1, effective - hits, 1 - tail))
     return min(low, value), max(high, value)
 
 

@@ -15,6 +15,8 @@ from simset_bench.results.scores import Score, SeedVariance, document_variance
 # Up to this many documents the test of one run against one is the exact one, of all signs of the differences.
 EXACT_DOCUMENTS = 10
 _SIGNS_TOGETHER = 2_000_000
+# As many float64 values of pairs are held at once.
+_VALUES_TOGETHER = 4_000_000
 # Degrees of freedom of an error from a number of samples that is not known.
 _MANY = 1e9
 
@@ -75,9 +77,9 @@ def _over_documents(scores: Sequence[Score]) -> tuple[np.ndarray, np.ndarray, np
     differences = values[:, None] - values[None, :]
     documents = np.zeros(differences.shape, dtype=int)
     for numbers, others, shared in _sharing(scores):
-        apart, apart_by = _apart(scores, numbers, others, shared)
         size = len(shared)
-        squares = np.square(apart).sum(-1) * size / (size - 1)
+        squares, apart_by = _squares(_sides(scores, numbers, shared), _sides(scores, others, shared))
+        squares *= size / (size - 1)
         for at, sign, turned in ((np.ix_(numbers, others), 1, False), (np.ix_(others, numbers), -1, True)):
             differences[at] = sign * (apart_by.T if turned else apart_by)
             variances[0][at] = squares.T if turned else squares
@@ -119,20 +121,39 @@ def _on(score: Score, shared: tuple[str, ...]) -> Evidence:
     return score.evidence if score.evidence.documents == shared else score.evidence.of(shared)
 
 
-def _apart(
-    scores: Sequence[Score], numbers: Sequence[int], others: Sequence[int], shared: tuple[str, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+# Influences (rows, documents), and scores on these documents (rows,).
+_Sides = tuple[np.ndarray, np.ndarray]
+
+
+def _sides(scores: Sequence[Score], numbers: Sequence[int], shared: tuple[str, ...]) -> _Sides:
+    on_shared = [_on(scores[number], shared) for number in numbers]
+    influences = np.stack([each.influence.mean(0) for each in on_shared])
+    return influences, np.array([each.by_seed.mean() for each in on_shared])
+
+
+def _apart(one: _Sides, other: _Sides) -> tuple[np.ndarray, np.ndarray]:
     """Differences of influences (rows, others, documents), and of scores on the shared documents (rows, others)."""
-    one, other = ([_on(scores[number], shared) for number in part] for part in (numbers, others))
-    first, second = (np.stack([each.influence.mean(0) for each in part]) for part in (one, other))
-    means = [np.array([each.by_seed.mean() for each in part]) for part in (one, other)]
-    apart = first[:, None] - second[None]
-    values = means[0][:, None] - means[1][None]
+    apart = one[0][:, None] - other[0][None]
+    values = one[1][:, None] - other[1][None]
     # What rounding alone makes of equal documents is no difference.
-    scale = np.maximum(np.abs(means[0])[:, None], np.abs(means[1])[None])
-    apart[np.abs(apart) * len(shared) <= ROUNDING * scale[..., None]] = 0.0
+    scale = np.maximum(np.abs(one[1])[:, None], np.abs(other[1])[None])
+    apart[np.abs(apart) * apart.shape[-1] <= ROUNDING * scale[..., None]] = 0.0
     values[np.abs(values) <= ROUNDING * scale] = 0.0
     return apart, values
+
+
+def _squares(one: _Sides, other: _Sides) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over documents of squared differences of influences, and differences of scores, both (rows, others).
+
+    Some rows at a time, since a thousand rows in pairs on a thousand documents are 8 GB.
+    """
+    rows = max(1, _VALUES_TOGETHER // other[0].size)
+    parts = [
+        (np.square(apart).sum(-1), values)
+        for low in range(0, len(one[1]), rows)
+        for apart, values in [_apart((one[0][low : low + rows], one[1][low : low + rows]), other)]
+    ]
+    return np.concatenate([squares for squares, _ in parts]), np.concatenate([values for _, values in parts])
 
 
 def paired_differences(first: Score, second: Score) -> np.ndarray | None:
@@ -142,7 +163,7 @@ def paired_differences(first: Score, second: Score) -> np.ndarray | None:
     """
     for numbers, others, shared in _sharing([first, second]):
         if {*numbers, *others} == {0, 1}:
-            apart, values = _apart([first, second], [0], [1], shared)
+            apart, values = _apart(_sides([first], [0], shared), _sides([second], [0], shared))
             whole = apart[0, 0] * len(shared) + values[0, 0]
             scale = max(abs(first.value), abs(second.value), float(np.abs(whole).max()))
             return np.where(np.abs(whole) <= ROUNDING * scale, 0.0, whole)
@@ -194,7 +215,7 @@ def _p_values(
     exact = np.full(errors.shape, np.nan)
     for numbers, others, shared in _sharing(scores):
         if len(shared) <= EXACT_DOCUMENTS:
-            apart, means = _apart(scores, numbers, others, shared)
+            apart, means = _apart(_sides(scores, numbers, shared), _sides(scores, others, shared))
             exact[np.ix_(numbers, others)] = exact_p_values(apart * len(shared) + means[..., None])
     p = np.where(np.isnan(exact), p, np.where(variances[2] > 0, np.fmax(p, exact), exact))
     p = np.where(np.isnan(p), np.nan, np.maximum(p, floors))
