@@ -313,7 +313,7 @@ def _rows(
     }
     rows = []
     sorted_by = scores.get(sort or "", {})
-    tests = ranking[sort].tests if sort in ranking else 1
+    tests = ranking[sort].tests if sort is not None and sort in ranking else 1
     for number, group in enumerate(groups):
         above = None
         if sort and number in sorted_by and number - 1 in sorted_by:
