@@ -190,7 +190,7 @@ def check_sources(request: EvalRequest) -> None:
             continue
         if task.data == COUNTERFACT or (colon and kind == "counterfact"):
             check_counterfact_source(source if task.data == COUNTERFACT else location)
-        elif colon and kind in CORPORA:
+        elif kind in CORPORA:
             check_source(source)
         elif not Path(source).exists():
             raise RequestError(f"--data {source}: there is no such file")

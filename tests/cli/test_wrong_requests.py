@@ -36,6 +36,7 @@ def refused(tmp_path: Path, command: list[str]) -> str:
         ("--task zsre", "task zsre reads data of its own"),
         ("--task zsre --data nowhere.json", "--data nowhere.json: there is no such file"),
         ("--task damage --data damage=jsonl:nowhere", "nowhere: cannot be read"),
+        ("--task damage --data damage=jsonl", "corpus 'jsonl': write it as jsonl:FILE"),
         ("--task docmem --dtype float63", "unknown dtype 'float63'"),
         ("--task docmem --device gpu", "--device 'gpu' is no device"),
         ("--task hellaswag --recall oracle", "--recall oracle: samples of lm-eval's hellaswag"),

@@ -7,7 +7,7 @@ import pytest
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.harness import check_foreign_tasks
-from simset_bench.evaluation.request import EvalRequest, check_request
+from simset_bench.evaluation.request import EvalRequest, check_request, check_sources
 from simset_bench.evaluation.run import evaluate_runs
 
 
@@ -49,3 +49,8 @@ def test_limit_counts_records_or_documents(trained_run: Path) -> None:
     )
     assert docmem["n"]["nll"] == doccloze["n"]["nll_true"] == counterfact["n"]["nll_true_rewrite"] == 2
     assert {result["limit"] for result in (docmem, doccloze, counterfact)} == {2}
+
+
+@pytest.mark.parametrize("corpus", ["vital", "people", "people:count=3"])
+def test_a_corpus_without_a_file_is_a_source(corpus: str) -> None:
+    check_sources(EvalRequest(("damage",), task_data=(("damage", corpus),)))
