@@ -22,11 +22,15 @@ def command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Report figures of an allocation: overlap against similarity, load of the entries, collisions, cluster sizes."""
+    """Report figures of an allocation: overlap against similarity, load of the entries, collisions, cluster sizes.
+
+    Of clusters of invented people it also reports how pure they are, by family.
+    """
     from simset_bench.simset.analysis import analyze, compare_pairs, sample_pairs
     from simset_bench.simset.find_documents import documents_by_number
     from simset_bench.simset.lookup import open_lookup
     from simset_bench.simset.neighbours import nearest_to_document
+    from simset_bench.simset.purity import families_of, purity_of
 
     path = allocation / "allocation.parquet" if allocation.is_dir() else allocation
     lookup = open_lookup(path)
@@ -35,6 +39,9 @@ def command(
     sampled = np.unique(sample_pairs(lookup.manifest.documents)).tolist() or [0]
     pairs = compare_pairs(opened, documents_by_number(lookup, sampled))
     figures = asdict(analyze(opened, pairs))
+    families = families_of(lookup) if opened.num_clusters < lookup.manifest.documents else None
+    if families is not None:
+        figures |= asdict(purity_of(opened.clusters, families))
     if nearest is not None:
         figures["nearest"] = [asdict(neighbour) for neighbour in neighbours]
     if plots:

@@ -24,7 +24,7 @@ from simset_bench.simset.clusters import Clusters, check_num_clusters
 # pair that agrees in any hash. Later passes cost more, and run only where earlier ones left more than `num_clusters`.
 BAND_ROWS = (8, 4, 2, 1)
 # What one core of an AMD EPYC compares (docs/scale.md); the estimate goes by it.
-PAIRS_A_SECOND = 500_000
+PAIRS_A_SECOND = 1_400_000
 _SECONDS_TO_MENTION = 60.0
 _EDGE = np.dtype([("agreeing", np.int32), ("one", np.int64), ("other", np.int64)])
 _KEPT = "forest-"
