@@ -1,4 +1,4 @@
-"""CounterFact records built from `countryinfo` and `mendeleev`, so that probing needs no file and no network."""
+"""CounterFact records about countries and chemical elements, so that probing needs no file and no network."""
 
 import hashlib
 from collections import defaultdict

@@ -1,14 +1,17 @@
-"""True facts about chemical elements, from `mendeleev`.
+"""True facts about chemical elements, from `mendeleev`, which is not needed: `elements.json` keeps what is used of it.
 
-Left out is what the package has wrong, and what chemists or historians answer in two ways.
+Left out is what that package has wrong, and what chemists or historians answer in two ways. Elements heavier than
+californium are known from a few atoms each, and little is written about them.
 """
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from simset_bench.corpora.facts.builtin_countries import Answers, names
+from simset_bench.corpora.files.text import read_json
 
-# Heavier elements are known from a few atoms each, and little is written about them.
-_HEAVIEST = 98
+ELEMENTS = Path(__file__).with_name("elements.json")
 _TITLES = {"Aluminum": "Aluminium", "Cesium": "Caesium"}
 # The name alone is also a planet's.
 _AMBIGUOUS = names("Mercury")
@@ -50,12 +53,9 @@ def element_in_sentence(name: str) -> str:
 
 def element_answers() -> Answers:
     """True answers by relation (`family`, `period`, `block`, `discovery`, `century`) and element, by atomic number."""
-    from mendeleev.fetch import fetch_table
-
     answers: Answers = {relation: {} for relation in ("family", "period", "block", "discovery", "century")}
-    series = fetch_table("series").set_index("id")["name"].to_dict()
     for name, entry in _elements().items():
-        family, place, year = series[entry["series_id"]], entry["discovery_location"], entry["discovery_year"]
+        family, place, year = entry["series"], entry["discovery_location"], entry["discovery_year"]
         answers["period"][name] = str(entry["period"])
         if family in _FAMILIES and name not in _DISPUTED_FAMILY:
             answers["family"][name] = _FAMILIES[family]
@@ -63,9 +63,9 @@ def element_answers() -> Answers:
             answers["block"][name] = f"{entry['block']}-block"
         if place in _PLACES and name not in _DISPUTED_PLACE:
             answers["discovery"][name] = _PLACES[place]
-        # The year of elements known since antiquity is not a number, for which no comparison holds.
-        if year > 0 and name not in _DISPUTED_CENTURY:
-            answers["century"][name] = f"{(int(year) - 1) // 100 + 1}th century"
+        # Elements known since antiquity have no year.
+        if year is not None and name not in _DISPUTED_CENTURY:
+            answers["century"][name] = f"{(year - 1) // 100 + 1}th century"
     return answers
 
 
@@ -79,10 +79,8 @@ def element_numbers() -> dict[str, str]:
     return {name: str(entry["atomic_number"]) for name, entry in _elements().items()}
 
 
+@cache
 def _elements() -> dict[str, dict[str, Any]]:
-    """The package's entries of the elements by name, in the order of atomic numbers."""
-    from mendeleev.fetch import fetch_table
-
-    entries = fetch_table("elements").sort_values("atomic_number").head(_HEAVIEST).to_dict("records")
-    named = {_TITLES.get(entry["name"], entry["name"]): entry for entry in entries}
+    """The entries of the elements by name, in the order of atomic numbers."""
+    named = {_TITLES.get(entry["name"], entry["name"]): entry for entry in read_json(ELEMENTS)}
     return {name: entry for name, entry in named.items() if name not in _AMBIGUOUS}

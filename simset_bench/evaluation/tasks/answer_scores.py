@@ -7,20 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 
-from rapidfuzz.distance import Levenshtein
-from rouge_score import rouge_scorer
+from rapidfuzz.distance import LCSseq, Levenshtein
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+_WORD = re.compile(r"[^\W_]+")
 
 
-class _Words:
-    """Words of letters and digits of every script; rouge_score's own tokenizer knows a to z only."""
-
-    def tokenize(self, text: str) -> list[str]:
-        return re.findall(r"[^\W_]+", text.lower())
-
-
-_ROUGE = rouge_scorer.RougeScorer(["rougeL"], tokenizer=_Words())
+def _words(text: str) -> list[str]:
+    """Words of letters and digits of every script, in lower case."""
+    return _WORD.findall(text.lower())
 
 
 def normalize_answer(text: str) -> str:
@@ -74,7 +69,7 @@ def ngram_entropy(text: str) -> float:
     Low for a text that repeats itself; 0 for one of fewer than three words. Words are runs of letters and digits.
     Source: ROME (arXiv 2202.05262), section 3.2 (after arXiv 1809.05972), and its released code, which splits by NLTK.
     """
-    words = _Words().tokenize(text)
+    words = _words(text)
     return (2 / 3 * _entropy(words, 2) + 4 / 3 * _entropy(words, 3)) / 2
 
 
@@ -102,8 +97,16 @@ def edit_similarity(prediction: str, reference: str) -> float:
 
 
 def rouge_l(prediction: str, reference: str) -> float:
-    """ROUGE-L F-measure in [0, 1] (Lin 2004), by `rouge_score` without stemming."""
-    return float(_ROUGE.score(reference, prediction)["rougeL"].fmeasure)
+    """ROUGE-L F-measure in [0, 1] (Lin 2004) over the words of both texts; 0 where one of them has none.
+
+    As the package `rouge_score` has it without stemming, whose own words are of a to z only.
+    """
+    given, right = _words(prediction), _words(reference)
+    shared = LCSseq.similarity(given, right)
+    if not shared:
+        return 0.0
+    precision, recall = shared / len(given), shared / len(right)
+    return 2 * precision * recall / (precision + recall)
 
 
 def longest_common_substring(prediction: str, reference: str) -> float:

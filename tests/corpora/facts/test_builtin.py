@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 
 import pytest
+from fixtures.elements import elements_of_mendeleev
 
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.facts.builtin import (
@@ -17,8 +18,10 @@ from simset_bench.corpora.facts.builtin import (
     own_answers,
     split_of,
 )
+from simset_bench.corpora.facts.builtin_elements import ELEMENTS
 from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.facts.fact import Fact
+from simset_bench.corpora.files.text import read_json
 
 DIGEST = """
 import hashlib
@@ -174,3 +177,7 @@ def test_every_answer_of_their_own_is_of_one_subject_that_is_not_probed(probes: 
     for subject, question, answer in found:
         assert subject.removeprefix("The ").casefold() in question.casefold()
         assert len(answer) < 3 or (answer.casefold() not in subject.casefold() and subject not in answer)
+
+
+def test_facts_about_elements_are_mendeleevs() -> None:
+    assert read_json(ELEMENTS) == elements_of_mendeleev()

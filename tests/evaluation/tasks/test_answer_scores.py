@@ -1,8 +1,11 @@
 """Scores of an answer: laws, and SQuAD's own examples."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rouge_score import rouge_scorer
 
 from simset_bench.evaluation.tasks.answer_scores import (
     edit_similarity,
@@ -13,6 +16,14 @@ from simset_bench.evaluation.tasks.answer_scores import (
 )
 
 texts = st.text(max_size=40)
+sentences = st.lists(st.sampled_from(["a", "b", "ab", "Ä", "das", "DAS", "река", "7", "_", "—", "it's"]), max_size=30)
+
+
+class Words:
+    """Words of letters and digits of every script; rouge_score's own tokenizer knows a to z only."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return re.findall(r"[^\W_]+", text.lower())
 
 
 @pytest.mark.parametrize(
@@ -63,3 +74,16 @@ def test_rouge_l_is_of_the_longest_common_subsequence() -> None:
 
 def test_rouge_l_reads_words_of_every_script() -> None:
     assert rouge_l("река течёт медленно", "река течёт быстро") == pytest.approx(2 / 3)
+
+
+@given(sentences, sentences)
+def test_rouge_l_is_rouge_scores_to_the_last_bit(prediction: list[str], reference: list[str]) -> None:
+    one, other = " ".join(prediction), " ".join(reference)
+    theirs = rouge_scorer.RougeScorer(["rougeL"], tokenizer=Words()).score(other, one)["rougeL"]
+    assert rouge_l(one, other) == theirs.fmeasure
+
+
+@given(texts, texts)
+def test_rouge_l_of_any_texts_is_rouge_scores(prediction: str, reference: str) -> None:
+    theirs = rouge_scorer.RougeScorer(["rougeL"], tokenizer=Words()).score(reference, prediction)["rougeL"]
+    assert rouge_l(prediction, reference) == theirs.fmeasure
