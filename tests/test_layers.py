@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "simset_bench"
 # A module imports from its own room and from those before it. Rooms of one line do not import each other.
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("errors", "package"),
+    ("errors", "package", "imports"),
     ("files", "console", "ray", "strict_json"),
     ("corpora", "models"),
     ("simset",),

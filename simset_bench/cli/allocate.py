@@ -9,6 +9,7 @@ import typer
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import printable, say, stdout
 from simset_bench.errors import RequestError
+from simset_bench.imports import quick_imports
 from simset_bench.simset.strategies import STRATEGIES
 
 if TYPE_CHECKING:
@@ -108,8 +109,9 @@ def command(
         _refuse(given | merged, "--append")
         _print_summary(output, append_documents(output, options, max_bad, ray), json_output)
         return
-    from simset_bench.simset.allocate_to_file import allocate_to_file
-    from simset_bench.simset.large.allocate import AllocationRequest
+    with quick_imports():
+        from simset_bench.simset.allocate_to_file import allocate_to_file
+        from simset_bench.simset.large.allocate import AllocationRequest
 
     full = DEFAULTS | given
     request = AllocationRequest(

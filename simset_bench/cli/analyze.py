@@ -10,6 +10,7 @@ import typer
 from simset_bench.cli.allocate import NEIGHBOURS, neighbour_table
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import say, stdout
+from simset_bench.imports import quick_imports
 
 
 def command(
@@ -26,11 +27,12 @@ def command(
 
     Of clusters of invented people it also reports how pure they are, by family.
     """
-    from simset_bench.simset.analysis import analyze, compare_pairs, sample_pairs
-    from simset_bench.simset.find_documents import documents_by_number
-    from simset_bench.simset.lookup import open_lookup
-    from simset_bench.simset.neighbours import nearest_to_document
-    from simset_bench.simset.purity import families_of, purity_of
+    with quick_imports():
+        from simset_bench.simset.analysis import analyze, compare_pairs, sample_pairs
+        from simset_bench.simset.find_documents import documents_by_number
+        from simset_bench.simset.lookup import open_lookup
+        from simset_bench.simset.neighbours import nearest_to_document
+        from simset_bench.simset.purity import families_of, purity_of
 
     path = allocation / "allocation.parquet" if allocation.is_dir() else allocation
     lookup = open_lookup(path)

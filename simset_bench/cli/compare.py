@@ -9,6 +9,7 @@ import typer
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import say, stdout
 from simset_bench.errors import unknown_name
+from simset_bench.imports import quick_imports
 
 if TYPE_CHECKING:
     from simset_bench.results.compare_runs import Change, MeasurePair
@@ -26,9 +27,10 @@ def command(
     debug: Debug = False,
 ) -> None:
     """Compare two runs on every measure they share, paired by document, and list the samples that changed."""
-    from simset_bench.evaluation.measures import best_known
-    from simset_bench.results.compare_runs import changed_samples, compare_runs
-    from simset_bench.results.differences import sentence
+    with quick_imports():
+        from simset_bench.evaluation.measures import best_known
+        from simset_bench.results.compare_runs import changed_samples, compare_runs
+        from simset_bench.results.differences import sentence
 
     pairs = compare_runs(first, second)
     names = [pair.measure for pair in pairs]

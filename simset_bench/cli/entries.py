@@ -9,6 +9,7 @@ import typer
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import say, stdout
 from simset_bench.errors import RequestError
+from simset_bench.imports import quick_imports
 
 if TYPE_CHECKING:
     from simset_bench.leaderboard.verify import Verified
@@ -125,8 +126,9 @@ def reproduce(
     debug: Debug = False,
 ) -> None:
     """Train and evaluate an entry's exact configuration again, and compare each figure with its interval."""
-    from simset_bench.leaderboard.reproduce import reproduce as run_again
-    from simset_bench.leaderboard.verify import verify_entry
+    with quick_imports():
+        from simset_bench.leaderboard.reproduce import reproduce as run_again
+        from simset_bench.leaderboard.verify import verify_entry
 
     verify_entry(entry)
     figures = run_again(entry, save_dir)

@@ -12,6 +12,7 @@ from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.task_options import GROUPS, SUBJECTS
 from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.files import check_writable_folder
+from simset_bench.imports import quick_imports
 
 if TYPE_CHECKING:
     from simset_bench.evaluation.request import EvalRequest
@@ -133,8 +134,9 @@ def command(
         check_config(make_config(None, **of_base, device=device, dtype=dtype), save_dir)
     elif baseline:
         check_writable_folder(save_dir, ", use another --save-dir")
-    from simset_bench.evaluation.baseline import evaluate_baseline, evaluate_baselines_of
-    from simset_bench.evaluation.run import evaluate_runs
+    with quick_imports():
+        from simset_bench.evaluation.baseline import evaluate_baseline, evaluate_baselines_of
+        from simset_bench.evaluation.run import evaluate_runs
 
     with said_when_interrupted(lambda: "results of finished tasks are kept, and --all asks the others"):
         if every:

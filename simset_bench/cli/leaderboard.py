@@ -9,6 +9,7 @@ from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import note, say, stdout, write
 from simset_bench.errors import RequestError, unknown_name
 from simset_bench.files import write_text
+from simset_bench.imports import quick_imports
 
 FORMATS = ("table", "markdown", "csv", "json")
 MOST_SENTENCES = 6
@@ -42,10 +43,11 @@ def command(
 
     Runs that differ only in their seeds are one row. The rank of a row with one seed says nothing about its setting.
     """
-    from simset_bench.evaluation.measures import best_known
-    from simset_bench.leaderboard import render
-    from simset_bench.leaderboard.table import make_leaderboard
-    from simset_bench.leaderboard.wording import remarks, sentences
+    with quick_imports():
+        from simset_bench.evaluation.measures import best_known
+        from simset_bench.leaderboard import render
+        from simset_bench.leaderboard.table import make_leaderboard
+        from simset_bench.leaderboard.wording import remarks, sentences
 
     form = "json" if json_output else form
     if form not in FORMATS:
@@ -54,8 +56,9 @@ def command(
     names = [name.strip() for name in group_by.split(",")] if group_by else []
     board = make_leaderboard(table, where, sort, names, best_known(table.values["measure"]) if html else (), pool_seeds)
     if html is not None:
-        from simset_bench.leaderboard.page import render_page
-        from simset_bench.leaderboard.page_data import page_data
+        with quick_imports():
+            from simset_bench.leaderboard.page import render_page
+            from simset_bench.leaderboard.page_data import page_data
 
         write_text(html, render_page(page_data(board, table)))
         note(f"wrote {html}, {html.stat().st_size / 1e6:.1f} MB: open it in a browser, it needs no network")

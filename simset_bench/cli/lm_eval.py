@@ -7,6 +7,7 @@ import typer
 
 from simset_bench.cli.options import WRONG_REQUEST
 from simset_bench.errors import RequestError
+from simset_bench.imports import quick_imports
 
 # lm-eval reads the arguments itself, its --help too.
 CONTEXT = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
@@ -33,10 +34,11 @@ def command(context: typer.Context) -> None:
     are refused, since they would answer one run's requests with another's.
     """
     _check(context.args)
-    from lm_eval.__main__ import cli_evaluate
+    with quick_imports():
+        from lm_eval.__main__ import cli_evaluate
 
-    import simset_bench.evaluation.lm_eval_model  # noqa: F401 - registers the model
-    from simset_bench.evaluation.tasks.table import tasks_folder
+        import simset_bench.evaluation.lm_eval_model  # noqa: F401 - registers the model
+        from simset_bench.evaluation.tasks.table import tasks_folder
 
     given = context.args
     runs = given[:1] not in (["ls"], ["validate"]) and not {"-h", "--help"} & set(given)

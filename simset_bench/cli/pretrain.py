@@ -8,6 +8,7 @@ import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import say, stdout
+from simset_bench.imports import quick_imports
 
 
 def command(
@@ -30,7 +31,8 @@ def command(
     """
     from rich.table import Table
 
-    from simset_bench.training.world.pretrain import default_folder, pretrain
+    with quick_imports():
+        from simset_bench.training.world.pretrain import default_folder, pretrain
 
     folder = output or default_folder(kind, size, seed, lang)
     world = pretrain(kind, size, folder, seed, lang, device, overwrite=overwrite)

@@ -8,6 +8,7 @@ import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import note, say, stdout
+from simset_bench.imports import quick_imports
 
 # The tasks that fit into a few minutes on two cores; `simset-bench eval` evaluates the same runs on others.
 TASKS = ("docmem", "counterfact", "location")
@@ -28,17 +29,18 @@ def command(
     Uses SmolLM2-135M-Instruct from its wheel, articles about countries and built-in CounterFact records, so nothing is
     downloaded. Runs that are already trained are not trained again.
     """
-    from simset_bench.evaluation.baseline import evaluate_baselines_of
-    from simset_bench.evaluation.request import EvalRequest
-    from simset_bench.evaluation.run import evaluate_runs
-    from simset_bench.leaderboard import render
-    from simset_bench.leaderboard.table import make_leaderboard
-    from simset_bench.leaderboard.wording import remarks, sentences
-    from simset_bench.models.loading import load_base
-    from simset_bench.results.read import read_runs
-    from simset_bench.simset.strategies import STRATEGIES, TooManyDocuments
-    from simset_bench.training.config import make_config
-    from simset_bench.training.run import train_run
+    with quick_imports():
+        from simset_bench.evaluation.baseline import evaluate_baselines_of
+        from simset_bench.evaluation.request import EvalRequest
+        from simset_bench.evaluation.run import evaluate_runs
+        from simset_bench.leaderboard import render
+        from simset_bench.leaderboard.table import make_leaderboard
+        from simset_bench.leaderboard.wording import remarks, sentences
+        from simset_bench.models.loading import load_base
+        from simset_bench.results.read import read_runs
+        from simset_bench.simset.strategies import STRATEGIES, TooManyDocuments
+        from simset_bench.training.config import make_config
+        from simset_bench.training.run import train_run
 
     started = time.monotonic()
     options = {"num_docs": num_docs, "match_subjects": "builtin", "alpha": alpha, "epochs": epochs}

@@ -8,6 +8,7 @@ import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import note, say, stdout
+from simset_bench.imports import quick_imports
 
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 60
@@ -21,13 +22,14 @@ def command(
     debug: Debug = False,
 ) -> None:
     """Show a run: its configuration, training curves, scores with intervals, and samples."""
-    from simset_bench.leaderboard.entry_folder import entry_folder
-    from simset_bench.leaderboard.table import make_leaderboard
-    from simset_bench.results.compare_runs import one_run
-    from simset_bench.results.curves import read_epochs
-    from simset_bench.results.samples import read_samples
-    from simset_bench.training.config import read_config
-    from simset_bench.training.run_folder import METRICS
+    with quick_imports():
+        from simset_bench.leaderboard.entry_folder import entry_folder
+        from simset_bench.leaderboard.table import make_leaderboard
+        from simset_bench.results.compare_runs import one_run
+        from simset_bench.results.curves import read_epochs
+        from simset_bench.results.samples import read_samples
+        from simset_bench.training.config import read_config
+        from simset_bench.training.run_folder import METRICS
 
     with entry_folder(run) as folder:
         table = one_run(folder)

@@ -8,6 +8,7 @@ import typer
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.cli.sweep import plan_of, print_plan
 from simset_bench.console import duration, say
+from simset_bench.imports import quick_imports
 
 # One question each: `docs/study-first.md`.
 GRIDS = ("study_alphas", "study_layers", "study_methods", "study_documents", "study_finetune")
@@ -33,7 +34,8 @@ def command(
     """Train grids, evaluate every run, pack entries, and write the page and the figures.
 
     A command that was stopped goes on where it was."""
-    from simset_bench.leaderboard.study import run_study
+    with quick_imports():
+        from simset_bench.leaderboard.study import run_study
 
     if dry_run:
         _show_costs(grids or list(GRIDS), save_dir, json_output)

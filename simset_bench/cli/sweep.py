@@ -10,6 +10,7 @@ import typer
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import duration, say, stdout
 from simset_bench.errors import RequestError
+from simset_bench.imports import quick_imports
 from simset_bench.package import shipped_grids
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def command(
     cells = read_grid(grid)
     for cell in cells.cells:
         check_config(cell, save_dir)
-    from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_locally, run_sweep
-    from simset_bench.training.sweep.table import showing_progress
+    with quick_imports():
+        from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_locally, run_sweep
+        from simset_bench.training.sweep.table import showing_progress
 
     options = SweepOptions(retry_failed, fail_fast, fleet_size)
     sweep = plan_sweep(cells, save_dir, options, write=not dry_run)

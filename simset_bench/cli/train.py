@@ -8,6 +8,7 @@ import typer
 from simset_bench.cli.allocate import CLUSTER_BY_HELP, MIN_SIMILARITY_HELP, PARTITION_HELP
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import say
+from simset_bench.imports import quick_imports
 from simset_bench.simset.strategies import STRATEGIES
 from simset_bench.training.method_options import INDUCTIVE_FORMS, METHODS
 
@@ -141,8 +142,9 @@ def command(
     from simset_bench.training.prechecks import check_config
 
     check_config(chosen, save_dir)
-    from simset_bench.training.processes import launched
-    from simset_bench.training.run import summary, train_run
+    with quick_imports():
+        from simset_bench.training.processes import launched
+        from simset_bench.training.run import summary, train_run
 
     folder = train_run(chosen, save_dir, resume=resume, overwrite=overwrite)
     if not launched().is_first:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from simset_bench.corpora.facts.fever import LABELS
 
@@ -56,6 +55,8 @@ def above_zero(value: float, standard_error: float | None, clusters: int) -> boo
     """
     if standard_error is None or clusters < 2:
         return False
+    from scipy import special
+
     return value > float(special.stdtrit(clusters - 1, 0.975)) * standard_error
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from simset_bench.results.evidence import Evidence
 from simset_bench.results.intervals import ROUNDING
@@ -225,19 +225,22 @@ def _p_values(
 
 
 def exact_p_values(differences: np.ndarray) -> np.ndarray:
-    """Two-sided p (...) that differences (..., documents) of either sign alike have so large a mean, by all signs."""
-    flat = differences.reshape(-1, differences.shape[-1])
-    test = stats.permutation_test(
-        (flat,),
-        lambda values, axis: values.mean(axis),
-        permutation_type="samples",
-        vectorized=True,
-        axis=1,
-        n_resamples=np.inf,
-        batch=max(1, _SIGNS_TOGETHER // flat.size),
-    )
-    # Twice the smaller tail is above 1 where all differences are 0.
-    return np.asarray(np.minimum(np.atleast_1d(test.pvalue), 1.0).reshape(differences.shape[:-1]))
+    """Two-sided p (...) that differences (..., documents) of either sign alike have so large a mean, by all signs.
+
+    As SciPy's `permutation_test` of samples has it, without half a second for the import of `scipy.stats`.
+    """
+    count = differences.shape[-1]
+    flat = differences.reshape(-1, count)
+    # Turning all signs turns the mean: half of the signs, of which the first row turns none, show all sizes.
+    signs = 1.0 - 2.0 * (np.arange(2 ** (count - 1))[:, None] >> np.arange(count) & 1)
+    p = np.empty(len(flat))
+    together = max(1, _SIGNS_TOGETHER // len(signs))
+    for start in range(0, len(flat), together):
+        part = flat[start : start + together]
+        sums = np.abs(part @ signs.T)
+        reached = sums >= sums[:, :1] - ROUNDING * np.abs(part).max(1, keepdims=True)
+        p[start : start + together] = reached.mean(1)
+    return p.reshape(differences.shape[:-1])
 
 
 def _floors(scores: Sequence[Score], documents: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ after Cochran and Cox, Experimental Designs, 1950, section 4.14) keeps to 6% (`d
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
-from scipy.optimize import elementwise
 
 LEVEL = 0.95
 # The share of experiments in which a difference of the smallest detectable size would be seen.
@@ -42,6 +41,9 @@ def p_values(ratios: np.ndarray, variances: np.ndarray, freedom: np.ndarray) -> 
     mixed = np.flatnonzero(~single.ravel() & np.isfinite(ratios.ravel()))
     result = np.where(np.isnan(ratios), np.nan, plain).ravel()
     if len(mixed):
+        # Half as long to import as all that a small board takes, and few boards have such pairs.
+        from scipy.optimize import elementwise
+
         parts = variances.reshape(len(variances), -1)[:, mixed], freedom.reshape(len(freedom), -1)[:, mixed]
         wanted = ratios.ravel()[mixed]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from simset_bench.results.pair_tests import PairTests, compare_all, holm
+from simset_bench.results.pair_tests import PairTests, compare_all, exact_p_values, holm
 from simset_bench.results.scores import Score, SeedVariance
 
 
@@ -175,3 +175,29 @@ def test_holm_is_the_closed_bonferroni_test(p_values: list[float]) -> None:
 
 def test_a_test_that_could_not_be_made_counts_for_none() -> None:
     assert holm(np.array([0.01, np.nan, 0.04])).tolist() == [0.02, 1.0, 0.04]
+
+
+# Whole numbers add up exactly in float64, and tie often.
+whole_differences = st.integers(2, 8).flatmap(
+    lambda count: st.lists(st.integers(-9, 9), min_size=count, max_size=count)
+)
+
+
+@given(whole_differences)
+def test_exact_p_is_scipys_permutation_test(differences: list[int]) -> None:
+    values = np.array(differences, dtype=float)
+    theirs = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert exact_p_values(values[None]) == pytest.approx([min(1.0, theirs.pvalue)], abs=1e-12)
+
+
+@given(whole_differences, st.sampled_from([0.1, 1 / 3, 1e-7, 1e9 + 0.1]))
+def test_rounding_breaks_no_tie_of_an_exact_test(differences: list[int], unit: float) -> None:
+    values = np.array(differences, dtype=float)
+    assert exact_p_values((unit * values)[None]) == pytest.approx(exact_p_values(values[None]), abs=1e-12)
+
+
+def test_exact_p_values_of_many_pairs_are_those_of_each(generator: np.random.Generator) -> None:
+    values = generator.normal(0.3, 1, (30, 150, 10))
+    p = exact_p_values(values)
+    assert p.shape == (30, 150)
+    assert p[29, 149] == exact_p_values(values[29, 149][None])[0]

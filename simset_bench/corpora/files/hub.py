@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import get_hf_file_metadata, hf_hub_url
-from huggingface_hub.constants import ENDPOINT
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 
 from simset_bench.errors import RequestError
 
@@ -25,6 +22,7 @@ def load_from_hub(
     Raises RequestError where neither has it; `without_network` tells the user what to use instead.
     """
     import datasets
+    from huggingface_hub.constants import ENDPOINT
 
     if any((Path(name) / mark).is_file() for mark in _SAVED):
         return _saved_to_disk(name, options.get("split"))
@@ -83,6 +81,10 @@ def reason_of(error: Exception) -> str:
 
 
 def _hub_answers(name: str) -> bool:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.constants import ENDPOINT
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
+
     try:
         get_hf_file_metadata(hf_hub_url(name, "README.md", repo_type="dataset", endpoint=ENDPOINT))
     except (HfHubHTTPError, HFValidationError):

@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from simset_bench.corpora.facts.counterfact import read_facts
-from simset_bench.corpora.files import hub
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 
@@ -35,7 +35,7 @@ for name in sys.argv[1:]:
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hub stands where nothing listens."""
-    monkeypatch.setattr(hub, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
 
 
 @pytest.mark.usefixtures("no_network")
