@@ -31,7 +31,8 @@ from lm_eval.models.huggingface import HFLM
 from torch.utils.flop_counter import FlopCounterMode
 
 from simset_bench.corpora.facts.counterfact import read_facts
-from simset_bench.evaluation.lm.memory_lm import MemoryAtWork, MemoryLM
+from simset_bench.evaluation.lm.at_work import MemoryAtWork
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import attached

@@ -65,9 +65,9 @@ class SimsetLM(MemoryLM):
         super().__init__(base, BATCH_SIZE)
         subject = subject_of(self, loaded)
         # Never closed: the run answers for as long as the process lives.
-        self._at_work = ExitStack()
-        self._at_work.enter_context(subject.with_weights())
-        self._at_work.enter_context(subject.recalling(recall))
+        self._opened = ExitStack()
+        self._opened.enter_context(subject.with_weights())
+        self._opened.enter_context(subject.recalling(recall))
         self.run, self.recall = run, recall
 
     def get_model_info(self) -> dict[str, Any]:

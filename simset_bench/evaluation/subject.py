@@ -10,7 +10,8 @@ import numpy as np
 
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.lm.memory_lm import MemoryAtWork, MemoryLM
+from simset_bench.evaluation.lm.at_work import MemoryAtWork
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.segments import Segment, segment_documents
 from simset_bench.training.methods.base_weights import LearnedWeights

@@ -1,4 +1,7 @@
-"""Devices and dtypes by the names that the command line takes."""
+"""Devices and dtypes by the names that the command line takes, and how much memory a device has left."""
+
+import os
+from pathlib import Path
 
 import torch
 
@@ -39,3 +42,18 @@ def find_dtype(name: str, device: torch.device) -> torch.dtype:
     if name not in DTYPES:
         raise unknown_name("dtype", name, ["auto", *DTYPES])
     return DTYPES[name]
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes that are free on a device; for the CPU those that the system could give."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    linux = Path("/proc/meminfo")
+    if linux.is_file():
+        # Files that the system keeps in memory make room when it is needed, and are not counted as free.
+        of_kilobytes = dict(line.split(":") for line in linux.read_text(encoding="ascii").splitlines() if ":" in line)
+        if "MemAvailable" in of_kilobytes:
+            return int(of_kilobytes["MemAvailable"].split()[0]) << 10
+    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    return 4 << 30

@@ -72,10 +72,13 @@ class AttachedMemory:
         self.multiplier: Tensor | None = None
         self.activations: Tensor | None = None
         self.ran = False
+        self._is_aside = False
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Apply the memory to hidden states (batch, tokens, width)."""
         self.ran = True
+        if self._is_aside:
+            return hidden
         self.activations = self.memory.activations(hidden)
         used = self.activations if self.multiplier is None else self.activations * self._multiplier_for(len(hidden))
         return self.memory.add(hidden, used)
@@ -95,6 +98,15 @@ class AttachedMemory:
             yield
         finally:
             self.multiplier = former
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave hidden states as they are within the context."""
+        self._is_aside = True
+        try:
+            yield
+        finally:
+            self._is_aside = False
 
 
 def replace_hidden(output: Any, hidden: Tensor) -> Any:

@@ -82,22 +82,34 @@ _packing: ContextVar[Packing] = ContextVar("packing")
 def _packed_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, _mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
-    """Attention within each segment, causal or by the packing's mask.
+    return attention_within(_packing.get(), module, query, key, value, **options), None
 
-    query: (1, heads, tokens, head width); keys and values have their own number of heads.
+
+def attention_within(
+    packing: Packing, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, **options: Any
+) -> Tensor:
+    """Attention within each segment, causal or by the packing's mask: (1, tokens, heads, head width).
+
+    query: (1, heads, tokens, head width); keys and values have their own number of heads. `options` are those that
+    transformers gives to an attention function. Raises CannotPack for one that is not reproduced here.
     """
-    packing = _packing.get()
-    window = options.pop("sliding_window", None)
-    is_short = window is not None and window < packing.longest
-    if is_short or options.get("softcap") is not None or options.get("s_aux") is not None:
-        raise CannotPack("soft caps, sinks and windows shorter than a segment")
+    check_attention(packing.longest, options)
+    options.pop("sliding_window", None)
     dtype = _attention_dtype(query, packing)
     queries, keys, values = [
         packing.padded(part[0].transpose(0, 1).to(dtype)).transpose(1, 2) for part in (query, key, value)
     ]
     options["is_causal"] = packing.mask is None
     attended, _ = sdpa_attention_forward(module, queries, keys, values, packing.mask, **options)
-    return packing.packed(attended).to(query.dtype)[None], None
+    return packing.packed(attended).to(query.dtype)[None]
+
+
+def check_attention(longest: int, options: dict[str, Any]) -> None:
+    """Raise CannotPack where a model's attention to texts of up to `longest` tokens is more than a softmax."""
+    window = options.get("sliding_window")
+    is_short = window is not None and window < longest
+    if is_short or options.get("softcap") is not None or options.get("s_aux") is not None:
+        raise CannotPack("soft caps, sinks and windows shorter than a segment")
 
 
 def _attention_dtype(query: Tensor, packing: Packing) -> torch.dtype:

@@ -67,7 +67,13 @@ def hidden_states_at(base: Base, layers: Sequence[int], input_ids: Tensor) -> li
 def packed_hidden_states(base: Base, layer: int, input_ids: Tensor, packing: Packing) -> Tensor:
     """Output of block `layer` for one packed row: (tokens,) ids -> (tokens, width), base's dtype."""
     with attending_within(base.model, packing):
-        return hidden_of(_block_output(base, layer, input_ids[None], position_ids=packing.position_ids[None]))[0]
+        return row_hidden_states(base, layer, input_ids, packing.position_ids)
+
+
+@torch.no_grad()
+def row_hidden_states(base: Base, layer: int, input_ids: Tensor, position_ids: Tensor) -> Tensor:
+    """`packed_hidden_states` of one row, of which whoever calls it says how its tokens attend."""
+    return hidden_of(_block_output(base, layer, input_ids[None], position_ids=position_ids[None]))[0]
 
 
 @torch.no_grad()
@@ -171,20 +177,21 @@ class UpperModel:
 
         Use it only where `packs` is True.
         """
-        ids = torch.zeros_like(packing.position_ids)[None]
+        with attending_within(self.base.model, packing):
+            return self.row_final(hidden, packing.position_ids, positions)
+
+    def row_final(self, hidden: Tensor, position_ids: Tensor, positions: Tensor) -> Tensor:
+        """`packed_final` of one row, of which whoever calls it says how its tokens attend."""
         seen: list[Tensor] = []
 
         def keep(final: Tensor) -> Tensor:
             seen.append(final[0, positions])
             return final[..., :1]
 
-        with (
-            self._only_above(hidden[None]),
-            _forward_replaced(self.head, keep),
-            attending_within(self.base.model, packing),
-        ):
+        with self._only_above(hidden[None]), _forward_replaced(self.head, keep):
             # The ids only set the length of the pass, since the blocks that would read them do not run.
-            self.base.model(input_ids=ids, position_ids=packing.position_ids[None], use_cache=False)
+            ids = torch.zeros_like(position_ids)[None]
+            self.base.model(input_ids=ids, position_ids=position_ids[None], use_cache=False)
         return seen[0]
 
     def frozen_final(self, hidden: Tensor, packing: Packing, positions: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
 """The lm-eval model: a frozen base with one run's memory attached, or bare."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache, partial
 from typing import Any
 
@@ -13,32 +12,17 @@ from lm_eval.api.instance import Instance
 
 from simset_bench.console import log_line_is_due, note, stderr, track
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.lm.request_scores import MultiplierOf, RequestScorer, TokenRequest
-from simset_bench.evaluation.lm.sampling import SeededSampling
+from simset_bench.evaluation.lm.answer_calls import AnswerCalls, Call, KnownAnswers
+from simset_bench.evaluation.lm.at_work import MemoryAtWork, MultiplierOf, document_of
+from simset_bench.evaluation.lm.request_scores import RequestScorer, TokenRequest
+from simset_bench.evaluation.lm.seeded_sampling import SeededSampling
 from simset_bench.models.blocks import positions_of
 from simset_bench.models.left_padding import writes_in_batches
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import AttachedMemory, Memory, attached
+from simset_bench.models.memory import AttachedMemory, attached
 
-# The id of the document that is found from a prompt.
-Route = Callable[[str], str | None]
 # Pairs of context and continuation whose tokens are kept, since several runs share them.
 _MOST_PAIRS = 1 << 19
-
-
-@dataclass(frozen=True)
-class MemoryAtWork:
-    """A memory on block `layer` of a base, whose activations are multiplied by `multiplier_of(document)`.
-
-    `multiplier_of` takes a document's id, or None for a text about no memorised document, and gives (entries,) float32.
-    None leaves activations as they are. Where `route` is given it finds the document from a prompt alone, None where it
-    finds none, and the document that the prompt is about does not matter.
-    """
-
-    memory: Memory
-    layer: int
-    multiplier_of: MultiplierOf | None = None
-    route: Route | None = None
 
 
 def _nobody_watches() -> bool:
@@ -50,8 +34,8 @@ class MemoryLM(SeededSampling):
 
     Where the memory's multipliers depend on a document, a request's sample names it in the field `document`. In a
     routed mode the field `routed` names the one that was found from its prompt; without that field the prompt is routed
-    here. Scores come from `RequestScorer` where the base's attention allows it, else from lm-eval's own loop.
-    `batch_size` is that of lm-eval's loop and of generation.
+    here. Scores come from `RequestScorer` and answers from `AnswerCalls` where the base's attention allows it, else
+    both from lm-eval's own loop, whose batches `batch_size` is for.
     """
 
     def __init__(self, base: Base, batch_size: int) -> None:
@@ -63,11 +47,13 @@ class MemoryLM(SeededSampling):
         self.base = base
         self.scorer = RequestScorer(base)
         self._encoded = lru_cache(_MOST_PAIRS)(self._encode)
+        self.answer_calls = AnswerCalls(self, base, self.scorer)
+        self._known: Mapping[tuple[Any, ...], KnownAnswers] = {}
+        # What answers that were known had taken to write.
+        self.seconds_before = 0.0
         self._batched: bool | None = None
         self._active: AttachedMemory | None = None
-        self._layer: int | None = None
-        self._multiplier_of: MultiplierOf | None = None
-        self._route: Route | None = None
+        self._at_work: MemoryAtWork | None = None
         # Documents of the requests that lm-eval's code has in hand: of each one, of all, or by prompt.
         self._documents: list[str | None] | None = None
         self._about: str | None = None
@@ -84,12 +70,20 @@ class MemoryLM(SeededSampling):
         # The scorer tries the base, which it can do only while no memory is attached.
         self.scorer.usable(at_work.layer)
         with attached(self.base.model, self.base.blocks[at_work.layer], at_work.memory) as active:
-            self._active, self._layer = active, at_work.layer
-            self._multiplier_of, self._route = at_work.multiplier_of, at_work.route
+            self._active, self._at_work = active, at_work
             try:
                 yield
             finally:
-                self._active, self._layer, self._multiplier_of, self._route = None, None, None, None
+                self._active, self._at_work = None, None
+
+    @contextmanager
+    def knowing(self, known: Mapping[tuple[Any, ...], KnownAnswers]) -> Iterator[None]:
+        """Give answers that were written before, within the context, where a call has the key of some."""
+        self._known = known
+        try:
+            yield
+        finally:
+            self._known = {}
 
     def continuation_tokens(self, context: str, continuation: str) -> int:
         """How many tokens of `continuation` are scored after `context`; see `_encode_pair`."""
@@ -130,7 +124,7 @@ class MemoryLM(SeededSampling):
         hidden = disable_tqdm or _nobody_watches()
         if self._multiplier_of is None:
             return super().loglikelihood_rolling(requests, hidden)
-        if self._route is not None and requests:
+        if self._at_work is not None and self._at_work.route is not None and requests:
             raise RequestError(
                 f"task {requests[0].task_name} scores whole texts, which have no prompt to find a document from; "
                 "ask it with --recall free"
@@ -146,13 +140,31 @@ class MemoryLM(SeededSampling):
         return scores
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        call = Call(self._at_work, requests)
+        known = self._known.get(call.key()) if self._known else None
+        if known is not None:
+            self.seconds_before += known.seconds
+            return known.answers
+        with self._active.aside() if self._active is not None else nullcontext():
+            (answers,) = self.answer_calls.answers([call])
+        if answers is None:
+            return self._stock_answers(requests, disable_tqdm)
+        for request, answer in zip(requests, answers, strict=True):
+            self.cache_hook.add_partial("generate_until", request.args, answer)
+        return answers
+
+    def _stock_answers(self, requests: list[Instance], disable_tqdm: bool) -> list[str]:
+        """Answers from lm-eval's own loop."""
         answers: list[Any] = [None] * len(requests)
         self._begun, self._to_answer = 0, len(requests)
         for numbers in self._rounds(requests):
-            chosen = [requests[number] for number in numbers]
-            generated = super().generate_until(chosen, disable_tqdm=disable_tqdm or _nobody_watches())
-            for number, answer in zip(numbers, generated, strict=True):
-                answers[number] = answer
+            self.begin_streams()
+            # Alone, where the model would see what is beside a prompt in a batch.
+            for chosen in [numbers] if self._writes_in_batches() else [[number] for number in numbers]:
+                asked = [requests[number] for number in chosen]
+                generated = super().generate_until(asked, disable_tqdm=disable_tqdm or _nobody_watches())
+                for number, answer in zip(chosen, generated, strict=True):
+                    answers[number] = answer
         if self._active is not None:
             self._active.multiplier = None
         return answers
@@ -200,16 +212,8 @@ class MemoryLM(SeededSampling):
         return self.base.tokenizer.pad_token_id if known is None else known
 
     def _rounds(self, requests: Sequence[Instance]) -> Iterator[list[int]]:
-        """Numbers of the requests to generate at once, such that equal prompts are about the same document.
-
-        Each is generated alone where the model would see what is beside it in a batch.
-        """
+        """Numbers of the requests to generate at once, such that equal prompts are about the same document."""
         left = list(range(len(requests)))
-        if left and not self._writes_in_batches():
-            for number in left:
-                self._document_of = {requests[number].args[0]: self._document(requests[number]) or ""}
-                yield [number]
-            return
         while left:
             self._document_of = {}
             now: list[int] = []
@@ -266,19 +270,15 @@ class MemoryLM(SeededSampling):
         return scores
 
     def _document(self, request: Instance) -> str | None:
-        """The document that a request is about, or the one that its prompt is routed to.
+        return document_of(request, self._at_work)
 
-        Raises RequestError where recall needs a document that the sample does not name.
-        """
-        sample = request.doc if isinstance(request.doc, dict) else {}
-        if self._route is not None:
-            return sample["routed"] if "routed" in sample else self._route(request.args[0])
-        document = sample.get("document")
-        if not document and self._multiplier_of is not None:
-            raise RequestError(
-                f"--recall oracle and erased need the document of each sample; those of {request.task_name} name none"
-            )
-        return document or None
+    @property
+    def _layer(self) -> int | None:
+        return self._at_work.layer if self._at_work else None
+
+    @property
+    def _multiplier_of(self) -> MultiplierOf | None:
+        return self._at_work.multiplier_of if self._at_work else None
 
 
 def _places(documents: Sequence[str | None]) -> dict[str | None, list[int]]:

@@ -1,7 +1,7 @@
 """Log-likelihoods of requests: shared prefixes are computed once, and what lies below a memory once for all runs."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from simset_bench.console import track
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.lm.at_work import MultiplierOf
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory
 from simset_bench.models.split import UpperModel, packed_hidden_states
@@ -37,10 +38,6 @@ class TokenRequest(NamedTuple):
     context: tuple[int, ...]
     continuation: tuple[int, ...]
     document: str | None
-
-
-# What activations are multiplied by, (entries,) float32, for a document, or for a text about none.
-MultiplierOf = Callable[[str | None], np.ndarray]
 
 
 @dataclass
@@ -80,7 +77,7 @@ class RequestScorer:
         is attached.
         """
         try:
-            upper = self._upper(len(self.base.blocks) - 1 if layer is None else layer)
+            upper = self.upper(len(self.base.blocks) - 1 if layer is None else layer)
         except RequestError:
             return False
         longest = max(longest, WINDOW)
@@ -103,7 +100,7 @@ class RequestScorer:
         """
         request_set = self._request_set(requests)
         layer = self._bare_layer(request_set) if layer is None else layer
-        upper = self._upper(layer)
+        upper = self.upper(layer)
         states = self._states(request_set, layer) if self._weights_now() == self._weights else None
         likelihoods, greedy = np.zeros(len(requests)), np.ones(len(requests), dtype=bool)
         for batch in track(request_set.trees.batches, "scoring requests"):
@@ -118,7 +115,8 @@ class RequestScorer:
             np.logical_and.at(greedy, request_set.requests[first:last], likeliest)
         return list(zip(likelihoods.tolist(), greedy.tolist(), strict=True))
 
-    def _upper(self, layer: int) -> UpperModel:
+    def upper(self, layer: int) -> UpperModel:
+        """What is above block `layer`. Raises RequestError for a base that cannot be cut there."""
         if self._weights is None:
             # Not read earlier, since a base that only counts tokens has no weights.
             self._weights = self._weights_now()

@@ -12,7 +12,7 @@ from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Scored, jackknife
-from simset_bench.evaluation.lm.memory_lm import MemoryAtWork
+from simset_bench.evaluation.lm.at_work import MemoryAtWork
 from simset_bench.evaluation.measures import higher_is_better
 from simset_bench.evaluation.probes.location import LocationProbe
 from simset_bench.evaluation.probes.records import record

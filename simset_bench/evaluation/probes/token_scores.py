@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from simset_bench.console import track
-from simset_bench.evaluation.lm.memory_lm import MemoryAtWork, MemoryLM
+from simset_bench.evaluation.lm.at_work import MemoryAtWork
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import AttachedMemory, attached
 

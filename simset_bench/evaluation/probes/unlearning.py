@@ -11,7 +11,7 @@ from scipy import stats
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Estimate, Scored, ratio_with_error
-from simset_bench.evaluation.lm.memory_lm import MemoryAtWork
+from simset_bench.evaluation.lm.at_work import MemoryAtWork
 from simset_bench.evaluation.measures import higher_is_better
 from simset_bench.evaluation.probes.membership import (
     area_under_curve,

@@ -11,7 +11,7 @@ import torch
 from simset_bench.corpora.documents import ClosedFact, Document
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Scored
-from simset_bench.evaluation.lm.memory_lm import MemoryAtWork
+from simset_bench.evaluation.lm.at_work import MemoryAtWork
 from simset_bench.evaluation.probes.records import record, scored
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions

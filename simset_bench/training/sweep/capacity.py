@@ -1,10 +1,6 @@
 """How many runs train together, and how many of them go through the upper blocks at once."""
 
-import os
-
-import torch
-
-from simset_bench.models.devices import find_device, find_dtype
+from simset_bench.models.devices import find_device, find_dtype, free_bytes
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.config import TrainConfig
 
@@ -12,15 +8,6 @@ from simset_bench.training.config import TrainConfig
 _MOST_RUNS = {"cpu": 8, "cuda": 32}
 # Tokens in one pass: on a CPU what is between two blocks should stay in its caches.
 _CPU_PASS_TOKENS = 1024
-
-
-def free_bytes(device: torch.device) -> int:
-    """Bytes that are free on a device; for the CPU those that the system could give."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    return 4 << 30
 
 
 def memory_bytes(config: TrainConfig, width: int) -> int:

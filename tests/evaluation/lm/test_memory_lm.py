@@ -18,7 +18,8 @@ from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
 
 from simset_bench.corpora.facts.builtin import builtin_facts
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.lm.memory_lm import MemoryAtWork, MemoryLM
+from simset_bench.evaluation.lm.at_work import MemoryAtWork
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.training.open_run import LoadedRun

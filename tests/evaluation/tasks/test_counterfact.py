@@ -15,7 +15,8 @@ from scipy import stats
 from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.corpora.facts.fact import Fact
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.lm.memory_lm import MemoryAtWork, MemoryLM
+from simset_bench.evaluation.lm.at_work import MemoryAtWork
+from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.run import evaluate_runs, evaluate_subject
 from simset_bench.evaluation.subject import Subject

@@ -7,10 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simset_bench.models.devices import free_bytes
 from simset_bench.models.memory import Memory, MemoryShape
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.sweep.capacity import fleet_size, free_bytes, memory_bytes, pass_bytes, runs_a_pass
+from simset_bench.training.sweep.capacity import fleet_size, memory_bytes, pass_bytes, runs_a_pass
 
 SIZES = ModelSizes(blocks=4, width=64, block_parameters=12 * 64**2, vocabulary=500, exact=False)
 CONFIG = TrainConfig(layer=1, entries=64, batch_size=4, max_tokens=32, device="cpu", dtype="float32")
