@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from simset_bench.evaluation.harness import check_foreign_tasks
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest, check_request
 from simset_bench.evaluation.result_files import Result
-from simset_bench.evaluation.run import evaluate_subject, on_shared_bases
+from simset_bench.evaluation.run import evaluate_subjects, on_shared_bases
 from simset_bench.evaluation.subject import Subject
 from simset_bench.files import write_json, write_text
 from simset_bench.models.sources import find_model
@@ -46,11 +46,11 @@ def _evaluate(configs: Sequence[TrainConfig], request: EvalRequest, root: Path) 
         find_model(config.model)
     documents = [load_documents(config) for config in configs]
 
-    def evaluate(lm: MemoryLM, number: int) -> list[Result]:
-        subject = _subject(lm, configs[number], documents[number], root)
-        results = evaluate_subject(subject, request)
-        _write_folder(subject)
-        return results
+    def evaluate(lm: MemoryLM, numbers: Sequence[int]) -> Iterator[list[Result]]:
+        subjects = [_subject(lm, configs[number], documents[number], root) for number in numbers]
+        for subject, results in zip(subjects, evaluate_subjects(subjects, [request] * len(subjects)), strict=True):
+            _write_folder(subject)
+            yield results
 
     return on_shared_bases(configs, request, evaluate)
 

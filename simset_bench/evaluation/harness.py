@@ -4,8 +4,8 @@ import dataclasses
 import math
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from datasets.exceptions import DatasetNotFoundError
 from lm_eval import evaluator
+from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 from lm_eval.utils import hash_string
 
@@ -73,12 +74,34 @@ def check_foreign_tasks(names: Sequence[str], include_path: str | None = None) -
 
 def run_ours(lm: MemoryLM, name: str, rows_folder: Path) -> Scored:
     """Scores of our task `name`, whose rows lie in `rows_folder`."""
-    task = OUR_TASKS[name]
-    yaml_files = str(task.folder or tasks_folder())
-    manager = TaskManager(include_path=yaml_files, include_defaults=False, metadata={"rows_folder": str(rows_folder)})
     # lm-eval computes no errors (0 draws): ours are clustered by document.
-    parts = list(task.parts)
-    return _score(_evaluate(lm, manager, parts, None, 0), parts)
+    parts = list(OUR_TASKS[name].parts)
+    return _score(_evaluate(lm, _our_tasks(name, rows_folder), parts, None, 0), parts)
+
+
+def _our_tasks(name: str, rows_folder: Path) -> TaskManager:
+    yaml_files = str(OUR_TASKS[name].folder or tasks_folder())
+    return TaskManager(include_path=yaml_files, include_defaults=False, metadata={"rows_folder": str(rows_folder)})
+
+
+def answers_wanted(name: str, rows_folder: Path, limit: int | None, include_path: str | None = None) -> list[Instance]:
+    """The requests for answers of `run_ours` or `run_foreign`, in lm-eval's order, repeated as often as it asks them.
+
+    Raises RequestError where the task's data set is neither on this machine nor within reach.
+    """
+    if name in OUR_TASKS:
+        tasks = _loaded(_our_tasks(name, rows_folder), list(OUR_TASKS[name].parts))
+        limit = None
+    else:
+        with _data_set_in_reach(name):
+            tasks = _loaded(_manager_of(name, include_path), [name])
+    requests: list[Instance] = []
+    for task in tasks["tasks"].values():
+        if task.OUTPUT_TYPE == "generate_until":
+            with redirect_stdout(sys.stderr):
+                task.build_all_requests(limit=limit)
+            requests += [instance for instance in task.instances for _ in range(instance.repeats)]
+    return requests
 
 
 def run_foreign(lm: MemoryLM, name: str, limit: int | None, include_path: str | None = None) -> Scored:
@@ -87,13 +110,8 @@ def run_foreign(lm: MemoryLM, name: str, limit: int | None, include_path: str | 
     A group's members stand beside it as `member.measure`; a measure that several filters give is `measure.filter`.
     Raises RequestError where the task's data set is neither on this machine nor within reach.
     """
-    try:
-        is_own = include_path is not None and name in tasks_below(include_path).task_index
-        manager = tasks_below(include_path) if is_own and include_path else foreign_tasks(include_path)
-        results = _evaluate(lm, manager, [name], limit, BOOTSTRAP_DRAWS)
-    except (OSError, DatasetNotFoundError) as failure:
-        reason = " ".join(str(failure).split())[:200]
-        raise RequestError(f"task {name}: its data set cannot be loaded ({reason}); ours work offline") from failure
+    with _data_set_in_reach(name):
+        results = _evaluate(lm, _manager_of(name, include_path), [name], limit, BOOTSTRAP_DRAWS)
     estimates, higher_is_better = {}, {}
     for task, measures in results["results"].items():
         size = results["n-samples"].get(task, {}).get("effective") or measures.get("sample_len") or 0
@@ -111,13 +129,32 @@ def run_foreign(lm: MemoryLM, name: str, limit: int | None, include_path: str | 
     return Scored(estimates, samples, higher_is_better)
 
 
-def _evaluate(
-    lm: MemoryLM, manager: TaskManager, names: list[str], limit: int | None, bootstrap_draws: int
-) -> dict[str, Any]:
+def _manager_of(name: str, include_path: str | None) -> TaskManager:
+    is_own = include_path is not None and name in tasks_below(include_path).task_index
+    return tasks_below(include_path) if is_own and include_path else foreign_tasks(include_path)
+
+
+@contextmanager
+def _data_set_in_reach(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, DatasetNotFoundError) as failure:
+        reason = " ".join(str(failure).split())[:200]
+        raise RequestError(f"task {name}: its data set cannot be loaded ({reason}); ours work offline") from failure
+
+
+def _loaded(manager: TaskManager, names: list[str]) -> Any:
     tasks = manager.load(names)
     # lm-eval seeds few-shot draws only in simple_evaluate; without a seed runs would see different prompts.
     for task in tasks["tasks"].values():
         task.set_fewshot_seed(SAMPLING_SEED)
+    return tasks
+
+
+def _evaluate(
+    lm: MemoryLM, manager: TaskManager, names: list[str], limit: int | None, bootstrap_draws: int
+) -> dict[str, Any]:
+    tasks = _loaded(manager, names)
     # lm-eval prints as it bootstraps; standard output is for results.
     with torch.random.fork_rng(), redirect_stdout(sys.stderr):
         torch.manual_seed(SAMPLING_SEED)

@@ -1,8 +1,8 @@
 """Evaluating runs, or a bare base: build the rows, ask, write a result a task."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from simset_bench.evaluation.tasks.documents_in_prompts import with_retrieval
 from simset_bench.evaluation.tasks.routed import with_routed_measures
 from simset_bench.evaluation.tasks.rows import Row
 from simset_bench.evaluation.tasks.table import OUR_TASKS
+from simset_bench.evaluation.together import RUNS_TOGETHER, Asked, Known, known_answers
 from simset_bench.files import sha256_of_texts
 from simset_bench.models.loading import load_base
 from simset_bench.training.config import TrainConfig
@@ -45,40 +46,64 @@ def evaluate_runs(folders: Sequence[Path], request: EvalRequest) -> list[Result]
     runs = [open_run(folder) for folder in dict.fromkeys(folders)]
     askable = askable_tasks(runs, request.tasks, request.recall)
 
-    def evaluate(lm: MemoryLM, number: int) -> list[Result]:
-        if not askable[number]:
-            return []
-        return evaluate_subject(subject_of(lm, runs[number]), replace(request, tasks=askable[number]))
+    def evaluate(lm: MemoryLM, numbers: Sequence[int]) -> Iterator[list[Result]]:
+        subjects = [subject_of(lm, runs[number]) for number in numbers]
+        return evaluate_subjects(subjects, [replace(request, tasks=askable[number]) for number in numbers])
 
     return on_shared_bases([run.config for run in runs], request, evaluate)
 
 
 def on_shared_bases(
-    configs: Sequence[TrainConfig], request: EvalRequest, evaluate: Callable[[MemoryLM, int], list[Result]]
+    configs: Sequence[TrainConfig],
+    request: EvalRequest,
+    evaluate: Callable[[MemoryLM, Sequence[int]], Iterable[list[Result]]],
 ) -> list[Result]:
-    """Results of `evaluate(lm, number)` for every configuration, in their order, with each base loaded once."""
+    """Results of `evaluate(lm, numbers)`, a list for each number, for the configurations of each base; in their order.
+
+    A base is loaded once.
+    """
     results: dict[int, list[Result]] = {}
     bases: dict[tuple[str, str], list[int]] = {}
     for number, config in enumerate(configs):
         bases.setdefault((config.model, request.dtype or config.dtype), []).append(number)
     for (model, dtype), numbers in bases.items():
         lm = MemoryLM(load_base(model, dtype, request.device), BATCH_SIZE)
-        for number in numbers:
-            results[number] = evaluate(lm, number)
+        results |= zip(numbers, evaluate(lm, numbers), strict=True)
     return [result for number in range(len(configs)) for result in results[number]]
 
 
+def evaluate_subjects(subjects: Sequence[Subject], requests: Sequence[EvalRequest]) -> Iterator[list[Result]]:
+    """Ask subjects on one base, each what its request says, with the answers of some of them written together."""
+    for start in range(0, len(subjects), RUNS_TOGETHER):
+        with ExitStack() as stack:
+            several = slice(start, start + RUNS_TOGETHER)
+            asked = [
+                Asked(subject, request, stack.enter_context(written_rows(build_rows(subject, request))))
+                for subject, request in zip(subjects[several], requests[several], strict=True)
+            ]
+            for each, known in zip(asked, known_answers(asked), strict=True):
+                yield evaluate_asked(each, known) if each.request.tasks else []
+
+
 def evaluate_subject(subject: Subject, request: EvalRequest) -> list[Result]:
-    """Ask one subject all tasks, and write each result as soon as it is known.
+    """Ask one subject all tasks, and write each result as soon as it is known."""
+    (results,) = evaluate_subjects([subject], [request])
+    return results
+
+
+def evaluate_asked(asked: Asked, known: Known) -> list[Result]:
+    """Ask one subject all tasks, and write each result as soon as it is known; `known` are answers written before.
 
     With `qa_finetune` the tasks that ask questions are asked again after a LoRA has learned the form of answers. With
     `control` the untouched base is asked the same, after a fine-tuning of its own.
     """
+    subject, request, rows = asked.subject, asked.request, asked.rows
     note(f"evaluating {subject.folder}")
     is_controlled = request.control and subject.run is not None
-    with written_rows(build_rows(subject, request)) as rows, subject.with_weights() as changed:
-        bare = _scores_of_base(changed, request, rows) if is_controlled else {}
-        results = _ask_and_write(changed, request, rows, None, bare)
+    with subject.with_weights() as changed:
+        with subject.lm.knowing(known):
+            bare = _scores_of_base(changed, request, rows) if is_controlled else {}
+            results = _ask_and_write(changed, request, rows, None, bare)
         if request.qa_finetune:
             base, questions = subject.lm.base, replace(request, tasks=_without_probes(request.tasks))
             targets = _targets(rows.bare) if request.qa_disjoint == TARGETS else None
@@ -136,13 +161,13 @@ def _ask_and_write(
     """Ask all tasks, after Q-A fine-tuning on `pairs` or before any; `bare` are the scores of the untouched base."""
     results = []
     for name in _ours_first(request.tasks):
-        started = time.monotonic()
+        started, before = time.monotonic(), subject.lm.seconds_before
         scored = with_derived(_ask(subject, request, rows, name))
         if name in bare:
             scored = with_gain(scored, with_derived(bare[name]))
         if pairs is not None and name in OUR_TASKS:
             scored = with_majority_answer(scored, rows.of_task(name), pairs)
-        seconds = round(time.monotonic() - started, 3)
+        seconds = round(time.monotonic() - started + subject.lm.seconds_before - before, 3)
         key = result_key(subject, request, name, rows.asked, pairs)
         written = write_result(subject.folder / EVALUATIONS, key, scored, rows.asked, seconds)
         results.append({"run": str(subject.folder)} | written)

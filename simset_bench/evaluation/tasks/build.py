@@ -1,7 +1,7 @@
 """The rows of all our tasks that a request names, for a subject."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +31,12 @@ class TaskRows:
     def of_task(self, name: str) -> list[Row]:
         """All rows of one of our tasks, as the subject's method asks them."""
         return [row for part in OUR_TASKS[name].parts.values() for row in self.asked[part]]
+
+    def of_tasks(self, names: Sequence[str]) -> "TaskRows":
+        """The rows of some tasks alone."""
+        parts = {part for name in names if name in OUR_TASKS for part in OUR_TASKS[name].parts.values()}
+        asked, bare = ({part: rows for part, rows in of.items() if part in parts} for of in (self.asked, self.bare))
+        return replace(self, asked=asked, bare=bare)
 
     @property
     def bare_folder(self) -> Path:
