@@ -49,6 +49,14 @@ def results(root: Path) -> dict[str, dict]:
     return found
 
 
+def answers_of(root: Path) -> dict[str, list[str]]:
+    """What the model answered to each sample, by the file that keeps it."""
+    return {
+        str(path.relative_to(root)): [str(json.loads(line)["responses"]) for line in path.read_text().splitlines()]
+        for path in sorted(root.glob("*/eval/*.samples.jsonl"))
+    }
+
+
 def test_every_run_is_asked_once_and_as_alone(root: Path) -> None:
     first = evaluate_all([root], ASKED)
     assert [(Path(result["run"]).name, result["task"]) for result in first.made] == [
@@ -62,6 +70,27 @@ def test_every_run_is_asked_once_and_as_alone(root: Path) -> None:
     for run in "abc":
         evaluate_runs([root / run], ASKED)
     assert results(root) == before
+
+
+@pytest.mark.parametrize("recall", ["free", "erased", "routed-minhash"])
+def test_answers_that_are_written_together_are_those_of_each_run_alone(
+    run_of: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str], recall: str
+) -> None:
+    """Of runs on two blocks, on more and fewer documents, greedy and sampled, and beside the untouched base."""
+    options = {"b": {"allocation": "none"}, "c": {"layer": 1}, "d": {"num_docs": 6, "mem_seed": 1}}
+    for name, run in {"a": run_of(), **{name: run_of(**of_run) for name, of_run in options.items()}}.items():
+        shutil.copytree(run, tmp_path / name, ignore=shutil.ignore_patterns("eval"))
+    asked = EvalRequest(("doccloze", "counterfact", "docmem"), limit=4, recall=recall, control=recall == "free")
+    if recall == "erased":
+        asked = replace(asked, tasks=("doccloze", "docmem"))
+    assert len(evaluate_all([tmp_path], asked).made) == 4 * len(asked.tasks)
+    said = capfd.readouterr().err
+    assert "answers of 4 runs together" in said and said.count("answering") <= 2, "a run wrote answers by itself"
+    together = results(tmp_path), answers_of(tmp_path)
+    assert len({tuple(answers) for name, answers in together[1].items() if "docmem" in name}) == 4
+    for run in "abcd":
+        evaluate_runs([tmp_path / run], asked)
+    assert (results(tmp_path), answers_of(tmp_path)) == together
 
 
 def test_what_differs_in_anything_is_asked_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

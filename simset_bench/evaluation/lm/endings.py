@@ -19,7 +19,7 @@ _WITHOUT_EFFECT = {
 class Decoding:
     """At most `max_tokens` tokens, up to the first of `stops` in the text; the likeliest ones where `sampling` is None.
 
-    An empty text in `stops` stops nothing.
+    An empty text in `stops` is in every text, as for lm-eval.
     """
 
     max_tokens: int
@@ -49,12 +49,10 @@ class Endings:
         return any(self._may_complete(tokens[-1], stop) and self._is_at_end(tokens, stop) for stop in decoding.stops)
 
     def _may_complete(self, token: int, stop: str) -> bool:
-        if not stop:
-            return False
         if token not in self._texts:
             self._texts[token] = str(self._tokenizer.decode([token]))
         # Decoding may drop a space, and several tokens may make one character beyond ASCII.
-        return not stop[-1].isascii() or stop[-1] == " " or stop[-1] in self._texts[token]
+        return not stop.isascii() or stop.endswith(" ") or stop[-1:] in self._texts[token]
 
     def _is_at_end(self, tokens: list[int], stop: str) -> bool:
         """Whether the last tokens hold `stop`; two more are read than it takes, since it may be divided otherwise."""
