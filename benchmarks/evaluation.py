@@ -3,6 +3,7 @@
     python benchmarks/evaluation.py                              # SmolLM2-135M, 400 built-in records, ten runs
     python benchmarks/evaluation.py --facts 12 --runs 2          # a minute, to try it
     python benchmarks/evaluation.py --data counterfact.json      # records of one's own
+    python benchmarks/evaluation.py --generate --facts 50        # how fast answers are written; see answers.py
 
 prints a Markdown table. Stock is `lm_eval.models.huggingface.HFLM` at batch 32 with a run's memory attached as a hook,
 asked every request of every record: rewrite, paraphrase and neighbourhood prompts with both targets. All ways start
@@ -22,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import answers
 import numpy as np
 import torch
 import typer
@@ -39,6 +41,8 @@ from simset_bench.models.memory import attached
 
 # Largest difference of a request's log-likelihood, in nats, that rounding explains.
 SAME_SCORE = 1e-4
+# Largest share of answers in which words that are within rounding of one another change places.
+SAME_ANSWERS = 0.02
 COUNTED_REQUESTS = 240
 Scores = list[tuple[float, bool]]
 
@@ -165,6 +169,7 @@ def main(
     model: Annotated[str, typer.Option(help="Preset, folder, .gguf file or hub id.")] = "smollm2-135m",
     data: Annotated[str, typer.Option(help="CounterFact records: builtin, a file, or hub:NAME.")] = "builtin",
     facts: Annotated[int, typer.Option(help="At most this many records.")] = 400,
+    generate: Annotated[bool, typer.Option(help="Measure answers to the records' prompts, not scores.")] = False,
     runs: Annotated[int, typer.Option(help="Runs that are asked together.")] = 10,
     layer: Annotated[str, typer.Option(help="Block of the memories, or a share of the depth.")] = "0.75",
     entries: Annotated[int, typer.Option(help="Entries of a memory.")] = 1024,
@@ -178,18 +183,20 @@ def main(
     if threads:
         torch.set_num_threads(threads)
     base = load_base(model, dtype, device)
-    requests = requests_of(data, facts)
+    requests = answers.requests_of(data, facts) if generate else requests_of(data, facts)
     block = resolve_layer(layer, len(base.blocks), base.name)
     with redirect_stdout(sys.stderr) if json_output else nullcontext():
         name = f"{base.name}, memory on block {block} of {len(base.blocks)}, {dtype} on {base.device}"
         print(f"{name}, {torch.get_num_threads()} threads: {len(requests)} requests of {data}\n")
-        found = compare(base, requests, block, entries, runs)
-        report(found)
+        found = (answers.compare if generate else compare)(base, requests, block, entries, runs)
+        (answers.report if generate else report)(found)
     if save:
         save.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if json_output:
         print(json.dumps(found, indent=2))
-    if dtype == "float32" and found["largest_difference"] > SAME_SCORE:
+    if generate and dtype == "float32" and answers.most_different(found) > SAME_ANSWERS:
+        sys.exit("answers are not those of lm-eval's loop")
+    if not generate and dtype == "float32" and found["largest_difference"] > SAME_SCORE:
         sys.exit("scores are not stock's")
 
 

@@ -3,7 +3,10 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from lm_eval.api.instance import Instance
 
 from simset_bench.console import note
 from simset_bench.errors import RequestError
@@ -13,6 +16,7 @@ from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.tasks.build import TaskRows
+from simset_bench.evaluation.tasks.rows import Row
 from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.training.methods.table import LEARNING_METHODS
 
@@ -75,10 +79,21 @@ def _calls(asked: Asked) -> list[Call]:
     try:
         at_work = subject.memory_at_work(request.recall)
         for name in (name for name in request.tasks if name not in PROBES):
-            calls.append(Call(at_work, list(answers_wanted(name, rows.folder, request.limit, request.include_path))))
-            if name in OUR_TASKS and subject.run is not None and (request.control or OUR_TASKS[name].beside_base):
-                calls.append(Call(None, list(answers_wanted(name, rows.bare_folder, None))))
+            task = OUR_TASKS.get(name)
+            if task is None:
+                wanted = answers_wanted(name, rows.folder, request.limit, request.include_path)
+                calls.append(Call(at_work, wanted))
+                continue
+            calls.append(Call(at_work, _wanted(name, subject, rows.asked, rows.folder)))
+            if subject.run is not None and (request.control or task.beside_base):
+                calls.append(Call(None, _wanted(name, subject.bare, rows.bare, rows.bare_folder)))
         # Whoever asks says what is wrong with a request.
         return [call for call in calls if call.requests and call.key()]
     except RequestError:
         return []
+
+
+def _wanted(name: str, subject: Subject, rows: dict[str, list[Row]], folder: Path) -> list[Instance]:
+    """The answers to the rows of one of our tasks, which also lie in `folder`."""
+    task = OUR_TASKS[name]
+    return task.direct_answers(subject, rows) if task.direct_answers else answers_wanted(name, folder, None)

@@ -17,7 +17,7 @@ from simset_bench.models.split import UpperModel, row_hidden_states
 Prompt = tuple[int, ...]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Answer:
     """An answer to a prompt by memory number `memory`, and its `tokens` so far.
 

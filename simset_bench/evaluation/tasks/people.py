@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lm_eval.api.instance import Instance
 
 from simset_bench.corpora.documents import ClosedFact, Document
 from simset_bench.errors import RequestError
@@ -16,7 +17,7 @@ from simset_bench.evaluation.probes.records import record, scored
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks.rows import Row, answering_document
-from simset_bench.models.candidates import bits_of_truth, candidate_scores, closed_request, greedy_answers
+from simset_bench.models.candidates import bits_of_truth, candidate_scores, closed_request
 from simset_bench.models.memory import attached
 from simset_bench.models.packing import CannotPack
 from simset_bench.training.closed_facts import FORMS, answer_tokens, ending_of, is_exact
@@ -91,6 +92,14 @@ def answer_measures(row: Row, answer: str) -> dict[str, float]:
     return {f"exact_match_{row['form']}": float(is_exact(answer, row["target"].strip(), row["ending"]))}
 
 
+def people_answers_wanted(subject: Subject, rows: dict[str, list[Row]]) -> list[Instance]:
+    """Requests for the free answers of `people_direct`, one a row. Only the first line of an answer counts."""
+    tokenizer, asked = subject.lm.base.tokenizer, rows["people"]
+    most = answer_tokens(tokenizer, [row["target"] + row["ending"] for row in asked])
+    options = {"until": ["\n"], "do_sample": False, "max_gen_toks": most}
+    return [Instance("generate_until", row, (row["prompt"], options), number) for number, row in enumerate(asked)]
+
+
 def people_direct(subject: Subject, rows: dict[str, list[Row]], recall: str) -> Scored | None:
     """The same figures without lm-eval: every candidate of every row in one pass that shares prompts.
 
@@ -105,8 +114,8 @@ def people_direct(subject: Subject, rows: dict[str, list[Row]], recall: str) -> 
         requests = [closed_request(tokenizer, row["prompt"], row["choices"]) for row in asked]
         with _at_work(subject, at_work, asked) as around:
             scores = candidate_scores(model, requests, around)
-            most = answer_tokens(tokenizer, [row["target"] + row["ending"] for row in asked])
-            answers = greedy_answers(model, tokenizer, [each.prompt for each in requests], most, around)
+        with subject.recalling(recall):
+            answers = lm.generate_until(people_answers_wanted(subject, rows))
     except (CannotPack, ValueError):
         return None
     documents = {document.id: document for document in subject.documents}

@@ -12,6 +12,8 @@ from simset_bench.evaluation.task_options import SAME_CORPUS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lm_eval.api.instance import Instance
+
     from simset_bench.evaluation.estimates import Scored
     from simset_bench.evaluation.subject import Subject
     from simset_bench.evaluation.tasks.rows import Row, RowsOf
@@ -31,7 +33,8 @@ class OurTask:
     it reads beside the documents, as `--data` is to name it, None for nothing; `default` is what it reads unless
     `--data` names something, None where `--data` must. With `beside_base` the untouched base is always asked the same
     rows, and the task reports the rise in NLL over it. Its YAML files lie in `folder`, ours by default.
-    `direct` gives the same scores from the rows without lm-eval, in less time, or None where it cannot.
+    `direct` gives the same scores from the rows without lm-eval, in less time, or None where it cannot; the answers
+    that it has written are `direct_answers` of the rows.
     """
 
     question: str
@@ -43,6 +46,7 @@ class OurTask:
     beside_base: bool = False
     folder: Path | None = None
     direct: "Callable[[Subject, dict[str, list[Row]], str], Scored | None] | None" = None
+    direct_answers: "Callable[[Subject, dict[str, list[Row]]], list[Instance]] | None" = None
 
 
 COUNTERFACT = "builtin, a file in ROME's or EasyEdit's format, or hub:azhx/counterfact"
@@ -68,6 +72,7 @@ OUR_TASKS: dict[str, OurTask] = {
         {"simset_people": "people", "simset_people_answer": "people"},
         late("tasks.people", "people_rows"),
         direct=late("tasks.people", "people_direct"),
+        direct_answers=late("tasks.people", "people_answers_wanted"),
     ),
     "docqa": OurTask(
         "people's questions on the documents (squad corpora)",
