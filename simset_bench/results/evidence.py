@@ -38,11 +38,19 @@ class Evidence:
         times the sum of squares (Efron and Tibshirani 1993, equation 11.5). Not-a-number where a score needs every
         document.
         """
-        left_out = self.resampled(1 - np.eye(len(self.documents)))
+        left_out = self._without_each()
         asked = (self.weights > 0).any(0) if self.form != "auc" else np.ones(left_out.shape, dtype=bool)
         count = asked.sum(1, keepdims=True)
         mean = (left_out * asked).sum(1, keepdims=True) / count
         return np.asarray(np.where(asked, (mean - left_out) * (count - 1) / count, 0.0))
+
+    def _without_each(self) -> np.ndarray:
+        """The score of each seed without each document, (seeds, documents)."""
+        if self.form == "auc":
+            return self.resampled(1 - np.eye(len(self.documents)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sums, sizes = (each.sum(2, keepdims=True) - each for each in (self.totals, self.weights))
+            return _combined(self.form, sums / sizes)
 
     def resampled(self, times: np.ndarray) -> np.ndarray:
         """The score of each seed where document d counts `times[r, d]` times, (seeds, resamples).

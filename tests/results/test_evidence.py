@@ -27,6 +27,19 @@ def test_an_influence_on_a_mean_is_the_distance_from_it_over_the_documents(value
     assert evidence.influence[0] == pytest.approx((np.array(values) - np.mean(values)) / len(values), abs=1e-12)
 
 
+@pytest.mark.parametrize("form", ["mean", "exp", "ratio", "one_less_ratio", "harmonic", "auc"])
+def test_an_influence_is_of_the_score_without_the_document(form: str) -> None:
+    generator = np.random.default_rng(3)
+    parts = generator.gamma(4, 0.25, (2, 3, 12))
+    if form == "auc":
+        parts[1] = np.arange(12) % 2
+    evidence = Evidence(tuple("abcdefghijkl"), parts, np.ones_like(parts), form)
+    kept = [[name for name in evidence.documents if name != left] for left in evidence.documents]
+    without = np.stack([evidence.of(names).by_seed for names in kept], axis=1)
+    due = (without.mean(1, keepdims=True) - without) * 11 / 12
+    assert evidence.influence == pytest.approx(due, rel=1e-9, abs=1e-12)
+
+
 def test_a_mean_over_tokens_has_about_the_error_of_a_result_file() -> None:
     generator = np.random.default_rng(0)
     values, tokens = generator.gamma(4, 0.25, 40), generator.integers(20, 200, 40).astype(float)
