@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,16 @@ from simset_bench.files import clear_leftovers
 from simset_bench.leaderboard.entries import checked_name, entry_name, held_entries, make_entry
 from simset_bench.leaderboard.verify import verify_entry
 from simset_bench.results.entry_files import ENTRY, files_of
-from simset_bench.results.packed import PACKED, PackedRun, is_packed, packed_runs, same_run, write_packed
-from simset_bench.results.packed_columns import columns_of
+from simset_bench.results.packed import (
+    PACKED,
+    PackedRun,
+    is_packed,
+    packed_runs,
+    same_run,
+    with_shared_columns,
+    write_packed,
+)
+from simset_bench.results.packed_columns import Block, columns_of
 from simset_bench.results.samples import PARQUET, read_samples
 from simset_bench.strict_json import read_object
 from simset_bench.training.run_folder import EVALUATIONS, MANIFEST
@@ -41,19 +49,9 @@ def pack_study(folder: Path, others: Sequence[Path] = (), runs: Sequence[Path] =
         raise RequestError(f"{folder}: there is no such folder")
     with held_entries(folder):
         clear_leftovers(folder / PACKED)
-        kept = _packed(folder) if is_packed(folder) else {}
-        before = dict(kept)
+        before = _packed(folder) if is_packed(folder) else {}
         singles = _singles(folder)
-        for entry in track(singles, "packing entries"):
-            kept[entry.name] = packed_entry(entry)
-        for run in track(runs, "packing entries"):
-            packed = _of_run(run, kept)
-            kept[packed.name] = packed
-        for other in others:
-            for name, packed in _entries(other):
-                if name in kept and not same_run(kept[name], packed):
-                    raise RequestError(f"{other}: has another entry by the name {name} than {folder}")
-                kept.setdefault(name, packed)
+        kept = _gathered(folder, before, singles, runs, others)
         if not kept:
             raise RequestError(f"{folder}: there are no entries to pack (simset-bench submit makes one of a run)")
         added = [name for name, run in kept.items() if name not in before or not same_run(before[name], run)]
@@ -63,6 +61,25 @@ def pack_study(folder: Path, others: Sequence[Path] = (), runs: Sequence[Path] =
             shutil.rmtree(entry)
     size = sum(path.stat().st_size for path in (folder / PACKED).iterdir())
     return PackedStudy(folder, len(kept), len(added), size)
+
+
+def _gathered(
+    folder: Path, before: Mapping[str, PackedRun], singles: Sequence[Path], runs: Sequence[Path], others: Sequence[Path]
+) -> dict[str, PackedRun]:
+    """All entries by name. Columns that several have are held once, also while they are gathered."""
+    known: dict[bytes, Block] = {}
+    kept = {name: with_shared_columns(run, known) for name, run in before.items()}
+    for entry in track(singles, "packing entries"):
+        kept[entry.name] = with_shared_columns(packed_entry(entry), known)
+    for run in track(runs, "packing entries"):
+        packed = _of_run(run, kept)
+        kept[packed.name] = with_shared_columns(packed, known)
+    for other in others:
+        for name, packed in _entries(other):
+            if name in kept and not same_run(kept[name], packed):
+                raise RequestError(f"{other}: has another entry by the name {name} than {folder}")
+            kept.setdefault(name, with_shared_columns(packed, known))
+    return kept
 
 
 def _singles(folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """A packed study: the entries of any number of runs in two Parquet files, and a JSON with the hashes of both."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES
 from simset_bench.files import sha256_of_file, whole_folder, write_json
-from simset_bench.results.packed_columns import KINDS, TEXTS, Block, Column, Columns, check_columns
+from simset_bench.results.packed_columns import KINDS, TEXTS, Block, Column, Columns, check_columns, shared
 from simset_bench.strict_json import brief, check_file, read_object
 
 # The folder below a study's that holds its packed form, and its files.
@@ -77,6 +77,11 @@ class PackedRun:
 def same_run(one: PackedRun, other: PackedRun) -> bool:
     """Whether two entries hold the same, whichever version of the package made them."""
     return one.texts == other.texts and _keys(one) == _keys(other)
+
+
+def with_shared_columns(run: PackedRun, known: dict[bytes, Block]) -> PackedRun:
+    """The same entry, its columns those of `known` where that has equal ones; it gets the others."""
+    return replace(run, samples={stem: shared(columns, known) for stem, columns in run.samples.items()})
 
 
 def _keys(run: PackedRun) -> dict[str, Any]:

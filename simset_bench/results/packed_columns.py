@@ -193,6 +193,19 @@ def parsed(block: Block) -> list[Any]:
     return values
 
 
+def shared(columns: Columns, known: dict[bytes, Block]) -> Columns:
+    """The same columns, with blocks of `known` where it has equal ones; it gets the others."""
+
+    def of(block: Block) -> Block:
+        return known.setdefault(block.key, block)
+
+    def column(each: Column) -> Column:
+        return Column(of(each.block), None if each.present is None else of(each.present), each.factor)
+
+    parts = ({name: column(each) for name, each in part.items()} for part in (columns.measures, columns.fields))
+    return Columns(columns.count, *parts)
+
+
 def check_columns(columns: Columns) -> None:
     """Raise ValueError where columns cannot be those of records: of other lengths, or with a number that cannot be."""
     for name, column in columns.measures.items():
