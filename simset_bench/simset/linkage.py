@@ -26,6 +26,7 @@ BAND_ROWS = (8, 4, 2, 1)
 # What one core of an AMD EPYC compares (docs/scale.md); the estimate goes by it.
 PAIRS_A_SECOND = 1_400_000
 _SECONDS_TO_MENTION = 60.0
+_BANDS_LOOKED_AT = 4
 _EDGE = np.dtype([("agreeing", np.int32), ("one", np.int64), ("other", np.int64)])
 _KEPT = "forest-"
 
@@ -87,7 +88,7 @@ def _after_pass(
     groups = joined_labels(documents, settled["one"], settled["other"])
 
     def keys(band: int) -> np.ndarray:
-        return keys_of(compared, distinct, range(band * rows, (band + 1) * rows))
+        return _band_keys(compared, distinct, rows, band)
 
     pairs = sum(count_pairs(keys(band)) for band in bands)
     if pairs > PAIRS_A_SECOND:
@@ -96,10 +97,7 @@ def _after_pass(
             f"in {len(bands)} bands of {rows} hash{'es' if rows > 1 else ''}"
         )
     if pairs > PAIRS_A_SECOND * _SECONDS_TO_MENTION:
-        note(
-            f"this pass takes about {duration(pairs / PAIRS_A_SECOND)}; Ctrl-C stops it, and --min-similarity or "
-            "--cluster-by topic take minutes for a million documents"
-        )
+        note(_how_long(pairs, _pairs_of_later_passes(compared, distinct, rows)))
     with progress_bar() as bar:
         shown = bar.add_task("comparing pairs", total=pairs)
         for band in bands:
@@ -118,6 +116,27 @@ def _after_pass(
             forest = _grown(forest, edges(), documents)
             _keep(kept, rows, band + 1, forest)
     return forest
+
+
+def _band_keys(compared: np.ndarray, distinct: np.ndarray, rows: int, band: int) -> np.ndarray:
+    return keys_of(compared, distinct, range(band * rows, (band + 1) * rows))
+
+
+def _how_long(pairs: int, later: int) -> str:
+    this = f"this pass takes about {duration(pairs / PAIRS_A_SECOND)}"
+    more = f" and less similar pairs, if they are needed, {duration(later / PAIRS_A_SECOND)} more" if later else ""
+    return f"{this}{more}; Ctrl-C stops it, --min-similarity and --cluster-by topic take less"
+
+
+def _pairs_of_later_passes(compared: np.ndarray, distinct: np.ndarray, rows: int) -> int:
+    """About how many pairs the passes after that of `rows` hashes compare, by a few of their bands."""
+    total = 0
+    for later in BAND_ROWS[BAND_ROWS.index(rows) + 1 :]:
+        bands = compared.shape[1] // later
+        looked_at = range(0, bands, -(-bands // _BANDS_LOOKED_AT))
+        pairs = sum(count_pairs(_band_keys(compared, distinct, later, band)) for band in looked_at)
+        total += pairs * bands // len(looked_at)
+    return total
 
 
 def _keep(folder: Path | None, rows: int, bands: int, forest: np.ndarray) -> None:

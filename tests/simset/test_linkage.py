@@ -171,4 +171,5 @@ def test_a_pass_that_takes_long_is_announced_with_its_time(
     said = capsys.readouterr().err
     assert "comparing" in said
     assert "this pass takes about" in said
-    assert "--min-similarity or --cluster-by topic take minutes" in said
+    assert "and less similar pairs, if they are needed," in said
+    assert "--min-similarity and --cluster-by topic take less" in said

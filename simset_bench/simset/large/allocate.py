@@ -219,7 +219,7 @@ def signed_parts(request: AllocationRequest, work: Path, quarantine: Quarantine)
     for part in parts:
         done = _stop_of(part)
         quarantine.extend(_bad_of(part))
-    if parts:
+    if parts and done < len(chunks):
         note(f"going on with chunk {done + 1} of {len(chunks)}")
     limit = request.corpus.num_docs
     documents = sum(pq.read_metadata(part.absolute()).num_rows for part in parts)
