@@ -21,7 +21,18 @@ from simset_bench.training.earlier_options import ALLOCATION_VERSION
 from simset_bench.training.method_options import find_method
 
 SCHEMA = 2
-_PACKAGES = ("torch", "transformers", "safetensors", "datasketch", "numpy", "lm_eval", "peft", "datasets", "bm25s")
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "safetensors",
+    "datasketch",
+    "scikit-learn",
+    "numpy",
+    "lm_eval",
+    "peft",
+    "datasets",
+    "bm25s",
+)
 
 
 def versions() -> dict[str, str]:
