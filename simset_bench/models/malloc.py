@@ -3,7 +3,7 @@
 import ctypes
 
 # From glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _DEFAULT_TRIM, _DEFAULT_MMAPS = 128 * 1024, 65536
 
 
@@ -17,4 +17,6 @@ def keep_freed_memory(keep: bool = True) -> bool:
     if mallopt is None:
         return False
     trim, maps = (2**31 - 1, 0) if keep else (_DEFAULT_TRIM, _DEFAULT_MMAPS)
-    return bool(mallopt(_M_TRIM_THRESHOLD, trim) and mallopt(_M_MMAP_MAX, maps))
+    # Threads with room of their own could hold no large tensor there without maps.
+    arenas = mallopt(_M_ARENA_MAX, 1) if keep else 1
+    return bool(arenas and mallopt(_M_TRIM_THRESHOLD, trim) and mallopt(_M_MMAP_MAX, maps))

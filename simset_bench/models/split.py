@@ -194,6 +194,11 @@ class UpperModel:
             self.base.model(input_ids=ids, position_ids=position_ids[None], use_cache=False)
         return seen[0]
 
+    @property
+    def is_lean(self) -> bool:
+        """Whether `frozen_final` takes lean blocks, which several threads can do at once; asked after `packs`."""
+        return self._lean is not None
+
     def frozen_final(self, hidden: Tensor, packing: Packing, positions: Tensor) -> Tensor:
         """`packed_final` up to rounding, by `lean_blocks` where they can do it.
 

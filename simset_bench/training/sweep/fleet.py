@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from simset_bench.models.loading import Base
@@ -15,7 +16,7 @@ from simset_bench.models.split import UpperModel
 from simset_bench.training.data.batches import Batches
 from simset_bench.training.data.segments import PackedBatch
 from simset_bench.training.memory_pass import fleet_pass
-from simset_bench.training.sweep.fleet_passes import Fleet, Outcome, Step, in_passes
+from simset_bench.training.sweep.fleet_passes import Fleet, Outcome, Step, in_passes, side_by_side
 from simset_bench.training.sweep.fleet_stack import stacked_step
 from simset_bench.training.trainer import (
     PassSums,
@@ -71,7 +72,10 @@ def step_for_device(upper: UpperModel, fleet: Fleet) -> Step:
 
 
 def separate_step(upper: UpperModel, fleet: Fleet) -> Step:
-    """A step in which every member's own optimiser clips and steps, one after another."""
+    """A step in which every member's own optimiser clips and steps.
+
+    On a processor of several cores members take their passes and steps side by side where the upper blocks let them.
+    """
 
     def gradients(batch: PackedBatch, hidden: Tensor, chosen: slice) -> list[PassSums]:
         for member in fleet.members[chosen]:
@@ -81,10 +85,13 @@ def separate_step(upper: UpperModel, fleet: Fleet) -> Step:
     def take(batch: PackedBatch, hidden: Tensor, rates: Sequence[float]) -> list[Outcome]:
         passes = in_passes(fleet, partial(gradients, batch, hidden))
         sums = [each for of_pass in passes for each in of_pass]
-        # A diverged member stays in the passes as it is, so that its neighbours' arithmetic is the same.
-        return [
-            Outcome(member.failure or take_step(member, own.loss, rate), own.metrics_of_runs)
-            for member, own, rate in zip(fleet.members, sums, rates, strict=True)
-        ]
 
+        def outcome(number: int) -> Outcome:
+            # A diverged member stays in the passes as it is, so that its neighbours' arithmetic is the same.
+            member, own = fleet.members[number], sums[number]
+            return Outcome(member.failure or take_step(member, own.loss, rates[number]), own.metrics_of_runs)
+
+        return side_by_side(fleet.threads, outcome, range(len(sums)))
+
+    fleet.threads = torch.get_num_threads() if upper.is_lean else 1
     return take

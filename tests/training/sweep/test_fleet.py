@@ -98,6 +98,21 @@ def test_memories_with_options_train_together_too(
         assert_same(member, alone)
 
 
+def test_members_side_by_side_end_with_the_bytes_that_they_have_one_after_another(problem: Problem) -> None:
+    upper = UpperModel(problem.base, 1, problem.batches.longest)
+    if not upper.is_lean:
+        pytest.skip("only lean blocks can be run by two threads at once")
+    memories = []
+    for threads in (1, 2):
+        fleet = Fleet([problem.member(*run) for run in RUNS], 1)
+        take = separate_step(upper, fleet)
+        fleet.threads = threads
+        for batch, hidden in problem.batches.of_epoch(problem.base, CONFIG, 0, 0):
+            take(batch, hidden, [1e-2] * len(RUNS))
+        memories.append([parameter for member in fleet.members for parameter in member.memory.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*memories, strict=True))
+
+
 @either_step
 def test_a_diverging_run_does_not_disturb_its_neighbours(problem: Problem, make_step: MakeStep) -> None:
     wild = dataclasses.replace(CONFIG, lr=1e30)

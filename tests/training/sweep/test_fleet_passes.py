@@ -1,13 +1,16 @@
 """A fleet goes through the base in as many passes as memory needs, and each member is in one of them."""
 
+import threading
+
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.sweep.fleet_passes import Fleet, in_passes
+from simset_bench.training.sweep.fleet_passes import Fleet, in_passes, side_by_side
 from simset_bench.training.trainer import Member, make_optimizer
 
 
@@ -47,6 +50,36 @@ def test_no_more_room_is_given_up_than_needed() -> None:
 
     in_passes(fleet, run)
     assert sizes == [8, 4, 4]
+
+
+def test_where_two_side_by_side_do_not_fit_one_goes_after_another() -> None:
+    fleet = new_fleet(4, 1)
+    fleet.threads = 2
+    together = threading.Barrier(2)
+    waited = []
+
+    def run(part: slice) -> int:
+        if fleet.threads > 1:
+            together.wait(60)
+            raise RuntimeError("DefaultCPUAllocator: not enough memory")
+        waited.append(part.start)
+        return part.start
+
+    assert in_passes(fleet, run) == [0, 1, 2, 3]
+    assert waited == [0, 1, 2, 3]
+
+
+def test_items_are_done_side_by_side_each_on_one_processor_and_come_back_in_order() -> None:
+    before = torch.get_num_threads()
+    together = threading.Barrier(2)
+
+    def run(item: int) -> tuple[int, int]:
+        # Neither of a pair ends before the other has begun.
+        together.wait(60)
+        return item, torch.get_num_threads()
+
+    assert side_by_side(2, run, range(6)) == [(item, 1) for item in range(6)]
+    assert torch.get_num_threads() == before
 
 
 def test_a_member_that_does_not_fit_alone_and_other_errors_are_raised() -> None:
