@@ -33,6 +33,14 @@ def test_samples_depend_on_their_prompt_alone(base_with: Callable[[str], Base], 
     assert answers(base, asked[5:10], 2, top_p=0.9) == together[5:10]
 
 
+def test_samples_of_a_model_that_answers_one_prompt_at_a_time_are_not_all_the_same(
+    tiny_base: Callable[[str], Base],
+) -> None:
+    asked = [PROMPTS[0]] * 5
+    found = answers(tiny_base("rwkv"), asked, 4, temperature=2.0)
+    assert len(set(found)) > 1 and answers(tiny_base("rwkv"), asked, 1, temperature=2.0) == found
+
+
 def test_samples_are_drawn_from_the_models_distribution(base_with: Callable[[str], Base]) -> None:
     base = base_with("gpt2")
     count = 1500
