@@ -6,7 +6,7 @@ from torch import Tensor
 from simset_bench.models.blocks import embedding_rows
 from simset_bench.models.key_values import KeyValues
 from simset_bench.models.packing import pack
-from simset_bench.models.split import UpperModel, packed_hidden_states, row_hidden_states
+from simset_bench.models.split import UpperModel, hidden_states, row_hidden_states
 
 # The norms of what the head is given may differ by this share: other shapes round in other ways.
 _SAME, _SAME_COARSE = {torch.float32: 1e-3}, 0.15
@@ -15,7 +15,7 @@ _LENGTHS, _BEGUN = (9, 12), (3, 7)
 
 @torch.no_grad()
 def keeps_texts(upper: UpperModel) -> bool:
-    """Whether texts that go on token by token, of which one branches, are to a model what they are at once."""
+    """Whether texts that go on token by token, of which one branches, are to a model what each is alone."""
     base = upper.base
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randint(embedding_rows(base.model), (2, max(_LENGTHS)), generator=generator)
@@ -26,11 +26,11 @@ def keeps_texts(upper: UpperModel) -> bool:
     texts = [first[: _BEGUN[0] + steps], second[: _BEGUN[1] + steps], branched[: _BEGUN[1] + steps]]
     try:
         written = _written(upper, texts, steps)
-        at_once = _at_once(upper, texts)
+        alone = _alone(upper, texts)
     # A model that this is foreign to may fail in any way.
     except Exception:  # noqa: BLE001
         return False
-    return bool((written - at_once).norm() <= _SAME.get(base.dtype, _SAME_COARSE) * at_once.norm())
+    return bool((written - alone).norm() <= _SAME.get(base.dtype, _SAME_COARSE) * alone.norm())
 
 
 def _written(upper: UpperModel, texts: list[Tensor], steps: int) -> Tensor:
@@ -56,8 +56,11 @@ def _written(upper: UpperModel, texts: list[Tensor], steps: int) -> Tensor:
     return final.float()
 
 
-def _at_once(upper: UpperModel, texts: list[Tensor]) -> Tensor:
-    base = upper.base
-    packing = pack([len(text) for text in texts], base.device)
-    hidden = packed_hidden_states(base, upper.layer, torch.cat(texts).to(base.device), packing)
-    return upper.packed_final(hidden, packing, packing.ends - 1).float()
+def _alone(upper: UpperModel, texts: list[Tensor]) -> Tensor:
+    """The head's input after the last token of each text, each read at once and by itself."""
+    finals = []
+    for text in texts:
+        ids = text[None].to(upper.base.device)
+        last = torch.arange(len(text), device=ids.device)[None] == len(text) - 1
+        finals.append(upper.final_hidden(hidden_states(upper.base, upper.layer, ids), ids, last))
+    return torch.cat(finals).float()

@@ -1,4 +1,4 @@
-"""Texts whose keys and values are kept go on as if they were read at once."""
+"""Texts whose keys and values are kept go on as if each were read alone."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from simset_bench.models.split import UpperModel
 @pytest.mark.numerical
 @pytest.mark.parametrize("layer", [0, 2, 3])
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox", "gpt2", "qwen2", "opt"])
-def test_texts_that_go_on_and_branch_are_what_they_are_at_once(
+def test_texts_that_go_on_and_branch_are_what_each_is_alone(
     tiny_base: Callable[[str], Base], kind: str, layer: int
 ) -> None:
     assert keeps_texts(UpperModel(tiny_base(kind), layer))

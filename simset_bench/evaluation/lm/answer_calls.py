@@ -10,6 +10,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 
+from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.answer_batch import Answer
 from simset_bench.evaluation.lm.at_work import MemoryAtWork, document_of
 from simset_bench.evaluation.lm.endings import Decoding, Endings, follows_own_settings
@@ -126,9 +127,12 @@ class AnswerCalls:
     def _write(self, layer: int, memories: Sequence[MemoryAtWork | None], answers: Sequence[Answer]) -> bool:
         """Write answers by memories on block `layer`, or return False where this model cannot be written with so."""
         longest = max(len(answer.prompt) + answer.decoding.max_tokens for answer in answers)
-        if not self._scorer.usable(layer, longest):
+        try:
+            upper = self._scorer.upper(layer)
+        except RequestError:
             return False
-        upper = self._scorer.upper(layer)
+        if not (upper.head_is_linear and upper.packs(longest)):
+            return False
         if layer not in self._tried:
             self._tried[layer] = keeps_texts(upper)
         self._endings = self._endings or Endings(self._base)

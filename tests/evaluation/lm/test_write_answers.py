@@ -1,6 +1,7 @@
 """Answers that are written together are, to the token, those that transformers writes for each memory alone."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from simset_bench.evaluation.lm.answer_calls import Call
 from simset_bench.evaluation.lm.at_work import MemoryAtWork, document_of
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.lm.seeded_sampling import SeededSampling
-from simset_bench.models.loading import Base
+from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import Memory, MemoryShape, attached
 
 pytestmark = pytest.mark.numerical
@@ -167,3 +168,21 @@ def test_a_models_own_penalty_is_kept(base_with: Callable[[str], Base], monkeypa
     with lm.recalling(call.at_work):
         found = lm.generate_until(call.requests)
     assert found == alone(base, call) != before
+
+
+@pytest.mark.parametrize("layer", [0, 2])
+@pytest.mark.parametrize("kind", ["opt", "openai-gpt", "bloom", "gemma2", "lfm2", "mistral", "gemma3_text"])
+def test_models_of_every_type_answer_as_alone(tiny_base: Callable[[str], Base], kind: str, layer: int) -> None:
+    """With positions, windows, caps and convolutions of many kinds, some of which lm-eval's loop must answer with."""
+    base = tiny_base(kind)
+    call = Call(MemoryAtWork(memory(base, 1), layer), requests(PROMPTS, GREEDY))
+    lm = MemoryLM(base, 1)
+    with lm.recalling(call.at_work):
+        found = lm.generate_until(call.requests)
+    assert found == alone(base, call)
+
+
+def test_in_bfloat16_answers_are_written_together_too(tiny_model: Callable[[str], Path]) -> None:
+    base = load_base(str(tiny_model("llama")), "bfloat16", "cpu")
+    calls = [Call(MemoryAtWork(memory(base, seed), 1), requests(PROMPTS, GREEDY)) for seed in range(2)]
+    assert all(together(base, calls))
