@@ -50,16 +50,20 @@ def make_runs(folder: Path, outputs: Path, count: int) -> list[Path]:
 
 
 def commands_on(runs: list[Path], outputs: Path) -> list[tuple[str, list[str]]]:
-    """What is shown of each command, and its arguments; the last run is the one that nothing was asked."""
+    """What is shown of each command, and Python's arguments; the last run is the one that nothing was asked."""
     *asked, new = map(str, runs)
-    return [
+    commands = [
         ("--help", ["--help"]),
         ("eval RUN --task docmem --limit 1", ["eval", new, "--task", "docmem", "--limit", "1"]),
+        ("eval RUN --task counterfact --limit 1", ["eval", new, "--task", "counterfact", "--limit", "1"]),
         ("leaderboard", ["leaderboard", str(outputs)]),
         ("show RUN", ["show", asked[0]]),
         ("compare RUN RUN", ["compare", *asked[:2]]),
         ("analyze RUN", ["analyze", asked[0]]),
     ]
+    alone = f"import transformers; transformers.AutoModelForCausalLM.from_pretrained({str(outputs.parent / 'model')!r})"
+    shown = [(f"`{name}`", ["-m", "simset_bench", *arguments]) for name, arguments in commands]
+    return [*shown, ("transformers alone: load the same model", ["-c", alone])]
 
 
 def processor_seconds(code: Path, arguments: list[str]) -> float:
@@ -67,7 +71,7 @@ def processor_seconds(code: Path, arguments: list[str]) -> float:
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment = kept | {"PYTHONPATH": str(code), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     # -P, since the working folder would come before the code that is meant.
-    command = [sys.executable, "-P", "-m", "simset_bench", *arguments]
+    command = [sys.executable, "-P", *arguments]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         _, status, used = os.wait4(process.pid, 0)
@@ -94,7 +98,7 @@ def main(
                 for code in codes:
                     taken[code].append(processor_seconds(code, arguments))
             now, *earlier = (statistics.median(taken[code][1:]) for code in codes)
-            row = [f"`{name}`", f"{now:.2f}", *(f"{each:.2f}" for each in earlier)]
+            row = [name, f"{now:.2f}", *(f"{each:.2f}" for each in earlier)]
             print(f"| {' | '.join([*row, *(f'{each / now:.2f}x' for each in earlier)])} |", flush=True)
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
     HFValidationError,
     HTTPError,
     OfflineModeIsEnabled,
-    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
 )
 
@@ -33,7 +33,7 @@ def commit_on_hub(repository: str) -> str | None:
         ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise RequestError(f"model {repository}: no such folder here, and no such model on the hub") from error
-    except RemoteEntryNotFoundError as error:
+    except EntryNotFoundError as error:
         raise RequestError(f"model {repository}: its repository on the hub holds no transformers model") from error
     except (OfflineModeIsEnabled, HTTPError, OSError):
         return None

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import PushToHubMixin
 
 from simset_bench.errors import RequestError
@@ -107,7 +107,7 @@ class MemoryModel(nn.Module, PushToHubMixin):
         write_json(target / folders.MANIFEST, manifest)
 
     @property
-    def config(self) -> PreTrainedConfig:
+    def config(self) -> PretrainedConfig:
         """The base's configuration."""
         return self.base_model.config
 

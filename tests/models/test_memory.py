@@ -97,7 +97,8 @@ def test_memory_runs_on_every_type_whatever_its_blocks_return(tiny_base: Callabl
     reference = base.model(IDS).logits
     reference_hook.remove()
     watch.remove()
-    assert type(returned[0]) is RETURNS.get(kind, torch.Tensor)
+    # Others return a tensor, or before transformers 5 a tuple.
+    assert kind not in RETURNS or type(returned[0]) is RETURNS[kind]
     with attached(base.model, base.blocks[1], memory):
         found = base.model(IDS).logits
     assert_near(found, reference)
