@@ -168,7 +168,7 @@ def _forward(
         _product(first[0] * block.first_norm, block.qkv.T).index_select(0, slots), lean, packing
     )
     seen = lean.unseen[: packing.longest, : packing.longest]
-    weights = torch.softmax(torch.baddbmm(seen, queries, keys.transpose(1, 2)), -1)
+    weights = torch.softmax(torch.bmm(queries, keys.transpose(1, 2)).add_(seen), -1)
     states = states + _product(_tokens_first(weights @ values, lean.heads, packing), block.out.T)
     second = _normed(states, lean.eps)
     gate, up = _product(second[0] * block.second_norm, block.gate_up.T).chunk(2, dim=1)

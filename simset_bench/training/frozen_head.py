@@ -43,7 +43,9 @@ class FrozenHeadNLL(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, final: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
         wants_gradient = ctx.needs_input_grad[0]
-        rows = CPU_ROWS if final.device.type == "cpu" else GPU_ROWS
+        usual = CPU_ROWS if final.device.type == "cpu" else GPU_ROWS
+        # In equal parts, since a product of the few rows that are left over takes as long as one of many.
+        rows = -(-len(final) // max(1, round(len(final) / usual))) or 1
         parts = [
             _tiled_nll(part, weight, bias, wanted, wants_gradient)
             for part, wanted in zip(final.split(rows), targets.split(rows), strict=True)

@@ -4,8 +4,9 @@ from simset_bench.models.devices import find_device, find_dtype, free_bytes
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.config import TrainConfig
 
-# Beyond these a larger fleet no longer gains, but a claim on it keeps other processes waiting.
-_MOST_RUNS = {"cpu": 8, "cuda": 32}
+# Beyond these a larger fleet no longer gains, but a claim on it keeps other processes waiting. On a CPU each core
+# trains a run, and with few runs some cores wait for the others' last one.
+_MOST_RUNS = {"cpu": 16, "cuda": 32}
 # Tokens in one pass: on a CPU what is between two blocks should stay in its caches.
 _CPU_PASS_TOKENS = 1024
 
