@@ -84,6 +84,11 @@ def held_entries(root: Path) -> Iterator[None]:
         yield
 
 
+def remove_entry(entry: Path) -> None:
+    """Remove an entry within `held_entries`; where that is interrupted, no part of it is left in its place."""
+    shutil.rmtree(entry.rename(entry.with_name(f"{_UNFINISHED}{entry.name}")))
+
+
 def _put(made: Path, place: Path, aside: Path) -> None:
     """Put an entry in its place. Where two folders cannot change places, the former one is moved aside first."""
     if not place.exists():

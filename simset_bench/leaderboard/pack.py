@@ -1,6 +1,5 @@
 """Packing a study: its entries in two files instead of a folder each."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from simset_bench.console import track
 from simset_bench.errors import RequestError
 from simset_bench.files import clear_leftovers
-from simset_bench.leaderboard.entries import checked_name, entry_name, held_entries, make_entry
+from simset_bench.leaderboard.entries import checked_name, entry_name, held_entries, make_entry, remove_entry
 from simset_bench.leaderboard.verify import verify_entry
 from simset_bench.results.entry_files import ENTRY, files_of
 from simset_bench.results.packed import (
@@ -58,7 +57,7 @@ def pack_study(folder: Path, others: Sequence[Path] = (), runs: Sequence[Path] =
         if added:
             write_packed(folder, kept.values())
         for entry in singles:
-            shutil.rmtree(entry)
+            remove_entry(entry)
     size = sum(path.stat().st_size for path in (folder / PACKED).iterdir())
     return PackedStudy(folder, len(kept), len(added), size)
 

@@ -41,6 +41,11 @@ class Block:
         return digest.digest()
 
     @cached_property
+    def simple(self) -> dict[str, Any]:
+        """The values of the texts that are no lists and no objects, which could be changed: each is parsed once."""
+        return {text: parse_json(text) for text in dict.fromkeys(self.values) if text[:1] not in ("[", "{")}
+
+    @cached_property
     def numbers(self) -> np.ndarray:
         """The values (values,) float64 of a column of numbers."""
         values = np.asarray(self.values, dtype=np.float64)
@@ -182,15 +187,8 @@ def _spread(column: Column, values: Sequence[Any]) -> Sequence[Any]:
 
 def parsed(block: Block) -> list[Any]:
     """The values of a column of JSON texts. Raises ValueError for one that is not JSON."""
-    # Texts recur in a column; values that could be changed are parsed anew.
-    known: dict[str, Any] = {}
-    values = []
-    for text in block.values:
-        value = known[text] if text in known else parse_json(text)
-        if not isinstance(value, dict | list):
-            known[text] = value
-        values.append(value)
-    return values
+    simple = block.simple
+    return [simple[text] if text in simple else parse_json(text) for text in block.values]
 
 
 def shared(columns: Columns, known: dict[bytes, Block]) -> Columns:
