@@ -1,7 +1,9 @@
 """The leaderboard: one row a cell, seeds averaged, ranked by one measure, with what cannot be told apart."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -90,6 +92,14 @@ class Leaderboard:
         if all(row.labels.get("clusters") in (None, row.labels.get("documents")) for row in self.rows):
             dropped.add("clusters")
         return tuple(name for name in self.columns if name not in dropped)
+
+    @cached_property
+    def label_counts(self) -> dict[str, Counter[object]]:
+        """By column, how many rows have each value."""
+        return {
+            name: Counter(row.labels[name] for row in self.rows if row.labels[name] is not None)
+            for name in self.columns
+        }
 
     @property
     def measures(self) -> tuple[str, ...]:

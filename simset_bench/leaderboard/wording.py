@@ -1,6 +1,5 @@
 """What a board says in words: rows by name, neighbours that tie, and what a reader of the numbers must know."""
 
-from collections import Counter
 from collections.abc import Iterable
 
 from simset_bench.evaluation.measures import bare_name, best_known, find_measure, parts_of_ratio, short_name
@@ -142,7 +141,7 @@ def named(board: Leaderboard, row: Row) -> str:
 
 def _tells(board: Leaderboard, column: str, value: object) -> bool:
     """Whether a value tells its row from others: where rows differ in the column, and of an option, from the usual."""
-    values = Counter(other.labels[column] for other in board.rows if other.labels[column] is not None)
+    values = board.label_counts[column]
     return len(values) > 1 and (column in _ALWAYS_NAMED or value != values.most_common(1)[0][0])
 
 
