@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from simset_bench.training.sweep.claims import claimed, holders
 
@@ -27,19 +28,20 @@ def test_a_claim_has_one_holder_at_a_time(tmp_path: Path) -> None:
         assert again is not None
 
 
-def _race(folder: str, won: multiprocessing.Queue) -> None:
+def _race(folder: str, won: Any, all_have_tried: Any) -> None:
     with claimed(Path(folder), "one") as claim:
         won.put(claim is not None)
-        time.sleep(1)
+        all_have_tried.wait(60)
 
 
 def test_of_many_processes_one_gets_the_claim(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    won = context.Queue()
-    racing = [context.Process(target=_race, args=(str(tmp_path), won)) for _ in range(8)]
+    won, all_have_tried = context.Queue(), context.Event()
+    racing = [context.Process(target=_race, args=(str(tmp_path), won, all_have_tried)) for _ in range(8)]
     for process in racing:
         process.start()
     outcomes = [won.get(timeout=60) for _ in racing]
+    all_have_tried.set()
     for process in racing:
         process.join()
     assert sum(outcomes) == 1
