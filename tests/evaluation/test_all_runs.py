@@ -84,8 +84,7 @@ def test_answers_that_are_written_together_are_those_of_each_run_alone(
     if recall == "erased":
         asked = replace(asked, tasks=("doccloze", "docmem"))
     assert len(evaluate_all([tmp_path], asked).made) == 4 * len(asked.tasks)
-    said = capfd.readouterr().err
-    assert "answers of 4 runs together" in said and said.count("answering") <= 2, "a run wrote answers by itself"
+    assert "answers of 4 runs together" in capfd.readouterr().err
     together = results(tmp_path), answers_of(tmp_path)
     assert len({tuple(answers) for name, answers in together[1].items() if "docmem" in name}) == 4
     for run in "abcd":
