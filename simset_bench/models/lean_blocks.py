@@ -21,7 +21,7 @@ _silu_backward = torch.ops.aten.silu_backward
 
 @dataclass(frozen=True)
 class LeanBlock:
-    """Weights of one block: `qkv` (3 x heads x head width, width), `out` (width, heads x head
+    """Weights of one block: `qkv` (heads of queries, keys and values x head width, width), `out` (width, heads x head
     width), `gate_up` (2 x inner, width) and `down`
     (width, inner) in the base's dtype, those of the two norms (width,) in float32.
 
@@ -75,7 +75,7 @@ def lean_blocks(model: nn.Module, layer: int, longest: int) -> LeanBlocks | None
     turns = torch.complex(cosines[0, :, :half], sines[0, :, :half])
     scaled = torch.stack([turns * (2 * half) ** -0.5, turns], dim=1)[:, :, None]
     unseen = torch.full((longest, longest), -torch.inf).triu(1)
-    lean = [_lean_block(block, config.num_attention_heads) for block in blocks]
+    lean = [_lean_block(block) for block in blocks]
     return LeanBlocks(lean, final, config.rms_norm_eps, config.num_attention_heads, scaled, unseen)
 
 
@@ -86,14 +86,12 @@ def _is_plain(block: LlamaDecoderLayer) -> bool:
 
 
 @torch.no_grad()
-def _lean_block(block: LlamaDecoderLayer, heads: int) -> LeanBlock:
+def _lean_block(block: LlamaDecoderLayer) -> LeanBlock:
     attention, mlp = block.self_attn, block.mlp
     width = attention.head_dim
     queries, keys, values = (
         each.weight.unflatten(0, (-1, width)) for each in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
-    # Queries that share keys and values get copies of them.
-    keys, values = (each.repeat_interleave(heads // len(each), dim=0) for each in (keys, values))
     queries, keys = (each.unflatten(1, (2, -1)).transpose(1, 2) for each in (queries, keys))
     return LeanBlock(
         torch.cat([each.flatten(0, -2) for each in (queries, keys, values)]),
@@ -164,9 +162,8 @@ def _forward(
     block: LeanBlock, lean: LeanBlocks, packing: Packing, slots: Tensor, states: Tensor
 ) -> tuple[Tensor, _Kept]:
     first = _normed(states, lean.eps)
-    queries, keys, values = _turned(
-        _product(first[0] * block.first_norm, block.qkv.T).index_select(0, slots), lean, packing
-    )
+    parts = _copied(_product(first[0] * block.first_norm, block.qkv.T), lean)
+    queries, keys, values = _turned(parts.index_select(0, slots), lean, packing)
     seen = lean.unseen[: packing.longest, : packing.longest]
     weights = torch.softmax(torch.bmm(queries, keys.transpose(1, 2)).add_(seen), -1)
     states = states + _product(_tokens_first(weights @ values, lean.heads, packing), block.out.T)
@@ -190,7 +187,7 @@ def _backward(block: LeanBlock, lean: LeanBlocks, packing: Packing, gradient: Te
     scores = _softmax_backward(attended @ kept.values.transpose(1, 2), kept.weights, -1, torch.float32)
     to_queries, to_keys = scores @ kept.keys, scores.transpose(1, 2) @ kept.queries
     to_values = kept.weights.transpose(1, 2) @ attended
-    to_parts = _turned_back(to_queries, to_keys, to_values, lean, packing)
+    to_parts = _summed(_turned_back(to_queries, to_keys, to_values, lean, packing), lean, len(block.qkv))
     to_states = _product(to_parts, block.qkv).mul_(block.first_norm)
     return gradient.add_(_normed_backward(to_states, *kept.first))
 
@@ -210,6 +207,25 @@ def _normed_backward(gradient: Tensor, output: Tensor, scale: Tensor) -> Tensor:
     """The gradient to the states of `_normed` from that to its output, which is overwritten."""
     share = torch.linalg.vecdot(gradient, output)[:, None] / -output.shape[1]
     return gradient.addcmul_(output, share).mul_(scale)
+
+
+def _copied(parts: Tensor, lean: LeanBlocks) -> Tensor:
+    """Parts (tokens, 3 x width) from those of `qkv`: queries that share keys and values get copies of them."""
+    by_head = parts.unflatten(1, (-1, 2 * lean.turns.shape[3]))
+    shared = (by_head.shape[1] - lean.heads) // 2
+    if shared == lean.heads:
+        return parts
+    queries, others = by_head.split([lean.heads, 2 * shared], dim=1)
+    return torch.cat([queries, others.repeat_interleave(lean.heads // shared, dim=1)], dim=1).flatten(1)
+
+
+def _summed(gradient: Tensor, lean: LeanBlocks, columns: int) -> Tensor:
+    """The gradient to the parts of `qkv`, which has as many rows as there are `columns`, from that to `_copied`."""
+    if gradient.shape[1] == columns:
+        return gradient
+    queries, others = gradient.unflatten(1, (3 * lean.heads, -1)).split([lean.heads, 2 * lean.heads], dim=1)
+    shared = (columns // others.shape[2] - lean.heads) // 2
+    return torch.cat([queries, others.unflatten(1, (2 * shared, -1)).sum(2)], dim=1).flatten(1)
 
 
 def _turned(parts: Tensor, lean: LeanBlocks, packing: Packing) -> tuple[Tensor, Tensor, Tensor]:
