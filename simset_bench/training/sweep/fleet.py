@@ -93,5 +93,5 @@ def separate_step(upper: UpperModel, fleet: Fleet) -> Step:
 
         return side_by_side(fleet.threads, outcome, range(len(sums)))
 
-    fleet.threads = torch.get_num_threads() if upper.is_lean else 1
+    fleet.threads = torch.get_num_threads() if upper.is_lean else 0
     return take

@@ -20,14 +20,14 @@ Item = TypeVar("Item")
 @dataclass
 class Fleet:
     """Memories that train together, all at the same step. `members_per_pass` go through the upper blocks at once, in as
-    many passes side by side as there are `threads`.
+    many passes side by side as there are `threads`, each on one processor; 0: one after another, each on all of them.
 
     Every member's configuration has the same layer, batch size, epochs, seed of the batches and shape of memory.
     """
 
     members: list[Member]
     members_per_pass: int
-    threads: int = 1
+    threads: int = 0
 
     @property
     def step(self) -> int:
@@ -59,7 +59,7 @@ def in_passes(fleet: Fleet, run: Callable[[slice], T]) -> list[T]:
                 passes = [slice(start, start + fleet.members_per_pass) for start in starts]
                 return side_by_side(fleet.threads, run, passes)
         except MemoryError:
-            if fleet.members_per_pass == fleet.threads == 1:
+            if fleet.members_per_pass == 1 and fleet.threads < 2:
                 raise
         if fleet.members_per_pass > 1:
             fleet.members_per_pass = (fleet.members_per_pass + 1) // 2
@@ -71,13 +71,15 @@ def in_passes(fleet: Fleet, run: Callable[[slice], T]) -> list[T]:
 
 
 def side_by_side(threads: int, run: Callable[[Item], T], items: Sequence[Item]) -> list[T]:
-    """What `run` returns for each item, several at a time; each does its arithmetic as on a single processor.
+    """What `run` returns for each item, `threads` at a time; each does its arithmetic as on a single processor.
 
-    Small operations gain little from a second processor, since each one waits for it. Raises what `run` raises.
+    So the sums of one item are the same to the bit, however many there are. 0 threads: one after another, with all
+    processors in each operation. Small operations gain little from a second processor, since each one waits for it.
+    Raises what `run` raises.
     """
-    if threads == 1 or len(items) == 1:
-        return [run(item) for item in items]
     before = torch.get_num_threads()
+    if threads == 0 or threads == before == 1:
+        return [run(item) for item in items]
     try:
         # Made anew each time, which costs a fifth of a millisecond, so that none is left behind.
         with ThreadPoolExecutor(min(threads, len(items)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
