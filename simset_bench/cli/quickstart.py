@@ -10,8 +10,10 @@ from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import note, say, stdout
 from simset_bench.imports import quick_imports
 
-# The tasks that fit into a few minutes on two cores; `simset-bench eval` evaluates the same runs on others.
-TASKS = ("docmem", "counterfact", "location")
+# The tasks that fit into a few minutes on two cores; `simset-bench eval` evaluates the same runs on others. One is
+# asked before the others, so that there is something to read meanwhile.
+FIRST = "docmem"
+TASKS = (FIRST, "counterfact", "location")
 
 
 def command(
@@ -56,8 +58,11 @@ def command(
         note(f"[{number}/{len(configs)}] training with allocation {config.allocation} ({_clock(started)})")
         folders.append(train_run(config, save_dir, resume=True, base=base))
     note(f"evaluating {len(folders)} runs and the untouched base on {', '.join(TASKS)} ({_clock(started)})")
-    request = EvalRequest(TASKS, limit=limit)
-    evaluate_runs(folders, request)
+    evaluate_runs(folders, EvalRequest((FIRST,), limit=limit))
+    first = make_leaderboard(read_runs([save_dir]))
+    scores = [f"{row.kind} {row.scores[first.sort].value:.3f}" for row in first.rows if first.sort in row.scores]
+    note(f"{first.sort}: {', '.join(scores)} ({_clock(started)})")
+    evaluate_runs(folders, EvalRequest(tuple(task for task in TASKS if task != FIRST), limit=limit))
     without_memory = EvalRequest(tuple(task for task in TASKS if task != "location"), limit=limit)
     evaluate_baselines_of(folders[:1], without_memory, save_dir)
     board = make_leaderboard(read_runs([save_dir]))

@@ -38,3 +38,7 @@ def test_quickstart_prints_a_leaderboard_of_its_allocations(simset_bench):
     rows = json.loads(finished.stdout)["rows"]
     allocations = {row["allocation"] for row in rows}
     assert allocations == {"base", "none", "random", "partitioned", "simset2"}
+    # What is known first is said before the rest is asked.
+    before, _, after = finished.stderr.partition("docmem/nll: ")
+    assert all(f"{name} " in after.splitlines()[0] for name in allocations - {"base"})
+    assert "baselines" not in before
