@@ -37,11 +37,10 @@ def command(
         raise unknown_name("--format", form, FORMATS)
     if plot is not None and plot.suffix not in PLOTS:
         raise RequestError(f"--plot {plot}: the name must end in {' or '.join(PLOTS)}")
-    from simset_bench.leaderboard.contrast import as_records, contrasts
+    from simset_bench.leaderboard.contrast import as_records, contrasts, parse_between
 
+    column, first, second = parse_between(between)
     measure, found = contrasts(read_folders(folders), between, sort, where, margin)
-    column, _, values = between.partition("=")
-    first, second = (value.strip() for value in values.split(","))
     if plot is not None:
         from simset_bench.leaderboard.contrast_chart import save_chart
 

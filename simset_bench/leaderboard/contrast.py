@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.leaderboard.table import Leaderboard, Row, make_leaderboard
 from simset_bench.results.differences import Difference, corrected, difference_of
@@ -45,19 +43,24 @@ def contrasts(
     if not (math.isfinite(margin) and margin >= 0):
         raise RequestError(f"--margin {margin}: must be a finite number, 0 or more")
     board = make_leaderboard(table, where, sort)
-    column, values = _parsed(between, board)
-    pairs = _pairs(board, column, *values)
+    column, first, second = parse_between(between)
+    _check_known(board, column, (first, second))
+    pairs = _pairs(board, column, first, second)
     labels = _differing(board, column, pairs)
     pairs.sort(key=lambda pair: [_order(pair[0].labels[name]) for name in labels])
     measure = board.sort
     assert measure is not None
-    scores = [tuple(row.scores[measure] for row in pair) for pair in pairs]
-    differences = [difference_of(first, second, len(pairs)) for first, second in scores]
+    differences = [difference_of(row.scores[measure], other.scores[measure], len(pairs)) for row, other in pairs]
     return measure, [
         Contrast(
-            {name: _plain(row.labels[name]) for name in labels}, first, second, each, p, verdict_of(each, p, margin)
+            {name: row.labels[name] for name in labels},
+            row.scores[measure],
+            other.scores[measure],
+            each,
+            p,
+            verdict_of(each, p, margin),
         )
-        for (row, _), (first, second), each, p in zip(pairs, scores, differences, corrected(differences), strict=True)
+        for (row, other), each, p in zip(pairs, differences, corrected(differences), strict=True)
     ]
 
 
@@ -65,10 +68,10 @@ def verdict_of(difference: Difference, p_value: float, margin: float) -> Verdict
     """What a difference says, with its corrected p value and the margin within which it counts as none."""
     if p_value < 1 - LEVEL and difference.about_settings:
         return "more" if difference.value > 0 else "less"
-    known = difference.low is not None and difference.high is not None and difference.about_settings
-    if known and -margin <= (difference.low or 0.0) and (difference.high or 0.0) <= margin and margin > 0:
-        return "no difference"
-    return "cannot tell"
+    low, high = difference.low, difference.high
+    if low is None or high is None or not difference.about_settings or not margin:
+        return "cannot tell"
+    return "no difference" if -margin <= low and high <= margin else "cannot tell"
 
 
 def alike(row: Row, other: Row, but: set[str]) -> bool:
@@ -80,11 +83,16 @@ def alike(row: Row, other: Row, but: set[str]) -> bool:
     return all(one == another or one is None or another is None for one, another in values)
 
 
-def _parsed(between: str, board: Leaderboard) -> tuple[str, list[str]]:
+def parse_between(between: str) -> tuple[str, str, str]:
+    """A column and its two values, of `COLUMN=FIRST,SECOND`. Raises RequestError for anything else."""
     column, _, rest = between.partition("=")
     values = [value.strip() for value in rest.split(",")]
     if len(values) != 2 or not all(values) or values[0] == values[1]:
         raise RequestError(f"--between {between!r}: write COLUMN=FIRST,SECOND, as in allocation=simset2,shuffled2")
+    return column, values[0], values[1]
+
+
+def _check_known(board: Leaderboard, column: str, values: Sequence[str]) -> None:
     if column not in board.columns:
         names = ", ".join(board.columns)
         raise RequestError(f"--between: unknown column {column!r}{did_you_mean(column, board.columns)}: {names}")
@@ -94,11 +102,10 @@ def _parsed(between: str, board: Leaderboard) -> tuple[str, list[str]]:
             raise RequestError(
                 f"--between: no row has {column} {value}{did_you_mean(value, known)}: {', '.join(known)}"
             )
-    return column, values
 
 
 def _is(row: Row, column: str, value: str) -> bool:
-    label = _plain(row.labels[column])
+    label = row.labels[column]
     try:
         return label == value or (isinstance(label, int | float) and float(label) == float(value))
     except ValueError:
@@ -128,17 +135,11 @@ def _differing(board: Leaderboard, column: str, pairs: Sequence[tuple[Row, Row]]
     return [
         name
         for name in board.columns
-        if name != column and len({repr(row.labels[name] or other.labels[name]) for row, other in pairs}) > 1
+        if name != column and len({(row.labels[name], other.labels[name]) for row, other in pairs}) > 1
     ]
 
 
-def _plain(label: object) -> object:
-    """The label as Python's own number or text, where it is NumPy's."""
-    return label.item() if isinstance(label, np.generic) else label
-
-
 def _order(label: object) -> tuple[bool, float, str]:
-    label = _plain(label)
     number = float(label) if isinstance(label, int | float) else 0.0
     return label is None, number, str(label)
 

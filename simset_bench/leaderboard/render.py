@@ -148,7 +148,7 @@ def as_json(board: Leaderboard) -> dict[str, Any]:
                 "rank": standing.rank if (standing := _standing(board, row)) else None,
                 "rank_interval": [standing.lowest, standing.highest] if standing else None,
                 "tied_with_rows": list(standing.tied) if standing else None,
-                **{name: _plain(row.labels[name]) for name in board.columns},
+                **{name: row.labels[name] for name in board.columns},
                 board.averaged: row.runs,
                 "told_apart_from_above": None if standing is None or row.above is None else number not in standing.tied,
                 "difference_from_above": asdict(row.above) if row.above else None,
@@ -272,10 +272,6 @@ def _spread(score: Score | None) -> str:
 def _digits(value: float) -> str:
     """Three decimals for small numbers, fewer for large ones."""
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.3g}"
-
-
-def _plain(value: object) -> Any:
-    return value.item() if hasattr(value, "item") else value
 
 
 def _text(value: object) -> str:

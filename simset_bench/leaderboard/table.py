@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -328,12 +328,19 @@ def _rows(
         above = None
         if sort and number in sorted_by and number - 1 in sorted_by:
             above = difference_of(sorted_by[number - 1], sorted_by[number], tests, pooled.get(sort))
-        labels = {name: None if pd.isna(group.first[name]) else group.first[name] for name in columns}
+        labels = {name: _plain(group.first[name]) for name in columns}
         own = {name: scores[name][number] for name in group.scores}
         between = {name: limits[name][number] for name in own}
         stands = {name: each.standings[number] for name, each in ranking.items() if number in each.standings}
         rows.append(Row(labels, group.folders, own, between, stands, group.limits, above, chances(own, group.first)))
     return tuple(rows)
+
+
+def _plain(label: Any) -> object:
+    """A label as Python's own number or text, None where there is none."""
+    if pd.isna(label):
+        return None
+    return label.item() if isinstance(label, np.generic) else label
 
 
 def _sort_measure(measures: Sequence[str], sort: str | None) -> str | None:

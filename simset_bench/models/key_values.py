@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
-from simset_bench.models.packing import Packing, attention_within, check_attention
+from simset_bench.models.packing import Packing, attending, attention_within, check_attention
 
 _NAME = "simset_kept"
 _Attend = Callable[..., Tensor]
@@ -25,19 +25,6 @@ def _kept_attention(
 
 # No mask function is registered, so that transformers makes no mask.
 AttentionInterface.register(_NAME, _kept_attention)
-
-
-@contextmanager
-def _attending(model: PreTrainedModel, attend: _Attend) -> Iterator[None]:
-    config = model.config.get_text_config()
-    former = config._attn_implementation
-    config._attn_implementation = _NAME
-    token = _attend.set(attend)
-    try:
-        yield
-    finally:
-        _attend.reset(token)
-        config._attn_implementation = former
 
 
 class KeyValues:
@@ -68,7 +55,7 @@ class KeyValues:
                 places[:, :, longest : self._filled] = 0
             return attention_within(packing, module, query, key, value, **options)
 
-        with _attending(self.model, attend):
+        with attending(self.model, _NAME, _attend, attend):
             yield
         counts = np.diff(packing.ends.cpu().numpy(), prepend=0)
         self.lengths = np.concatenate([self.lengths, counts])
@@ -103,7 +90,7 @@ class KeyValues:
             )
             return attended.flatten(1, 2)[None]
 
-        with _attending(self.model, attend):
+        with attending(self.model, _NAME, _attend, attend):
             yield lengths
         self.lengths = self.lengths + 1
 

@@ -1,15 +1,17 @@
 """Packs segments end to end into one row, so that padding costs nothing; attention stays within each segment."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+T = TypeVar("T")
 
 _NAME = "simset_packed"
 # Up to this many tokens, attention on a CPU is computed in float32.
@@ -124,14 +126,19 @@ AttentionInterface.register(_NAME, _packed_attention)
 
 
 @contextmanager
-def attending_within(model: PreTrainedModel, packing: Packing) -> Iterator[None]:
-    """Within the context, forward passes of `model` take one row of segments, packed as `packing` says."""
+def attending(model: PreTrainedModel, name: str, told: ContextVar[T], value: T) -> Iterator[None]:
+    """Within the context, `model` takes the attention function registered as `name`, which finds `value` in `told`."""
     config = model.config.get_text_config()
     former = config._attn_implementation
-    config._attn_implementation = _NAME
-    token = _packing.set(packing)
+    config._attn_implementation = name
+    token = told.set(value)
     try:
         yield
     finally:
-        _packing.reset(token)
+        told.reset(token)
         config._attn_implementation = former
+
+
+def attending_within(model: PreTrainedModel, packing: Packing) -> AbstractContextManager[None]:
+    """Within the context, forward passes of `model` take one row of segments, packed as `packing` says."""
+    return attending(model, _NAME, _packing, packing)

@@ -8,8 +8,9 @@ from typing import Any
 
 from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES
 from simset_bench.files import sha256_of_file
+from simset_bench.results.forms import read_listing
 from simset_bench.results.samples import PARQUET, check_parquet
-from simset_bench.strict_json import MOST_BYTES, brief, check_file, read_object
+from simset_bench.strict_json import MOST_BYTES, brief, check_file
 
 ENTRY = "entry.json"
 ENTRY_SCHEMA = 1
@@ -61,17 +62,7 @@ def check_entry_files(folder: Path) -> dict[str, str]:
 
 
 def _listed(folder: Path) -> dict[str, Any]:
-    try:
-        entry = read_object(folder / ENTRY)
-    except FileNotFoundError as error:
-        raise ValueError(f"foreign: has no {ENTRY}") from error
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{ENTRY} is not JSON ({' '.join(str(error).split())})") from error
-    if entry.get("kind") != KIND:
-        raise ValueError(f"foreign: {ENTRY} does not belong to a {KIND}")
-    if entry.get("schema") != ENTRY_SCHEMA:
-        raise ValueError(f"of schema {brief(entry.get('schema'))}, this version reads {ENTRY_SCHEMA}")
-    files = entry.get("files")
+    files = read_listing(folder / ENTRY, KIND, "schema", ENTRY_SCHEMA).get("files")
     if not isinstance(files, dict):
         raise ValueError(f"{ENTRY} lists no files")
     return files

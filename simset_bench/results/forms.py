@@ -1,10 +1,11 @@
-"""The form of a run's manifest, whoever wrote it: names come from the code, values have types."""
+"""The forms of a run's manifest and of a listing of files, whoever wrote them: values have known names and types."""
 
+from pathlib import Path
 from typing import Any
 
 from simset_bench.evaluation.result_form import Check, check_fields, is_span, is_text, maps_to, or_none
 from simset_bench.results.migrate import migrated
-from simset_bench.strict_json import is_count, is_number
+from simset_bench.strict_json import brief, is_count, is_number, read_object
 from simset_bench.training.method_options import METHODS
 
 RUN, BASELINE = "train", "baseline"
@@ -42,3 +43,21 @@ def checked_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
     if (manifest["method"] is None) != (manifest["kind"] == BASELINE):
         raise ValueError(f"a {manifest['kind']} cannot have method {manifest['method']}")
     return manifest
+
+
+def read_listing(path: Path, kind: str, version_field: str, version: int) -> dict[str, Any]:
+    """The JSON object that says of what kind and version the files beside it are.
+
+    Raises ValueError that says why it is refused: missing, not JSON, of another kind, or of another version.
+    """
+    try:
+        listing = read_object(path)
+    except FileNotFoundError as error:
+        raise ValueError(f"foreign: has no {path.name}") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path.name} is not JSON ({' '.join(str(error).split())})") from error
+    if listing.get("kind") != kind:
+        raise ValueError(f"foreign: {path.name} does not belong to a {kind}")
+    if (given := listing.get(version_field)) != version:
+        raise ValueError(f"of {version_field} {brief(given)}, this version reads {version}")
+    return listing

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 
 from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES
 from simset_bench.files import sha256_of_file, whole_folder, write_json
+from simset_bench.results.forms import read_listing
 from simset_bench.results.packed_columns import KINDS, TEXTS, Block, Column, Columns, check_columns, shared
-from simset_bench.strict_json import brief, check_file, read_object
+from simset_bench.strict_json import brief, check_file
 
 # The folder below a study's that holds its packed form, and its files.
 PACKED = "packed"
@@ -198,14 +199,7 @@ def _opened(folder: Path, _changed: int, _number: int) -> Mapping[str, PackedRun
 
 
 def _listed(place: Path) -> dict[str, str]:
-    try:
-        study = read_object(place / STUDY)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{STUDY} is not JSON ({' '.join(str(error).split())})") from error
-    if study.get("kind") != PACKED_KIND:
-        raise ValueError(f"foreign: {STUDY} does not belong to a {PACKED_KIND}")
-    if study.get("format") != PACKED_FORMAT:
-        raise ValueError(f"of format {brief(study.get('format'))}, this version reads {PACKED_FORMAT}")
+    study = read_listing(place / STUDY, PACKED_KIND, "format", PACKED_FORMAT)
     files = study.get("files")
     if not isinstance(files, dict) or set(files) != {RUNS, SAMPLES}:
         raise ValueError(f"{STUDY} does not list {RUNS} and {SAMPLES}")
