@@ -8,13 +8,12 @@ from typing import Any
 from simset_bench.corpora.documents import Document, hash_documents
 from simset_bench.errors import RequestError
 from simset_bench.files import write_text
-from simset_bench.models.blocks import positions_of, resolve_layer
+from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.loading import Base
 from simset_bench.models.split import UpperModel
 from simset_bench.training import run_folder as folders
 from simset_bench.training.config import TrainConfig, config_text, corpus_options, differences, with_clusters
 from simset_bench.training.data.background import background_documents
-from simset_bench.training.data.segments import Segment, check_lengths, segment_documents
 from simset_bench.training.method_options import find_method
 from simset_bench.training.train_in_folder import check_same
 
@@ -22,13 +21,6 @@ from simset_bench.training.train_in_folder import check_same
 def load_documents(config: TrainConfig) -> list[Document]:
     """The documents that a configuration names. Raises RequestError where the corpus or its files are at fault."""
     return corpus_options(config).load()
-
-
-def cut_documents(documents: Sequence[Document], base: Base, config: TrainConfig) -> list[Segment]:
-    """The documents' segments. Raises RequestError where the base has too few positions for one."""
-    segments = segment_documents(documents, base.tokenizer, config.max_tokens)
-    check_lengths(segments, positions_of(base.model), base.name)
-    return segments
 
 
 def resolved(config: TrainConfig, base: Base, num_docs: int, clusters: int) -> TrainConfig:

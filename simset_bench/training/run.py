@@ -10,10 +10,11 @@ from simset_bench.training import run_folder as folders
 from simset_bench.training.allocations import store_allocation
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig, check
+from simset_bench.training.data.segments import cut_documents
 from simset_bench.training.manifest import write_manifest
 from simset_bench.training.methods.learner import Memorised
 from simset_bench.training.methods.table import LEARNING_METHODS, entries_before_training
-from simset_bench.training.prepare import begin, cut_documents, load_documents, made_of_hashes, resolved
+from simset_bench.training.prepare import begin, load_documents, made_of_hashes, resolved
 from simset_bench.training.processes import launched
 from simset_bench.training.train_in_folder import Watch, memorise, never
 

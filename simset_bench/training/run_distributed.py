@@ -30,12 +30,12 @@ from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.background import load_background, with_background
 from simset_bench.training.data.batches import Data, TrainingData
 from simset_bench.training.data.hidden_states_on_disk import cached_states
-from simset_bench.training.data.segments import PackedBatch, longest_of, part_of
+from simset_bench.training.data.segments import PackedBatch, cut_documents, longest_of, part_of
 from simset_bench.training.memory_pass import memory_pass
 from simset_bench.training.method_options import MEMORY
 from simset_bench.training.methods.learner import Learner, Memorised
 from simset_bench.training.methods.memory import allocated_entries, memory_learner_on
-from simset_bench.training.prepare import begin, cut_documents, load_documents, made_of_hashes, resolved
+from simset_bench.training.prepare import begin, load_documents, made_of_hashes, resolved
 from simset_bench.training.processes import Processes
 from simset_bench.training.train_in_folder import memorise, taken_up
 from simset_bench.training.trainer import Member, PassSums, make_optimizer, train

@@ -14,13 +14,12 @@ from torch import Tensor
 from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
-from simset_bench.models.blocks import positions_of
 from simset_bench.models.loading import Base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import Batches, Data, MaskRows
 from simset_bench.training.data.hidden_states import HiddenCache
 from simset_bench.training.data.hidden_states_on_disk import cached_states
-from simset_bench.training.data.segments import PackedBatch, Segment, check_lengths, epoch_batches, segment_documents
+from simset_bench.training.data.segments import PackedBatch, Segment, cut_documents, epoch_batches
 from simset_bench.training.processes import ALONE, Processes
 
 # So many of a corpus's documents that are not memorised, its first, are left for measuring damage to other text.
@@ -94,10 +93,10 @@ def load_background(
     if not chosen:
         return None
     layer = int(config.layer)
-    segments = segment_documents(chosen, base.tokenizer, config.max_tokens)
-    check_lengths(segments, positions_of(base.model), base.name)
     # A segment of one token has none after its first.
-    segments = [segment for segment in segments if len(segment.token_ids) > max(1, segment.specials)]
+    segments = [
+        segment for segment in cut_documents(chosen, base, config) if len(segment.token_ids) > max(1, segment.specials)
+    ]
     return Background(segments, cached_states(base, [layer], segments, layer, processes).near(base.device))
 
 

@@ -10,7 +10,10 @@ from transformers import PreTrainedTokenizerBase
 
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
+from simset_bench.models.blocks import positions_of
+from simset_bench.models.loading import Base
 from simset_bench.models.packing import Packing, pack
+from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.cut_text import segments as cut_text
 
 NO_TARGET = -100
@@ -74,6 +77,13 @@ def _segment(document: int, number: int, text: str, tokenizer: PreTrainedTokeniz
             # A special token that closes the text is left out: the text may go on.
             return Segment(document, number, text, tuple(whole[: opening + len(bare)]), opening)
     return Segment(document, number, text, tuple(bare), 0)
+
+
+def cut_documents(documents: Sequence[Document], base: Base, config: TrainConfig) -> list[Segment]:
+    """The documents' segments. Raises RequestError where the base has too few positions for one."""
+    segments = segment_documents(documents, base.tokenizer, config.max_tokens)
+    check_lengths(segments, positions_of(base.model), base.name)
+    return segments
 
 
 def check_lengths(segments: Sequence[Segment], limit: int | None, model: str) -> None:

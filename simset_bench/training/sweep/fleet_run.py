@@ -23,11 +23,11 @@ from simset_bench.training.config import TrainConfig, config_text, differences
 from simset_bench.training.data.background import load_background, with_background
 from simset_bench.training.data.batches import Batches, MaskRows, SegmentsInMemory
 from simset_bench.training.data.hidden_states_on_disk import cached_states
-from simset_bench.training.data.segments import Segment
+from simset_bench.training.data.segments import Segment, cut_documents
 from simset_bench.training.manifest import write_manifest
 from simset_bench.training.methods.learner import Memorised
 from simset_bench.training.methods.memory import new_memory
-from simset_bench.training.prepare import cut_documents, load_documents, made_of_hashes, resolved
+from simset_bench.training.prepare import load_documents, made_of_hashes, resolved
 from simset_bench.training.sweep.fleet import train_members
 from simset_bench.training.sweep.fleet_passes import Fleet
 from simset_bench.training.sweep.plan import FleetPlan
