@@ -70,7 +70,7 @@ def known_answers(asked: Sequence[Asked]) -> list[Known]:
 
 
 def _calls(asked: Asked) -> list[Call]:
-    """What a subject and, for a comparison, the bare base will be asked to write; nothing where that is an error."""
+    """What a subject and, for a comparison, the bare base will be asked to write; none where the request is wrong."""
     subject, request, rows = asked.subject, asked.request, asked.rows
     learning = LEARNING_METHODS.get(subject.config.method)
     if subject.run is not None and learning is not None and learning.load_weights is not None:
@@ -87,7 +87,7 @@ def _calls(asked: Asked) -> list[Call]:
             calls.append(Call(at_work, _wanted(name, subject, rows.asked, rows.folder)))
             if subject.run is not None and (request.control or task.beside_base):
                 calls.append(Call(None, _wanted(name, subject.bare, rows.bare, rows.bare_folder)))
-        # Whoever asks says what is wrong with a request.
+        # What is wrong with a request is said when it is asked.
         return [call for call in calls if call.requests and call.key()]
     except RequestError:
         return []

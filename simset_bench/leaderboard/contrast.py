@@ -38,7 +38,7 @@ def contrasts(
 
     `between` is `COLUMN=FIRST,SECOND`, as in `allocation=simset2,shuffled2`. Differences of at most `margin` (0 or
     more, in the measure's unit) count as none. Raises RequestError for a column or value that no row has, a margin
-    that is no such number, rows without the measure, and where no two rows are equal in all else.
+    below 0 or not finite, rows without the measure, and where no two rows are equal in all else.
     """
     if not (math.isfinite(margin) and margin >= 0):
         raise RequestError(f"--margin {margin}: must be a finite number, 0 or more")

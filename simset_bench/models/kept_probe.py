@@ -15,7 +15,7 @@ _LENGTHS, _BEGUN = (9, 12), (3, 7)
 
 @torch.no_grad()
 def keeps_texts(upper: UpperModel) -> bool:
-    """Whether texts that go on token by token, of which one branches, are to a model what each is alone."""
+    """Whether texts written token by token, one branching off another, have the states that each has alone."""
     base = upper.base
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randint(embedding_rows(base.model), (2, max(_LENGTHS)), generator=generator)
@@ -27,7 +27,7 @@ def keeps_texts(upper: UpperModel) -> bool:
     try:
         written = _written(upper, texts, steps)
         alone = _alone(upper, texts)
-    # A model that this is foreign to may fail in any way.
+    # A model that cannot keep them may fail in any way.
     except Exception:  # noqa: BLE001
         return False
     return bool((written - alone).norm() <= _SAME.get(base.dtype, _SAME_COARSE) * alone.norm())

@@ -52,7 +52,7 @@ def _of_frame(frame: pd.DataFrame) -> dict[tuple[str, str], Part]:
 
 
 class _Grouping:
-    """Which samples are about which document, worked out once for all measures and files of which it is the same."""
+    """Which samples are about which document, worked out once for all measures and files that share it."""
 
     def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
         self._database = database

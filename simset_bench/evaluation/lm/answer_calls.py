@@ -93,7 +93,7 @@ class AnswerCalls:
         return answers
 
     def _layer(self, call: Call, calls: Sequence[Call]) -> int:
-        """Where the base is cut for a call: anywhere for the bare base, so with others where there are any."""
+        """The block at which the base is cut for a call; the bare base joins other calls, since any block will do."""
         layers = [each.at_work.layer for each in (call, *calls) if each.at_work is not None]
         return layers[0] if layers else len(self._base.blocks) - 1
 
@@ -125,7 +125,7 @@ class AnswerCalls:
         return self._lm.tok_decode(self._lm.eot_token_id, skip_special_tokens=False)
 
     def _write(self, layer: int, memories: Sequence[MemoryAtWork | None], answers: Sequence[Answer]) -> bool:
-        """Write answers by memories on block `layer`, or return False where this model cannot be written with so."""
+        """Write answers by memories on block `layer`, or return False where this model cannot write them this way."""
         longest = max(len(answer.prompt) + answer.decoding.max_tokens for answer in answers)
         try:
             upper = self._scorer.upper(layer)

@@ -55,7 +55,7 @@ class Endings:
         return not stop.isascii() or stop.endswith(" ") or stop[-1:] in self._texts[token]
 
     def _is_at_end(self, tokens: list[int], stop: str) -> bool:
-        """Whether the last tokens hold `stop`; two more are read than it takes, since it may be divided otherwise."""
+        """Whether the last tokens hold `stop`; two more are read than it takes, since its tokens may differ there."""
         if stop not in self._windows:
             self._windows[stop] = len(self._tokenizer.encode(stop, add_special_tokens=False)) + 2
         return stop in str(self._tokenizer.decode(tokens[-self._windows[stop] :]))
