@@ -62,14 +62,14 @@ def command(
 
 def _cells(found: list[Any], first: str, second: str) -> tuple[list[str], list[list[str]]]:
     labels = list(found[0].labels)
-    heads = [*labels, first, second, "difference", "95% interval", "p", "detectable", "verdict"]
+    heads = [*labels, first, second, "difference (95%)", "p", "detectable", "verdict"]
     rows = []
     for each in found:
         difference = each.difference
-        limits = "–" if difference.low is None else f"{difference.low:.3f} to {difference.high:.3f}"
+        limits = "" if difference.low is None else f" [{difference.low:.3f}, {difference.high:.3f}]"
         seen = "–" if difference.detectable is None else f"{difference.detectable:.2g}"
         cells = [*(str(each.labels[name]) for name in labels), f"{each.first.value:.3f}", f"{each.second.value:.3f}"]
-        rows.append([*cells, f"{difference.value:+.3f}", limits, f"{each.p_value:.2g}", seen, each.verdict])
+        rows.append([*cells, f"{difference.value:+.3f}{limits}", f"{each.p_value:.2g}", seen, each.verdict])
     return heads, rows
 
 
@@ -79,7 +79,7 @@ def _table(title: str, heads: list[str], rows: list[list[str]]) -> Any:
 
     from simset_bench.console import printable
 
-    table = Table(title=printable(title))
+    table = Table(title=printable(title), title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="bold")
     for head in heads:
         table.add_column(printable(head), overflow="fold")
     for row in rows:

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from simset_bench.corpora.people.options import PREFIX, parse_people
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.leaderboard.table import Leaderboard, Row, make_leaderboard
 from simset_bench.results.differences import Difference, corrected, difference_of
@@ -20,7 +21,8 @@ Verdict = Literal["more", "less", "no difference", "cannot tell"]
 class Contrast:
     """`first` less `second`, scores on one measure of rows that are equal but for the option in question.
 
-    `labels` has the columns in which the pairs of a contrast differ. `p_value` is corrected by Holm over all of them.
+    `labels` has the columns in which the pairs of a contrast differ, where invented people have a column for each key
+    in which their corpora differ. `p_value` is corrected by Holm over all of them.
     """
 
     labels: dict[str, object]
@@ -46,21 +48,22 @@ def contrasts(
     column, first, second = parse_between(between)
     _check_known(board, column, (first, second))
     pairs = _pairs(board, column, first, second)
-    labels = _differing(board, column, pairs)
-    pairs.sort(key=lambda pair: [_order(pair[0].labels[name]) for name in labels])
+    names = _differing(board, column, pairs)
+    pairs.sort(key=lambda pair: [_order(pair[0].labels[name]) for name in names])
+    labels = _by_key_of_people([{name: row.labels[name] for name in names} for row, _ in pairs])
     measure = board.sort
     assert measure is not None
     differences = [difference_of(row.scores[measure], other.scores[measure], len(pairs)) for row, other in pairs]
     return measure, [
         Contrast(
-            {name: row.labels[name] for name in labels},
+            named,
             row.scores[measure],
             other.scores[measure],
             each,
             p,
             verdict_of(each, p, margin),
         )
-        for (row, other), each, p in zip(pairs, differences, corrected(differences), strict=True)
+        for named, (row, other), each, p in zip(labels, pairs, differences, corrected(differences), strict=True)
     ]
 
 
@@ -137,6 +140,26 @@ def _differing(board: Leaderboard, column: str, pairs: Sequence[tuple[Row, Row]]
         for name in board.columns
         if name != column and len({(row.labels[name], other.labels[name]) for row, other in pairs}) > 1
     ]
+
+
+def _by_key_of_people(labels: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Labels with the keys in which corpora of invented people differ in place of the column `corpus`.
+
+    They stay as they are where another corpus is among them, or one that cannot be read here.
+    """
+    corpora = [str(each.get("corpus", "")).partition(":") for each in labels]
+    if any(kind != PREFIX for kind, _, _ in corpora):
+        return labels
+    try:
+        options = [asdict(parse_people(location)) for _, _, location in corpora]
+    except RequestError:
+        return labels
+    differing = [key for key in options[0] if len({each[key] for each in options}) > 1]
+    spread = []
+    for named, each in zip(labels, options, strict=True):
+        keys = {key: each[key] for key in differing}
+        spread.append({**keys, **{name: value for name, value in named.items() if name != "corpus"}})
+    return spread
 
 
 def _order(label: object) -> tuple[bool, float, str]:

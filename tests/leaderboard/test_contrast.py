@@ -80,6 +80,21 @@ def test_people_of_each_seed_are_one_row(write_run: Write, tmp_path: Path) -> No
     assert only.difference.value == pytest.approx(0.2) and only.verdict == "more"
 
 
+def test_invented_people_have_a_column_for_each_key_that_differs(write_run: Write, tmp_path: Path) -> None:
+    def write(corpus: str) -> None:
+        for allocation in ("random", "simset2"):
+            write_run({"docmem": {"nll": [0.1, 0.2]}}, allocation=allocation, corpus=corpus)
+
+    write("people:count=8")
+    write("people:count=8,family=5,wording=0.8,values=0.2")
+    assert [each.labels for each in found(tmp_path)] == [
+        {"wording": 0.0, "values": 0.0},
+        {"wording": 0.8, "values": 0.2},
+    ]
+    write("people:count=8,height=2")
+    assert found(tmp_path)[0].labels == {"corpus": "people:count=8"}
+
+
 def test_how_partitions_are_cut_is_no_difference_from_random_entries(write_run: Write, tmp_path: Path) -> None:
     for allocation, cut in (("partitioned", "size"), ("random", None)):
         write_run({"docmem": {"nll": [0.1, 0.2]}}, allocation=allocation, partition_by=cut)
@@ -125,7 +140,7 @@ def test_the_formats_and_the_plot(study: dict[str, np.ndarray], command: Callabl
     assert "more" in table.stdout and "after Holm's correction over 2" in " ".join(table.stdout.split())
     assert "docmem/nll: allocation random less simset2" in (tmp_path / "plot.svg").read_text()
     markdown = command(*asked, "--format", "markdown").stdout.splitlines()
-    assert markdown[0].startswith("| layer | random | simset2 | difference |") and len(markdown) == 4
+    assert markdown[0].startswith("| layer | random | simset2 | difference (95%) |") and len(markdown) == 4
     record = json.loads(command(*asked, "--json").stdout)["contrasts"][0]
     assert (
         record["layer"] == 2 and record["verdict"] == "more" and record["low"] < record["difference"] < record["high"]
