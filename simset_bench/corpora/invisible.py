@@ -17,7 +17,7 @@ _INVISIBLE = re.compile(
     "\u2060-\u206f"  # word joiner, invisible operators, isolates of direction
     "\ufe00-\ufe0f"  # variation selectors
     "\ufeff"  # byte order mark
-    "\ufff0-\ufff8"
+    "\ufff0-\ufffb"  # the last three are marks of interlinear annotations, which Unicode lists apart
     "\U0001bca0-\U0001bca3"  # shorthand controls
     "\U0001d173-\U0001d17a"  # musical controls
     "\U000e0000-\U000e0fff"  # tags and further variation selectors
@@ -26,7 +26,7 @@ _INVISIBLE = re.compile(
 
 
 def visible(text: str) -> str:
-    """A text without its default-ignorable characters, so that two texts that look alike are equal.
+    """A text without default-ignorable characters and marks of annotations, so that texts that look alike are equal.
 
     Joiners and non-joiners go too, which shape letters of Arabic and Indic scripts but seldom tell two words apart.
     """

@@ -28,7 +28,7 @@ _WORD = re.compile(r"\w+")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 # Every allocation records this name. Change it when a text gets other words.
-NORMALISATION = "nfkc-casefold-words-3"
+NORMALISATION = "nfkc-casefold-words-4"
 
 
 def word_shingles(text: str, words: int) -> set[str]:

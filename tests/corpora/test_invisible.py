@@ -5,11 +5,14 @@ import pytest
 from simset_bench.corpora.invisible import visible
 
 
-def test_what_is_dropped_is_what_unicode_calls_default_ignorable() -> None:
+def test_what_is_dropped_is_what_unicode_calls_default_ignorable_and_marks_of_annotations() -> None:
     regex = pytest.importorskip("regex", reason="comes with transformers")
     ignorable = regex.compile(r"\p{Default_Ignorable_Code_Point}")
     every = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
-    assert [char for char in every if not visible(char)] == [char for char in every if ignorable.match(char)]
+    annotations = "\ufff9\ufffa\ufffb"
+    assert [char for char in every if not visible(char)] == [
+        char for char in every if ignorable.match(char) or char in annotations
+    ]
 
 
 def test_what_can_be_seen_stays() -> None:

@@ -37,7 +37,9 @@ def test_invisible_characters_anywhere_change_no_shingle(pieces: list[tuple[str,
     assert word_shingles(copied, size) == word_shingles(shown, size)
 
 
-@pytest.mark.parametrize("copy", ["The let\u00adters", "\ufeffThe let\u200bters", "The\u2060 letters\u200e"])
+@pytest.mark.parametrize(
+    "copy", ["The let\u00adters", "\ufeffThe let\u200bters", "The\u2060 letters\u200e", "The le\ufff9tte\ufffars\ufffb"]
+)
 def test_a_copy_that_looks_alike_is_the_same(copy: str) -> None:
     assert jaccard(word_shingles(copy, 2), word_shingles("The letters", 2)) == 1
 

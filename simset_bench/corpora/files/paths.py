@@ -13,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from simset_bench.console import note
+from simset_bench.console import note_once
 from simset_bench.errors import RequestError, missing_extra
 
 try:
@@ -80,7 +80,7 @@ def files_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:
             files.append(path)
     counts = [f"{count} {what}" for what, count in sorted(left_out.items()) if count]
     if counts:
-        note(f"{folder}: left out {', '.join(counts)}")
+        note_once(f"{folder}: left out {', '.join(counts)}")
     return sorted(files)
 
 

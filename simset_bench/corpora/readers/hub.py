@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from simset_bench.console import note
+from simset_bench.console import note_once
 from simset_bench.corpora.bad_records import MOST_RAW, BadRecord, Record
 from simset_bench.corpora.documents import Article, split_paragraphs
 from simset_bench.corpora.files.fields import kind_of
@@ -52,7 +52,7 @@ def hub_records(location: str) -> Iterator[Record]:
         identity = identity or title or str(number)
         yield Article(identity, title or identity, split_paragraphs(text), topic, origin)
     if blank:
-        note(f"hub:{location}: passed over {blank} rows without text")
+        note_once(f"hub:{location}: passed over {blank} rows without text")
 
 
 def _rows(data_set: Any, location: str) -> Iterator[tuple[int, dict[str, Any]]]:

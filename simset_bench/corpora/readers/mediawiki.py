@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
-from simset_bench.console import note
+from simset_bench.console import note_once
 from simset_bench.corpora.bad_records import BadRecord, Record
 from simset_bench.corpora.documents import Article
 from simset_bench.corpora.files.lines import LARGEST_RECORD
@@ -75,7 +75,7 @@ def mediawiki_pages(location: str) -> Iterator[Page | BadRecord]:
     if not pages:
         raise RequestError(f"{path}: no <page> in this file, which a MediaWiki dump has")
     if left_out:
-        note(f"{path}: left out " + ", ".join(f"{count} {what}" for what, count in sorted(left_out.items())))
+        note_once(f"{path}: left out " + ", ".join(f"{count} {what}" for what, count in sorted(left_out.items())))
 
 
 def _elements(stream: BinaryIO, path: Path) -> Iterator[ElementTree.Element]:

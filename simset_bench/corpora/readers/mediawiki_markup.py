@@ -2,16 +2,17 @@
 
 import html
 import re
-from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
 from simset_bench.corpora.documents import Paragraph
 from simset_bench.corpora.readers.mediawiki_prepare import prepared
 from simset_bench.corpora.readers.mediawiki_site import KNOWN_NAMES, Site
+from simset_bench.corpora.readers.mediawiki_templates import shown_arguments
 from simset_bench.errors import missing_extra
 
-_DROPPED_TAGS = {"table", "includeonly"}
+# Tags whose contents are not shown, and what a reader sees in their place.
+_DROPPED_TAGS = {"table": " ", "includeonly": ""}
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 _MAGIC_WORD = re.compile(r"__([^\s_](?:\S{0,60}?[^\s_])?)__")
 # Magic words in any case; in other languages they are recognised by their capitals, which `__init__` lacks.
@@ -21,7 +22,7 @@ _UNCLOSED_TEMPLATE = re.compile(
     r"\{\{[^{}\n]*(?:\n[ \t]*[|}][^\n]*)+|^[ \t]*\{\{[^{}\n|]*$|\{\{(?:[^{}\n|]*\|)*|\}\}", re.MULTILINE
 )
 _UNCLOSED_LINK = re.compile(r"\[\[\s*([^\[\]|\n]*)[^\n]*")
-_GALLERY_LINE = re.compile(r"^[ \t]*([^\n:|]*:)[^\n|]*\.\w{2,4}[ \t]*(?:\|.*)?$", re.MULTILINE)
+_GALLERY_LINE = re.compile(r"^([^\n:|]*:)[^\n|]*\.\w{2,4}[ \t]*(?:\|.*)?$", re.MULTILINE)
 _UNCLOSED_TABLE = re.compile(r"^[ \t]*\{\|", re.MULTILINE)
 _TABLE_LINE = re.compile(r"^[ \t]*(?:\{?\||!).*$", re.MULTILINE)
 
@@ -39,7 +40,7 @@ def strip_markup(wikitext: str, site: Site = KNOWN_NAMES) -> tuple[Paragraph, ..
         headings = section.filter_headings()
         heading = " ".join(_restored(_shown(headings[0].title, site), literals).split()) if headings else ""
         if headings:
-            section.remove(headings[0])
+            headings[0].title = ""
         text = _restored(_shown(section, site), literals)
         blocks = [part for part in (_clean(block) for block in _BLANK_LINES.split(text)) if part]
         if heading and blocks:
@@ -50,8 +51,11 @@ def strip_markup(wikitext: str, site: Site = KNOWN_NAMES) -> tuple[Paragraph, ..
 
 def _shown(code: Any, site: Site) -> str:
     """The text that a reader sees of parsed wikitext."""
-    for node in code.filter_tags(matches=lambda tag: str(tag.tag).strip().lower() in _DROPPED_TAGS):
-        _remove(code, node)
+    # What is not shown is emptied where it stands: removing it would search the whole page for each.
+    for tag in code.filter_tags():
+        tag.contents = _DROPPED_TAGS.get(str(tag.tag).strip().lower(), tag.contents)
+    for template in code.filter_templates():
+        template.params[:] = shown_arguments(template)
     for link in code.filter_wikilinks():
         title = str(link.title).strip()
         named = title.removeprefix(":")
@@ -59,21 +63,15 @@ def _shown(code: Any, site: Site) -> str:
         has_colon = named != title
         is_picture = site.is_picture_or_category(named) and not (has_colon and link.text is not None)
         if is_picture or (site.is_language_link(named) and not has_colon):
-            _remove(code, link)
+            link.title, link.text = "", None
         else:
             link.title = named
-    text = _UNCLOSED_TEMPLATE.sub("", str(code.strip_code()))
+    text = _UNCLOSED_TEMPLATE.sub("", str(code.strip_code(keep_template_params=True)))
     for line in (_UNCLOSED_LINK, _GALLERY_LINE):
         text = line.sub(lambda match: "" if site.is_picture_or_category(match[1]) else match[0], text)
     if table := _UNCLOSED_TABLE.search(text):
         text = text[: table.start()] + _TABLE_LINE.sub("", text[table.start() :])
     return _MAGIC_WORD.sub(_magic_word_shown, text)
-
-
-def _remove(code: Any, node: Any) -> None:
-    # A node inside another one was removed with it.
-    with suppress(ValueError):
-        code.remove(node)
 
 
 def _magic_word_shown(match: re.Match[str]) -> str:

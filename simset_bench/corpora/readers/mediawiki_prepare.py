@@ -3,6 +3,7 @@
 import re
 
 from simset_bench.corpora.readers.mediawiki_site import is_language
+from simset_bench.corpora.readers.mediawiki_unclosed import without_unclosed
 
 # What may stand between a tag's name and its end, a slash before the end included.
 _ATTRIBUTES = r"""(?:[\s/](?:[^<>"']|"[^"]*"|'[^']*')*)?"""
@@ -15,7 +16,9 @@ _DROPPED = (
 _OPENING = re.compile(rf"<!--|<(?P<tag>{_LITERAL}|{_DROPPED}){_ATTRIBUTES}>", re.IGNORECASE)
 _REST_OF_LINE = re.compile(r"[ \t]*\n")
 _BAR = re.compile(r"\{\{\s*!\s*\}\}")
-_BREAK = re.compile(rf"</?(?:br|p|hr|div|center|blockquote|poem|ul|ol|li|dl|dt|dd)[.\\]?{_ATTRIBUTES}>", re.IGNORECASE)
+_BREAK = re.compile(
+    rf"</?(?:br|p|hr|div|center|blockquote|poem|ul|ol|li|dl|dt|dd|h[1-6])[.\\]?{_ATTRIBUTES}>", re.IGNORECASE
+)
 # Left to the parser, an unclosed one of these would stay in the text.
 _STYLE = re.compile(
     rf"</?(?:small|big|span|sub|sup|i|b|u|s|em|strong|font|tt|code|kbd|samp|var|abbr|cite|del|ins|strike|bdi|bdo|q|mark|"
@@ -28,6 +31,8 @@ _STRAY = re.compile(r"<(?=[^<>]*(?:<|\Z))")
 _BRACES = re.compile(r"\{\{|\}\}")
 _NEXT_PARAGRAPH = re.compile(r"\n(?=[ \t]*(?:\n|\Z)|[=*#:;]|\{\||\[\[)")
 _VARIANTS = re.compile(r"-\{(?!\{)((?:(?!-\{)(?!\}-).)*)\}-", re.DOTALL)
+# MediaWiki's own limit.
+_MOST_VARIANTS_DEEP = 10
 _FLAGS = {"A", "D", "E", "H", "N", "R", "S", "T", "+", "-", ""}
 _VARIANT = re.compile(r"(?:[^;]*?=>\s*)?([a-z]{2,}(?:-[a-z]+)*)\s*:(.*)", re.DOTALL)
 _BETWEEN_VARIANTS = re.compile(r";\s*(?=(?:[^;]*?=>\s*)?[a-z]{2,}(?:-[a-z]+)*\s*:|\Z)")
@@ -41,9 +46,11 @@ def prepared(wikitext: str) -> tuple[str, list[str]]:
     """
     text, literals = _without_literals(wikitext.replace("\x02", " "))
     text = _without_references(_BAR.sub("|", text))
-    while _VARIANTS.search(text):
-        text = _VARIANTS.sub(lambda match: _first_variant(match[1]), text)
-    return _STRAY.sub("&lt;", _STYLE.sub("", _BREAK.sub(" ", text))), literals
+    for _ in range(_MOST_VARIANTS_DEEP):
+        text, count = _VARIANTS.subn(lambda match: _first_variant(match[1]), text)
+        if not count:
+            break
+    return without_unclosed(_STRAY.sub("&lt;", _STYLE.sub("", _BREAK.sub(" ", text)))), literals
 
 
 def _without_literals(text: str) -> tuple[str, list[str]]:
