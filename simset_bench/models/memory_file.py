@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from simset_bench.errors import RequestError
 from simset_bench.files import write_tensors
 from simset_bench.models.memory import Memory, MemoryShape
+from simset_bench.strict_json import parse_json
 
 
 def save_memory(memory: Memory, path: Path) -> None:
@@ -26,7 +27,7 @@ def load_memory(path: Path) -> Memory:
         raise RequestError(f"{path}: there is no such file")
     try:
         with safe_open(path, framework="pt") as handle:
-            shape = json.loads(handle.metadata()["memory"])
+            shape = parse_json(handle.metadata()["memory"])
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - not a dict
         memory = _of_shape(shape)
         memory.load_state_dict(tensors)

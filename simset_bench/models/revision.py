@@ -30,14 +30,18 @@ _FILES = (
 )
 
 
-def revision_of_folder(folder: Path, made_of: str | None = None) -> str:
-    """The revision of a folder's files.
-
-    `made_of` stands for the files beside the weights where they were converted from something that identifies them:
-    what transformers writes for one model changes with its version.
-    """
+def revision_of_folder(folder: Path) -> str:
+    """The revision of a folder's files."""
     weights = sha256_of_texts([sha256_of_file(path) for path in sorted(folder.glob(_WEIGHTS))])
-    return f"sha256:{weights}:{made_of or _hash_of_others(folder)}"
+    return f"sha256:{weights}:{_hash_of_others(folder)}"
+
+
+def revision_of_conversion(revision: str, made_of: str) -> str:
+    """The revision of a model whose folder of `revision` was converted from a file that `made_of` identifies.
+
+    It stands for the files beside the weights: what transformers writes for one model changes with its version.
+    """
+    return f"{revision.rpartition(':')[0]}:{made_of}"
 
 
 def _hash_of_others(folder: Path) -> str:

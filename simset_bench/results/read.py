@@ -15,6 +15,7 @@ from simset_bench.corpora.people.options import without_draw
 from simset_bench.evaluation.estimates import above_zero
 from simset_bench.evaluation.measures import after_qa, find_measure
 from simset_bench.evaluation.result_form import better_side, check_result
+from simset_bench.models.revision import changed_since
 from simset_bench.results.entry_files import ENTRY, check_entry_files
 from simset_bench.results.forms import BASELINE, checked_manifest
 from simset_bench.results.migrate import MEMORY_METHOD
@@ -54,6 +55,8 @@ _NO_OPTIONS = frozenset(
         "people",
         "cell",
         "identity",
+        "revision",
+        "base_revision",
         "documents",
         "clusters",
         "rank",
@@ -85,7 +88,8 @@ class LeftOut:
 @dataclass(frozen=True)
 class RunTable:
     """`runs`: one row for each run, indexed by `run` (its folder), with the run's options and `cell`, a key that is
-    equal for runs that differ only in seeds. `values`: one row for each run and measure.
+    equal for runs that differ only in seeds. A column `base_revision` is there where runs on one name of a model have
+    different bases. `values`: one row for each run and measure.
 
     Columns of `values`: run; task (with its data, as in `counterfact:rome_format`, then `@recall` unless free and
     `+qa` or `+qa-targets` after Q-A fine-tuning); measure (`task/measure`, followed by the same); value;
@@ -125,6 +129,7 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
                 evaluated.add((first["run"], path.name))
             except _Damaged as damaged:
                 left_out.append(LeftOut(damaged.path, damaged.reason))
+    _tell_revisions_apart(list(runs.values()))
     known = ("run", *RUN_COLUMNS, PEOPLE, "cell")
     others = dict.fromkeys(name for run in runs.values() for name in run if name not in (*known, "identity"))
     frame = pd.DataFrame(list(runs.values()), columns=["run", *RUN_COLUMNS, *others, PEOPLE, "cell"]).set_index("run")
@@ -132,6 +137,23 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
     table = pd.DataFrame(values, columns=_VALUE_COLUMNS, dtype=object)
     kinds = RUN_COLUMNS | dict.fromkeys([*others, PEOPLE], "string")
     return RunTable(frame.astype(kinds), table, tuple(left_out))
+
+
+def _tell_revisions_apart(runs: Sequence[dict[str, Any]]) -> None:
+    """Take each run's revision of its base, and leave it as an option where one name stands for several bases."""
+    bases: dict[str, list[str]] = {}
+    revisions = [run.pop("revision") for run in runs]
+    # The longest first: an earlier revision, which says less, is then taken for one that says more.
+    for run, revision in sorted(zip(runs, revisions, strict=True), key=lambda pair: (-len(pair[1]), pair[1])):
+        seen = bases.setdefault(str(run["model"]), [])
+        if not any(changed_since(other, revision) is None for other in seen):
+            seen.append(revision)
+    for run, revision in zip(runs, revisions, strict=True):
+        seen = bases[str(run["model"])]
+        if len(seen) > 1:
+            base = next(other for other in seen if changed_since(other, revision) is None)
+            run["base_revision"] = ".".join(part[:8] for part in base.removeprefix("sha256:").split(":"))
+            run["cell"] = json.dumps([run["cell"], run["base_revision"]])
 
 
 def kind_of(labels: Mapping[str, object] | pd.Series) -> str | None:
@@ -258,7 +280,8 @@ def _read_run(folder: Path) -> dict[str, Any]:
     # Options of another version have columns too, so that whatever tells two runs apart can be seen.
     others = {str(name): str(value) for name, value in config.items() if name not in (*RUN_COLUMNS, "device")}
     shown = {name: config.get(name) for name in RUN_COLUMNS} | others
-    return {"run": str(folder), **shown, PEOPLE: people, "cell": json.dumps(cell, sort_keys=True), "identity": identity}
+    run = {"run": str(folder), **shown, PEOPLE: people, "cell": json.dumps(cell, sort_keys=True), "identity": identity}
+    return run | {"revision": hashes["model"]}
 
 
 def _read_evaluation(run: str, path: Path) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Looks up a document's entries in an allocation of any size, without loading the allocation."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.strict_json import read_json
 
 _SUFFIX = ".lookup"
+_INDEX = "lookup.json"
 _ARRAYS = ("hashes", "rows", "clusters", "entries")
 # An allocation of more documents is looked up on disk.
 MOST_IN_MEMORY = 1 << 15
@@ -110,8 +112,9 @@ def id_hashes(ids: Iterable[str]) -> np.ndarray:
 def open_lookup(path: Path) -> Lookup:
     """Open an allocation file for lookups.
 
-    A large file has an index in the folder `PATH.lookup`, which is written here where it is missing or belongs to
-    another file. A small file, and one in which k differs between documents, is read into memory instead.
+    A large file has an index in the folder `PATH.lookup`, which is written here where it is missing, damaged or of
+    another file; all of it is read once for its checksums. A small file, and one in which k differs between documents,
+    is read into memory instead.
     Raises RequestError where the file is missing or damaged, or not an allocation.
     """
     manifest = read_allocation_manifest(path)
@@ -140,11 +143,19 @@ def lookup_folder(path: Path) -> Path:
 
 def _fits(folder: Path, manifest: Manifest) -> bool:
     try:
-        index = read_json(folder / "lookup.json")
-        sizes = {name: (folder / f"{name}.npy").stat().st_size for name in index["bytes"]}
-    except (OSError, ValueError, KeyError):
+        index = read_json(folder / _INDEX)
+        return bool(index == {"content": manifest.content, "checksums": _checksums(folder)})
+    except (OSError, ValueError):
         return False
-    return index["content"] == manifest.content and index["bytes"] == sizes
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """The xxHash (XXH3, 128 bits) of each array's file; a SHA-256 would take five times as long."""
+    sums = {}
+    for name in _ARRAYS:
+        with (folder / f"{name}.npy").open("rb") as file:
+            sums[name] = hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+    return sums
 
 
 def write_lookup(path: Path) -> None:
@@ -170,8 +181,7 @@ def write_lookup(path: Path) -> None:
         hashes, order = _sorted_hashes(hashes, path)
         np.save(work / "hashes.npy", hashes)
         np.save(work / "rows.npy", order)
-        sizes = {name: (work / f"{name}.npy").stat().st_size for name in _ARRAYS}
-        write_json(work / "lookup.json", {"content": manifest.content, "bytes": sizes})
+        write_json(work / _INDEX, {"content": manifest.content, "checksums": _checksums(work)})
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from simset_bench.errors import RequestError
 from simset_bench.files import clear_leftovers, held_folder, sha256_of_texts, write_json
 from simset_bench.simset.lookup import lookup_folder
 from simset_bench.simset.store import read_allocation_manifest
+from simset_bench.strict_json import read_json
 
 LOCK = ".lock"
 _WRITTEN = "written.json"
@@ -64,7 +65,7 @@ class OutputWork:
     def is_written(self) -> bool:
         """Whether a killed process of the same request has put the file into place."""
         try:
-            noted = json.loads((self.folder / _WRITTEN).read_text(encoding="utf-8"))
+            noted = read_json(self.folder / _WRITTEN)
             there = read_allocation_manifest(self._output).content
             return bool(noted == {"request": self._request, "content": there})
         except (OSError, ValueError):

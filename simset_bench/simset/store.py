@@ -25,6 +25,7 @@ from simset_bench.simset.clusters import CLUSTER_BY
 from simset_bench.simset.shingles import NORMALISATION
 from simset_bench.simset.signatures import DAFT_SCHEME, SCHEME
 from simset_bench.simset.strategies import PARTITIONS_BY, DrawOptions, strategy_of_allocation
+from simset_bench.strict_json import parse_json
 
 SCHEMA_VERSION = 2
 _KEY, _CHECKSUM_KEY = b"simset_bench", b"simset_bench_crc32"
@@ -223,7 +224,7 @@ def read_allocation_manifest(path: Path) -> Manifest:
             raise ValueError("its metadata hold no manifest")
         if metadata[_CHECKSUM_KEY] != _checksum(metadata[_KEY]):
             raise ValueError("its manifest does not match its checksum")
-        fields = json.loads(metadata[_KEY])
+        fields = parse_json(metadata[_KEY])
         if fields["schema"] != SCHEMA_VERSION or fields["scheme"] not in (SCHEME, DAFT_SCHEME):
             raise RequestError(
                 f"{path}: has schema {fields['schema']} and scheme {fields['scheme']}, this version reads "

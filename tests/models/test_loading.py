@@ -257,6 +257,25 @@ def test_a_gguf_file_gives_the_model_that_it_was_made_from(
     assert_near(found.model(ids).logits, original.model(ids).logits)
 
 
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "model.safetensors"])
+def test_a_conversion_that_was_edited_is_refused(
+    name: str, tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIMSET_BENCH_CACHE", str(tmp_path / "cache"))
+    made = load_base(str(tiny_gguf), "float32", "cpu")
+    assert load_base(str(tiny_gguf), "float32", "cpu").revision == made.revision
+    (converted,) = (tmp_path / "cache" / "models").iterdir()
+    if name == "model.safetensors":
+        weights = load_file(converted / name)
+        save_file(weights | {"model.norm.weight": 2 * weights["model.norm.weight"]}, converted / name)
+    else:
+        settings = json.loads((converted / name).read_text(encoding="utf-8"))
+        settings["rms_norm_eps" if name == "config.json" else "model_max_length"] = 64.0
+        (converted / name).write_text(json.dumps(settings), encoding="utf-8")
+    with pytest.raises(RequestError, match="its conversion has changed since it was made"):
+        load_base(str(tiny_gguf), "float32", "cpu")
+
+
 @pytest.mark.slow
 def test_a_gguf_file_is_converted_once_even_by_two_processes_at_a_time(tiny_gguf: Path, tmp_path: Path) -> None:
     program = (

@@ -42,8 +42,20 @@ def _of_another_shape(path: Path) -> None:
     save_file({name: t.detach() for name, t in tensors.items()}, path, metadata={"memory": json.dumps(shape)})
 
 
+def _with_a_deep_shape(path: Path) -> None:
+    save_file({"weight": torch.zeros(3)}, path, metadata={"memory": "[" * 100_000})
+
+
 @pytest.mark.parametrize(
-    "damage", [_cut_short, _of_another_program, _of_another_shape, Path.unlink, lambda path: path.write_bytes(b"")]
+    "damage",
+    [
+        _cut_short,
+        _of_another_program,
+        _of_another_shape,
+        _with_a_deep_shape,
+        Path.unlink,
+        lambda path: path.write_bytes(b""),
+    ],
 )
 def test_damaged_memory_file_is_told_by_its_name(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     path = tmp_path / "memory.safetensors"

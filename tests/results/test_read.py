@@ -160,3 +160,28 @@ def test_a_folder_whose_name_is_not_utf8_is_left_out(write_run: Write, tmp_path:
     table = read_runs([tmp_path])
     assert table.runs.index.tolist() == [str(good)]
     assert [left.reason for left in table.left_out] == ["its name is not UTF-8"]
+
+
+def _set_base(run: Path, revision: str) -> None:
+    path = run / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["hashes"]["model"] = revision
+    path.write_text(json.dumps(manifest))
+
+
+def test_runs_on_other_bases_of_one_name_are_no_seeds_of_each_other(write_run: Write, tmp_path: Path) -> None:
+    revisions = ["sha256:aa:one", "sha256:aa:one", "sha256:aa:two", "sha256:bb:one", "0123456789abcdef"]
+    for seed, revision in enumerate(revisions):
+        _set_base(write_run(mem_seed=seed), revision)
+    write_run(model="other")
+    runs = read_runs([tmp_path]).runs
+    names = runs["base_revision"].tolist()
+    assert names[:5] == ["aa.one", "aa.one", "aa.two", "bb.one", "01234567"] and pd.isna(names[5])
+    assert runs["cell"].nunique() == 5 and runs["cell"].iloc[0] == runs["cell"].iloc[1]
+
+
+def test_a_revision_of_weights_alone_is_that_of_the_same_weights(write_run: Write, tmp_path: Path) -> None:
+    for seed, revision in enumerate(["sha256:aa", "sha256:aa:one"]):
+        _set_base(write_run(mem_seed=seed), revision)
+    runs = read_runs([tmp_path]).runs
+    assert runs["cell"].nunique() == 1 and "base_revision" not in runs

@@ -70,13 +70,21 @@ def test_the_index_of_another_file_is_made_anew(tmp_path: Path) -> None:
     assert (open_lookup(other).entries[17] == entries[17]).all()
 
 
-def test_a_cut_index_is_made_anew(tmp_path: Path) -> None:
+def test_a_damaged_index_is_made_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.parquet"
     entries = _write(path, 40_000, 3)
     write_lookup(path)
-    mapped = lookup_folder(path) / "entries.npy"
-    mapped.write_bytes(mapped.read_bytes()[:-100])
-    assert (open_lookup(path).entries[39_999] == entries[39_999]).all()
+    whole = {array.name: array.read_bytes() for array in lookup_folder(path).glob("*.npy")}
+    flipped = {name: data[:-100] + bytes([data[-100] ^ 1]) + data[-99:] for name, data in whole.items()}
+    cut = {"entries.npy": whole["entries.npy"][:-100]}
+    for name, data in [*flipped.items(), *cut.items()]:
+        (lookup_folder(path) / name).write_bytes(data)
+        lookup = open_lookup(path)
+        assert (lookup.entries[39_999] == entries[39_999]).all()
+        assert {array.name: array.read_bytes() for array in lookup_folder(path).glob("*.npy")} == whole
+        assert capsys.readouterr().err == f"{path}: writing its index for lookups\n"
+    open_lookup(path)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("documents", [10, 40_000])

@@ -1,6 +1,5 @@
 """The data sets of our lm-eval tasks: a run's rows, or rows built for any model, as `eval --baseline` builds them."""
 
-import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -12,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
+from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks.rows import Row
@@ -19,6 +19,7 @@ from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.models.blocks import embedding_rows, find_blocks
 from simset_bench.models.fit_tokenizer import fit_tokenizer
 from simset_bench.models.loading import Base
+from simset_bench.strict_json import read_json_lines
 from simset_bench.training.config import make_config
 from simset_bench.training.prepare import load_documents
 
@@ -108,6 +109,8 @@ def load(
     path = (Path(rows_folder) if rows_folder else Path(str(run)) / "eval" / f"rows_{recall}") / f"{name}.jsonl"
     if not path.is_file():
         raise RequestError(f"{path}: missing; `simset-bench eval RUN --task ...` makes the rows of a run")
-    # Split at line feeds alone: str.splitlines would also split at U+2028 inside a document.
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return {"test": Dataset.from_list([json.loads(line) for line in lines if line])}
+    try:
+        rows = read_json_lines(path, MOST_SAMPLE_BYTES)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path}: cannot be read ({' '.join(str(error).split())[:160]})") from error
+    return {"test": Dataset.from_list(rows)}

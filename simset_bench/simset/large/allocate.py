@@ -36,6 +36,7 @@ from simset_bench.simset.shingles import NORMALISATION
 from simset_bench.simset.signatures import DAFT_SCHEME
 from simset_bench.simset.store import Manifest, library_version, read_allocation_manifest
 from simset_bench.simset.strategies import DrawOptions, find_strategy
+from simset_bench.strict_json import read_json
 
 # Documents in a part. A run that goes on after a fault repeats at most one part.
 PART_DOCUMENTS = 1 << 16
@@ -288,8 +289,8 @@ def _signing_options(request: AllocationRequest) -> list[Any]:
 def _read_json(path: Path) -> Any:
     """What a JSON file of ours holds, None where it is absent or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(path)
+    except (OSError, ValueError):
         return None
 
 

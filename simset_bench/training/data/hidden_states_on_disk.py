@@ -20,6 +20,7 @@ from simset_bench.models.loading import Base
 from simset_bench.models.sources import cache_folder
 from simset_bench.models.split import hidden_states_at
 from simset_bench.models.writable_cache import cache_is_writable
+from simset_bench.strict_json import parse_json
 from simset_bench.training.data.hidden_states import HiddenCache, fill_batches, fill_cache, segment_starts
 from simset_bench.training.data.segments import Segment, collate
 from simset_bench.training.processes import ALONE, Processes
@@ -106,7 +107,7 @@ def _open(base: Base, layer: int, segments: Sequence[Segment], *, verify: bool) 
     starts = segment_starts(segments)
     try:
         header, offset = _read_header(path)
-        made = json.loads(header["__metadata__"]["prefix"])
+        made = parse_json(header["__metadata__"]["prefix"])
         states = header["states"]
         if made["identity"] != identity or states["shape"] != [int(starts[-1]), base.width]:
             raise ValueError("of another model or corpus")
@@ -132,7 +133,7 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
         length = int.from_bytes(handle.read(8), "little")
         if not 0 < length < 1 << 20:
             raise ValueError("not a safetensors file")
-        return dict(json.loads(handle.read(length))), 8 + length
+        return dict(parse_json(handle.read(length))), 8 + length
 
 
 def _sha256(data: np.ndarray) -> str:

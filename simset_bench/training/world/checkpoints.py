@@ -1,11 +1,11 @@
 """Checkpoints of a pretraining, which transformers writes. One is whole once the hashes of its files lie in it."""
 
-import json
 import shutil
 from pathlib import Path
 
 from simset_bench.console import note
 from simset_bench.files import sha256_of_file, write_json
+from simset_bench.strict_json import read_json
 
 _HASHES = "sha256.json"
 
@@ -22,10 +22,10 @@ def last_whole(work: Path) -> Path | None:
     """
     for checkpoint in sorted(work.glob("checkpoint-*"), key=_step, reverse=True):
         try:
-            if json.loads((checkpoint / _HASHES).read_text(encoding="utf-8")) == _hashes(checkpoint):
+            if read_json(checkpoint / _HASHES) == _hashes(checkpoint):
                 return checkpoint
             note(f"{checkpoint}: damaged, going on from an earlier one")
-        except (OSError, ValueError, RecursionError):
+        except (OSError, ValueError):
             note(f"{checkpoint}: not whole, going on from an earlier one")
         shutil.rmtree(checkpoint)
     return None

@@ -4,7 +4,6 @@ It knows many people of a world of its own, and nobody whom a corpus of invented
 what was tried.
 """
 
-import json
 import os
 import shutil
 import time
@@ -30,6 +29,7 @@ from simset_bench.files import check_writable_folder, held_folder, sha256_of_tex
 from simset_bench.models.devices import find_device
 from simset_bench.models.presets import PRESETS, WORLD_TYPES, world_name
 from simset_bench.models.sources import is_model_folder, world_folder
+from simset_bench.strict_json import read_json
 from simset_bench.training.world.card import model_card
 from simset_bench.training.world.checkpoints import last_whole, seal
 from simset_bench.training.world.checks import Check, checks
@@ -132,8 +132,8 @@ def pretrain(
 def _begin_anew_unless(work: Path, request: dict[str, Any]) -> None:
     """Empty the folder of an unfinished training unless it is of the same request."""
     path = work / "request.json"
-    with suppress(OSError, ValueError, RecursionError):
-        if json.loads(path.read_text(encoding="utf-8")) == request:
+    with suppress(OSError, ValueError):
+        if read_json(path) == request:
             return
     for old in work.glob("checkpoint-*"):
         shutil.rmtree(old)

@@ -32,3 +32,10 @@ def test_rows_that_are_not_there_are_named(tmp_path: Path) -> None:
         load("docmem", run=str(tmp_path))
     with pytest.raises(RequestError, match="name it in --model_args pretrained="):
         load("counterfact_probes")
+
+
+@pytest.mark.parametrize("line", ['{"x": Infinity}', "[" * 100_000, '{"x": 1'])
+def test_rows_that_are_no_json_are_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / "docmem.jsonl").write_text(f'{{"document": "a"}}\n{line}\n')
+    with pytest.raises(RequestError, match=r"docmem\.jsonl: cannot be read"):
+        load("docmem", rows_folder=str(tmp_path))
