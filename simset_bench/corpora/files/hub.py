@@ -1,6 +1,7 @@
 """Opens a data set of the Hugging Face hub, with one clear error where that fails."""
 
 import lzma
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ from simset_bench.errors import RequestError
 
 # Files of a folder that `save_to_disk` wrote: of one data set, or of its splits.
 _SAVED = ("state.json", "dataset_dict.json")
+
+# What files of Arrow's other format, which have a footer, begin with, and what a stream ends with.
+_ARROW_FILE = b"ARROW1"
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def load_from_hub(
@@ -24,6 +29,9 @@ def load_from_hub(
     import datasets
     from huggingface_hub.constants import ENDPOINT
 
+    # Otherwise its own lines would stand beside the one that says what is wrong.
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    _check_arrow_files(Path(name))
     if any((Path(name) / mark).is_file() for mark in _SAVED):
         return _saved_to_disk(name, options.get("split"))
     is_folder = Path(name).is_dir()
@@ -47,6 +55,16 @@ def load_from_hub(
         raise RequestError(f"hub:{name} cannot be loaded ({reason_of(error)})") from error
     finally:
         datasets.config.HF_HUB_OFFLINE = was_offline
+
+
+def _check_arrow_files(folder: Path) -> None:
+    """Raise RequestError for a stream of Arrow's without its end, which `datasets` reads as if it were whole."""
+    for path in sorted(folder.rglob("*.arrow")):
+        with path.open("rb") as file:
+            is_stream = file.read(len(_ARROW_FILE)) != _ARROW_FILE
+            file.seek(-min(len(_END_OF_STREAM), path.stat().st_size), os.SEEK_END)
+            if is_stream and file.read() != _END_OF_STREAM:
+                raise RequestError(f"{path}: cut short (the end of an Arrow stream is missing)")
 
 
 def _saved_to_disk(name: str, split: str | None) -> Any:

@@ -6,6 +6,7 @@ import lzma
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from simset_bench.corpora.bad_records import BadRecord
@@ -56,6 +57,22 @@ def test_a_folder_that_save_to_disk_wrote_is_read(tmp_path: Path) -> None:
         assert [document.id for document in load_corpus(f"hub:{tmp_path}/{location}")] == ids
     with pytest.raises(RequestError, match="there is no split 'dev', only train, test"):
         load_corpus(f"hub:{tmp_path}/splits::dev")
+
+
+def test_a_saved_folder_that_was_cut_is_refused(tmp_path: Path) -> None:
+    """Cut between two batches, the first thousand documents look like a data set."""
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_dict({"text": [f"text {number}" for number in range(2500)]}).save_to_disk(tmp_path / "saved")
+    (path,) = (tmp_path / "saved").glob("*.arrow")
+    whole = path.read_bytes()
+    stream = pa.BufferReader(whole)
+    pa.ipc.open_stream(stream).read_next_batch()
+    for kept in (stream.tell(), len(whole) - 8, 3, 0):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(RequestError, match=r"data-00000-of-00001\.arrow: cut short"):
+            load_corpus(f"hub:{tmp_path / 'saved'}")
+    path.write_bytes(whole)
+    assert len(load_corpus(f"hub:{tmp_path / 'saved'}")) == 2500
 
 
 TEXTS = "".join(json.dumps({"text": f"text {number}"}) + "\n" for number in range(500)).encode()
