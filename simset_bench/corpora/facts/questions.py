@@ -1,6 +1,5 @@
 """Questions and prompts about facts, with every answer that counts as right: zsRE, PopQA, the relations of LRE."""
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from simset_bench.corpora.files.fields import text_field, texts_field, value_fie
 from simset_bench.corpora.files.records import objects_of
 from simset_bench.corpora.files.text import read_json
 from simset_bench.errors import RequestError
+from simset_bench.strict_json import parse_json
 
 # zsRE's locality questions, which come from Natural Questions, begin with this.
 _NATURAL_QUESTIONS = "nq question: "
@@ -141,7 +141,7 @@ def _possible_answers(record: dict[str, Any], where: str) -> tuple[str, ...]:
     listed = value_field(record, "possible_answers", where)
     if isinstance(listed, str):
         try:
-            listed = json.loads(listed)
+            listed = parse_json(listed)
         except ValueError as error:
             raise RequestError(f"{where}: field `possible_answers` is no JSON list ({listed[:40]!r})") from error
     answers = texts_field({"possible_answers": listed}, "possible_answers", where)

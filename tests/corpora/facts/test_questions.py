@@ -106,7 +106,10 @@ def test_relations_are_read_whole(format_data: Path) -> None:
     [
         (zsre_questions, {key: value for key, value in ZSRE.items() if key != "src"}, r"field `src` is missing"),
         (zsre_questions, ZSRE | {"answers": [3]}, "field `answers` must hold texts, found int 3"),
-        (popqa_questions, {"subj": "a", "prop": "b", "question": "c", "possible_answers": "d"}, "is no JSON list"),
+        *(
+            (popqa_questions, {"subj": "a", "prop": "b", "question": "c", "possible_answers": text}, "is no JSON list")
+            for text in ("d", "[" * 100_000)
+        ),
         *(
             (popqa_questions, {"subj": "a", "prop": "b", "question": "c", "s_pop": views}, "`s_pop` must be a number")
             for views in ("many", "inf", "nan", math.inf, 10**400, -1, [1], True)
