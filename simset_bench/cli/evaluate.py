@@ -78,7 +78,10 @@ def command(
     group_by: Annotated[str | None, typer.Option(help="With --baseline, as in train.")] = None,
     match_subjects: Annotated[str | None, typer.Option(help="With --baseline, as in train.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="With --baseline, as in train [128].")] = None,
-    dtype: Annotated[str | None, typer.Option(help="The base's number format [as in training].")] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="The base's number format [as in training]; only in float32 does no batch change an answer."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     save_dir: Annotated[Path, typer.Option(help="With --baseline: write results below this folder.")] = Path("outputs"),
     json_output: Json = False,
