@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simset_bench.corpora.documents import Document, hash_documents
+from simset_bench.errors import RequestError
 from simset_bench.evaluation.harness import check_foreign_tasks
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.request import EvalRequest, check_request
@@ -15,7 +16,9 @@ from simset_bench.evaluation.result_files import Result
 from simset_bench.evaluation.run import evaluate_subjects, on_shared_bases
 from simset_bench.evaluation.subject import Subject
 from simset_bench.files import write_json, write_text
+from simset_bench.models.revision import changed_since
 from simset_bench.models.sources import find_model
+from simset_bench.strict_json import read_object
 from simset_bench.training.config import TrainConfig, config_text, make_config
 from simset_bench.training.manifest import SCHEMA, git_commit, machine, versions
 from simset_bench.training.prepare import load_documents
@@ -60,7 +63,25 @@ def _subject(lm: MemoryLM, config: TrainConfig, documents: list[Document], root:
     dtype = str(base.dtype).removeprefix("torch.")
     config = dataclasses.replace(config, num_docs=len(documents), dtype=dtype, device=str(base.device))
     folder = root / "baselines" / f"lm_{base.name}" / f"docs_{len(documents)}_{_key(config)}"
+    _check_earlier_results(folder, base.revision, documents)
     return Subject(lm, config, documents, None, folder)
+
+
+def _check_earlier_results(folder: Path, revision: str, documents: Sequence[Document]) -> None:
+    """Raise RequestError where a folder holds results of another base or on other documents, of the same names."""
+    try:
+        hashes = read_object(folder / MANIFEST)["hashes"]
+        changed = changed_since(hashes["model"], revision)
+        if changed is None and hashes["corpus"] != hash_documents(documents):
+            changed = "its documents"
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        # Without a manifest that can be read, nothing counts as evaluated.
+        return
+    if changed:
+        raise RequestError(
+            f"{folder}: holds results of the base as it was ({changed} changed since): remove this folder, or name "
+            "another with --save-dir"
+        )
 
 
 def _key(config: TrainConfig) -> str:

@@ -215,6 +215,26 @@ def test_a_baseline_asks_the_untouched_base_about_the_same_documents(
     assert table.runs["allocation"].tolist() == ["base"] and not table.left_out
 
 
+def test_results_of_a_baseline_are_never_of_two_bases_or_two_corpora(tiny_llama: Path, tmp_path: Path) -> None:
+    model, corpus = Path(shutil.copytree(tiny_llama, tmp_path / "base")), tmp_path / "texts.jsonl"
+    corpus.write_text('{"id": "a", "text": "The Alda flows to the sea."}\n')
+    about = {"model": str(model), "corpus": f"jsonl:{corpus}", "num_docs": 1}
+    asked = EvalRequest(("docmem",), dtype="float32", device="cpu")
+    (before,) = evaluate_baseline(about, asked, tmp_path / "outputs")
+    settings, text = model / "config.json", corpus.read_text()
+    kept = settings.read_text(encoding="utf-8")
+    settings.write_text(json.dumps(json.loads(kept) | {"rms_norm_eps": 0.01}), encoding="utf-8")
+    with pytest.raises(RequestError, match=r"holds results of the base as it was \(its configuration"):
+        evaluate_baseline(about, asked, tmp_path / "outputs")
+    settings.write_text(kept, encoding="utf-8")
+    corpus.write_text(text.replace("sea", "lake"))
+    with pytest.raises(RequestError, match=r"holds results of the base as it was \(its documents"):
+        evaluate_baseline(about, asked, tmp_path / "outputs")
+    corpus.write_text(text)
+    (after,) = evaluate_baseline(about, asked, tmp_path / "outputs")
+    assert after["measures"] == before["measures"]
+
+
 def corpus_of(run: Path) -> str:
     (line,) = [line for line in (run / "config.yaml").read_text().splitlines() if line.startswith("corpus:")]
     return line.removeprefix("corpus: ")
