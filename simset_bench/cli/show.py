@@ -27,14 +27,18 @@ def command(
         from simset_bench.leaderboard.table import make_leaderboard
         from simset_bench.results.compare_runs import one_run
         from simset_bench.results.curves import read_epochs
+        from simset_bench.results.forms import checked_manifest
         from simset_bench.results.samples import read_samples
+        from simset_bench.results.search import SEARCH
+        from simset_bench.strict_json import read_object
         from simset_bench.training.config import read_config
-        from simset_bench.training.run_folder import METRICS
+        from simset_bench.training.run_folder import MANIFEST, METRICS
 
     with entry_folder(run) as folder:
         table = one_run(folder)
         (row,) = make_leaderboard(table).rows
         config = read_config(folder / "config.yaml")
+        search = checked_manifest(read_object(folder / MANIFEST)).get(SEARCH)
         epochs = _read_or_note(folder / METRICS, read_epochs)
         files = dict.fromkeys(zip(table.values["task"], table.values["samples"], strict=True))
         records = {task: _read_or_note(Path(file), read_samples) for task, file in files if Path(file).is_file()}
@@ -43,10 +47,13 @@ def command(
             name: {"value": score.value, "standard_error": score.standard_error, "interval": row.intervals[name]}
             for name, score in row.scores.items()
         }
-        print_json({"run": str(run), "config": config, "curves": epochs, "scores": scores, "samples": records})
+        shown = {"config": config, "search": search, "curves": epochs, "scores": scores, "samples": records}
+        print_json({"run": str(run), **shown})
         return
     say(str(run), style="bold")
     say(", ".join(f"{name} {value}" for name, value in config.items() if value is not None), wrap=True)
+    if search:
+        _print_search(search)
     _print_curves(epochs)
     _print_scores(row)
     for task, of_task in records.items():
@@ -60,6 +67,27 @@ def _read_or_note(path: Path, read: Callable[[Path], list[dict[str, Any]]]) -> l
     except (OSError, ValueError) as error:
         note(f"{path}: left out, damaged ({error})")
         return []
+
+
+def _print_search(search: dict[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    labels = ", ".join(f"{name} {value}" for name, value in search["for_each"].items())
+    say(
+        f"the best of {len(search['tries'])} tries by {search['best_by']} ({search['better']} is better), on "
+        f"{search['documents']} documents of {search['corpus']}{f', for {labels}' if labels else ''}",
+        wrap=True,
+    )
+    names = list(search["tries"][0]["options"])
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in (*names, search["best_by"], ""):
+        table.add_column(name, justify="right" if name else "left")
+    for number, each in enumerate(search["tries"]):
+        value = "not finite" if each["value"] is None else f"{each['value']:.4g}"
+        cells = [*(str(each["options"][name]) for name in names), value]
+        table.add_row(*map(Text, (*cells, "taken" if number == search["taken"] else "")))
+    stdout.print(table)
 
 
 def _print_curves(epochs: list[dict[str, Any]]) -> None:

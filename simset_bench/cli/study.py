@@ -1,7 +1,8 @@
 """`simset-bench study`."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +10,14 @@ from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.cli.sweep import plan_of, print_plan
 from simset_bench.console import duration, say
 from simset_bench.imports import quick_imports
+
+if TYPE_CHECKING:
+    from simset_bench.evaluation.request import EvalRequest
+    from simset_bench.training.config import TrainConfig
+    from simset_bench.training.sweep.run import Sweep
+
+    # Runs, and what each of them is asked.
+    Asked = Sequence[tuple[Sequence[TrainConfig], Sequence[EvalRequest]]]
 
 # One question each: `docs/study-first.md`.
 GRIDS = ("study_alphas", "study_layers", "study_methods", "study_documents", "study_finetune")
@@ -33,6 +42,8 @@ def command(
 ) -> None:
     """Train grids, evaluate every run, pack entries, and write the page and the figures.
 
+    Settings that a study tunes are tried first, on documents of their own.
+
     A command that was stopped goes on where it was."""
     with quick_imports():
         from simset_bench.leaderboard.study import run_study
@@ -49,26 +60,44 @@ def command(
 
 
 def _show_costs(grids: list[str], save_dir: Path, json_output: bool) -> None:
-    from simset_bench.leaderboard.study import read_study
-    from simset_bench.leaderboard.study_cost import asking_seconds
-    from simset_bench.training.sweep.grid import read_grid
+    from simset_bench.leaderboard.search import place_of
+    from simset_bench.leaderboard.study import StudyPlan, read_study, searches_of
+    from simset_bench.training.sweep.grid import Grid, read_grid
     from simset_bench.training.sweep.run import SweepOptions, plan_sweep
+
+    def costs(grid: Grid, plan: StudyPlan) -> Iterator[dict[str, Any]]:
+        searches = searches_of(grid, plan, save_dir)
+        if searches is not None and searches.left:
+            tries = searches.sweep(write=False)
+            numbered = searches.numbered(tries)
+            to_ask = [([numbered[each] for each in runs], [request]) for request, runs in searches.asked().items()]
+            yield _cost(f"{grid.name}, tries", tries, to_ask, json_output)
+            if not json_output:
+                say("what follows is counted as if the first setting of each search were the best")
+        grid, place = (searches.taken()[0], place_of(grid, save_dir)) if searches else (grid, save_dir)
+        sweep = plan_sweep(grid, place, SweepOptions(), write=False)
+        asked = [(sweep.configs, list(plan.requests()))]
+        yield _cost(grid.name, sweep, asked, json_output, plan.baselines)
 
     read = [read_grid(name) for name in grids]
     plans = [read_study(grid.path) for grid in read]
-    counted: list[dict[str, Any]] = []
-    for grid, plan in zip(read, plans, strict=True):
-        sweep = plan_sweep(grid, save_dir, SweepOptions(), write=False)
-        counts = plan_of(sweep)
-        training = counts["estimate"]["seconds"] if counts["estimate"] else 0.0
-        asking = asking_seconds(sweep.configs, plan, sweep.place.run_folder)
-        counted.append({"grid": grid.name, **counts, "asking_seconds": asking, "seconds": training + asking})
-        if not json_output:
-            say(f"{grid.name}:")
-            print_plan(sweep, counts)
-            say(f"asking: about {duration(asking)} on this machine, by a small run that was asked the same")
+    counted = [cost for grid, plan in zip(read, plans, strict=True) for cost in costs(grid, plan)]
     whole = sum(each["seconds"] for each in counted)
     if json_output:
         print_json({"grids": counted, "seconds": whole})
     else:
         say(f"about {duration(whole)} in all")
+
+
+def _cost(name: str, sweep: "Sweep", asked: "Asked", json_output: bool, baselines: bool = False) -> dict[str, Any]:
+    """What a planned sweep would train and ask, printed unless as JSON."""
+    from simset_bench.leaderboard.study_cost import asking_seconds
+
+    counts = plan_of(sweep)
+    training = counts["estimate"]["seconds"] if counts["estimate"] else 0.0
+    asking = sum(asking_seconds(configs, requests, sweep.place.run_folder, baselines) for configs, requests in asked)
+    if not json_output:
+        say(f"{name}:")
+        print_plan(sweep, counts)
+        say(f"asking: about {duration(asking)} on this machine, by a small run that was asked the same")
+    return {"grid": name, **counts, "asking_seconds": asking, "seconds": training + asking}

@@ -45,6 +45,8 @@ def command(
     from simset_bench.training.sweep.grid import read_grid, read_parts
 
     cells = read_grid(grid)
+    if "tune" in read_parts(cells.path).get("study", {}):
+        raise RequestError(f"{grid}: its part study.tune has settings tried before runs are trained: `study` does that")
     for cell in cells.cells:
         check_config(cell, save_dir)
     with quick_imports():

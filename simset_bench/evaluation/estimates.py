@@ -19,6 +19,14 @@ class Estimate:
     n: int
 
 
+def perplexity(nll: float) -> float:
+    """exp of an NLL in nats a token, in [1, inf]: infinite beyond what a float holds."""
+    try:
+        return math.exp(nll)
+    except OverflowError:
+        return math.inf
+
+
 def mean_with_error(values: Sequence[float], clusters: Sequence[object]) -> Estimate:
     """Mean of `values` with the standard error clustered by `clusters` (one label a value).
 

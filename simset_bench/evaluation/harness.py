@@ -1,7 +1,6 @@
 """Running lm-eval on our rows or on its own tasks, and reading its results."""
 
 import dataclasses
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from simset_bench.evaluation.estimates import (
     Scored,
     jackknife,
     mean_with_error,
+    perplexity,
     ratio_with_error,
 )
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
@@ -210,8 +210,8 @@ def _estimate(measure: str, samples: Sequence[dict[str, Any]]) -> Estimate:
     if measure != "perplexity":
         return nll
     # The derivative of exp is exp: a perplexity's error is the NLL's times the perplexity.
-    perplexity, error = math.exp(nll.value), nll.standard_error
-    return Estimate(perplexity, None if error is None else error * perplexity, nll.n)
+    value, error = perplexity(nll.value), nll.standard_error
+    return Estimate(value, None if error is None else error * value, nll.n)
 
 
 def _cluster(sample: dict[str, Any]) -> str:

@@ -114,7 +114,7 @@ def _check_routable(request: EvalRequest) -> None:
         check_bm25s(f"--recall {request.recall}")
 
 
-def _refusal(config: TrainConfig, task: str, recall: str) -> str | None:
+def why_not_asked(config: TrainConfig, task: str, recall: str) -> str | None:
     """Why a run cannot be asked a task, None where it can."""
     method = config.method
     if not find_method(method).has_entries:
@@ -139,7 +139,7 @@ def check_runs(folders: Sequence[Path], request: EvalRequest, *, baseline: bool)
         return
     for run in runs:
         check_writable_folder(run.folder / EVALUATIONS)
-    reasons = [_refusal(run.config, task, request.recall) for run in runs for task in request.tasks]
+    reasons = [why_not_asked(run.config, task, request.recall) for run in runs for task in request.tasks]
     if all(reasons):
         raise RequestError(f"{runs[0].folder}: {reasons[0]}")
 
@@ -151,7 +151,7 @@ def askable_tasks(
 
     Raises RequestError where no run can be asked any task.
     """
-    refused = [{task: _refusal(run.config, task, recall) for task in tasks} for run in runs]
+    refused = [{task: why_not_asked(run.config, task, recall) for task in tasks} for run in runs]
     if runs and all(all(reasons.values()) for reasons in refused):
         raise RequestError(f"{runs[0].folder}: {refused[0][tasks[0]]}")
     for run, reasons in zip(runs, refused, strict=True):

@@ -1,7 +1,6 @@
 """The files that one evaluation leaves in a run's `eval/`: a result, its samples, and the rows that were asked."""
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,12 +19,14 @@ from simset_bench.evaluation.task_options import SAME_CORPUS, SUBJECTS
 from simset_bench.evaluation.tasks.rows import Row, write_rows
 from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.files import clear_leftovers, sha256_of_texts, waiting_lock, write_json, write_text
-from simset_bench.strict_json import read_json_lines, read_object
+from simset_bench.strict_json import is_number, read_json_lines, read_object
 from simset_bench.training.qa_finetune import QuestionPair
 
 Result = dict[str, Any]
 _LOCK = ".lock"
 _FINEST = "float32"
+# What an error says of a model whose figures are not finite, or as good as not.
+NO_NUMBERS = "the model computes no usable numbers"
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,11 @@ def write_result(
 
     An earlier result is removed first, so that a result always belongs to the samples beside it, also after an
     interruption. Leftovers of a killed command are removed too.
-    Raises RuntimeError for a measure that is not a finite number.
+    Raises RuntimeError for a measure that is no number, or beyond what figures can be computed with.
     """
     for name, estimate in scored.estimates.items():
-        if not math.isfinite(estimate.value):
-            raise RuntimeError(f"task {key.task}: {name} is {estimate.value}, so the model computes no numbers")
+        if not is_number(estimate.value):
+            raise RuntimeError(f"task {key.task}: {name} is {estimate.value}, so {NO_NUMBERS}")
     result = _result(key, scored, seconds)
     stem = key.stem
     lines = (json.dumps(record, ensure_ascii=False, sort_keys=True) for record in scored.samples)

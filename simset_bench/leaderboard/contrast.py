@@ -10,7 +10,7 @@ from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.leaderboard.table import Leaderboard, Row, make_leaderboard
 from simset_bench.results.differences import Difference, corrected, difference_of
 from simset_bench.results.quantiles import LEVEL
-from simset_bench.results.read import RunTable
+from simset_bench.results.read import TRIES_COLUMN, RunTable
 from simset_bench.results.scores import Score
 
 # `more` and `less` after Holm's correction; `no difference` where the whole interval is within the margin.
@@ -80,10 +80,22 @@ def verdict_of(difference: Difference, p_value: float, margin: float) -> Verdict
 def alike(row: Row, other: Row, but: set[str]) -> bool:
     """Whether two rows have the same values in all columns but some.
 
-    What only one of them has, such as `partition_by` of partitions, is no difference.
+    What only one of them has, such as `partition_by` of partitions, is no difference, nor is what a search chose for
+    both.
     """
-    values = [(row.labels[name], other.labels[name]) for name in row.labels if name not in but]
+    left_out = but | chosen_for(row, other)
+    values = [(row.labels[name], other.labels[name]) for name in row.labels if name not in left_out]
     return all(one == another or one is None or another is None for one, another in values)
+
+
+def chosen_for(row: Row, other: Row) -> frozenset[str]:
+    """Columns that say no more than that each of two rows has the setting that a search chose for it.
+
+    Where nothing is trained there is nothing to try, so the number of tries is no difference.
+    """
+    if row.searched is None or other.searched is None:
+        return frozenset({TRIES_COLUMN})
+    return row.searched & other.searched
 
 
 def parse_between(between: str) -> tuple[str, str, str]:
@@ -134,11 +146,12 @@ def _pairs(board: Leaderboard, column: str, first: str, second: str) -> list[tup
 
 
 def _differing(board: Leaderboard, column: str, pairs: Sequence[tuple[Row, Row]]) -> list[str]:
-    """The columns in which pairs differ from each other."""
+    """The columns in which pairs differ from each other, and rows of a pair do not."""
+    chosen = frozenset().union(*(chosen_for(row, other) for row, other in pairs))
     return [
         name
         for name in board.columns
-        if name != column and len({(row.labels[name], other.labels[name]) for row, other in pairs}) > 1
+        if name not in {column, *chosen} and len({(row.labels[name], other.labels[name]) for row, other in pairs}) > 1
     ]
 
 

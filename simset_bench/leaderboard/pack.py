@@ -22,7 +22,8 @@ from simset_bench.results.packed import (
 )
 from simset_bench.results.packed_columns import Block, columns_of
 from simset_bench.results.samples import PARQUET, read_samples
-from simset_bench.strict_json import read_object
+from simset_bench.results.search import SEARCH
+from simset_bench.strict_json import parse_json, read_object
 from simset_bench.training.run_folder import EVALUATIONS, MANIFEST
 
 
@@ -105,13 +106,14 @@ def _entries(folder: Path) -> Iterator[tuple[str, PackedRun]]:
 
 
 def _of_run(run: Path, kept: dict[str, PackedRun]) -> PackedRun:
-    """The packed entry of a run: the one of `kept` where that has the run's results, else a new one."""
-    former = kept.get(entry_name(run, read_object(run / MANIFEST)))
+    """The packed entry of a run: the one of `kept` where that has the run's results and search, else a new one."""
+    manifest = read_object(run / MANIFEST)
+    former = kept.get(entry_name(run, manifest))
     results = {f"{EVALUATIONS}/{path.name}": path.read_bytes() for path in (run / EVALUATIONS).glob("[!.]*.json")}
-    if former is not None and results == {
-        name: text.encode() for name, text in former.texts.items() if name.startswith(f"{EVALUATIONS}/")
-    }:
-        return former
+    if former is not None and parse_json(former.texts[MANIFEST]).get(SEARCH) == manifest.get(SEARCH):
+        texts = {n: text.encode() for n, text in former.texts.items() if n.startswith(f"{EVALUATIONS}/")}
+        if results == texts:
+            return former
     with tempfile.TemporaryDirectory(prefix="simset-bench-") as folder:
         made = Path(folder) / checked_name(run)
         make_entry(run, made)

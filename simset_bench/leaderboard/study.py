@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,26 @@ from simset_bench.leaderboard.figures import figures
 from simset_bench.leaderboard.pack import pack_study
 from simset_bench.leaderboard.page import render_page
 from simset_bench.leaderboard.page_data import page_data
+from simset_bench.leaderboard.search import (
+    Searches,
+    make_searches,
+    place_of,
+    plan_searches,
+    record_searches,
+    request_of,
+)
 from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.results.entry_files import ENTRY, check_entry_files
 from simset_bench.results.packed import is_packed
 from simset_bench.results.read import read_runs
+from simset_bench.results.search import SEARCH
 from simset_bench.strict_json import read_object
 from simset_bench.training.recall_modes import RECALLS, needs_document
 from simset_bench.training.run_folder import EVALUATIONS, MANIFEST
 from simset_bench.training.sweep.grid import Grid, read_grid, read_parts
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
 from simset_bench.training.sweep.table import showing_progress
+from simset_bench.training.sweep.tune import Tune, read_tune
 
 PAGE, FIGURES = "index.html", "figures.md"
 
@@ -37,7 +47,8 @@ PAGE, FIGURES = "index.html", "figures.md"
 class StudyPlan:
     """How runs are evaluated: `tasks` in every mode of `recalls`, and `qa_finetune` before and after Q-A fine-tuning,
     on CounterFact records `data`, each task limited to `limit` samples. Location is asked in free recall only, damage
-    in free and in routed recall. With `baselines` the bare base is evaluated on each run's documents too."""
+    in free and in routed recall. With `baselines` the bare base is evaluated on each run's documents too. `tune` says
+    which settings are tried before, None for no search."""
 
     tasks: tuple[str, ...] = ("docmem", LOCATION, "damage")
     recalls: tuple[str, ...] = ("free",)
@@ -45,6 +56,8 @@ class StudyPlan:
     data: str = "builtin"
     limit: int | None = None
     baselines: bool = True
+    # It is no part of what a bare base was asked, which the plan's `repr` stands for.
+    tune: Tune | None = field(default=None, repr=False)
 
     def requests(self) -> Iterator[EvalRequest]:
         """The evaluations of a run, free recall first."""
@@ -60,12 +73,16 @@ class StudyPlan:
 
 def read_study(path: Path) -> StudyPlan:
     """The part `study` of a grid file, or the defaults. Raises RequestError that names the file and the field."""
-    part = read_parts(path).get("study", {})
+    parts = read_parts(path)
+    part = parts.get("study", {})
     fields = StudyPlan.__dataclass_fields__
     chosen: dict[str, Any] = {}
     for name, value in part.items():
         if name not in fields:
             raise RequestError(f"{path}: study.{name}: unknown option{did_you_mean(str(name), fields)}")
+        if name == "tune":
+            chosen[name] = read_tune(path, value, parts.get("axes", {}))
+            continue
         kinds: tuple[type, ...] = {"data": (str,), "limit": (int,), "baselines": (bool,)}.get(name, (list,))
         if type(value) not in kinds or (name in ("tasks", "recalls") and not value):
             raise RequestError(f"{path}: study.{name}: expected a {kinds[0].__name__}, found {value!r}")
@@ -76,6 +93,11 @@ def read_study(path: Path) -> StudyPlan:
             raise RequestError(f"{path}: study.recalls: {recall!r} is none of {', '.join(RECALLS)}")
     for request in plan.requests():
         check_request(request, baseline=False)
+    for search in plan.tune.searches if plan.tune else ():
+        try:
+            request_of(search.best_by, plan.data, plan.limit)
+        except RequestError as error:
+            raise RequestError(f"{path}: study.tune: {error}") from error
     return plan
 
 
@@ -89,20 +111,30 @@ def run_study(grid_names: Sequence[str], root: Path, place: Path, packed: bool =
     """
     grids = [read_grid(name) for name in grid_names]
     plans = [read_study(grid.path) for grid in grids]
+    searches = [searches_of(grid, plan, root) for grid, plan in zip(grids, plans, strict=True)]
     counts = {"cells": 0, "done": 0, "entries": 0}
-    for grid, plan in zip(grids, plans, strict=True):
-        for name, count in _run_grid(grid, plan, root, place, packed or is_packed(place)).items():
+    for grid, plan, of_grid in zip(grids, plans, searches, strict=True):
+        for name, count in _run_grid(grid, plan, of_grid, root, place, packed or is_packed(place)).items():
             counts[name] += count
     publish(place)
     return counts | {"page": str(place / PAGE), "figures": str(place / FIGURES)}
 
 
-def _run_grid(grid: Grid, plan: StudyPlan, root: Path, place: Path, packed: bool) -> dict[str, int]:
-    sweep = plan_sweep(grid, root, SweepOptions())
+def searches_of(grid: Grid, plan: StudyPlan, root: Path) -> Searches | None:
+    """The searches that a study makes for its grid, None for none. Raises RequestError where they cannot be made."""
+    return plan_searches(grid, plan.tune, plan.data, plan.limit, root) if plan.tune else None
+
+
+def _run_grid(
+    grid: Grid, plan: StudyPlan, searches: Searches | None, root: Path, place: Path, packed: bool
+) -> dict[str, int]:
+    grid, records = make_searches(searches).taken() if searches else (grid, {})
+    sweep = plan_sweep(grid, place_of(grid, root) if searches else root, SweepOptions())
     with showing_progress(sweep):
         swept = run_sweep(sweep)
     if swept["failed"]:
         raise RuntimeError(f"{len(swept['failed'])} runs failed, first {swept['failed'][0]['error']}")
+    record_searches(sweep, records)
     folders = list(dict.fromkeys(sweep.place.run_folder(config) for config in sweep.configs))
     for request in plan.requests():
         _evaluate(folders, request)
@@ -146,8 +178,9 @@ def _baselines(folders: Sequence[Path], plan: StudyPlan, root: Path, place: Path
 
 
 def entry_of(run: Path, place: Path) -> Path:
-    """The entry of a run below `place`, packed again if it is missing or lacks some of the run's results."""
-    entry = place / entry_name(run, read_object(run / MANIFEST))
+    """The entry of a run below `place`, packed again if it is missing, or lacks results or the search of the run."""
+    manifest = read_object(run / MANIFEST)
+    entry = place / entry_name(run, manifest)
     if (entry / ENTRY).is_file():
         try:
             listed = check_entry_files(entry)
@@ -155,7 +188,8 @@ def entry_of(run: Path, place: Path) -> Path:
             return pack_entry(run, place)
         results = {path.name: sha256_of_file(path) for path in (run / EVALUATIONS).glob("[!.]*.json")}
         kept = {Path(name).name: value for name, value in listed.items() if name.startswith(f"{EVALUATIONS}/")}
-        if results == {name: value for name, value in kept.items() if name.endswith(".json")}:
+        is_same = results == {name: value for name, value in kept.items() if name.endswith(".json")}
+        if is_same and read_object(entry / MANIFEST).get(SEARCH) == manifest.get(SEARCH):
             return entry
     return pack_entry(run, place)
 

@@ -11,11 +11,10 @@ from simset_bench.console import be_quiet, note, stderr
 from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probes.table import PROBES
-from simset_bench.evaluation.request import EvalRequest
+from simset_bench.evaluation.request import EvalRequest, why_not_asked
 from simset_bench.evaluation.run import BATCH_SIZE, evaluate_subject
 from simset_bench.evaluation.subject import Subject, subject_of
 from simset_bench.evaluation.tasks.table import COUNTERFACT, OUR_TASKS
-from simset_bench.leaderboard.study import StudyPlan
 from simset_bench.models.loading import load_base
 from simset_bench.training.config import TrainConfig, corpus_options
 from simset_bench.training.method_options import MEMORY
@@ -37,33 +36,45 @@ class AskingCost:
 
     def seconds(self, sizes: dict[str, int]) -> float:
         """Seconds of a request whose tasks ask about so many documents or records each."""
-        return self.beside + sum(once + each * sizes[task] for task, (once, each) in self.tasks.items())
+        return self.beside + sum(self.tasks[task][0] + self.tasks[task][1] * size for task, size in sizes.items())
 
 
-def asking_seconds(configs: Sequence[TrainConfig], plan: StudyPlan, folder_of: Callable[[TrainConfig], Path]) -> float:
-    """Seconds on this machine to ask the runs of `configs` what they have no result of, and their bare bases.
+def asking_seconds(
+    configs: Sequence[TrainConfig],
+    requests: Sequence[EvalRequest],
+    folder_of: Callable[[TrainConfig], Path],
+    baselines: bool = False,
+) -> float:
+    """Seconds on this machine to ask the runs of `configs` what they have no result of; with `baselines` their bare
+    bases too.
 
     A run of four documents is trained for one epoch, and asked about two and about four, for each model. Documents of
     other lengths, other methods and hidden states that runs share make the true time another one.
     """
-    requests = list(plan.requests())
     costs: dict[str, list[AskingCost]] = {}
     seconds = 0.0
     bases: dict[str, TrainConfig] = {}
     for config in configs:
-        missing = [number for number, request in enumerate(requests) if not _is_asked(folder_of(config), request)]
+        asked = [_askable(config, request) for request in requests]
+        missing = [n for n, request in enumerate(asked) if request.tasks and not _is_asked(folder_of(config), request)]
         if not missing:
             continue
         if config.model not in costs:
             note(f"{config.model}: training a small run and asking it, to measure what asking takes")
             with _silent():
                 costs[config.model] = _measured(config, requests)
-        of_run = [costs[config.model][number].seconds(_sizes(config, requests[number])) for number in missing]
+        of_run = [costs[config.model][number].seconds(_sizes(config, asked[number])) for number in missing]
         seconds += sum(of_run)
-        if plan.baselines and (key := f"{config.model} {corpus_options(config)}") not in bases:
+        if baselines and (key := f"{config.model} {corpus_options(config)}") not in bases:
             bases[key] = config
             seconds += sum(of_run)
     return seconds
+
+
+def _askable(config: TrainConfig, request: EvalRequest) -> EvalRequest:
+    """The request without the tasks that a run of a configuration cannot be asked."""
+    tasks = tuple(task for task in request.tasks if why_not_asked(config, task, request.recall) is None)
+    return replace(request, tasks=tasks)
 
 
 def _is_asked(folder: Path, request: EvalRequest) -> bool:

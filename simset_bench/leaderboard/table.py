@@ -18,7 +18,15 @@ from simset_bench.results.intervals import Interval
 from simset_bench.results.migrate import MEMORY_METHOD
 from simset_bench.results.pair_tests import PairTests, compare_all
 from simset_bench.results.quantiles import LEVEL
-from simset_bench.results.read import SEED_COLUMNS, RunTable, defined_values, kind_of, seed_of
+from simset_bench.results.read import (
+    SEARCHED,
+    SEED_COLUMNS,
+    TRIES_COLUMN,
+    RunTable,
+    defined_values,
+    kind_of,
+    seed_of,
+)
 from simset_bench.results.scores import Score, SeedVariance, interval, pooled_over_seeds, score_of, with_evidence
 from simset_bench.results.standings import Standing, standings_of
 
@@ -35,8 +43,9 @@ class Row:
     above on the sorted measure.
 
     `folders` are those of the runs averaged; `limits` has what each task was limited to in any of them (None: not at
-    all). `standings` are by measure, over all rows that have it, for the measures that were to be ranked; the numbers
-    of tied rows in them are places in the board's rows. `chances` are what guesses would score, where that is known.
+    all). `searched` are the options that a search chose, None where nothing is trained. `standings` are by measure,
+    over all rows that have it, for the measures that were to be ranked; the numbers of tied rows in them are places in
+    the board's rows. `chances` are what guesses would score, where that is known.
     """
 
     labels: dict[str, object]
@@ -47,6 +56,7 @@ class Row:
     limits: dict[str, frozenset[int | None]]
     above: Difference | None
     chances: dict[str, float]
+    searched: frozenset[str] | None
 
     @property
     def runs(self) -> int:
@@ -136,7 +146,7 @@ def make_leaderboard(
     where no row has a second seed to pool.
     """
     runs = table.runs.rename(columns=_NAMES)
-    visible = runs.drop(columns=["cell"])
+    visible = runs.drop(columns=["cell", SEARCHED])
     if where:
         runs = runs[matching(visible, where)]
         if runs.empty:
@@ -178,7 +188,7 @@ def make_leaderboard(
 
 def _different(runs: pd.DataFrame) -> list[str]:
     """Columns beside those always shown in which the runs differ; seeds are averaged over, so that they are no news."""
-    others = [name for name in runs.columns if name not in (*_SHOWN, *SEED_COLUMNS, "cell")]
+    others = [name for name in runs.columns if name not in (*_SHOWN, *SEED_COLUMNS, "cell", SEARCHED)]
     # What a method does not use is no difference from one that does; what one of its runs lacks is.
     by_method = runs.groupby("method", dropna=False)
     methods = runs["method"].dropna()
@@ -187,6 +197,7 @@ def _different(runs: pd.DataFrame) -> list[str]:
         for name in others
         if runs[name].nunique() > 1
         or (name == "method" and bool((methods != MEMORY_METHOD).any()))
+        or (name == TRIES_COLUMN and bool(runs[name].any()))
         or (name != "method" and bool((by_method[name].nunique(dropna=False) > 1).any()))
     ]
 
@@ -332,7 +343,10 @@ def _rows(
         own = {name: scores[name][number] for name in group.scores}
         between = {name: limits[name][number] for name in own}
         stands = {name: each.standings[number] for name, each in ranking.items() if number in each.standings}
-        rows.append(Row(labels, group.folders, own, between, stands, group.limits, above, chances(own, group.first)))
+        chosen = group.first[SEARCHED]
+        searched = None if pd.isna(chosen) else frozenset(filter(None, str(chosen).split(",")))
+        guessed = chances(own, group.first)
+        rows.append(Row(labels, group.folders, own, between, stands, group.limits, above, guessed, searched))
     return tuple(rows)
 
 

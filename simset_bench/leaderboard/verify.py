@@ -20,6 +20,7 @@ from simset_bench.results.entry_files import check_entry_files
 from simset_bench.results.forms import BASELINE, checked_manifest
 from simset_bench.results.packed import PACKED, packed_runs
 from simset_bench.results.samples import PARQUET, read_samples
+from simset_bench.results.search import SEARCH, check_taken
 from simset_bench.strict_json import brief, is_count, is_number, read_object
 from simset_bench.training.config import read_config
 from simset_bench.training.method_options import find_method
@@ -92,6 +93,8 @@ def _checked_run(entry: Path) -> dict[str, Any]:
         for name in find_method(method).learned:
             if name not in manifest["hashes"]:
                 raise ValueError(f"{MANIFEST} is not a run's (no hash of {name})")
+        if SEARCH in manifest:
+            check_taken(manifest[SEARCH], read_config(entry / CONFIG))
     read_epochs(entry / METRICS)
     if (entry / OVERLAP).exists():
         read_bands(entry / OVERLAP)

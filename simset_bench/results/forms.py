@@ -5,6 +5,7 @@ from typing import Any
 
 from simset_bench.evaluation.result_form import Check, check_fields, is_span, is_text, maps_to, or_none
 from simset_bench.results.migrate import migrated
+from simset_bench.results.search import SEARCH, check_search
 from simset_bench.strict_json import brief, is_count, is_number, read_object
 from simset_bench.training.method_options import METHODS
 
@@ -40,6 +41,8 @@ def checked_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
     missing = [name for name in _HASHES if name not in manifest["hashes"]]
     if missing:
         raise ValueError(f"no hash of {missing[0]}")
+    if SEARCH in manifest:
+        check_search(manifest[SEARCH])
     if (manifest["method"] is None) != (manifest["kind"] == BASELINE):
         raise ValueError(f"a {manifest['kind']} cannot have method {manifest['method']}")
     return manifest

@@ -22,10 +22,13 @@ from simset_bench.results.migrate import MEMORY_METHOD
 from simset_bench.results.packed import PACKED, is_packed, packed_runs
 from simset_bench.results.run_files import is_there, object_of, packed_run, results_of, yaml_of
 from simset_bench.results.samples import samples_file
+from simset_bench.results.search import SEARCH, options_taken
 from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.strict_json import brief, is_utf8
 from simset_bench.training.config import LEAST, TrainConfig
 from simset_bench.training.earlier_options import in_todays_words
+from simset_bench.training.method_options import find_method
+from simset_bench.training.sweep.tune import TRIES
 
 _KINDS = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
 _VALUES: dict[str, tuple[type, ...]] = {
@@ -44,7 +47,10 @@ RUN_COLUMNS = {
 PEOPLE = "people"
 # Runs that differ only in these are averaged into one row.
 SEED_COLUMNS = ("mem_seed", "seed", PEOPLE)
+# How many settings a study tried for the run's, and which options a search chose, comma-separated.
+TRIES_COLUMN, SEARCHED = "tries", "searched"
 BASE_ALLOCATION = "base"
+_BESIDE = {PEOPLE: "string", TRIES_COLUMN: "Int64", SEARCHED: "string"}
 _VALUE_COLUMNS = ("run", "task", "measure", "value", "standard_error", "n", "limit", "better", "dtype", "samples")
 # Options of other versions are columns too, which must not stand for what boards say of a row themselves.
 _OPTION = re.compile("[a-z][a-z0-9_]{0,60}")
@@ -57,6 +63,8 @@ _NO_OPTIONS = frozenset(
         "identity",
         "revision",
         "base_revision",
+        TRIES_COLUMN,
+        SEARCHED,
         "documents",
         "clusters",
         "rank",
@@ -88,8 +96,10 @@ class LeftOut:
 @dataclass(frozen=True)
 class RunTable:
     """`runs`: one row for each run, indexed by `run` (its folder), with the run's options and `cell`, a key that is
-    equal for runs that differ only in seeds. A column `base_revision` is there where runs on one name of a model have
-    different bases. `values`: one row for each run and measure.
+    equal for runs that differ only in seeds; `tries`, how many settings were tried for its own (0 for no search), and
+    `searched`, the options that a search chose, comma-separated (missing where nothing is trained). A column
+    `base_revision` is there where runs on one name of a model have different bases. `values`: one row for each run and
+    measure.
 
     Columns of `values`: run; task (with its data, as in `counterfact:rome_format`, then `@recall` unless free and
     `+qa` or `+qa-targets` after Q-A fine-tuning); measure (`task/measure`, followed by the same); value;
@@ -130,12 +140,12 @@ def read_runs(roots: Sequence[Path]) -> RunTable:
             except _Damaged as damaged:
                 left_out.append(LeftOut(damaged.path, damaged.reason))
     _tell_revisions_apart(list(runs.values()))
-    known = ("run", *RUN_COLUMNS, PEOPLE, "cell")
+    known = ("run", *RUN_COLUMNS, *_BESIDE, "cell")
     others = dict.fromkeys(name for run in runs.values() for name in run if name not in (*known, "identity"))
-    frame = pd.DataFrame(list(runs.values()), columns=["run", *RUN_COLUMNS, *others, PEOPLE, "cell"]).set_index("run")
+    frame = pd.DataFrame(list(runs.values()), columns=["run", *RUN_COLUMNS, *others, *_BESIDE, "cell"]).set_index("run")
     # As objects, since pandas would turn a direction or a limit that is None into not-a-number.
     table = pd.DataFrame(values, columns=_VALUE_COLUMNS, dtype=object)
-    kinds = RUN_COLUMNS | dict.fromkeys([*others, PEOPLE], "string")
+    kinds = RUN_COLUMNS | dict.fromkeys(others, "string") | _BESIDE
     return RunTable(frame.astype(kinds), table, tuple(left_out))
 
 
@@ -179,12 +189,15 @@ def seed_of(run: pd.Series) -> str | None:
 
 
 def _folders(roots: Sequence[Path], left_out: list[LeftOut]) -> list[Path]:
-    """The folders of runs below `roots`, also those that packed runs would have; `left_out` gets damaged studies."""
+    """The folders of runs below `roots`, also those that packed runs would have; `left_out` gets damaged studies.
+
+    The tries of a study are left alone: they are no rows beside its runs.
+    """
     folders = {root for root in roots if not root.is_dir() and packed_run(root) is not None}
     for root in roots:
         for folder, below, files in os.walk(root):
             # A name that starts with a dot is of a folder that a killed command did not finish.
-            below[:] = [name for name in below if not name.startswith(".")]
+            below[:] = [name for name in below if not name.startswith(".") and not _is_of_tries(folder, name)]
             if not _RUN_FILES.isdisjoint(files):
                 folders.add(Path(folder))
             if PACKED in below and is_packed(Path(folder)):
@@ -194,6 +207,10 @@ def _folders(roots: Sequence[Path], left_out: list[LeftOut]) -> list[Path]:
                 except (OSError, ValueError) as error:
                     left_out.append(LeftOut(Path(folder, PACKED), f"refused: {' '.join(str(error).split())}"))
     return sorted(folders)
+
+
+def _is_of_tries(above: str, name: str) -> bool:
+    return name == TRIES and Path(above, name, "sweeps").is_dir()
 
 
 class _Damaged(Exception):
@@ -277,10 +294,17 @@ def _read_run(folder: Path) -> dict[str, Any]:
     if config.get("min_similarity") is not None:
         # How many clusters it leads to moves with the seed.
         cell.pop("num_clusters", None)
+    search = manifest.get(SEARCH)
+    tries = len(search["tries"]) if search else 0
+    if tries:
+        cell[TRIES_COLUMN] = tries
+    learns = manifest["kind"] != BASELINE and bool(find_method(manifest["method"]).learned)
+    searched = ",".join(sorted(options_taken(search))) if search else ""
     # Options of another version have columns too, so that whatever tells two runs apart can be seen.
     others = {str(name): str(value) for name, value in config.items() if name not in (*RUN_COLUMNS, "device")}
     shown = {name: config.get(name) for name in RUN_COLUMNS} | others
-    run = {"run": str(folder), **shown, PEOPLE: people, "cell": json.dumps(cell, sort_keys=True), "identity": identity}
+    beside = {PEOPLE: people, TRIES_COLUMN: tries, SEARCHED: searched if learns else None}
+    run = {"run": str(folder), **shown, **beside, "cell": json.dumps(cell, sort_keys=True), "identity": identity}
     return run | {"revision": hashes["model"]}
 
 

@@ -22,6 +22,9 @@ from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import Batches, MaskRows
 from simset_bench.training.data.segments import PackedBatch
 
+# What an error says of a loss or gradient that is not a number.
+NOT_FINITE = "no longer finite"
+
 
 @dataclass
 class Member(TrainState):
@@ -106,7 +109,7 @@ def not_finite(loss: float, norm: float) -> str | None:
     """Why a step with this loss and gradient norm cannot be taken; None where it can."""
     if math.isfinite(loss + norm):
         return None
-    return f"loss {loss}, gradient norm {norm}: no longer finite, try a lower --lr or --grad-clip 1"
+    return f"loss {loss}, gradient norm {norm}: {NOT_FINITE}, try a lower --lr or --grad-clip 1"
 
 
 def count_step(progress: Progress, metrics: Mapping[str, Mean], seconds: float) -> None:

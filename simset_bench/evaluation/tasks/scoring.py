@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simset_bench.evaluation.estimates import consistency, f1_macro, f1_micro, harmonic_mean
+from simset_bench.evaluation.estimates import consistency, f1_macro, f1_micro, harmonic_mean, perplexity
 from simset_bench.evaluation.tasks.answer_scores import (
     contains_answer,
     edit_similarity,
@@ -59,8 +59,8 @@ def token_mean(pairs: Sequence[NllAndTokens]) -> float:
 
 
 def token_perplexity(pairs: Sequence[NllAndTokens]) -> float:
-    """exp of `token_mean`, in [1, inf)."""
-    return math.exp(token_mean(pairs))
+    """exp of `token_mean`, in [1, inf]."""
+    return perplexity(token_mean(pairs))
 
 
 def score_text(row: Row, results: list[tuple[float, bool]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def read_grid(given: str) -> Grid:
             f"{given}: there is no such grid file{did_you_mean(given, names)}; shipped are {', '.join(sorted(names))}"
         )
     content = read_parts(path)
-    axes = {name: _values(path, f"axes.{name}", name, values) for name, values in content.get("axes", {}).items()}
+    axes = {name: values_of(path, f"axes.{name}", name, values) for name, values in content.get("axes", {}).items()}
     fixed = {name: _checked(path, f"fixed.{name}", name, value) for name, value in content.get("fixed", {}).items()}
     if both := sorted(axes.keys() & fixed.keys()):
         raise RequestError(f"{path}: {both[0]} is both an axis and fixed")
@@ -62,7 +62,8 @@ def read_grid(given: str) -> Grid:
     crossed = math.prod(len(values) for values in axes.values())
     if crossed > _MOST_CELLS:
         raise RequestError(f"{path}: axes: make {crossed:,} cells, more than {_MOST_CELLS:,}")
-    rules = _rules(path, content.get("exclude") or [], axes.keys() | fixed.keys())
+    known = axes.keys() | fixed.keys()
+    rules = [rule_of(path, f"exclude[{n}]", rule, known) for n, rule in enumerate(content.get("exclude") or [])]
     cells, left_out = [], 0
     for values in itertools.product(*axes.values()):
         chosen = fixed | dict(zip(axes, values, strict=True))
@@ -104,7 +105,9 @@ def _checked(path: Path, field: str, name: Any, value: Any) -> Any:
     return checked_option(path, name, value)
 
 
-def _values(path: Path, field: str, name: Any, values: Any) -> tuple[Any, ...]:
+def values_of(path: Path, field: str, name: Any, values: Any) -> tuple[Any, ...]:
+    """The values of an option in a list that `field` of a grid file holds. Raises RequestError where it is no list of
+    different values, or one of them is of a wrong type."""
     if not isinstance(values, list) or not values:
         raise RequestError(f"{path}: {field}: expected a list of values, found {values!r}")
     checked = tuple(_checked(path, field, name, value) for value in values)
@@ -114,23 +117,20 @@ def _values(path: Path, field: str, name: Any, values: Any) -> tuple[Any, ...]:
     return checked
 
 
-def _rules(path: Path, rules: Sequence[Any], known: set[str]) -> list[dict[str, list[Any]]]:
-    """Each rule names options with a value or a list of values; a cell that fits all of them is left out."""
-    checked = []
-    for number, rule in enumerate(rules):
-        field = f"exclude[{number}]"
-        if not isinstance(rule, Mapping) or not rule:
-            raise RequestError(f"{path}: {field}: expected options with values, found {rule!r}")
-        for name in rule:
-            if name not in known:
-                raise RequestError(f"{path}: {field}: {name!r} is no axis{did_you_mean(str(name), known)}")
-        checked.append(
-            {
-                name: [_checked(path, f"{field}.{name}", name, each) for each in _listed(values)]
-                for name, values in rule.items()
-            }
-        )
-    return checked
+def rule_of(path: Path, field: str, rule: Any, known: Collection[str]) -> dict[str, list[Any]]:
+    """A rule names options among `known`, each with a value or a list of values; a cell that has them fits it.
+
+    Raises RequestError that names the field for a rule that is none.
+    """
+    if not isinstance(rule, Mapping) or not rule:
+        raise RequestError(f"{path}: {field}: expected options with values, found {rule!r}")
+    for name in rule:
+        if name not in known:
+            raise RequestError(f"{path}: {field}: {name!r} is no axis{did_you_mean(name, known)}")
+    return {
+        name: [_checked(path, f"{field}.{name}", name, each) for each in _listed(values)]
+        for name, values in rule.items()
+    }
 
 
 def _listed(values: Any) -> list[Any]:
