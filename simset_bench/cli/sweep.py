@@ -46,7 +46,9 @@ def command(
 
     cells = read_grid(grid)
     if "tune" in read_parts(cells.path).get("study", {}):
-        raise RequestError(f"{grid}: its part study.tune has settings tried before runs are trained: `study` does that")
+        raise RequestError(
+            f"{grid}: its part study.tune has settings tried before the runs are trained: `simset-bench study {grid}`"
+        )
     for cell in cells.cells:
         check_config(cell, save_dir)
     with quick_imports():

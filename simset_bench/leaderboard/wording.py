@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from simset_bench.evaluation.measures import bare_name, best_known, find_measure, parts_of_ratio, short_name
 from simset_bench.leaderboard.table import Leaderboard, Row
 from simset_bench.results.differences import sentence
+from simset_bench.results.read import TRIES_COLUMN
 
 _PLAIN = ("model", "corpus", "method", "dtype")
 _ALWAYS_NAMED = ("model", "corpus", "layer", "documents", "clusters")
@@ -134,7 +135,11 @@ def named(board: Leaderboard, row: Row) -> str:
     alpha = row.labels.get("alpha")
     first = " ".join([*([row.kind] if row.kind else []), *([_named("alpha", alpha)] if alpha is not None else [])])
     rest = [
-        _named(name, value) for name in others if (value := row.labels[name]) is not None and _tells(board, name, value)
+        _named(name, value)
+        for name in others
+        if (value := row.labels[name]) is not None
+        and _tells(board, name, value)
+        and not (name == TRIES_COLUMN and row.searched is None)
     ]
     return ", ".join([*([first] if first else []), *rest]) or "no value"
 
