@@ -14,10 +14,10 @@ from simset_bench.evaluation.measures import MEASURES, Direction, find_measure
 from simset_bench.evaluation.probes.table import is_ours
 from simset_bench.evaluation.request import EvalRequest, check_request, why_not_asked
 from simset_bench.evaluation.result_files import NO_NUMBERS
-from simset_bench.files import write_json
+from simset_bench.files import sha256_of_texts, write_json
 from simset_bench.results.search import SEARCH, best_try, check_search, options_taken
-from simset_bench.strict_json import is_number, read_json, read_object
-from simset_bench.training.config import TrainConfig, uses
+from simset_bench.strict_json import is_number, read_object
+from simset_bench.training.config import TrainConfig, options_of, uses
 from simset_bench.training.prepare import load_documents
 from simset_bench.training.run_folder import MANIFEST
 from simset_bench.training.sweep.grid import Grid
@@ -34,13 +34,15 @@ Measures = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Searches:
-    """The searches of a grid, one for each group. `questions` are their records without what they find, and `known`
-    the records of those that are over, by number. `place` is the folder of the study's runs."""
+    """The searches of a grid, one for each group. `questions` are their records without what they find, `requests` what
+    their tries are asked, and `keys` tell searches apart. `known` has the records of those that are over, by number.
+    `place` is the folder of the study's runs."""
 
     grid: Grid
     groups: tuple[Group, ...]
     questions: tuple[Record, ...]
     requests: tuple[EvalRequest, ...]
+    keys: tuple[str, ...]
     known: dict[int, Record]
     place: Path
 
@@ -122,11 +124,10 @@ def plan_searches(grid: Grid, tune: Tune, data: str, limit: int | None, root: Pa
     check_outside(grid, tune, groups)
     questions = tuple(_question(group, limit) for group in groups)
     place = place_of(grid, root)
+    keys = tuple(map(_key, groups, questions, requests))
     kept = _kept(place / TRIES / _KEPT)
-    known = {
-        number: record for number, question in enumerate(questions) for record in kept if _asks(record) == question
-    }
-    return Searches(grid, tuple(groups), questions, requests, known, place)
+    known = {number: kept[key] for number, key in enumerate(keys) if key in kept}
+    return Searches(grid, tuple(groups), questions, requests, keys, known, place)
 
 
 def _question(group: Group, limit: int | None) -> Record:
@@ -152,21 +153,21 @@ def _question(group: Group, limit: int | None) -> Record:
     return question
 
 
-def _asks(record: Record) -> Record:
-    """The question that a record answers."""
-    tries = [{name: value for name, value in each.items() if name != "value"} for each in record["tries"]]
-    return {name: value for name, value in record.items() if name != "taken"} | {"tries": tries}
+def _key(group: Group, question: Record, request: EvalRequest) -> str:
+    """Equal of two searches just where they train and ask the same."""
+    tries = [options_of(config) for runs in group.tries for config in runs]
+    return sha256_of_texts([json.dumps([question, tries], sort_keys=True), repr(request)])
 
 
-def _kept(path: Path) -> list[Record]:
-    """The records that earlier commands have left; none where the file is missing or damaged."""
+def _kept(path: Path) -> dict[str, Record]:
+    """The records that earlier commands have left, by `_key`; none where the file is missing or damaged."""
     try:
-        records = read_json(path)
-        for record in records:
+        records = read_object(path)
+        for record in records.values():
             check_search(record)
-    except (OSError, ValueError, TypeError):
-        return []
-    return list(records)
+    except (OSError, ValueError):
+        return {}
+    return records
 
 
 def make_searches(searches: Searches) -> Searches:
@@ -192,7 +193,7 @@ def make_searches(searches: Searches) -> Searches:
     for number in searches.left:
         group, question = searches.groups[number], searches.questions[number]
         known[number] = _found(group, question, measured[searches.requests[number]])
-    write_json(searches.place / TRIES / _KEPT, [known[number] for number in sorted(known)])
+    write_json(searches.place / TRIES / _KEPT, {searches.keys[number]: known[number] for number in sorted(known)})
     return replace(searches, known=known)
 
 

@@ -27,7 +27,7 @@ from simset_bench.package import shipped_grids
 from simset_bench.results.entry_files import ENTRY
 from simset_bench.results.packed import packed_runs
 from simset_bench.results.read import read_runs
-from simset_bench.strict_json import parse_json, read_json, read_object
+from simset_bench.strict_json import parse_json, read_object
 from simset_bench.training.sweep.grid import read_grid
 
 ABSURD = 10.0
@@ -174,12 +174,25 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path: Path, write_study: Write
     assert not (tries / "searches.json").exists()
     run_study([grid], tmp_path / "outputs", tmp_path / "board")
     assert {path: path.stat().st_mtime_ns for path in done} == done, "a finished try is kept"
-    straight = read_json(studied / "outputs" / "fair" / "tries" / "searches.json")
-    for search, other in zip(read_json(tries / "searches.json"), straight, strict=False):
+    straight, again = (
+        {search["for_each"]["method"]: search for search in read_object(folder / "searches.json").values()}
+        for folder in (studied / "outputs" / "fair" / "tries", tries)
+    )
+    for method, search in again.items():
+        other = straight[method]
         assert search["taken"] == other["taken"]
         values = [[each["value"] for each in record["tries"]] for record in (search, other)]
         # Answers are asked together with those of other runs, which rounds sums of float32 log-probabilities otherwise.
         assert values[0] == pytest.approx(values[1], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_search_that_would_train_or_ask_something_else_is_another_one(studied: Path, tmp_path: Path) -> None:
+    written = yaml.safe_load((studied / "fair.yaml").read_text())
+    same = tmp_path / "fair.yaml"
+    for changed, left in (({}, []), ({"epochs": 21}, [0, 1, 2]), ({"entries": 40}, [0, 1])):
+        same.write_text(yaml.safe_dump(written | {"fixed": written["fixed"] | changed}, sort_keys=False))
+        assert planned(str(same), studied).left == left
 
 
 def planned(path: str, folder: Path) -> Any:
