@@ -42,7 +42,11 @@ def commit_on_hub(repository: str) -> str | None:
 def commit_in_cache(repository: str) -> str | None:
     """Commit of a model whose configuration and weights are all in the hub's local cache, else None."""
     config, index = _cached(repository, "config.json"), _cached(repository, WEIGHTS_INDEX)
-    weights = {WEIGHTS} if index is None else set(read_json(index)["weight_map"].values())
+    try:
+        weights = {WEIGHTS} if index is None else set(read_json(index)["weight_map"].values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        # A damaged index names no weights.
+        return None
     if config is None or any(_cached(repository, name) is None for name in weights):
         return None
     return config.parent.name

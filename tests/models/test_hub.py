@@ -7,10 +7,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from huggingface_hub import try_to_load_from_cache
+
+from simset_bench.models import hub as hub_module
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 GATED = "meta-llama/Llama-2-7b-hf"
@@ -84,6 +88,26 @@ def load(names: list[str], endpoint: str, home: Path) -> subprocess.CompletedPro
     environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
     command = [sys.executable, "-c", program, *names]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+
+
+@pytest.mark.parametrize(
+    "index", ["[" * 100_000, '{"weight_map": []}', "{", '{"weight_map": {"a": "gone.safetensors"}}']
+)
+def test_a_model_in_the_cache_whose_index_is_damaged_is_not_there(
+    index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = tmp_path / "models--someone--large"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text(COMMIT)
+    snapshot = cached / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    (snapshot / "model.safetensors.index.json").write_text(index)
+    monkeypatch.setattr(hub_module, "try_to_load_from_cache", partial(try_to_load_from_cache, cache_dir=tmp_path))
+    assert hub_module.commit_in_cache("someone/large") is None
+    (snapshot / "model.safetensors.index.json").write_text('{"weight_map": {"a": "part.safetensors"}}')
+    (snapshot / "part.safetensors").touch()
+    assert hub_module.commit_in_cache("someone/large") == COMMIT
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -100,6 +101,17 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     path.write_text("document,entries\n")
     with pytest.raises(RequestError, match="not an allocation of simset-bench"):
         read_allocation(path)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda text: "[" * 100_000, lambda text: text.replace('"seed": 5', '"seed": Infinity')]
+)
+def test_a_manifest_that_no_writer_of_ours_wrote_is_refused(file: Path, damage: Callable[[str], str]) -> None:
+    text = damage(pq.read_metadata(file).metadata[b"simset_bench"].decode()).encode()
+    metadata = {b"simset_bench": text, b"simset_bench_crc32": str(zlib.crc32(text)).encode()}
+    pq.write_table(pq.read_table(file).replace_schema_metadata(metadata), file)
+    with pytest.raises(RequestError, match="damaged, or not an allocation"):
+        read_allocation_manifest(file)
 
 
 def test_signatures_of_another_scheme_are_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
