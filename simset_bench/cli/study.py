@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.cli.sweep import plan_of, print_plan
+from simset_bench.cli.sweep import checked_grid, plan_of, print_plan
 from simset_bench.console import duration, say
+from simset_bench.files import check_writable_folder
 from simset_bench.imports import quick_imports
 
 if TYPE_CHECKING:
@@ -45,9 +46,13 @@ def command(
     Settings that a study tunes are tried first, on documents of their own.
 
     A command that was stopped goes on where it was."""
+    for name in grids or GRIDS:
+        checked_grid(name, save_dir)
+    check_writable_folder(to, ", use another --to")
     with quick_imports():
-        from simset_bench.leaderboard.study import run_study
+        from simset_bench.leaderboard.study import check_place, run_study
 
+    check_place(to)
     if dry_run:
         _show_costs(grids or list(GRIDS), save_dir, json_output)
         return
@@ -95,9 +100,14 @@ def _cost(name: str, sweep: "Sweep", asked: "Asked", json_output: bool, baseline
 
     counts = plan_of(sweep)
     training = counts["estimate"]["seconds"] if counts["estimate"] else 0.0
-    asking = sum(asking_seconds(configs, requests, sweep.place.run_folder, baselines) for configs, requests in asked)
+    parts = [asking_seconds(configs, requests, sweep.place.run_folder, baselines) for configs, requests in asked]
+    asking = sum(seconds for seconds, _ in parts)
+    not_measured = list(dict.fromkeys(model for _, models in parts for model in models))
     if not json_output:
         say(f"{name}:")
         print_plan(sweep, counts)
         say(f"asking: about {duration(asking)} on this machine, by a small run that was asked the same")
-    return {"grid": name, **counts, "asking_seconds": asking, "seconds": training + asking}
+        for model in not_measured:
+            say(f"asking runs of {model} is not counted: the model is not on this machine yet")
+    of_asking = {"asking_seconds": asking, "not_measured": not_measured}
+    return {"grid": name, **counts, **of_asking, "seconds": training + asking}

@@ -14,6 +14,7 @@ from simset_bench.imports import quick_imports
 from simset_bench.package import shipped_grids
 
 if TYPE_CHECKING:
+    from simset_bench.training.sweep.grid import Grid
     from simset_bench.training.sweep.run import Sweep
 
 
@@ -41,16 +42,13 @@ def command(
         raise RequestError(f"--fleet-size {fleet_size}: must be at least 1")
     if gpus_per_worker is not None and ray is None:
         raise RequestError("--gpus-per-worker goes with --ray")
-    from simset_bench.training.prechecks import check_config
-    from simset_bench.training.sweep.grid import read_grid, read_parts
+    from simset_bench.training.sweep.grid import read_parts
 
-    cells = read_grid(grid)
+    cells = checked_grid(grid, save_dir)
     if "tune" in read_parts(cells.path).get("study", {}):
         raise RequestError(
             f"{grid}: its part study.tune has settings tried before the runs are trained: `simset-bench study {grid}`"
         )
-    for cell in cells.cells:
-        check_config(cell, save_dir)
     with quick_imports():
         from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_locally, run_sweep
         from simset_bench.training.sweep.table import showing_progress
@@ -76,6 +74,19 @@ def command(
     _show_summary(result, json_output)
     if result["failed"]:
         raise typer.Exit(1)
+
+
+def checked_grid(name: str, save_dir: Path) -> "Grid":
+    """A grid whose runs are sound, as far as that shows before the libraries of models are imported.
+
+    Raises RequestError for a wrong grid or option, and where `save_dir` cannot be written."""
+    from simset_bench.training.prechecks import check_config
+    from simset_bench.training.sweep.grid import read_grid
+
+    grid = read_grid(name)
+    for cell in grid.cells:
+        check_config(cell, save_dir)
+    return grid
 
 
 def plan_of(sweep: "Sweep") -> dict[str, Any]:

@@ -49,7 +49,7 @@ def pack_study(folder: Path, others: Sequence[Path] = (), runs: Sequence[Path] =
         raise RequestError(f"{folder}: there is no such folder")
     with held_entries(folder):
         clear_leftovers(folder / PACKED)
-        before = _packed(folder) if is_packed(folder) else {}
+        before = open_packed(folder) if is_packed(folder) else {}
         singles = _singles(folder)
         kept = _gathered(folder, before, singles, runs, others)
         if not kept:
@@ -86,7 +86,8 @@ def _singles(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"[!.]*/{ENTRY}"))
 
 
-def _packed(folder: Path) -> dict[str, PackedRun]:
+def open_packed(folder: Path) -> dict[str, PackedRun]:
+    """The runs of a packed study by name. Raises RequestError that says why it is refused."""
     try:
         return dict(packed_runs(folder))
     except (OSError, ValueError) as error:
@@ -102,7 +103,7 @@ def _entries(folder: Path) -> Iterator[tuple[str, PackedRun]]:
         raise RequestError(f"{folder}: holds no entries, neither in folders nor packed")
     yield from ((entry.name, packed_entry(entry)) for entry in track(singles, "packing entries"))
     if is_packed(folder):
-        yield from _packed(folder).items()
+        yield from open_packed(folder).items()
 
 
 def _of_run(run: Path, kept: dict[str, PackedRun]) -> PackedRun:

@@ -13,10 +13,10 @@ from simset_bench.evaluation.baseline import evaluate_baselines_of
 from simset_bench.evaluation.measures import best_known
 from simset_bench.evaluation.probes.table import LOCATION
 from simset_bench.evaluation.request import EvalRequest, check_request
-from simset_bench.files import sha256_of_file, sha256_of_texts, write_text
+from simset_bench.files import check_writable_folder, sha256_of_file, sha256_of_texts, write_text
 from simset_bench.leaderboard.entries import entry_name, pack_entry
 from simset_bench.leaderboard.figures import figures
-from simset_bench.leaderboard.pack import pack_study
+from simset_bench.leaderboard.pack import open_packed, pack_study
 from simset_bench.leaderboard.page import render_page
 from simset_bench.leaderboard.page_data import page_data
 from simset_bench.leaderboard.search import (
@@ -107,8 +107,10 @@ def run_study(grid_names: Sequence[str], root: Path, place: Path, packed: bool =
     With `packed`, and where `place` has a packed study already, the entries are packed.
 
     Returns the counts of `cells`, `done` runs and `entries`, and the paths of page and figures. Raises RequestError for
-    a grid that cannot be run, before anything runs, and RuntimeError if a training or an evaluation failed.
+    a grid that cannot be run and a place that cannot be written, before anything runs, and RuntimeError if a training
+    or an evaluation failed.
     """
+    check_place(place)
     grids = [read_grid(name) for name in grid_names]
     plans = [read_study(grid.path) for grid in grids]
     searches = [searches_of(grid, plan, root) for grid, plan in zip(grids, plans, strict=True)]
@@ -118,6 +120,13 @@ def run_study(grid_names: Sequence[str], root: Path, place: Path, packed: bool =
             counts[name] += count
     publish(place)
     return counts | {"page": str(place / PAGE), "figures": str(place / FIGURES)}
+
+
+def check_place(place: Path) -> None:
+    """Raise RequestError where a folder for entries cannot be written, or has a packed study that is refused."""
+    check_writable_folder(place, ", use another --to")
+    if is_packed(place):
+        open_packed(place)
 
 
 def searches_of(grid: Grid, plan: StudyPlan, root: Path) -> Searches | None:

@@ -16,6 +16,7 @@ from simset_bench.evaluation.run import BATCH_SIZE, evaluate_subject
 from simset_bench.evaluation.subject import Subject, subject_of
 from simset_bench.evaluation.tasks.table import COUNTERFACT, OUR_TASKS
 from simset_bench.models.loading import load_base
+from simset_bench.models.sources import find_model, is_source_here
 from simset_bench.training.config import TrainConfig, corpus_options
 from simset_bench.training.method_options import MEMORY
 from simset_bench.training.open_run import open_run
@@ -44,9 +45,10 @@ def asking_seconds(
     requests: Sequence[EvalRequest],
     folder_of: Callable[[TrainConfig], Path],
     baselines: bool = False,
-) -> float:
+) -> tuple[float, list[str]]:
     """Seconds on this machine to ask the runs of `configs` what they have no result of; with `baselines` their bare
-    bases too.
+    bases too. And the models that are not on this machine: their runs are not counted, since measuring them would
+    download or pretrain the model.
 
     A run of four documents is trained for one epoch, and asked about two and about four, for each model. Documents of
     other lengths, other methods and hidden states that runs share make the true time another one.
@@ -54,10 +56,15 @@ def asking_seconds(
     costs: dict[str, list[AskingCost]] = {}
     seconds = 0.0
     bases: dict[str, TrainConfig] = {}
+    absent = {name: not is_source_here(find_model(name)) for name in {config.model for config in configs}}
+    not_measured: dict[str, None] = {}
     for config in configs:
         asked = [_askable(config, request) for request in requests]
         missing = [n for n, request in enumerate(asked) if request.tasks and not _is_asked(folder_of(config), request)]
         if not missing:
+            continue
+        if absent[config.model]:
+            not_measured[config.model] = None
             continue
         if config.model not in costs:
             note(f"{config.model}: training a small run and asking it, to measure what asking takes")
@@ -68,7 +75,7 @@ def asking_seconds(
         if baselines and (key := f"{config.model} {corpus_options(config)}") not in bases:
             bases[key] = config
             seconds += sum(of_run)
-    return seconds
+    return seconds, list(not_measured)
 
 
 def _askable(config: TrainConfig, request: EvalRequest) -> EvalRequest:

@@ -60,9 +60,20 @@ def is_here(preset: Preset) -> bool:
         return smollm2_gguf() is not None
     if preset.source == "pretrain":
         return is_model_folder(world_folder(preset))
+    return _is_in_cache(preset.location)
+
+
+def is_source_here(source: ModelSource) -> bool:
+    """Whether a model can be loaded without a network or a pretraining."""
+    if source.world is not None:
+        return is_here(source.world)
+    return source.repository is None or _is_in_cache(source.repository)
+
+
+def _is_in_cache(repository: str) -> bool:
     from simset_bench.models.hub import commit_in_cache
 
-    return commit_in_cache(preset.location) is not None
+    return commit_in_cache(repository) is not None
 
 
 def local_choices() -> str:

@@ -15,12 +15,13 @@ from simset_bench.errors import RequestError
 from simset_bench.leaderboard.study import read_study, run_study
 from simset_bench.leaderboard.verify import verify_entry
 from simset_bench.results.entry_files import ENTRY
+from simset_bench.results.packed import PACKED, STUDY
 from simset_bench.training.sweep.grid import read_grid, shipped_grids
 
 AXES = {"layer": "layers", "num_docs": "documents"}
 
 
-def write_grid(path: Path, **study: object) -> Path:
+def write_study(path: Path, **study: object) -> Path:
     path.write_text(yaml.safe_dump({"axes": {"alpha": [0.0, 1.0]}, "study": study}))
     return path
 
@@ -83,12 +84,12 @@ def test_the_shipped_studies_are_sound_and_ask_every_axis_beside_one_setting() -
 )
 def test_a_wrong_study_is_named_before_any_work(tmp_path: Path, study: dict[str, object], message: str) -> None:
     with pytest.raises(RequestError, match=message):
-        read_study(write_grid(tmp_path / "grid.yaml", **study))
+        read_study(write_study(tmp_path / "grid.yaml", **study))
 
 
 def test_a_sweep_may_carry_a_study(tmp_path: Path) -> None:
-    assert len(read_grid(str(write_grid(tmp_path / "grid.yaml", tasks=["docmem"]))).cells) == 2
-    assert json.dumps(read_study(write_grid(tmp_path / "grid.yaml", tasks=["docmem"])).tasks) == '["docmem"]'
+    assert len(read_grid(str(write_study(tmp_path / "grid.yaml", tasks=["docmem"]))).cells) == 2
+    assert json.dumps(read_study(write_study(tmp_path / "grid.yaml", tasks=["docmem"])).tasks) == '["docmem"]'
 
 
 @pytest.mark.slow
@@ -118,3 +119,37 @@ def test_a_dry_run_counts_training_and_asking_and_leaves_nothing(
     assert f"`simset-bench study {grid} --dry-run` counts what its part `study` asks too" in said
     run_study([str(grid)], tmp_path / "outputs", tmp_path / "board")
     assert dry_run()["seconds"] == 0
+
+
+def test_a_dry_run_pretrains_no_model_and_says_which_it_did_not_measure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIMSET_BENCH_CACHE", str(tmp_path / "cache"))
+    grid = tmp_path / "world.yaml"
+    fixed = {"model": "world-llama-tiny", "corpus": "people:count=4", "num_docs": 4, "layer": 2}
+    fixed |= {"entries": 32, "entries_per_doc": 4}
+    grid.write_text(yaml.safe_dump({"axes": {"alpha": [0.0, 1.0]}, "fixed": fixed, "study": {"tasks": ["people"]}}))
+    options = ["study", str(grid), "--save-dir", str(tmp_path / "outputs"), "--to", str(tmp_path / "board"), "--dry-run"]
+    done = CliRunner().invoke(app, [*options, "--json"])
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads(done.stdout)["grids"]
+    assert (found["not_measured"], found["asking_seconds"]) == (["world-llama-tiny"], 0)
+    assert {path.name for path in tmp_path.iterdir()} == {grid.name}, "nothing was made"
+    said = " ".join(CliRunner().invoke(app, options).stdout.split())
+    assert "asking runs of world-llama-tiny is not counted: the model is not on this machine yet" in said
+
+
+@pytest.mark.parametrize("dry_run", [["--dry-run"], []])
+def test_a_place_that_cannot_hold_the_entries_is_refused_before_anything_runs(
+    tmp_path: Path, write_grid: Callable[..., Path], dry_run: list[str]
+) -> None:
+    grid = write_grid({"alpha": [0.0, 1.0]})
+    a_file, damaged = tmp_path / "file", tmp_path / "board"
+    a_file.write_text("mine")
+    (damaged / PACKED).mkdir(parents=True)
+    (damaged / PACKED / STUDY).write_text("{}")
+    for place, message in ((a_file, "cannot be written (Not a directory)"), (damaged, "refused: foreign")):
+        options = ["study", str(grid), "--save-dir", str(tmp_path / "outputs"), "--to", str(place), *dry_run]
+        done = CliRunner().invoke(app, options)
+        assert done.exit_code == 2 and message in done.stderr, done.output
+    assert not (tmp_path / "outputs").exists()
