@@ -117,6 +117,8 @@ def _check_known(board: Leaderboard, column: str, values: Sequence[str]) -> None
             raise RequestError(
                 f"--between: no row has {column} {value}{did_you_mean(value, known)}: {', '.join(known)}"
             )
+    if any(all(_is(row, column, value) for value in values) for row in board.rows):
+        raise RequestError(f"--between: {' and '.join(values)} are one value of {column}, name two")
 
 
 def _is(row: Row, column: str, value: str) -> bool:

@@ -80,13 +80,21 @@ def held_entries(root: Path) -> Iterator[None]:
             for former in (leftover / _FORMER).glob("*"):
                 if not (root / former.name).exists():
                     former.rename(root / former.name)
-            shutil.rmtree(leftover)
+            _remove(leftover)
         yield
 
 
 def remove_entry(entry: Path) -> None:
     """Remove an entry within `held_entries`; where that is interrupted, no part of it is left in its place."""
-    shutil.rmtree(entry.rename(entry.with_name(f"{_UNFINISHED}{entry.name}")))
+    _remove(entry.rename(entry.with_name(f"{_UNFINISHED}{entry.name}")))
+
+
+def _remove(entry: Path) -> None:
+    """Remove a folder; of a symbolic link the link alone, since what it leads to belongs to somebody else."""
+    if entry.is_symlink():
+        entry.unlink()
+    else:
+        shutil.rmtree(entry)
 
 
 def _put(made: Path, place: Path, aside: Path) -> None:

@@ -13,7 +13,11 @@ from simset_bench.leaderboard.verify import verify_entry
 from simset_bench.results.entry_files import ENTRY, files_of
 from simset_bench.results.packed import (
     PACKED,
+    RUNS,
+    SAMPLES,
+    STUDY,
     PackedRun,
+    check_entry_name,
     is_packed,
     packed_runs,
     same_run,
@@ -23,7 +27,7 @@ from simset_bench.results.packed import (
 from simset_bench.results.packed_columns import Block, columns_of
 from simset_bench.results.samples import PARQUET, read_samples
 from simset_bench.results.search import SEARCH
-from simset_bench.strict_json import parse_json, read_object
+from simset_bench.strict_json import brief, parse_json, read_object
 from simset_bench.training.run_folder import EVALUATIONS, MANIFEST
 
 
@@ -49,6 +53,7 @@ def pack_study(folder: Path, others: Sequence[Path] = (), runs: Sequence[Path] =
         raise RequestError(f"{folder}: there is no such folder")
     with held_entries(folder):
         clear_leftovers(folder / PACKED)
+        _check_replaceable(folder)
         before = open_packed(folder) if is_packed(folder) else {}
         singles = _singles(folder)
         kept = _gathered(folder, before, singles, runs, others)
@@ -80,6 +85,16 @@ def _gathered(
                 raise RequestError(f"{other}: has another entry by the name {name} than {folder}")
             kept.setdefault(name, with_shared_columns(packed, known))
     return kept
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Raise RequestError where the place of the packed form holds anything else."""
+    place = folder / PACKED
+    if not place.is_dir():
+        return
+    others = sorted({path.name for path in place.iterdir()} - {STUDY, RUNS, SAMPLES})
+    if others:
+        raise RequestError(f"{place}: holds {brief(others[0])}, which is no file of a packed study, so it was left alone")
 
 
 def _singles(folder: Path) -> list[Path]:
@@ -123,6 +138,10 @@ def _of_run(run: Path, kept: dict[str, PackedRun]) -> PackedRun:
 
 def packed_entry(entry: Path, check: bool = True) -> PackedRun:
     """An entry's folder in packed form. Raises RequestError where the entry is refused."""
+    try:
+        check_entry_name(entry.name)
+    except ValueError as error:
+        raise RequestError(f"{entry}: {error}: rename its folder") from error
     if check:
         verify_entry(entry)
     names = [name for name in files_of(entry) if not name.endswith(PARQUET)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES
 from simset_bench.files import sha256_of_file
-from simset_bench.results.forms import read_listing
+from simset_bench.results.forms import RESULT_NAME, read_listing
 from simset_bench.results.samples import PARQUET, check_parquet
 from simset_bench.strict_json import MOST_BYTES, brief, check_file
 
@@ -17,7 +17,7 @@ ENTRY_SCHEMA = 1
 KIND = "simset-bench entry"
 # An entry holds results, samples, and what a run writes about itself, and nothing else.
 _ALLOWED = re.compile(
-    r"config\.yaml|manifest\.json|metrics\.jsonl|overlap\.json|eval/[\w.@-]+(\.json|\.samples\.parquet)"
+    rf"config\.yaml|manifest\.json|metrics\.jsonl|overlap\.json|eval/{RESULT_NAME}(\.json|\.samples\.parquet)"
 )
 
 

@@ -10,6 +10,8 @@ from simset_bench.strict_json import brief, is_count, is_number, read_object
 from simset_bench.training.method_options import METHODS
 
 RUN, BASELINE = "train", "baseline"
+# The name of a result without its ending, as a regular expression: no path leads out of `eval` by it.
+RESULT_NAME = r"[\w.@-]{1,200}"
 _MANIFEST: dict[str, Check] = {
     "kind": (RUN, BASELINE).__contains__,
     "method": or_none(METHODS.__contains__),

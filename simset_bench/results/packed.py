@@ -1,5 +1,7 @@
 """A packed study: the entries of any number of runs in two Parquet files, and a JSON with the hashes of both."""
 
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,9 +14,10 @@ import pyarrow.parquet as pq
 
 from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES
 from simset_bench.files import sha256_of_file, whole_folder, write_json
-from simset_bench.results.forms import read_listing
+from simset_bench.results.forms import RESULT_NAME, read_listing
 from simset_bench.results.packed_columns import KINDS, TEXTS, Block, Column, Columns, check_columns, shared
-from simset_bench.strict_json import brief, check_file
+from simset_bench.results.parquet_pages import chunk_sizes
+from simset_bench.strict_json import MOST_BYTES, brief, check_file
 
 # The folder below a study's that holds its packed form, and its files.
 PACKED = "packed"
@@ -23,11 +26,13 @@ PACKED_KIND, PACKED_FORMAT = "simset-bench packed study", 1
 # The files of an entry with a column of their own; results stand in a list.
 _FILES = {"config": "config.yaml", "manifest": "manifest.json", "metrics": "metrics.jsonl", "overlap": "overlap.json"}
 _NEEDED = ("config", "manifest")
-_MOST_VALUES = 1 << 30
-_MOST_UNPACKED_BYTES = 8 << 30
+# The 832 runs of 128 people of docs/study.md have 12 million values of samples, 0.1 million of runs, and 50 MB.
+_MOST_VALUES, _MOST_RUN_VALUES = 1 << 27, 1 << 24
+_MOST_BYTES, _MOST_RUN_BYTES = 2 << 30, 1 << 30
 # One page a column, so that what runs have in common is written once.
 _PAGE_BYTES, _LEVEL = 64 << 20, 15
-_DICTIONARIES = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
+_STEM = re.compile(RESULT_NAME)
+_MOST_NAME_BYTES = 200
 _COLUMN = pa.struct(
     [
         pa.field("name", pa.string()),
@@ -166,8 +171,9 @@ def _write(path: Path, table: pa.Table, dictionary: Any) -> None:
 
 
 def is_packed(folder: Path) -> bool:
-    """Whether a folder is that of a packed study."""
-    return (folder / PACKED / STUDY).is_file()
+    """Whether a folder is that of a packed study, be it damaged."""
+    place = folder / PACKED
+    return os.path.lexists(place / STUDY) or ((place / RUNS).exists() and (place / SAMPLES).exists())
 
 
 def packed_runs(folder: Path) -> Mapping[str, PackedRun]:
@@ -175,7 +181,10 @@ def packed_runs(folder: Path) -> Mapping[str, PackedRun]:
 
     Raises ValueError that says why it is refused: foreign, of a newer format, tampered with, damaged or too large.
     """
-    status = (folder / PACKED / STUDY).stat()
+    try:
+        status = (folder / PACKED / STUDY).stat()
+    except FileNotFoundError as error:
+        raise ValueError(f"foreign: has no {STUDY}") from error
     return _opened(folder.absolute(), status.st_mtime_ns, status.st_ino)
 
 
@@ -206,34 +215,27 @@ def _listed(place: Path) -> dict[str, str]:
     return files
 
 
-def _read_table(path: Path, schema: pa.Schema, dictionaries: Sequence[str] = ()) -> pa.Table:
+def _read_table(
+    path: Path, schema: pa.Schema, most_values: int, most_bytes: int, dictionaries: Sequence[str] = ()
+) -> pa.Table:
     """A Parquet file of these columns; texts of `dictionaries` are read once each, however many rows share them."""
+    chunks = chunk_sizes(path, schema)
+    # A text that many rows share would be unpacked for each.
+    shared = [chunk.path for chunk in chunks if chunk.has_dictionary and chunk.path not in dictionaries]
+    if shared:
+        raise ValueError(f"{path.name} has a dictionary for {shared[0]}")
+    if sum(chunk.values for chunk in chunks) > most_values:
+        raise ValueError(f"{path.name} has more than {most_values:,} values")
+    if sum(chunk.bytes for chunk in chunks) > most_bytes:
+        raise ValueError(f"{path.name} unpacks to more than {most_bytes:,} bytes")
     try:
-        metadata = pq.read_metadata(path)
-        columns = metadata.schema.to_arrow_schema()
-        if not columns.equals(schema):
-            raise ValueError(f"{path.name} has other columns: {', '.join(map(brief, columns.names))[:200]}")
-        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-        # A text that many rows share would be unpacked for each.
-        shared = [
-            chunk.path_in_schema
-            for chunk in chunks
-            if chunk.physical_type == "BYTE_ARRAY" and _DICTIONARIES & set(chunk.encodings)
-        ]
-        if not set(shared) <= set(dictionaries):
-            raise ValueError(f"{path.name} has a dictionary for {shared[0]}")
-        if sum(chunk.num_values for chunk in chunks) > _MOST_VALUES:
-            raise ValueError(f"{path.name} has more than {_MOST_VALUES:,} values")
-        if sum(chunk.total_uncompressed_size for chunk in chunks) > _MOST_UNPACKED_BYTES:
-            raise ValueError(f"{path.name} unpacks to more than {_MOST_UNPACKED_BYTES:,} bytes")
         return pq.read_table(path, read_dictionary=list(dictionaries)).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path.name} is not Parquet ({' '.join(str(error).split())[:200]})") from error
 
 
 def _read_blocks(path: Path) -> list[Block]:
-    table = _read_table(path, _SAMPLES_SCHEMA, [f"{TEXTS}.list.element"])
+    table = _read_table(path, _SAMPLES_SCHEMA, _MOST_VALUES, _MOST_BYTES, [f"{TEXTS}.list.element"])
     if not len(table):
         return []
     kinds, powers = table["kind"].to_pylist(), table["power"].to_pylist()
@@ -255,27 +257,49 @@ def _list_parts(column: pa.ChunkedArray) -> tuple[Any, list[int]]:
     offsets = chunk.offsets.to_pylist()
     if isinstance(chunk.values, pa.DictionaryArray):
         texts = chunk.values.dictionary.to_pylist()
-        return tuple(texts[number] for number in chunk.values.indices.to_pylist()), offsets
+        return tuple(np.array(texts, dtype=object)[chunk.values.indices.to_numpy()]), offsets
     return chunk.values.to_numpy(zero_copy_only=False), offsets
 
 
 def _read_runs(path: Path, blocks: Sequence[Block]) -> Iterator[PackedRun]:
-    for row in _read_table(path, _RUNS_SCHEMA).to_pylist():
+    for row in _read_table(path, _RUNS_SCHEMA, _MOST_RUN_VALUES, _MOST_RUN_BYTES).to_pylist():
         name = row["name"]
         missing = [field for field in ("name", "made_with", *_NEEDED, "results") if row[field] is None]
         if missing:
             raise ValueError(f"{path.name}: an entry has no {missing[0]}")
-        if not name or "/" in name or name in (".", ".."):
-            raise ValueError(f"{path.name}: {brief(name)} is not the name of an entry")
-        texts = {file: row[field] for field, file in _FILES.items() if row[field] is not None}
-        samples = {}
-        for result in row["results"]:
-            try:
-                samples[result["name"]] = _columns(result, blocks)
-                texts[f"eval/{result['name']}.json"] = result["text"]
-            except (ValueError, TypeError, IndexError) as error:
-                raise ValueError(f"{path.name}: {brief(name)}: samples that cannot be ({error})") from error
+        check_entry_name(name)
+        try:
+            samples, texts = _results(row["results"], blocks)
+        except (ValueError, TypeError, IndexError) as error:
+            raise ValueError(f"{path.name}: {brief(name)}: samples that cannot be ({error})") from error
+        texts |= {file: row[field] for field, file in _FILES.items() if row[field] is not None}
+        for file, text in texts.items():
+            if len(text) > MOST_BYTES:
+                raise ValueError(f"{path.name}: {brief(name)}: {file} has more than {MOST_BYTES:,} characters")
         yield PackedRun(name, row["made_with"], texts, samples)
+
+
+def check_entry_name(name: str) -> None:
+    """Raise ValueError for a name that no entry of a packed study may have, since its folder could not be made."""
+    is_name = name.isprintable() and not name.startswith(".") and "/" not in name and name != PACKED
+    if not name or not is_name or len(name.encode()) > _MOST_NAME_BYTES:
+        raise ValueError(f"{brief(name)} is not the name of an entry")
+
+
+def _results(
+    results: Sequence[Mapping[str, Any]], blocks: Sequence[Block]
+) -> tuple[dict[str, Columns], dict[str, str]]:
+    """The samples of an entry's results by their stems, and the results' texts by their files."""
+    samples, texts = {}, {}
+    for result in results:
+        stem, text = result["name"], result["text"]
+        if stem is None or text is None or not _STEM.fullmatch(stem):
+            raise ValueError(f"{brief(stem)} is not the name of a result with a text")
+        if stem in samples:
+            raise ValueError(f"{brief(stem)} stands twice")
+        samples[stem] = _columns(result, blocks)
+        texts[f"eval/{stem}.json"] = text
+    return samples, texts
 
 
 def _columns(result: Mapping[str, Any], blocks: Sequence[Block]) -> Columns:

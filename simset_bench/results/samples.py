@@ -16,6 +16,7 @@ from simset_bench.evaluation.measures import summed_over_tokens
 from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES, checked_sample
 from simset_bench.files import whole_file
 from simset_bench.results.packed_columns import Columns, records_of
+from simset_bench.results.parquet_pages import chunk_sizes
 from simset_bench.results.run_files import is_there, packed_run
 from simset_bench.strict_json import (
     LARGEST_NUMBER,
@@ -184,21 +185,13 @@ def read_samples(file: Path) -> list[dict[str, Any]]:
 
 def check_parquet(file: Path) -> None:
     """Raise ValueError where a Parquet file is damaged, has other columns than samples, or is too large in memory."""
-    try:
-        metadata = pq.read_metadata(file.absolute())
-        columns = metadata.schema.to_arrow_schema()
-    except pa.ArrowException as error:
-        raise ValueError(f"{file.name} is not Parquet ({' '.join(str(error).split())})") from error
-    if not columns.equals(_SCHEMA):
-        raise ValueError(f"{file.name} has other columns than samples: {', '.join(map(brief, columns.names))[:200]}")
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    chunks = [(group.num_rows, group.column(number)) for group in groups for number in range(group.num_columns)]
-    values = sum(chunk.num_values for _, chunk in chunks)
+    chunks = chunk_sizes(file, _SCHEMA)
+    values = sum(chunk.values for chunk in chunks)
     if values > _MOST_VALUES:
         raise ValueError(f"{file.name} has {values:,} values, more than {_MOST_VALUES:,}")
-    unpacked = sum(chunk.total_uncompressed_size for _, chunk in chunks)
+    unpacked = sum(chunk.bytes for chunk in chunks)
     # A text that many rows share is stored once: only where that could matter, the lengths are added up.
-    if unpacked <= _MOST_UNPACKED_BYTES < sum(rows * chunk.total_uncompressed_size for rows, chunk in chunks):
+    if unpacked <= _MOST_UNPACKED_BYTES < sum(chunk.values * chunk.bytes for chunk in chunks if chunk.has_dictionary):
         unpacked = _bytes_of_texts(file)
     if unpacked > _MOST_UNPACKED_BYTES:
         raise ValueError(f"{file.name} unpacks to {unpacked:,} bytes, more than {_MOST_UNPACKED_BYTES:,}")

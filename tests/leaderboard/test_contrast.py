@@ -153,6 +153,7 @@ def test_the_formats_and_the_plot(study: dict[str, np.ndarray], command: Callabl
         (["--between", "allocation=random"], "write COLUMN=FIRST,SECOND"),
         (["--between", "alocation=random,none"], "unknown column 'alocation' (did you mean 'allocation'?)"),
         (["--between", "allocation=random,simset3"], "no row has allocation simset3 (did you mean 'simset2'?)"),
+        (["--between", "layer=2,2.0"], "2 and 2.0 are one value of layer, name two"),
         (["--between", "layer=2,12", "--where", "allocation=='random' and layer==2"], "no row has layer 12"),
         (["--between", "layer=2,12", "--margin", "-1"], "--margin -1.0: must be a finite number, 0 or more"),
         (["--between", "layer=2,12", "--plot", "plot.gif"], "--plot plot.gif: the name must end in .svg or .png"),

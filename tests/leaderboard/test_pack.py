@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -244,6 +245,31 @@ def first_column(**changes: object) -> Callable[[list[dict]], list[dict]]:
     return change
 
 
+def first_result(**changes: object) -> Callable[[list[dict]], list[dict]]:
+    def change(rows: list[dict]) -> list[dict]:
+        rows[0]["results"][0] |= changes
+        return rows
+
+    return change
+
+
+def result_twice(rows: list[dict]) -> list[dict]:
+    rows[0]["results"].append(rows[0]["results"][0])
+    return rows
+
+
+def many_runs(study: Path) -> None:
+    """A small file of three million rows."""
+    path = study / "packed" / RUNS
+    row = pq.read_table(path).slice(0, 1)
+    empty = pa.Table.from_pylist([row.to_pylist()[0] | {"config": "", "manifest": "", "results": []}], row.schema)
+    rows = empty.take(pa.array(np.zeros(1_000_000, np.int32)))
+    with pq.ParquetWriter(path, row.schema, use_dictionary=False, compression="zstd", store_schema=False) as writer:
+        for _ in range(3):
+            writer.write_table(rows)
+    sign_again(study)
+
+
 def in_dictionaries(study: Path) -> None:
     path = study / "packed" / RUNS
     pq.write_table(pq.read_table(path), path)
@@ -260,6 +286,11 @@ HARMS = {
     "no JSON": (lambda study: (study / "packed" / STUDY).write_text("{"), "study.json is not JSON"),
     "a name twice": (with_runs(lambda rows: [*rows, rows[0]]), "has two entries by the name 'entry-0'"),
     "a name that leads out": (with_runs(lambda rows: [rows[0] | {"name": "../x"}]), "'../x' is not the name of an"),
+    "a name that draws": (with_runs(lambda rows: [rows[0] | {"name": "\x1b[2J"}]), "'\\x1b[2J' is not the name of an"),
+    "a result that leads out": (with_runs(first_result(name="../../../x")), "'../../../x' is not the name of a result"),
+    "a result with a zero byte": (with_runs(first_result(name="a\0")), "is not the name of a result"),
+    "a result without a text": (with_runs(first_result(text=None)), "is not the name of a result with a text"),
+    "a result twice": (with_runs(result_twice), "stands twice"),
     "no manifest": (with_runs(lambda rows: [rows[0] | {"manifest": None}]), "an entry has no manifest"),
     "a column that is not there": (with_runs(first_column(values=99_999)), "samples that cannot be"),
     "a column before the first": (with_runs(first_column(values=-1)), "samples that cannot be"),
@@ -268,6 +299,7 @@ HARMS = {
         lambda study: (shutil.copy(study / "packed" / SAMPLES, study / "packed" / RUNS), sign_again(study)),
         "runs.parquet has other columns",
     ),
+    "more runs than there can be": (many_runs, "runs.parquet has more than 16,777,216 values"),
     "texts that unpack": (in_dictionaries, "runs.parquet has a dictionary for"),
 }
 
@@ -297,6 +329,41 @@ def test_what_is_not_as_it_was_written_is_refused_in_one_line(
     shown = json.loads(run("leaderboard", other, "--json").stdout)
     assert sum(row["seeds"] for row in shown["rows"]) == 3
     assert [left["path"] for left in shown["left_out"]] == [str(other / "study" / "packed")]
+
+
+def test_a_folder_of_that_name_with_anything_else_is_left_alone(singles: Path, study: Path, tmp_path: Path) -> None:
+    for folder in (singles, study):
+        (folder / "packed").mkdir(exist_ok=True)
+        (folder / "packed" / "notes.txt").write_text("mine")
+        shutil.copytree(tmp_path / "board" / "entry-0", folder / "entry-9", dirs_exist_ok=True)
+        done = run("pack", folder)
+        assert done.exit_code == 2 and "holds 'notes.txt'" in done.stderr
+        assert (folder / "packed" / "notes.txt").read_text() == "mine" and (folder / "entry-9").is_dir()
+
+
+def test_a_study_without_its_list_of_files_is_not_packed_over(singles: Path, study: Path) -> None:
+    (study / "packed" / STUDY).unlink()
+    shutil.copytree(singles / "entry-0", study / "entry-9")
+    before = {path.name: path.read_bytes() for path in (study / "packed").iterdir()}
+    done = run("pack", study)
+    assert done.exit_code == 2 and "packed: refused: foreign: has no study.json" in done.stderr
+    assert {path.name: path.read_bytes() for path in (study / "packed").iterdir()} == before
+    (left_out,) = json.loads(run("leaderboard", study, "--json").stdout)["left_out"]
+    assert left_out["path"] == str(study / "packed")
+
+
+def test_what_a_linked_entry_leads_to_is_packed_and_stays(singles: Path, study: Path) -> None:
+    (study / "linked").symlink_to(singles / "entry-0")
+    assert pack_study(study).entries == 4
+    assert [path.name for path in study.iterdir()] == ["packed"] and len(list(singles.iterdir())) == 3
+    assert pack_study(study).added == 0
+
+
+def test_an_entry_whose_name_no_packed_one_may_have_is_refused(singles: Path) -> None:
+    (singles / "entry-0").rename(singles / "a\nb")
+    done = run("pack", singles)
+    assert done.exit_code == 2 and "is not the name of an entry: rename its folder" in done.stderr
+    assert not (singles / "packed").exists()
 
 
 def test_a_forged_figure_is_refused_by_verify(study: Path) -> None:
