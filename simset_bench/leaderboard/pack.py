@@ -94,7 +94,9 @@ def _check_replaceable(folder: Path) -> None:
         return
     others = sorted({path.name for path in place.iterdir()} - {STUDY, RUNS, SAMPLES})
     if others:
-        raise RequestError(f"{place}: holds {brief(others[0])}, which is no file of a packed study, so it was left alone")
+        raise RequestError(
+            f"{place}: holds {brief(others[0])}, which is no file of a packed study, so it was left alone"
+        )
 
 
 def _singles(folder: Path) -> list[Path]:

@@ -129,7 +129,15 @@ def test_a_dry_run_pretrains_no_model_and_says_which_it_did_not_measure(
     fixed = {"model": "world-llama-tiny", "corpus": "people:count=4", "num_docs": 4, "layer": 2}
     fixed |= {"entries": 32, "entries_per_doc": 4}
     grid.write_text(yaml.safe_dump({"axes": {"alpha": [0.0, 1.0]}, "fixed": fixed, "study": {"tasks": ["people"]}}))
-    options = ["study", str(grid), "--save-dir", str(tmp_path / "outputs"), "--to", str(tmp_path / "board"), "--dry-run"]
+    options = [
+        "study",
+        str(grid),
+        "--save-dir",
+        str(tmp_path / "outputs"),
+        "--to",
+        str(tmp_path / "board"),
+        "--dry-run",
+    ]
     done = CliRunner().invoke(app, [*options, "--json"])
     assert done.exit_code == 0, done.output
     (found,) = json.loads(done.stdout)["grids"]

@@ -85,7 +85,7 @@ def test_encodings_that_hide_their_size_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "prefixes.parquet"
     options = {"use_dictionary": False, "column_encoding": {"texts": "DELTA_BYTE_ARRAY"}, "store_schema": False}
     pq.write_table(pa.table({"texts": ["a" * 1000] * 1000}), file, **options)
-    with pytest.raises(ValueError, match="prefixes.parquet is not Parquet .texts has a page of encoding 7"):
+    with pytest.raises(ValueError, match="texts has a page of encoding 7"):
         chunk_sizes(file, pa.schema([("texts", pa.string())]))
 
 
