@@ -154,6 +154,15 @@ def test_segments_are_packed_just_where_none_sees_another(
     assert takes_trees(base.model, 64) == (kind in PACKING)
 
 
+def test_a_leak_as_small_as_rounding_is_seen(tiny_model: Callable[[str], Path]) -> None:
+    """Beside states that a text has alone it would pass for rounding; another neighbour shows it."""
+    base = load_base(str(tiny_model("llama")), "float32", "cpu")
+    assert UpperModel(base, 1).packs(64) and takes_trees(base.model, 64)
+    base.blocks[2].mlp.register_forward_hook(lambda _module, _inputs, output: output + 1e-5 * output.cumsum(1))
+    assert not UpperModel(base, 1).packs(64)
+    assert not takes_trees(base.model, 64)
+
+
 @pytest.mark.parametrize("kind", ["mistral", "gemma3_text"])
 def test_segments_longer_than_a_window_are_not_packed(tiny_base: Callable[[str], Base], kind: str) -> None:
     upper = UpperModel(tiny_base(kind), 1)
