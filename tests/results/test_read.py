@@ -185,3 +185,14 @@ def test_a_revision_of_weights_alone_is_that_of_the_same_weights(write_run: Writ
         _set_base(write_run(mem_seed=seed), revision)
     runs = read_runs([tmp_path]).runs
     assert runs["cell"].nunique() == 1 and "base_revision" not in runs
+
+
+@pytest.mark.parametrize(("others", "is_read"), [((-0.04, 0.02, -0.05, 0.01), False), ((0.2, 0.21, 0.19, 0.2), True)])
+def test_a_specificity_over_others_that_did_not_rise_is_not_read(
+    write_run: Write, tmp_path: Path, others: tuple[float, ...], is_read: bool
+) -> None:
+    """Earlier versions gave one there: the others' rise counted as at least 0.001 nats."""
+    rises = {"erasure_own": [0.1] * 4, "erasure_others": list(others), "specificity": [70.1] * 4}
+    write_run({"location": rises})
+    measures = read_runs([tmp_path]).values["measure"].tolist()
+    assert ("location/specificity" in measures) == is_read and "location/erasure_own" in measures
