@@ -53,6 +53,8 @@ def pack_study(folder: Path, others: Sequence[Path] = (), runs: Sequence[Path] =
         raise RequestError(f"{folder}: there is no such folder")
     with held_entries(folder):
         clear_leftovers(folder / PACKED)
+        # Who is killed leaves its lock, and only who holds the entries takes this one.
+        (folder / f".{PACKED}.lock").unlink(missing_ok=True)
         _check_replaceable(folder)
         before = open_packed(folder) if is_packed(folder) else {}
         singles = _singles(folder)

@@ -14,9 +14,12 @@ from random import Random
 
 from faults.mutations import mutate_file, mutated_options
 from faults.workshop import (
+    BETWEEN,
     CORPUS,
     FEW,
+    MIXED,
     RUN,
+    STUDY,
     TRAIN,
     Ended,
     copy_of,
@@ -43,7 +46,7 @@ EVAL = ["eval", RUN, "--task", "docmem", "--limit", "2", "--recall", "free", "--
 # Commands whose options are exchanged.
 COMMANDS = [
     [*TRAIN, "--layer", "2", "--allocation", "random", "--save-dir", "out", "--seed", "0", "--lr", "0.01"],
-    [*TRAIN, "--alpha", "1", "--group-by", "article", "--max-tokens", "32", "--mem-seed", "0", "--warmup", "0.1"],
+    [*TRAIN, "--alpha", "1", "--group-by", "article", "--max-tokens", "32", "--mem-seed", "0", "--save-dir", "out"],
     ["train", "--config", "run.yaml", *FEW, "--partition-by", "size", "--location", "soft"],
     EVAL,
     ["eval", "--baseline", "--model", "model", "--corpus", f"jsonl:{CORPUS}", "--num-docs", "2", "--task", "docmem"],
@@ -55,8 +58,14 @@ COMMANDS = [
     ["analyze", "a.parquet"],
     ["corpora", "people:count=5,seed=1", "--write", "people", "--num-docs", "3"],
     ["leaderboard", "outputs", "--html", "page.html"],
-    ["leaderboard", "leaderboards", "--sort", "docmem/nll", "--csv", "board.csv"],
-    ["show", RUN, "--task", "docmem"],
+    ["leaderboard", "leaderboards", "--sort", "docmem/nll", "--format", "csv"],
+    ["show", RUN],
+    ["show", f"{STUDY}/{{name}}"],
+    ["pack", MIXED, "--add", STUDY],
+    ["verify", STUDY],
+    ["contrast", STUDY, *BETWEEN, "--sort", "docmem/nll", "--where", "alpha==1", "--margin", "0.1"],
+    ["contrast", STUDY, *BETWEEN, "--plot", "plot.svg", "--format", "markdown"],
+    ["study", "grid.yaml", "--save-dir", "swept", "--to", "board", "--dry-run"],
     ["compare", RUN, RUN],
     ["submit", RUN, "--to", "leaderboards"],
     ["models"],
@@ -67,17 +76,29 @@ READERS: list[tuple[str, list[list[str]]]] = [
         "leaderboards/",
         [["verify", "{entry}"], ["leaderboard", "leaderboards"], ["leaderboard", "leaderboards", "--html", "p.html"]],
     ),
+    (
+        f"{STUDY}/packed/",
+        [
+            ["verify", STUDY],
+            ["leaderboard", STUDY],
+            ["contrast", STUDY, *BETWEEN, "--plot", "plot.svg"],
+            ["show", f"{STUDY}/{{name}}"],
+            ["pack", STUDY, "--add", "leaderboards"],
+            ["pack", "leaderboards", "--add", STUDY],
+        ],
+    ),
+    (f"{MIXED}/again/", [["pack", MIXED], ["contrast", MIXED, *BETWEEN]]),
     ("unfinished/", [[*TRAIN, "--save-dir", "unfinished", "--resume"], ["leaderboard", "unfinished"]]),
     (
         "/eval/",
-        [["show", RUN, "--task", "docmem"], ["leaderboard", "outputs"], ["submit", RUN], ["compare", RUN, RUN], EVAL],
+        [["show", RUN], ["leaderboard", "outputs"], ["submit", RUN], ["compare", RUN, RUN], EVAL],
     ),
     (
         RUN,
         [
             TRAIN,
             EVAL,
-            ["show", RUN, "--task", "docmem"],
+            ["show", RUN],
             ["leaderboard", "outputs"],
             ["submit", RUN],
             ["sweep", "grid.yaml"],
@@ -121,7 +142,7 @@ READERS: list[tuple[str, list[list[str]]]] = [
         "facts.json",
         [
             ["eval", RUN, "--task", "counterfact", "--data", "facts.json", "--limit", "2"],
-            ["corpora", f"jsonl:{CORPUS}", "--match-subjects", "facts.json"],
+            ["corpora", "squad:squad.json", "--match-subjects", "facts.json"],
         ],
     ),
     ("grid.yaml", [["sweep", "grid.yaml", "--dry-run"], ["sweep", "grid.yaml", "--save-dir", "swept"]]),
@@ -163,6 +184,7 @@ def run_case(seed: int, number: int, template: Path, root: Path, counts: Counts)
     """One case: a room of its own, one thing wrong in it, one command."""
     chance = Random(f"{seed}-{number}")
     work = copy_of(template, root)
+    entry = next((work / "leaderboards").iterdir()).name
     if chance.random() < 0.4:
         kind, done = "options", "options"
         command = mutated_options(chance, chance.choice(COMMANDS))
@@ -173,8 +195,8 @@ def run_case(seed: int, number: int, template: Path, root: Path, counts: Counts)
             each for each in sorted(work.rglob("*")) if each.is_file() and place in each.relative_to(work).as_posix()
         ]
         done = mutate_file(chance, chance.choice(files))
-        entry = next((work / "leaderboards").iterdir()).name
-        command = [word.format(entry=f"leaderboards/{entry}") for word in chance.choice(readers)]
+        command = chance.choice(readers)
+    command = [_with_entry(word, entry) for word in command]
     before = outside(work)
     ended = run_command(command, work, most_seconds=MOST_SECONDS)
     counts.cases[f"{kind}, exit {ended.code}"] += 1
@@ -182,6 +204,10 @@ def run_case(seed: int, number: int, template: Path, root: Path, counts: Counts)
     counts.faults += [said + fault for fault in faults_of(ended, work, before)]
     if "(--debug shows the traceback)" in ended.err:
         counts.unexplained.append(said + ended.err.strip().splitlines()[-1])
+
+
+def _with_entry(word: str, entry: str) -> str:
+    return word.replace("{entry}", f"leaderboards/{entry}").replace("{name}", entry)
 
 
 def faults_of(ended: Ended, work: Path, before: str) -> list[str]:

@@ -17,8 +17,11 @@ from random import Random
 from typing import Any
 
 from faults.workshop import (
+    BETWEEN,
     CORPUS,
+    MIXED,
     RUN,
+    STUDY,
     TRAIN,
     copy_of,
     files_of,
@@ -31,7 +34,7 @@ from faults.workshop import (
 from fixtures.kills import die_before_call
 
 # Several commands may write one page at once, so that none can know whose temporary file it sees.
-_SHARED = ("leaderboard",)
+_SHARED = ("leaderboard", "contrast")
 ALLOCATE = [
     "allocate",
     "--corpus",
@@ -70,6 +73,8 @@ SUBJECTS = [
     ),
     Subject("submit", ["submit", RUN, "--to", "entries"], ("entries",)),
     Subject("submit again", ["submit", RUN, "--to", "leaderboards"], ("leaderboards",)),
+    Subject("pack", ["pack", MIXED], (MIXED,)),
+    Subject("contrast", ["contrast", STUDY, *BETWEEN, "--plot", "plot.svg"], ("plot.svg",)),
     Subject("corpora --write", ["corpora", "people:count=6", "--write", "people"], ("people",)),
     Subject("leaderboard", ["leaderboard", "outputs", "--html", "page.html"], ("page.html",)),
 ]

@@ -1,5 +1,6 @@
 """Seeded damage: wrong values of options, and wrong bytes, values and kinds of files."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -7,6 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
 VALUES = [
@@ -64,6 +67,10 @@ VALUES = [
     "cuda:99",
     "float16",
     "docmem,docmem",
+    "study",
+    "allocation=random,random",
+    "alpha=1,1.0",
+    "alpha==" + "(" * 300,
 ]
 # Values of JSON and YAML that no writer of ours gives; functions, since some are mutable.
 _NODES: list[Any] = [
@@ -112,8 +119,14 @@ def mutate_file(chance: Random, path: Path) -> str:
     ways = [_flip_bits, _cut, _double, _insert, _exchange]
     if path.suffix in (".json", ".jsonl", ".yaml"):
         ways += [_node] * 6
-    way = chance.choice(ways)
-    return f"{path}: {way(chance, path)}"
+    is_packed = path.parent.name == "packed" and path.suffix == ".parquet"
+    if is_packed:
+        ways += [_row] * 6
+    done = chance.choice(ways)(chance, path)
+    if is_packed and chance.random() < 0.8:
+        _sign_again(path.parent)
+        done += ", signed again"
+    return f"{path}: {done}"
 
 
 def _flip_bits(chance: Random, path: Path) -> str:
@@ -185,6 +198,33 @@ def _node(chance: Random, path: Path) -> str:
         value, said = _changed(chance, json.loads(text))
         path.write_text(json.dumps(value), encoding="utf-8")
     return said
+
+
+def _row(chance: Random, path: Path) -> str:
+    """One value of a Parquet file's rows exchanged for another of its type."""
+    table = pq.read_table(path)
+    while True:
+        # A row alone: a study has thousands of values that are alike.
+        rows = table.to_pylist()
+        place = chance.randrange(len(rows))
+        rows[place], said = _changed(chance, rows[place])
+        try:
+            changed = pa.Table.from_pylist(rows, table.schema)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError):
+            continue
+        pq.write_table(
+            changed, path, use_dictionary=[name for name in ["texts.list.element"] if path.stem == "samples"]
+        )
+        return said
+
+
+def _sign_again(packed: Path) -> None:
+    """List the hashes that the files of a packed study have now, as a forger would."""
+    study = json.loads((packed / "study.json").read_text())
+    for name in study["files"]:
+        if (packed / name).is_file():
+            study["files"][name] = hashlib.sha256((packed / name).read_bytes()).hexdigest()
+    (packed / "study.json").write_text(json.dumps(study))
 
 
 def _changed(chance: Random, value: Any) -> tuple[Any, str]:

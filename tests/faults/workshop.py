@@ -19,6 +19,7 @@ MODEL, CORPUS = "model", "docs.jsonl"
 FEW = ["--model", MODEL, "--corpus", f"jsonl:{CORPUS}", "--num-docs", "4", "--entries", "64", "--entries-per-doc", "8"]
 TRAIN = ["train", *FEW, "--epochs", "2", "--batch-size", "2", "--device", "cpu", "--dtype", "float32"]
 RUN = "outputs/trains/lm_model/layer_3/4/simset2_0/alpha_1.0"
+OTHER_RUN = "others/trains/lm_model/layer_3/4/random_0/alpha_1.0"
 GRID = """axes:
   alpha: [0.0, 1.0]
   allocation: [random, simset2]
@@ -27,6 +28,9 @@ fixed: {model: model, corpus: 'jsonl:docs.jsonl', num_docs: 4, entries: 64, entr
 exclude:
   - {alpha: 0.0, allocation: random}
 """
+# A packed study of two runs, and a folder that has the same with another entry beside it, which is to be packed.
+STUDY, MIXED = "study", "mixed"
+BETWEEN = ["--between", "allocation=random,simset2"]
 # Figures of the clock and the machine, which no two runs have in common.
 _OF_THE_CLOCK = ("wall_seconds", "seconds", "peak_bytes", "peak_device_bytes", "fleet", "git_commit")
 # How `tempfile` names what `files.whole_file` and `files.whole_folder` write first.
@@ -170,6 +174,11 @@ def make_template(root: Path) -> Path:
         ([*TRAIN, "--save-dir", "unfinished"], {"in_child": unfinished}),
         (["eval", RUN, "--task", "docmem,location", "--limit", "2"], {}),
         (["submit", RUN], {}),
+        ([*TRAIN, "--allocation", "random", "--save-dir", "others"], {}),
+        (["eval", OTHER_RUN, "--task", "docmem,location", "--limit", "2"], {}),
+        (["submit", OTHER_RUN, "--to", MIXED], {}),
+        (["pack", MIXED, "--add", "leaderboards"], {}),
+        (["submit", OTHER_RUN, "--to", "single"], {}),
         (
             [
                 "allocate",
@@ -188,6 +197,8 @@ def make_template(root: Path) -> Path:
     for command, options in made:
         ended = run_command(command, work, **options)  # type: ignore[arg-type]
         assert ended.code == 0 or options, (command, ended.err)
+    shutil.copytree(work / MIXED, work / STUDY)
+    shutil.copytree(next((work / "single").iterdir()), work / MIXED / "again")
     assert list((work / "unfinished").rglob("checkpoint.safetensors")), "the unfinished run has its checkpoint"
     return work
 
