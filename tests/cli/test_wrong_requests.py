@@ -74,6 +74,11 @@ def test_a_run_that_takes_no_results(write_run: Callable[..., Path], tmp_path: P
         ("train --model {model} --corpus {corpus} --save-dir {model}/config.json/x", "{model}/config.json/x: cannot"),
         ("sweep {grid} --dry-run", "{grid}: unknown allocation 'simset9'"),
         ("sweep {grid}", "{grid}: unknown allocation 'simset9'"),
+        ("study {grid} --dry-run", "{grid}: unknown allocation 'simset9'"),
+        (
+            "study quick --to {model}/config.json",
+            "{model}/config.json: cannot be written (Not a directory), use another",
+        ),
         ("allocate --query bees --output {long}", "{long}: cannot be used (File name too long)"),
         ("sweep nowhere.yaml", "nowhere.yaml: there is no such grid file"),
         ("allocate --corpus {corpus} --output {corpus}.x/a --allocation simset9", "unknown allocation 'simset9'"),
