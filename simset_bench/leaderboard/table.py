@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,11 @@ import pandas as pd
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.evaluation.measures import Direction, parts_of_ratio
 from simset_bench.leaderboard.chance import chances
+from simset_bench.leaderboard.ranking import About, Ranking, count_tests, rank
 from simset_bench.leaderboard.where import matching
 from simset_bench.results.differences import Difference, difference_of
 from simset_bench.results.intervals import Interval
 from simset_bench.results.migrate import MEMORY_METHOD
-from simset_bench.results.pair_tests import PairTests, compare_all
-from simset_bench.results.quantiles import LEVEL
 from simset_bench.results.read import (
     SEARCHED,
     SEED_COLUMNS,
@@ -28,13 +27,11 @@ from simset_bench.results.read import (
     seed_of,
 )
 from simset_bench.results.scores import Score, SeedVariance, interval, pooled_over_seeds, score_of, with_evidence
-from simset_bench.results.standings import Standing, standings_of
+from simset_bench.results.standings import Standing
 
 _NAMES = {"num_docs": "documents", "num_clusters": "clusters"}
 _SHOWN = ("model", "layer", "documents", "clusters", "allocation", "alpha")
 FIRST_SORT = "docmem/nll"
-# What a rank or a difference is about: settings where the error over seeds is known, else the runs that there are.
-About = Literal["settings", "runs"]
 
 
 @dataclass(frozen=True)
@@ -123,11 +120,7 @@ class Leaderboard:
 
     def tests(self, measure: str) -> int:
         """How many pairs of rows were tested on a measure, at least 1."""
-        return _count_tests(self.p_values[measure])
-
-
-def _count_tests(p_values: np.ndarray) -> int:
-    return max(1, int(np.count_nonzero(~np.isnan(p_values[np.triu_indices(len(p_values), 1)]))))
+        return count_tests(self.p_values[measure])
 
 
 def make_leaderboard(
@@ -167,7 +160,7 @@ def make_leaderboard(
     pooled = _pooled(scores) if pool_seeds else {}
     to_rank = [chosen, *ranked] if chosen else []
     ranking = {
-        name: _ranked(by_row, directions[name] == "higher", len(groups), pooled.get(name))
+        name: rank(by_row, directions[name] == "higher", len(groups), pooled.get(name))
         for name, by_row in scores.items()
         if name in to_rank
     }
@@ -272,60 +265,12 @@ def _pooled(scores: Mapping[str, Mapping[int, Score]]) -> dict[str, SeedVariance
     return known
 
 
-@dataclass(frozen=True)
-class _Ranking:
-    standings: dict[int, Standing]
-    p_values: np.ndarray
-    about: About
-    out_of_reach: int
-
-    @property
-    def tests(self) -> int:
-        """How many pairs were tested, at least 1."""
-        return _count_tests(self.p_values)
-
-
-def _ranked(by_row: Mapping[int, Score], higher_is_better: bool, rows: int, pooled: SeedVariance | None) -> _Ranking:
-    """Standings by number of row, and the p values of all `rows` in pairs.
-
-    A measure that is better neither way is ranked as one of which less is better, as it is sorted. Where some row has
-    several seeds, ranks are about settings, and pairs of which that cannot be tested tie; else ranks are about runs.
-    """
-    numbers, scores = list(by_row), list(by_row.values())
-    tests = compare_all(scores, pooled)
-    replicated = pooled is not None or any(score.runs > 1 for score in scores)
-    about: About = "settings" if replicated or not any(score.varies for score in scores) else "runs"
-    tested = _tested(tests, scores, about)
-    p_values = np.full((rows, rows), np.nan)
-    p_values[np.ix_(numbers, numbers)] = tested
-    standings_in_order = standings_of(tests.differences, tested, [score.value for score in scores], higher_is_better)
-    standings = {
-        number: replace(each, tied=tuple(numbers[place] for place in each.tied))
-        for number, each in zip(numbers, standings_in_order, strict=True)
-    }
-    floors = tests.floors[np.triu_indices(len(scores), 1)]
-    known = ~np.isnan(tested[np.triu_indices(len(scores), 1)])
-    out_of_reach = int((floors[known] * max(known.sum(), 1) >= 1 - LEVEL).sum())
-    return _Ranking(standings, p_values, about, out_of_reach)
-
-
-def _tested(tests: PairTests, scores: Sequence[Score], about: About) -> np.ndarray:
-    """p values (rows, rows) of the pairs that a rank may rest on, not-a-number of the others."""
-    values = np.array([score.value for score in scores])
-    p_values = tests.p_values.copy()
-    if about == "settings":
-        p_values[~tests.about_settings] = np.nan
-    # Where the documents that two rows share contradict the order of their scores, neither is called better.
-    p_values[np.sign(tests.differences) == -np.sign(values[:, None] - values[None, :])] = 1.0
-    return p_values
-
-
 def _rows(
     groups: Sequence[_Group],
     columns: Sequence[str],
     sort: str | None,
     scores: Mapping[str, Mapping[int, Score]],
-    ranking: Mapping[str, _Ranking],
+    ranking: Mapping[str, Ranking],
     pooled: Mapping[str, SeedVariance],
 ) -> tuple[Row, ...]:
     limits = {

@@ -13,7 +13,8 @@ from simset_bench.files import check_replaceable, check_writable_folder
 from simset_bench.simset.allocation import allocate
 from simset_bench.simset.large.allocate import AllocationRequest, allocate_out_of_core
 from simset_bench.simset.one_writer import OutputWork, check_free, held_output, work_folder
-from simset_bench.simset.store import Manifest, read_allocation_manifest, write_allocation
+from simset_bench.simset.store import Manifest, read_allocation_manifest
+from simset_bench.simset.store_writer import write_allocation
 from simset_bench.simset.strategies import find_strategy
 
 ENGINES = ("datasketch", "daft")

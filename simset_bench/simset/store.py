@@ -1,13 +1,12 @@
-"""An allocation as a Parquet file, written and read in parts."""
+"""An allocation as a Parquet file: its manifest, and its rows read in parts."""
 
 import dataclasses
 import hashlib
 import importlib.metadata
-import json
 import re
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from simset_bench.errors import RequestError
-from simset_bench.files import whole_file
 from simset_bench.simset.allocation import Allocation
 from simset_bench.simset.clusters import CLUSTER_BY
 from simset_bench.simset.shingles import NORMALISATION
@@ -28,9 +26,9 @@ from simset_bench.simset.strategies import PARTITIONS_BY, DrawOptions, strategy_
 from simset_bench.strict_json import parse_json
 
 SCHEMA_VERSION = 2
-_KEY, _CHECKSUM_KEY = b"simset_bench", b"simset_bench_crc32"
+KEY, CHECKSUM_KEY = b"simset_bench", b"simset_bench_crc32"
 COLUMNS = ("document", "cluster", "entries", "signature")
-_ROW_GROUP = 1 << 16
+ROW_GROUP = 1 << 16
 _WHERE_IN_FORCE = ("partition_by", "cluster_by", "min_similarity")
 
 
@@ -85,63 +83,14 @@ class Rows:
     signatures: np.ndarray | None
 
 
-def library_version(package: str) -> str:
-    """Name and version of an installed package, as manifests record it."""
-    return f"{package} {importlib.metadata.version(package)}"
-
-
-class AllocationWriter:
-    """Writes the rows of an allocation to a file, in the order in which they come."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer: pq.ParquetWriter | None = None
-        self._digest = _ContentDigest()
-        self.documents = 0
-
-    def write(self, rows: Rows) -> None:
-        """Append rows to the file."""
-        table = pa.table(
-            {
-                "document": rows.ids.cast(pa.string()),
-                "cluster": pa.array(rows.clusters, pa.uint32()),
-                "entries": _lists(rows.entries, len(rows.ids)),
-                "signature": _fixed(rows.signatures, len(rows.ids)),
-            }
-        )
-        if self._writer is None:
-            # Entries and hashes are as good as random, so that compression gains nothing.
-            packing = {"document": "zstd", "cluster": "zstd"}
-            names = ("document", "cluster", "entries.list.element", "signature.list.element")
-            self._writer = pq.ParquetWriter(
-                self._path.absolute(),
-                table.schema,
-                use_dictionary=False,
-                compression={name: packing.get(name, "none") for name in names},
-                write_page_checksum=True,
-            )
-        self._writer.write_table(table, row_group_size=_ROW_GROUP)
-        self._digest.update(rows)
-        self.documents += len(table)
-
-    def close(self, manifest: Manifest) -> Manifest:
-        """Write the footer; returns the manifest with the number of documents and the digest filled in."""
-        completed = dataclasses.replace(manifest, documents=self.documents, content=self._digest.hexdigest())
-        assert self._writer is not None
-        how = json.dumps(completed.as_json(), sort_keys=True).encode()
-        # Parquet's own checksums do not cover the metadata.
-        self._writer.add_key_value_metadata({_KEY: how, _CHECKSUM_KEY: _checksum(how)})
-        self._writer.close()
-        return completed
-
-
-class _ContentDigest:
+class ContentDigest:
     """SHA-256 of rows, whatever the parts in which they come."""
 
     def __init__(self) -> None:
         self._columns = [hashlib.sha256() for _ in range(4)]
 
     def update(self, rows: Rows) -> None:
+        """Take more rows in."""
         ids = rows.ids.cast(pa.large_string())
         lengths = pc.binary_length(ids).to_numpy(zero_copy_only=False)
         entries = [] if rows.entries is None else [np.asarray(own, dtype=np.uint32) for own in rows.entries]
@@ -157,58 +106,13 @@ class _ContentDigest:
             column.update(part)
 
     def hexdigest(self) -> str:
+        """The digest of all rows so far, in hexadecimal."""
         return hashlib.sha256(b"".join(column.digest() for column in self._columns)).hexdigest()
 
 
-def _lists(entries: np.ndarray | list[np.ndarray] | None, count: int) -> pa.Array:
-    if isinstance(entries, list):
-        return pa.array(entries, pa.list_(pa.uint32()))
-    return _fixed(entries, count)
-
-
-def _fixed(values: np.ndarray | None, count: int) -> pa.Array:
-    """A column of fixed-size lists, or of nulls where there are no values."""
-    if values is None:
-        return pa.nulls(count, pa.list_(pa.uint32()))
-    matrix = np.ascontiguousarray(values, dtype=np.uint32)
-    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
-
-
-def write_allocation(
-    allocation: Allocation,
-    path: Path,
-    corpus: dict[str, Any],
-    bad_records: int = 0,
-    before: Callable[[str], None] = lambda _content: None,
-) -> None:
-    """Write one row a document: id, cluster, entries (null where it has all), signature (null where it has none).
-
-    The file's metadata hold the manifest. Equal allocations give equal bytes. `before` is called with the manifest's
-    `content` when the file is about to be put into place.
-    """
-    sizes = {len(entries) for entries in allocation.entries}
-    entries: Any = list(allocation.entries) if len(sizes) > 1 else np.stack(allocation.entries)
-    strategy = strategy_of_allocation(allocation.strategy)
-    manifest = Manifest(
-        strategy=allocation.strategy,
-        num_entries=allocation.num_entries,
-        entries_per_doc=max(sizes),
-        seed=allocation.seed,
-        scheme=SCHEME,
-        library=library_version(strategy.library),
-        corpus=corpus,
-        clusters=allocation.num_clusters,
-        merge_similarity=allocation.merge_similarity,
-        bad_records=bad_records,
-        partition_by=allocation.partition_by,
-        cluster_by=allocation.cluster_by,
-        min_similarity=allocation.min_similarity,
-    )
-    with whole_file(path) as temporary:
-        writer = AllocationWriter(temporary)
-        ids = pa.array(allocation.document_ids, pa.string())
-        writer.write(Rows(ids, allocation.clusters, None if strategy.gives_all else entries, allocation.signatures))
-        before(writer.close(manifest).content)
+def library_version(package: str) -> str:
+    """Name and version of an installed package, as manifests record it."""
+    return f"{package} {importlib.metadata.version(package)}"
 
 
 def read_allocation_manifest(path: Path) -> Manifest:
@@ -220,11 +124,11 @@ def read_allocation_manifest(path: Path) -> Manifest:
         raise RequestError(f"{path}: there is no such allocation file")
     with _damage_as_request_error(path):
         metadata = pq.read_metadata(path.absolute()).metadata or {}
-        if _KEY not in metadata:
+        if KEY not in metadata:
             raise ValueError("its metadata hold no manifest")
-        if metadata[_CHECKSUM_KEY] != _checksum(metadata[_KEY]):
+        if metadata[CHECKSUM_KEY] != checksum_of(metadata[KEY]):
             raise ValueError("its manifest does not match its checksum")
-        fields = parse_json(metadata[_KEY])
+        fields = parse_json(metadata[KEY])
         if fields["schema"] != SCHEMA_VERSION or fields["scheme"] not in (SCHEME, DAFT_SCHEME):
             raise RequestError(
                 f"{path}: has schema {fields['schema']} and scheme {fields['scheme']}, this version reads "
@@ -282,7 +186,7 @@ def read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> Iterator[Rows]:
         file = pq.ParquetFile(path.absolute(), page_checksum_verification=True)
         if tuple(file.schema_arrow.names) != COLUMNS:
             raise ValueError("its columns are not those of an allocation")
-        for batch in file.iter_batches(_ROW_GROUP, columns=list(columns)):
+        for batch in file.iter_batches(ROW_GROUP, columns=list(columns)):
             size, names = len(batch), batch.schema.names
             ids = batch["document"] if "document" in names else pa.nulls(size, pa.string())
             clusters = batch["cluster"].to_numpy() if "cluster" in names else np.empty(0, np.uint32)
@@ -307,7 +211,7 @@ def read_allocation(path: Path) -> Allocation:
     manifest = read_allocation_manifest(path)
     parts = list(read_rows(path))
     with _damage_as_request_error(path):
-        digest = _ContentDigest()
+        digest = ContentDigest()
         for part in parts:
             digest.update(part)
         if digest.hexdigest() != manifest.content:
@@ -336,7 +240,8 @@ def read_allocation(path: Path) -> Allocation:
         )
 
 
-def _checksum(how_made: bytes) -> bytes:
+def checksum_of(how_made: bytes) -> bytes:
+    """The checksum of a manifest's JSON, as the file's metadata have it."""
     return str(zlib.crc32(how_made)).encode()
 
 

@@ -13,7 +13,7 @@ from simset_bench.training.config import TrainConfig, corpus_options
 
 def store_allocation(folder: Path, config: TrainConfig, allocation: Allocation, documents: Sequence[Document]) -> str:
     """Write a run's allocation, with the corpus that it was made for, and return the file's SHA-256."""
-    from simset_bench.simset.store import write_allocation
+    from simset_bench.simset.store_writer import write_allocation
 
     corpus = dataclasses.asdict(corpus_options(config)) | {"sha256": hash_documents(documents)}
     write_allocation(allocation, folder / folders.ALLOCATION, corpus)

@@ -114,6 +114,8 @@ def test_a_grid_is_read_within_limits(tmp_path: Path) -> None:
 def test_ctrl_c_while_libraries_are_loaded_is_one_line(tmp_path: Path) -> None:
     interrupt = (
         "import os, runpy, signal, sys\n"
+        # A shell in the background lets its commands ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Interrupted:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name == 'simset_bench.cli.sweep': os.kill(os.getpid(), signal.SIGINT)\n"

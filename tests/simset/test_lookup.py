@@ -12,7 +12,8 @@ import pytest
 from simset_bench.corpora.load import CorpusOptions
 from simset_bench.errors import RequestError
 from simset_bench.simset.lookup import lookup_folder, open_lookup, write_lookup
-from simset_bench.simset.store import AllocationWriter, Manifest, Rows
+from simset_bench.simset.store import Manifest, Rows
+from simset_bench.simset.store_writer import AllocationWriter
 
 DOCUMENTS, ENTRIES, K = 200_000, 1 << 12, 16
 

@@ -12,7 +12,8 @@ import pytest
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocation import Allocation, allocate
-from simset_bench.simset.store import read_allocation, read_allocation_manifest, write_allocation
+from simset_bench.simset.store import read_allocation, read_allocation_manifest
+from simset_bench.simset.store_writer import write_allocation
 from simset_bench.simset.strategies import STRATEGIES
 
 CORPUS = {"corpus": "jsonl:tiny.jsonl", "group_by": "article", "num_docs": 24, "match_subjects": None}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 from simset_bench.simset.allocation import allocate
-from simset_bench.simset.store import write_allocation
+from simset_bench.simset.store_writer import write_allocation
 from simset_bench.training.config import TrainConfig, check, config_text, differences, make_config, read_config
 from simset_bench.training.sweep.grid import read_grid
 

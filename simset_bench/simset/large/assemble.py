@@ -13,7 +13,8 @@ from simset_bench.errors import RequestError
 from simset_bench.files import whole_file
 from simset_bench.simset.clusters import Clusters
 from simset_bench.simset.lookup import id_hashes
-from simset_bench.simset.store import AllocationWriter, Manifest, Rows, draw_options
+from simset_bench.simset.store import Manifest, Rows, draw_options
+from simset_bench.simset.store_writer import AllocationWriter
 from simset_bench.simset.strategies import entries_by_signature, strategy_of_allocation
 
 

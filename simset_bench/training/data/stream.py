@@ -88,7 +88,8 @@ def survey(config: TrainConfig, base: Base, lookup: "Lookup", allocation_file: P
     Raises RequestError for a document without entries, a document that cannot be memorised, and a corpus with fewer
     documents than `num_docs`.
     """
-    from simset_bench.simset.store import AllocationWriter, Manifest
+    from simset_bench.simset.store import Manifest
+    from simset_bench.simset.store_writer import AllocationWriter
 
     numbers, counts, tokens, longest, digest = list[int](), list[int](), 0, 0, TextsDigest()
     limit = positions_of(base.model)
