@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from faults.mutations import mutate_file, mutated_options
+from faults.mutations import BESIDE, mutate_file, mutated_options
 from faults.workshop import (
     BETWEEN,
     CORPUS,
@@ -197,11 +197,12 @@ def run_case(seed: int, number: int, template: Path, root: Path, counts: Counts)
         done = mutate_file(chance, chance.choice(files))
         command = chance.choice(readers)
     command = [_with_entry(word, entry) for word in command]
-    before = outside(work)
+    named = Path(BESIDE).name if BESIDE in command else ""
+    before = outside(work, named)
     ended = run_command(command, work, most_seconds=MOST_SECONDS)
     counts.cases[f"{kind}, exit {ended.code}"] += 1
     said = f"seed {seed} case {number}: {' '.join(command)!r} ({done}): "
-    counts.faults += [said + fault for fault in faults_of(ended, work, before)]
+    counts.faults += [said + fault for fault in faults_of(ended, work, before, named)]
     if "(--debug shows the traceback)" in ended.err:
         counts.unexplained.append(said + ended.err.strip().splitlines()[-1])
 
@@ -210,8 +211,8 @@ def _with_entry(word: str, entry: str) -> str:
     return word.replace("{entry}", f"leaderboards/{entry}").replace("{name}", entry)
 
 
-def faults_of(ended: Ended, work: Path, before: str) -> list[str]:
-    """What a command did that none may do."""
+def faults_of(ended: Ended, work: Path, before: str, named: str) -> list[str]:
+    """What a command did that none may do; `before` is `outside(work, named)` as it was."""
     faults = []
     lines = [line for line in ended.err.splitlines() if line.startswith("error: ")]
     if ended.code not in (0, 1, 2):
@@ -220,7 +221,7 @@ def faults_of(ended: Ended, work: Path, before: str) -> list[str]:
         faults.append(f"a traceback: {ended.err[-600:]}")
     if ended.code == 2 and (len(lines) != 1 or ended.err.rstrip().splitlines()[-1] != lines[0]):
         faults.append(f"not one line of error: {ended.err[-300:]!r}")
-    if outside(work) != before:
+    if outside(work, named) != before:
         faults.append("a file outside the working folder was changed")
     if temporary := leftovers(work):
         faults.append(f"temporary files were left: {temporary[:3]}")

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+# A place beside the working folder: an option may name it, a file must not lead there.
+BESIDE = "../x"
 VALUES = [
     "",
     " ",
@@ -31,7 +33,7 @@ VALUES = [
     "null",
     "[]",
     "{}",
-    "../x",
+    BESIDE,
     "../../outside/precious.txt",
     "/",
     "/dev/null",

@@ -259,19 +259,21 @@ def leftovers(folder: Path) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in folder.rglob(".*") if _TEMPORARY.fullmatch(path.name)]
 
 
-def outside(work: Path) -> str:
-    """A digest of what no command may touch: all of a room but its working folder, its home and its two logs."""
+def outside(work: Path, named: str = "") -> str:
+    """A digest of what no command may touch: all of a room but its working folder, its home and its two logs.
+
+    `named` is a place beside the working folder that the command names, and so may write to.
+    """
     digest = hashlib.sha256()
-    for path in sorted(_watched(work)):
+    for path in sorted(_watched(work, {"work", "home", "out.txt", "err.txt", named})):
         digest.update(str(path).encode())
         if path.is_file():
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _watched(work: Path) -> Iterator[Path]:
+def _watched(work: Path, left_out: set[str]) -> Iterator[Path]:
     room = work.parent
     for path in room.rglob("*"):
-        top = path.relative_to(room).parts[0]
-        if top not in ("work", "home", "out.txt", "err.txt"):
+        if path.relative_to(room).parts[0] not in left_out:
             yield path
