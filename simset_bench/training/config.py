@@ -21,7 +21,7 @@ from simset_bench.simset.strategies import STRATEGIES, DrawOptions, strategy_of_
 from simset_bench.strict_json import brief, read_object
 from simset_bench.training.earlier_options import in_todays_words
 from simset_bench.training.method_options import INDUCTIVE_FORMS, MEMORY, METHODS, find_method, with_method_defaults
-from simset_bench.training.strict_yaml import NotYaml, read_yaml
+from simset_bench.training.strict_yaml import read_mapping
 
 LOCATIONS = ("soft", "hard")
 ACTIVATIONS = ("relu", "gelu")
@@ -96,14 +96,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
     Raises RequestError naming the file and the field.
     """
-    try:
-        content = read_yaml(path)
-    except NotYaml as error:
-        raise RequestError(f"{path}: {error}") from error
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(content, dict):
-        raise RequestError(f"{path}: expected a mapping of options to values, found {_type_name(type(content))}")
+    content = read_mapping(path, "of options to values")
     options = {name: checked_option(path, str(name), value) for name, value in content.items()}
     manifest = path.with_name("manifest.json")
     return in_todays_words(options, _json_object(manifest)) if manifest.is_file() else options

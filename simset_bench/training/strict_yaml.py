@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from simset_bench.errors import RequestError
 from simset_bench.strict_json import read_text
 
 # A configuration has a line an option, a grid a line an axis.
@@ -37,6 +38,23 @@ def read_yaml(path: Path) -> Any:
     it is not YAML, nested too deeply, or gives one name of a mapping twice.
     """
     return parse_yaml(read_text(path, _MOST_BYTES))
+
+
+def read_mapping(path: Path, expected: str) -> dict[Any, Any]:
+    """The mapping that a YAML file holds; `expected` says what of, such as "with axes".
+
+    Raises RequestError that names the file where it cannot be read or holds something else.
+    """
+    try:
+        content = read_yaml(path)
+    except NotYaml as error:
+        raise RequestError(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(content, dict):
+        kind = "null" if content is None else type(content).__name__
+        raise RequestError(f"{path}: expected a mapping {expected}, found {kind}")
+    return content
 
 
 def parse_yaml(text: str) -> Any:

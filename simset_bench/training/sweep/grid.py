@@ -13,7 +13,7 @@ from simset_bench.package import shipped_grids
 from simset_bench.simset.strategies import TooManyDocuments
 from simset_bench.training.config import TrainConfig, check, checked_option, clustering_of
 from simset_bench.training.method_options import only_own, with_method_defaults
-from simset_bench.training.strict_yaml import NotYaml, read_yaml
+from simset_bench.training.strict_yaml import read_mapping
 
 # The same file says what `study` measures; a sweep only trains the runs.
 PARTS = ("axes", "fixed", "exclude", "study")
@@ -82,14 +82,7 @@ def read_grid(given: str) -> Grid:
 
 def read_parts(path: Path) -> dict[str, Any]:
     """The parts of a grid file that are not empty, by their names. Raises RequestError naming the file and the part."""
-    try:
-        content = read_yaml(path)
-    except NotYaml as error:
-        raise RequestError(f"{path}: {error}") from error
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(content, dict):
-        raise RequestError(f"{path}: expected a mapping with axes, found {type(content).__name__}")
+    content = read_mapping(path, "with axes")
     for name, value in content.items():
         if name not in PARTS:
             raise RequestError(f"{path}: unknown part {name!r}{did_you_mean(str(name), PARTS)}: {', '.join(PARTS)}")
