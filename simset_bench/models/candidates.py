@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,12 @@ def closed_request(tokenizer: PreTrainedTokenizerBase, prompt: str, candidates: 
 
     Raises ValueError where the tokenizer merges prompt and candidate, so that a candidate has no tokens of its own.
     """
+    return _closed_request(tokenizer, prompt, tuple(candidates))
+
+
+# Runs on the same documents are asked the same, one after the other.
+@lru_cache(maxsize=1 << 13)
+def _closed_request(tokenizer: PreTrainedTokenizerBase, prompt: str, candidates: tuple[str, ...]) -> ClosedRequest:
     shown = tokenizer(prompt).input_ids
     whole = tokenizer([f"{prompt}{candidate}" for candidate in candidates]).input_ids
     if any(ids[: len(shown)] != shown or len(ids) == len(shown) for ids in whole):

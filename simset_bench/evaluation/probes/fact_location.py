@@ -24,7 +24,7 @@ SEED = 0
 
 @torch.no_grad()
 def fact_location(subject: Subject, options: TaskOptions) -> Scored:
-    """Bits of each fact of the first documents, at most `--limit` and at most 64, that are lost without some entries.
+    """Bits of each fact of the first documents, `--limit` of them [64], that are lost without some entries.
 
     The fact is asked in the words of its document, up to its value. k is the number of the document's own entries.
     - `bits_before`: in the recall mode, before anything is erased
@@ -40,7 +40,7 @@ def fact_location(subject: Subject, options: TaskOptions) -> Scored:
     """
     run, base = subject.memory_run, subject.lm.base
     layer = int(run.config.layer)
-    documents = subject.documents[: min(options.limit or DOCUMENTS, DOCUMENTS)]
+    documents = subject.documents[: options.limit or DOCUMENTS]
     facts = [(number, fact) for number, document in enumerate(documents) for fact in document.facts]
     if not facts:
         corpus = subject.config.corpus

@@ -198,10 +198,10 @@ def locate(
 
 
 def location(subject: Subject, options: TaskOptions) -> Scored:
-    """Location measures of the first documents, at most `--limit` and at most 64, and their `specificity`."""
+    """Location measures of the first documents, `--limit` of them [64], and their `specificity`."""
     run = subject.memory_run
     base, layer = subject.lm.base, int(run.config.layer)
-    documents = subject.documents[: min(options.limit or DOCUMENTS, DOCUMENTS)]
+    documents = subject.documents[: options.limit or DOCUMENTS]
     segments = subject.segments(documents)
     cache = cached_states(base, [layer], segments, layer)
     located = locate(run, base, segments, cache, options.recall)

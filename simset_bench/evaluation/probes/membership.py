@@ -30,9 +30,9 @@ MemberAndScore = tuple[bool, float]
 def membership(subject: Subject, options: TaskOptions) -> Scored:
     """Areas under the ROC curve, in [0, 1], for telling memorised documents from others of the same corpus.
 
-    The others are the next ones in the corpus, as many as the memorised ones, at most 64. A guess gives 0.5, and 1
-    tells all apart. Compare each attack with the same attack on the untouched base (`_base`), which has seen no
-    document of either set: where that is not near 0.5, the two sets differ by themselves.
+    The others are the next ones in the corpus, as many as the memorised ones asked about, `--limit` of them [64].
+    A guess gives 0.5, and 1 tells all apart. Compare each attack with the same attack on the untouched base (`_base`),
+    which has seen no document of either set: where that is not near 0.5, the two sets differ by themselves.
     - `auc_location`: by the largest share of a document's activation that the entries of any document hold
     - `auc_energy`: by the energy of its activation: the mean over tokens of the logarithm of the sum over entries
     - `auc_loss`: by its NLL a token (arXiv 1709.01604)
@@ -89,7 +89,7 @@ def ids_and_texts(documents: Sequence[Document]) -> list[str]:
 
 def members_and_others(subject: Subject, options: TaskOptions) -> tuple[list[Document], list[Document]]:
     """The documents to tell apart: memorised ones, and as many others, or all others where the corpus has fewer."""
-    members = list(subject.documents[: min(options.limit or DOCUMENTS, DOCUMENTS)])
+    members = list(subject.documents[: options.limit or DOCUMENTS])
     return members, other_documents(subject, len(members))
 
 

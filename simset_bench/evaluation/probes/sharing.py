@@ -22,8 +22,8 @@ def sharing(subject: Subject, options: TaskOptions) -> Scored:
     """What the most and the least similar documents lose when a document's entries are erased.
 
     - `erasure_similar`, `erasure_unrelated`: mean rise in NLL, in nats a token, of the three documents of highest and
-      of lowest Jaccard similarity of their sets of words, among those asked about (at most 64); with fewer than six
-      others each sort has half of them, rounded down
+      of lowest Jaccard similarity of their sets of words, among those asked about (`--limit` of them [64]); with fewer
+      than six others each sort has half of them, rounded down
     - `sharing_cost`: the first less the second, a difference within the document
     - `jaccard_similar`, `jaccard_unrelated`: mean similarity of the two sorts
     - `overlap_similar`, `overlap_unrelated`: mean share of the document's entries that these have too
@@ -35,7 +35,7 @@ def sharing(subject: Subject, options: TaskOptions) -> Scored:
     """
     run = subject.memory_run
     base, layer = subject.lm.base, int(run.config.layer)
-    documents = subject.documents[: min(options.limit or DOCUMENTS, DOCUMENTS)]
+    documents = subject.documents[: options.limit or DOCUMENTS]
     segments = subject.segments(documents)
     probe = LocationProbe(base, layer, segments, cached_states(base, [layer], segments, layer))
     words = word_sets(documents)

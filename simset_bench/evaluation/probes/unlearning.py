@@ -50,7 +50,7 @@ def unlearning(subject: Subject, options: TaskOptions) -> Scored:
       distributed as the base's on the same sentences (TOFU's test); near 1 it cannot tell the two apart
     - `privacy_leakage`: see `leakage`
 
-    Up to 64 documents are asked about. Raises RequestError for fewer than two documents.
+    64 documents are asked about, or as many as `--limit` says. Raises RequestError for fewer than two documents.
     """
     run = subject.memory_run
     numbers, others = erased_and_others(subject, options)
@@ -74,7 +74,7 @@ def unlearning(subject: Subject, options: TaskOptions) -> Scored:
 
 
 def _asked_about(subject: Subject, options: TaskOptions) -> Sequence[Document]:
-    return subject.documents[: min(options.limit or DOCUMENTS, DOCUMENTS)]
+    return subject.documents[: options.limit or DOCUMENTS]
 
 
 def texts_read(subject: Subject, options: TaskOptions) -> list[str]:

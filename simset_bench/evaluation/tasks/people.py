@@ -24,6 +24,8 @@ from simset_bench.training.closed_facts import FORMS, answer_tokens, ending_of, 
 from simset_bench.training.open_run import LoadedRun
 
 _GROUPED_BY = ("relation", "relatives")
+# Finer differences are far below the error of any mean, and would take most of the room of a packed study.
+_STEPS_A_BIT = 4096
 
 
 def people_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
@@ -76,9 +78,12 @@ def _families(documents: Sequence[Document]) -> dict[tuple[str, str], dict[str, 
 
 
 def candidate_measures(row: Row, scores: np.ndarray) -> dict[str, float]:
-    """What the log-likelihoods (candidates,) of a row's choices in nats say; see `docs/measures.md`."""
+    """What the log-likelihoods (candidates,) of a row's choices in nats say; see `docs/measures.md`.
+
+    Bits are rounded to whole multiples of 1 / 4096.
+    """
     form, best = row["form"], int(scores.argmax())
-    bits = float(bits_of_truth(scores[None], [row["answer"]])[0])
+    bits = round(float(bits_of_truth(scores[None], [row["answer"]])[0]) * _STEPS_A_BIT) / _STEPS_A_BIT
     measures = {f"bits_{form}": bits, f"accuracy_{form}": float(best == row["answer"])}
     if row["kin"] and best != row["answer"]:
         measures[f"wrong_kin_{form}"] = float(best in row["kin"])

@@ -252,7 +252,7 @@ def report(cache: StreamCache) -> None:
 
 
 # A run that streamed its documents is evaluated on this many, the first ones.
-SAMPLED_DOCUMENTS = 256
+SAMPLED_DOCUMENTS = 512
 
 
 def sample_documents(config: TrainConfig) -> list[Document]:

@@ -82,7 +82,9 @@ def test_a_wrong_answer_is_kins_where_it_is_true_of_a_relative() -> None:
 
     right, of_kin, other = (candidate_measures(_row(), scores(best)) for best in (2, 5, 7))
     assert right["accuracy_stated"] == 1 and "wrong_kin_stated" not in right
-    assert right["bits_stated"] == pytest.approx(5 - math.log2(1 + 31 * math.exp(-9)))
+    # Bits are whole multiples of 1 / 4096, the nearest.
+    assert right["bits_stated"] == pytest.approx(5 - math.log2(1 + 31 * math.exp(-9)), rel=0, abs=1 / 8192)
+    assert (right["bits_stated"] * 4096).is_integer()
     assert (of_kin["accuracy_stated"], of_kin["wrong_kin_stated"]) == (0, 1)
     assert (other["accuracy_stated"], other["wrong_kin_stated"]) == (0, 0)
     assert "wrong_kin_stated" not in candidate_measures(_row(kin=[]), scores(7))
