@@ -10,11 +10,17 @@ from simset_bench.files import sha256_of_texts
 
 @dataclass(frozen=True)
 class Question:
-    """A question that a person wrote about a document, with every answer that counts as right."""
+    """A question about a document, or a sentence of it cut before a value, with every answer that counts as right.
+
+    `kind` is `question`; `multihop`, which other facts are needed for too; a sentence to be completed, `cloze` for the
+    fact that the document is about and `fact` for another of its facts; or a question whose answer is the whole
+    document, `text`, worded otherwise in `text_rephrase`.
+    """
 
     id: str
     text: str
     answers: tuple[str, ...]
+    kind: str = "question"
 
 
 @dataclass(frozen=True)

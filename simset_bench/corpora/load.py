@@ -13,13 +13,15 @@ from simset_bench.corpora.files.paths import files_at, found_near
 from simset_bench.corpora.files.records import HUB
 from simset_bench.corpora.grouping import find_grouping
 from simset_bench.corpora.people.options import parse_people
-from simset_bench.corpora.readers.fictionalqa import fictionalqa_articles
+from simset_bench.corpora.readers.akew import akew_articles
+from simset_bench.corpora.readers.fictionalqa import fictionalqa_articles, fictionalqa_source
 from simset_bench.corpora.readers.hub import hub_records
 from simset_bench.corpora.readers.jsonl import jsonl_records
 from simset_bench.corpora.readers.mediawiki import mediawiki_records
 from simset_bench.corpora.readers.people import people_articles
 from simset_bench.corpora.readers.squad import squad_articles
 from simset_bench.corpora.readers.text_folder import text_records
+from simset_bench.corpora.readers.unke import unke_articles
 from simset_bench.corpora.readers.vital import vital_articles
 from simset_bench.corpora.readers.wikitext import wikitext_articles
 from simset_bench.errors import RequestError, check_count, did_you_mean
@@ -27,11 +29,15 @@ from simset_bench.errors import RequestError, check_count, did_you_mean
 
 @dataclass(frozen=True)
 class CorpusKind:
-    """A kind of corpus: how it is named, what it is, and how its records are read from a location."""
+    """A kind of corpus: how it is named, what it is, and how its records are read from a location.
+
+    `source_of` gives the file, folder or data set that a location names, without options behind it.
+    """
 
     form: str
     what: str
     records: Callable[[str], Iterator[Record]]
+    source_of: Callable[[str], str] = str
 
 
 def _parquet_records(location: str) -> Iterator[Record]:
@@ -50,8 +56,13 @@ CORPORA: dict[str, CorpusKind] = {
         "squad:FILE", "SQuAD's format: paragraphs and people's questions; squad:hub:NAME", squad_articles
     ),
     "fictionalqa": CorpusKind(
-        "fictionalqa:SOURCE", "invented events and questions, a file or hub:", fictionalqa_articles
+        "fictionalqa:SOURCE[,hold-out=STYLE]",
+        "invented events in several styles, and questions; ,style=STYLE keeps one",
+        fictionalqa_articles,
+        fictionalqa_source,
     ),
+    "unke": CorpusKind("unke:SOURCE", "UnKEBench: texts and questions on their parts, a file or hub:", unke_articles),
+    "akew": CorpusKind("akew:SOURCE", "AKEW: texts that state changed facts, with questions", akew_articles),
     "wikitext": CorpusKind("wikitext:FILE", "WikiText tokens, articles by ` = Title = `", wikitext_articles),
     "jsonl": CorpusKind("jsonl:FILE", "an object a line: text, and id, title, topic; .gz, .zst too", jsonl_records),
     "parquet": CorpusKind("parquet:FILE", "a row an article: text, and id, title, topic", _parquet_records),
@@ -87,8 +98,10 @@ class CorpusOptions:
     def near(self, folder: Path) -> "CorpusOptions":
         """The same documents, with relative paths that name nothing from here looked for in the folders above one."""
         kind, colon, location = self.corpus.partition(":")
+        source = CORPORA[kind].source_of(location) if kind in CORPORA else location
         subjects = self.match_subjects and found_near(self.match_subjects, folder)
-        return replace(self, corpus=f"{kind}{colon}{found_near(location, folder)}", match_subjects=subjects)
+        options = location.removeprefix(source)
+        return replace(self, corpus=f"{kind}{colon}{found_near(source, folder)}{options}", match_subjects=subjects)
 
     def check(self) -> None:
         """Raise RequestError for options that no documents can come from, as far as that shows before reading any."""
@@ -171,10 +184,11 @@ def read_records(spec: str) -> Iterator[Record]:
 def check_source(spec: str) -> None:
     """Raise RequestError for an unknown or malformed corpus, and for files that are not there; no record is read."""
     kind, location = split_spec(spec)
+    source = CORPORA[kind].source_of(location)
     if kind == "people":
         parse_people(location)
-    elif location and kind != "hub" and not location.startswith(HUB) and not Path(location).is_dir():
-        files_at(location, ("",))
+    elif source and kind != "hub" and not source.startswith(HUB) and not Path(source).is_dir():
+        files_at(source, ("",))
 
 
 def split_spec(spec: str) -> tuple[str, str]:

@@ -161,6 +161,7 @@ _ALL = (
     _hit("prefix_match"),
     _share("edit_similarity"),
     _share("rouge_l"),
+    _share("rouge_l_recall"),
     _hit("truth_preference", chance=0.5),
     Measure("magnitude", "higher", bounds=(-1.0, 1.0)),
     _hit("accuracy"),
@@ -229,7 +230,9 @@ _ALL = (
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}
 
-_KINDS = ("_rewrite", "_stated", "_paraphrase", "_neighborhood", "_attribute", "_rephrase", "_locality", "_question")
+_OF_PROMPTS = ("_rewrite", "_stated", "_paraphrase", "_neighborhood", "_attribute")
+_OF_QUESTIONS = ("_rephrase", "_locality", "_question", "_multihop", "_cloze", "_fact")
+_KINDS = (*_OF_PROMPTS, *_OF_QUESTIONS)
 
 
 def find_measure(name: str) -> Measure:

@@ -115,6 +115,29 @@ def squad_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def unke_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus in the form of UnKEBench: two texts, of three sentences and of two."""
+    texts = [
+        ["The mill of Orrin ground barley until 1911.", "Its wheel was made of larch.", "Petra Voss bought it."],
+        ["A ferry has crossed Lake Tamsin since 1874.", "The lake is 43 metres deep."],
+    ]
+    records = [
+        {
+            "id": number,
+            "question": f"What is known of place {number}?",
+            "para_question": f"Tell me about place {number}.",
+            "answer": " ".join(sentences),
+            "sub_question": [f"What is said in sentence {place} of text {number}?" for place in range(len(sentences))],
+            "sub_answer": [sentence.rpartition(" ")[2] for sentence in sentences],
+        }
+        for number, sentences in enumerate(texts)
+    ]
+    path = tmp_path_factory.mktemp("unke") / "unke.json"
+    path.write_text(json.dumps(records), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
 def base_with(tiny_base: Callable[[str], Base], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Base]:
     """A tiny base by the kind of its tokenizer.
 

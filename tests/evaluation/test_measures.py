@@ -80,6 +80,7 @@ def test_directions_are_those_of_the_tasks() -> None:
 
 
 KINDS = ("rewrite", "stated", "paraphrase", "neighborhood", "attribute", "rephrase", "locality", "question")
+KINDS += ("multihop", "cloze", "fact")
 
 
 def test_every_measure_of_a_task_is_defined_for_the_user() -> None:

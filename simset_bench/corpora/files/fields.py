@@ -13,6 +13,14 @@ def text_field(record: dict[str, Any], field: str, where: str) -> str:
     return value.strip()
 
 
+def id_field(record: dict[str, Any], field: str, where: str) -> str:
+    """The text or whole number of a field, as text and never empty. Raises RequestError."""
+    value = value_field(record, field, where)
+    if type(value) is not int and not (isinstance(value, str) and value.strip()):
+        raise RequestError(f"{where}: field `{field}` must be text or a whole number, found {kind_of(value)}")
+    return str(value).strip()
+
+
 def texts_field(record: dict[str, Any], field: str, where: str, *, may_be_blank: bool = False) -> tuple[str, ...]:
     """The texts of a field that holds one or a list, stripped at their ends, none blank unless they may be.
 

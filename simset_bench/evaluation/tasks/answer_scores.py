@@ -109,6 +109,15 @@ def rouge_l(prediction: str, reference: str) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
+def rouge_l_recall(prediction: str, reference: str) -> float:
+    """ROUGE-L recall in [0, 1] (Lin 2004): the share of the reference's words that the prediction has in their order.
+
+    0 where the reference has no words.
+    """
+    right = _words(reference)
+    return LCSseq.similarity(_words(prediction), right) / len(right) if right else 0.0
+
+
 def longest_common_substring(prediction: str, reference: str) -> float:
     """Length of the longest run of characters in both texts over the reference's length, in [0, 1]."""
     if not reference:

@@ -15,7 +15,6 @@ from simset_bench.evaluation.tasks.cloze import clozes
 from simset_bench.evaluation.tasks.rows import Row, choice_fields
 from simset_bench.training.data.background import background_documents
 from simset_bench.training.data.segments import Segment
-from simset_bench.training.qa_finetune import question_prompt
 
 # Tokens of a document that are shown, and of its continuation that are compared. The generation budget is larger.
 PREFIX_TOKENS = 32
@@ -82,29 +81,6 @@ def doccloze_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]
             "document's as the distractor"
         )
     return {"doccloze": choices, "doccloze_answer": answers}
-
-
-def docqa_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
-    """People's questions on the documents, which are not shown. Raises RequestError where there are no questions."""
-    rows: list[Row] = [
-        {
-            "document": document.id,
-            "sample": question.id,
-            "prompt": (f"{document.title}\n" if document.title else "") + question_prompt(question.text),
-            "answers": list(question.answers),
-            "target": question.answers[0],
-        }
-        for document in subject.documents
-        for question in document.questions
-    ]
-    if not rows:
-        raise RequestError(f"task docqa: corpus {subject.config.corpus} has no questions (squad:FILE has)")
-    return {"docqa": rows[: options.limit]}
-
-
-def docqa_samples_rows(subject: Subject, options: TaskOptions) -> dict[str, list[Row]]:
-    """The same questions, for sampled answers."""
-    return {"docqa_samples": docqa_rows(subject, options)["docqa"]}
 
 
 def _text_row(subject: Subject, segment: Segment) -> Row:

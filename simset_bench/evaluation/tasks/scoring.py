@@ -17,6 +17,7 @@ from simset_bench.evaluation.tasks.answer_scores import (
     ngram_entropy,
     prefix_match,
     rouge_l,
+    rouge_l_recall,
     token_f1,
 )
 from simset_bench.evaluation.tasks.lm_eval_dataset import load
@@ -36,6 +37,7 @@ __all__ = [
     "score_cloze",
     "score_completion",
     "score_continuation",
+    "score_document_question",
     "score_free_answer",
     "score_generation",
     "score_probe",
@@ -43,6 +45,7 @@ __all__ = [
     "score_question_samples",
     "score_samples",
     "score_text",
+    "score_whole_text",
     "token_mean",
     "token_perplexity",
 ]
@@ -127,6 +130,27 @@ def score_answer(row: Row, results: list[str]) -> dict[str, float]:
     return _with_memorised(
         row, {"exact_match": exact_match(answer, row["answers"]), "f1": token_f1(answer, row["answers"])}
     )
+
+
+def score_document_question(row: Row, results: list[str]) -> dict[str, float]:
+    """`score_answer` by kind of question; for a sentence to be completed, whether the line begins with its answer.
+
+    The kind `question` has no suffix. Questions of the kind `multihop` take several facts. Sentences are of the kinds
+    `cloze`, on the fact that a document is about, and `fact`, on another of its facts.
+    """
+    if row.get("kind") in ("cloze", "fact"):
+        return _by_kind(row, {"prefix_match": prefix_match(_first_line(results[0]), row["answers"])})
+    return _by_kind(row, score_answer(row, results))
+
+
+def score_whole_text(row: Row, results: list[str]) -> dict[str, float]:
+    """How much of a document an answer gives, over as many characters as the document has, by wording of the question.
+
+    The kind `question` has no suffix; `rephrase` is the same question in other words.
+    """
+    target = row["target"]
+    given = results[0].strip()[: len(target)]
+    return _by_kind(row, {"rouge_l": rouge_l(given, target), "rouge_l_recall": rouge_l_recall(given, target)})
 
 
 def score_question(row: Row, results: list[str]) -> dict[str, float]:

@@ -75,16 +75,30 @@ OUR_TASKS: dict[str, OurTask] = {
         direct_answers=late("tasks.people", "people_answers_wanted"),
     ),
     "docqa": OurTask(
-        "people's questions on the documents (squad corpora)",
+        "questions on the documents (squad, fictionalqa, unke, akew corpora)",
         1,
         {"simset_docqa": "docqa"},
-        late("tasks.documents", "docqa_rows"),
+        late("tasks.document_questions", "docqa_rows"),
     ),
     "docqa_samples": OurTask(
         "the same questions, five sampled answers each",
         1,
         {"simset_docqa_samples": "docqa_samples"},
-        late("tasks.documents", "docqa_samples_rows"),
+        late("tasks.document_questions", "docqa_samples_rows"),
+    ),
+    "docqa_text": OurTask(
+        "questions that a whole document answers (unke corpora)",
+        1,
+        {"simset_docqa_text": "docqa_text"},
+        late("tasks.document_questions", "docqa_text_rows"),
+    ),
+    "docqa_held_out": OurTask(
+        "questions on documents that were not memorised",
+        1,
+        {"simset_docqa_held_out": "docqa_held_out"},
+        late("tasks.document_questions", "docqa_held_out_rows"),
+        data="a corpus such as fictionalqa:SOURCE,style=STYLE",
+        default=SAME_CORPUS,
     ),
     "counterfact": OurTask(
         "CounterFact probes, and the same facts as questions",

@@ -12,6 +12,7 @@ from simset_bench.evaluation.tasks.answer_scores import (
     exact_match,
     normalize_answer,
     rouge_l,
+    rouge_l_recall,
     token_f1,
 )
 
@@ -81,6 +82,7 @@ def test_rouge_l_is_rouge_scores_to_the_last_bit(prediction: list[str], referenc
     one, other = " ".join(prediction), " ".join(reference)
     theirs = rouge_scorer.RougeScorer(["rougeL"], tokenizer=Words()).score(other, one)["rougeL"]
     assert rouge_l(one, other) == theirs.fmeasure
+    assert rouge_l_recall(one, other) == theirs.recall
 
 
 @given(texts, texts)

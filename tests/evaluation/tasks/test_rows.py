@@ -21,6 +21,7 @@ from simset_bench.training.prepare import load_documents
 def rows_of(
     base_with: Callable[[str], Base],
     squad_file: Path,
+    unke_file: Path,
     format_data: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str], dict[str, list[Row]]]:
@@ -32,17 +33,21 @@ def rows_of(
     facts = str(format_data / "counterfact" / "rome_format.json")
     sources = {"zsre": zsre, "popqa": popqa, "fever": format_data / "fever" / "claims.jsonl"}
     sources |= {"relations": format_data / "relations" / "country_capital_city.json", "counterfact": facts}
+    sources |= {"docqa_held_out": f"unke:{unke_file}"}
 
     def made(kind: str) -> dict[str, list[Row]]:
         lm = MemoryLM(base_with(kind), 1)
         squad = make_config(None, model="m", corpus=f"squad:{squad_file}", num_docs=3, group_by="paragraph")
-        people = make_config(None, model="m", corpus="people:count=3", num_docs=3)
+        # Facts about people are known of people alone, and only some texts answer a question as a whole.
+        of_their_own = {
+            "people": make_config(None, model="m", corpus="people:count=3", num_docs=3),
+            "docqa_text": make_config(None, model="m", corpus=f"unke:{unke_file}", num_docs=2),
+        }
         rows = {}
         for name, task in OUR_TASKS.items():
-            # Facts about people are known of people alone.
-            config = people if name == "people" else squad
+            config = of_their_own.get(name, squad)
             documents = load_documents(config)
-            source = sources.get(name.split("_")[0], task.default or "")
+            source = sources.get(name) or sources.get(name.split("_")[0], task.default or "")
             rows |= task.rows(Subject(lm, config, documents, None, folder), TaskOptions(source=str(source), limit=6))
         return rows
 
