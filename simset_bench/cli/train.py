@@ -117,6 +117,12 @@ def command(
         float | None,
         typer.Option(help=f"Of {_users('shared_entries')}: share of the entries that every document has [0.5]."),
     ] = None,
+    product_heads: Annotated[
+        int | None, typer.Option(help=f"Of {_users('product_heads')}: queries of a token [4].")
+    ] = None,
+    product_reads: Annotated[
+        int | None, typer.Option(help=f"Of {_users('product_reads')}: slots that a query reads [8].")
+    ] = None,
     dtype: Annotated[
         str | None, typer.Option(help=f"Of the base: auto, float32, bfloat16, float16 [{_defaults('dtype', 'auto')}].")
     ] = None,

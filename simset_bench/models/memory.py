@@ -1,5 +1,6 @@
-"""The memory module, and attaching it to one block of a frozen causal LM."""
+"""What sits on one block of a frozen causal LM: the memory module, and attaching it or another to that block."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,23 +15,49 @@ ACTIVATIONS = {"relu": torch.relu, "gelu": nn.functional.gelu}
 
 
 @dataclass(frozen=True)
-class MemoryShape:
-    """The shape of a memory: `entries` M >= 1, `width` d_model, and its options."""
+class BlockShape:
+    """What everything on a block has: `entries` M >= 1 and `width` d_model."""
 
     entries: int
     width: int
+
+
+class BlockMemory(nn.Module, ABC):
+    """Entries on a block's output, which a token activates, and which change its hidden state as far as it does.
+
+    What a document's entries are, and every recall mode, is about these activations: they are multiplied by 0 where an
+    entry is to be off. Parameters are float32 whatever the base's dtype.
+    """
+
+    shape: BlockShape
+
+    @abstractmethod
+    def activations(self, hidden: Tensor) -> Tensor:
+        """Entry activations a: (..., width) of any float dtype -> (..., entries) float32."""
+
+    @abstractmethod
+    def add(self, hidden: Tensor, activations: Tensor) -> Tensor:
+        """h' from h (..., width) and a (..., entries); the dtype of `hidden` is kept."""
+
+
+@dataclass(frozen=True)
+class MemoryShape(BlockShape):
+    """The shape of a memory, with its options."""
+
     activation: str = "relu"
     layer_norm: bool = False
     gate: bool = False
 
 
-class Memory(nn.Module):
+class Memory(BlockMemory):
     """M entries on a block's output h: a = act(W_up h + b_up), h' = h + gate * (W_down a + b_down).
 
-    Source: `docs/method.md`. Parameters are float32 whatever the base's dtype. W_up starts normal with standard
-    deviation width^-0.5, W_down normal with 1e-3, biases 0, the gate 1: training starts at the pretrained model.
+    Source: `docs/method.md`. W_up starts normal with standard deviation width^-0.5, W_down normal with 1e-3, biases 0,
+    the gate 1: training starts at the pretrained model.
     Raises RequestError for an activation that is not `relu` or `gelu`.
     """
+
+    shape: MemoryShape
 
     def __init__(self, shape: MemoryShape, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -47,12 +74,10 @@ class Memory(nn.Module):
         self.gate = nn.Parameter(torch.ones(())) if shape.gate else None
 
     def activations(self, hidden: Tensor) -> Tensor:
-        """Entry activations a: (..., width) of any float dtype -> (..., entries) float32."""
         up = nn.functional.linear(self.norm(hidden.float()), self.up_weight, self.up_bias)
         return ACTIVATIONS[self.shape.activation](up)
 
     def add(self, hidden: Tensor, activations: Tensor) -> Tensor:
-        """h' from h (..., width) and a (..., entries); the dtype of `hidden` is kept."""
         added = nn.functional.linear(activations, self.down_weight, self.down_bias)
         if self.gate is not None:
             added = added * self.gate
@@ -67,7 +92,7 @@ class AttachedMemory:
     (batch, tokens, entries) are those of the last forward, unscaled.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: BlockMemory) -> None:
         self.memory = memory
         self.multiplier: Tensor | None = None
         self.activations: Tensor | None = None
@@ -126,7 +151,7 @@ def hidden_of(output: Any) -> Tensor:
 
 
 @contextmanager
-def attached(model: nn.Module, block: nn.Module, memory: Memory) -> Iterator[AttachedMemory]:
+def attached(model: nn.Module, block: nn.Module, memory: BlockMemory) -> Iterator[AttachedMemory]:
     """Attach `memory` to the output of `block` of `model` within the context.
 
     A forward of `model` in which the memory did not run raises RuntimeError; otherwise all figures would silently be

@@ -1,7 +1,8 @@
 """Writes and reads a memory, with its shape, as a safetensors file."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,16 @@ from safetensors import SafetensorError, safe_open
 
 from simset_bench.errors import RequestError
 from simset_bench.files import write_tensors
-from simset_bench.models.memory import Memory, MemoryShape
+from simset_bench.models.memory import BlockMemory, BlockShape, Memory, MemoryShape
 from simset_bench.strict_json import parse_json
 
 
-def save_memory(memory: Memory, path: Path) -> None:
+def save_memory(memory: BlockMemory, path: Path) -> None:
     """Write a memory's float32 parameters, with its shape in the header. Equal memories give equal bytes."""
     write_tensors(path, dict(memory.named_parameters()), {"memory": json.dumps(asdict(memory.shape), sort_keys=True)})
 
 
-def load_memory(path: Path) -> Memory:
+def load_memory(path: Path) -> BlockMemory:
     """Read a memory that `save_memory` wrote.
 
     Raises RequestError for a file that is missing or damaged, or not a memory.
@@ -38,8 +39,17 @@ def load_memory(path: Path) -> Memory:
     return memory
 
 
-def _of_shape(shape: dict[str, Any]) -> Memory:
-    """A memory of this shape; only a guided memory has a `key_width`."""
+def _of_shape(shape: dict[str, Any]) -> BlockMemory:
+    """A memory of this shape, which is of the kind whose shape has fields of the same names."""
     from simset_bench.models.guided_memory import GuidedMemory, GuidedShape
+    from simset_bench.models.product_keys import ProductKeyMemory, ProductKeyShape
 
-    return GuidedMemory(GuidedShape(**shape)) if "key_width" in shape else Memory(MemoryShape(**shape))
+    kinds: list[tuple[Callable[[Any], BlockMemory], type[BlockShape]]] = [
+        (Memory, MemoryShape),
+        (GuidedMemory, GuidedShape),
+        (ProductKeyMemory, ProductKeyShape),
+    ]
+    for make, of_kind in kinds:
+        if {each.name for each in fields(of_kind)} == set(shape):
+            return make(of_kind(**shape))
+    raise ValueError(f"no kind of memory has the shape {', '.join(shape)}")

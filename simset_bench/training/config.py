@@ -41,7 +41,8 @@ class TrainConfig:
     Options that the `method` does not use stay at the defaults here (see `method_options.py`). `lora_rank` None takes
     the rank whose parameters are nearest to the memory's. `alpha` weighs the guidance loss too, whose `guidance_tau` is
     in nats. All documents share the first `shared_entries` of the entries, a share in [0, 1). `beta` weighs the quiet
-    loss, which is measured on `background_docs` documents of the corpus `background` that are not memorised.
+    loss, which is measured on `background_docs` documents of the corpus `background` that are not memorised. Under
+    `product-keys` a token has `product_heads` queries, each of which reads `product_reads` slots.
     """
 
     model: str = DEFAULT_MODEL
@@ -84,6 +85,8 @@ class TrainConfig:
     guidance_loss: str = "absolute"
     guidance_key_width: int = 16
     shared_entries: float = 0.5
+    product_heads: int = 4
+    product_reads: int = 8
     dtype: str = "auto"
     device: str = "auto"
 
@@ -177,7 +180,7 @@ _WHERE_IN_FORCE = ("cluster_by", "min_similarity")
 # The least value of each option that counts something.
 LEAST = {"num_docs": 1, "num_clusters": 1, "max_tokens": 2, "entries": 1, "entries_per_doc": 1}
 LEAST |= {"shuffle_buffer": 1, "epochs": 1, "batch_size": 1, "mem_seed": 0, "seed": 0}
-LEAST |= {"lora_rank": 1, "guidance_key_width": 1, "background_docs": 1}
+LEAST |= {"lora_rank": 1, "guidance_key_width": 1, "background_docs": 1, "product_heads": 1, "product_reads": 1}
 
 
 def check(config: TrainConfig) -> None:
@@ -206,6 +209,8 @@ def check(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value not in choices:
             raise unknown_name(_flag(name), value, choices)
+    if uses(config, "product_reads"):
+        _check_slots(config)
     if not uses(config, "allocation"):
         return
     clustering_of(config).check()
@@ -215,6 +220,21 @@ def check(config: TrainConfig) -> None:
     elif config.allocation not in {*STRATEGIES, *METHODS}:
         # It names the run's folder, and comes from a file that anybody may have written.
         raise unknown_name(f"strategy of {config.allocation_file}", config.allocation, {*STRATEGIES, *METHODS})
+
+
+def _check_slots(config: TrainConfig) -> None:
+    root = math.isqrt(config.entries)
+    if root**2 != config.entries:
+        raise RequestError(
+            f"--entries {config.entries}: --method {config.method} has a square number of slots, such as "
+            f"{max(1, root**2)} or {(root + 1) ** 2}"
+        )
+    if config.product_reads > root:
+        raise RequestError(
+            f"--product-reads {config.product_reads}: a query reads at most {root} slots of --entries {config.entries}"
+        )
+    if config.entries_per_doc > config.entries:
+        raise RequestError(f"--entries-per-doc {config.entries_per_doc}: above --entries {config.entries}")
 
 
 def draw_options(config: TrainConfig) -> DrawOptions:

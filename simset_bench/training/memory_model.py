@@ -14,7 +14,7 @@ from transformers.utils import PushToHubMixin
 from simset_bench.errors import RequestError
 from simset_bench.files import sha256_of_file, write_json
 from simset_bench.models.loading import Base, load_base
-from simset_bench.models.memory import Memory, attached
+from simset_bench.models.memory import BlockMemory, attached
 from simset_bench.models.memory_file import load_memory, save_memory
 from simset_bench.training import run_folder as folders
 from simset_bench.training.open_run import check_revision
@@ -32,7 +32,7 @@ class MemoryModel(nn.Module, PushToHubMixin):
     the memory, whose parameters get gradients while the base's do not. `recall` masks its entries.
     """
 
-    def __init__(self, run: folders.FinishedRun, base: Base, memory: Memory) -> None:
+    def __init__(self, run: folders.FinishedRun, base: Base, memory: BlockMemory) -> None:
         super().__init__()
         self.run_folder = run.folder
         self.run_config = run.config

@@ -39,6 +39,7 @@ _ALLOCATED = _CLUSTERS | {"allocation", "allocation_file", "shuffle_buffer", "pa
 _LOSS = frozenset(["alpha", "inductive_form", "location"])
 _QUIET = frozenset(["beta", "background", "background_docs"])
 _GUIDANCE = frozenset(["alpha", "guidance_tau", "guidance_negative", "guidance_loss", "guidance_key_width"])
+_SLOTS = frozenset(["layer", "entries", "entries_per_doc", "product_heads", "product_reads"])
 _IN_MEMORY = {"allocation": "allocation.parquet", "memory": "memory.safetensors"}
 
 METHODS: dict[str, Method] = {
@@ -74,6 +75,13 @@ METHODS: dict[str, Method] = {
     "sequence-id": Method(
         "a memory masked by the document's identity (arXiv 2507.09937)",
         _DOCUMENTS | _STEPS | _ON_A_BLOCK | _QUIET | {"shared_entries"},
+        learned=_IN_MEMORY,
+        has_entries=True,
+    ),
+    "product-keys": Method(
+        "a memory layer whose slots are found by product keys (arXiv 1907.05242)",
+        _DOCUMENTS | _STEPS | _SLOTS,
+        defaults={"lr": 2e-2},
         learned=_IN_MEMORY,
         has_entries=True,
     ),

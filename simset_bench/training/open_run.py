@@ -11,7 +11,7 @@ import numpy as np
 from simset_bench.corpora.documents import Document, hash_documents
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import Memory
+from simset_bench.models.memory import BlockMemory
 from simset_bench.models.memory_file import load_memory
 from simset_bench.models.revision import changed_since
 from simset_bench.simset.allocation import Allocation
@@ -43,7 +43,7 @@ class LoadedRun(OpenedRun):
     ids of `documents`."""
 
     allocation: Allocation
-    memory: Memory
+    memory: BlockMemory
     # Routers that were used, by their names.
     _routers: dict[str, Find] = field(default_factory=dict, init=False, repr=False, compare=False)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from simset_bench.errors import unknown_name
-from simset_bench.models.memory import Memory
+from simset_bench.models.memory import BlockMemory
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.methods.table import LEARNING_METHODS
@@ -19,7 +19,7 @@ def check_recall(recall: str, allowed: Sequence[str] = RECALLS) -> None:
 
 
 def recall_multipliers(
-    config: TrainConfig, memory: Memory, allocation: Allocation, documents: Sequence[int | None], recall: str
+    config: TrainConfig, memory: BlockMemory, allocation: Allocation, documents: Sequence[int | None], recall: str
 ) -> np.ndarray:
     """What the activations of a run's memory are multiplied by for each document: (documents, entries) float32.
 

@@ -133,7 +133,7 @@ WRONG = [
     (["--inductive-form", "lag"], "unknown --inductive-form 'lag' (did you mean 'log'?)"),
     (["--config", "no-such.yaml"], "no-such.yaml: cannot be read"),
     (["--method", "lroa"], "unknown --method 'lroa' (did you mean 'lora'?)"),
-    (["--method", "full"], "--entries 64: --method full does not use it; memory, lora, guidance, sequence-id do"),
+    (["--method", "full"], "--entries 64: --method full does not use it; memory, lora, guidance, sequence-id"),
     (["--guidance-tau", "3"], "--guidance-tau 3.0: --method memory does not use it; guidance does"),
     (["--lora-rank", "2"], "--lora-rank 2: --method memory does not use it; lora does"),
     (["--method", "guidance", "--allocation", "random"], "--allocation random: --method guidance does not use it"),

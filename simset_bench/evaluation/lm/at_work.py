@@ -8,7 +8,7 @@ import numpy as np
 from lm_eval.api.instance import Instance
 
 from simset_bench.errors import RequestError
-from simset_bench.models.memory import Memory
+from simset_bench.models.memory import BlockMemory
 
 # What activations are multiplied by, (entries,) float32, for a document, or for a text about none.
 MultiplierOf = Callable[[str | None], np.ndarray]
@@ -25,7 +25,7 @@ class MemoryAtWork:
     finds none, and the document that the prompt is about does not matter.
     """
 
-    memory: Memory
+    memory: BlockMemory
     layer: int
     multiplier_of: MultiplierOf | None = None
     route: Route | None = None

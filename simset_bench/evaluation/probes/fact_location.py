@@ -11,7 +11,7 @@ from simset_bench.evaluation.probes.records import record, scored
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import Memory, attached
+from simset_bench.models.memory import BlockMemory, attached
 from simset_bench.models.split import hidden_states
 from simset_bench.training.closed_facts import FORMS
 
@@ -70,7 +70,7 @@ def fact_location(subject: Subject, options: TaskOptions) -> Scored:
     return scored(records)
 
 
-def last_activations(base: Base, layer: int, memory: Memory, asked: AskedFacts) -> Tensor:
+def last_activations(base: Base, layer: int, memory: BlockMemory, asked: AskedFacts) -> Tensor:
     """The memory's activations at the last token of each prompt: (facts, entries) float32."""
     prompts = [request.prompt for request in asked.requests]
     parts = []

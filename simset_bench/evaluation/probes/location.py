@@ -15,7 +15,7 @@ from simset_bench.evaluation.probes.records import estimates_of, record
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import AttachedMemory, Memory, attached
+from simset_bench.models.memory import AttachedMemory, BlockMemory, attached
 from simset_bench.models.split import UpperModel
 from simset_bench.training.data.hidden_states import HiddenCache
 from simset_bench.training.data.hidden_states_on_disk import cached_states
@@ -111,7 +111,7 @@ class LocationProbe:
                 tokens[place] += len(part)
         return sums / tokens
 
-    def energy_shares(self, memory: Memory, document: int, multiplier: Tensor) -> tuple[np.ndarray, int]:
+    def energy_shares(self, memory: BlockMemory, document: int, multiplier: Tensor) -> tuple[np.ndarray, int]:
         """Share of a document's activation energy on each entry, (entries,) float64, and its tokens.
 
         `multiplier` (entries,) scales the activations. Every token counts alike: its energies are divided by their sum

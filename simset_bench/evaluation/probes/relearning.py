@@ -19,7 +19,7 @@ from simset_bench.evaluation.probes.location import LocationProbe
 from simset_bench.evaluation.probes.records import record, scored
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions
-from simset_bench.models.memory import Memory, attached
+from simset_bench.models.memory import BlockMemory, Memory, attached
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import SegmentsInMemory
@@ -184,7 +184,7 @@ def _curves(subject: Subject, probe: LocationProbe, erasure: Erasure, control: M
     recalled = _recalled_of(subject, probe, erasure.document)
     before = {f"{name}_before": value for name, value in recalled(run.memory.to(probe.base.device)).items()}
     curves = {number: dict(before) for number in STEPS}
-    left = without_entries(run.memory, run.allocation.mask([erasure.document])[0])
+    left = without_entries(cast(Memory, run.memory), run.allocation.mask([erasure.document])[0])
     for sort, documents in erasure.learned.items():
         memories = [copy.deepcopy(memory) for memory in (left, control)]
 
@@ -202,13 +202,13 @@ def _curves(subject: Subject, probe: LocationProbe, erasure: Erasure, control: M
     return curves
 
 
-def _recalled_of(subject: Subject, probe: LocationProbe, number: int) -> Callable[[Memory], dict[str, float]]:
+def _recalled_of(subject: Subject, probe: LocationProbe, number: int) -> Callable[[BlockMemory], dict[str, float]]:
     """A function that gives the NLL of a document by a memory, and the mean bits of its facts if it has some."""
     base, layer = probe.base, int(subject.config.layer)
     asked = asked_facts(subject.lm, layer, subject.documents[number].facts, FORM)
 
     @torch.no_grad()
-    def recalled(memory: Memory) -> dict[str, float]:
+    def recalled(memory: BlockMemory) -> dict[str, float]:
         every = torch.ones(1, memory.shape.entries, device=base.device)
         with attached(base.model, base.blocks[layer], memory) as active:
             measured = {"nll": float(probe.nll(active, [number], every)[0])}

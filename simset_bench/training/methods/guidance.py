@@ -13,7 +13,7 @@ from torch import Tensor
 from simset_bench.errors import RequestError
 from simset_bench.models.guided_memory import GuidedMemory, GuidedShape
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import Memory
+from simset_bench.models.memory import BlockMemory
 from simset_bench.models.memory_file import save_memory
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.models.split import UpperModel
@@ -126,7 +126,7 @@ def guidance_cost(config: TrainConfig, sizes: ModelSizes) -> Cost:
 
 
 def gates_of_keys(
-    _config: TrainConfig, memory: Memory, _allocation: Allocation, documents: Sequence[int]
+    _config: TrainConfig, memory: BlockMemory, _allocation: Allocation, documents: Sequence[int]
 ) -> np.ndarray:
     """Gates (documents, entries) float32 in (-1, 1) of the documents' own keys."""
     return cast(GuidedMemory, memory).gates_of(list(documents)).cpu().numpy()

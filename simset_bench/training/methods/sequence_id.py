@@ -8,7 +8,7 @@ import numpy as np
 
 from simset_bench.corpora.documents import Document
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import Memory
+from simset_bench.models.memory import BlockMemory
 from simset_bench.simset.allocation import Allocation
 from simset_bench.simset.sequence_id import identity_entries, shared_count
 from simset_bench.training.config import TrainConfig
@@ -41,7 +41,7 @@ def active_mask(config: TrainConfig, allocation: Allocation, documents: Sequence
 
 
 def active_entries(
-    config: TrainConfig, _memory: Memory, allocation: Allocation, documents: Sequence[int]
+    config: TrainConfig, _memory: BlockMemory, allocation: Allocation, documents: Sequence[int]
 ) -> np.ndarray:
     """1 on the entries of `active_mask` and 0 on all others: (documents, entries) float32."""
     return active_mask(config, allocation, documents).astype(np.float32)

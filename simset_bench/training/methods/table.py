@@ -12,7 +12,7 @@ import numpy as np
 
 from simset_bench.corpora.documents import Document
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import Memory
+from simset_bench.models.memory import BlockMemory
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.simset.allocation import Allocation
 from simset_bench.training.config import TrainConfig
@@ -23,10 +23,13 @@ from simset_bench.training.methods.guidance import gates_of_keys, guidance_cost,
 from simset_bench.training.methods.learner import Cost, Learner, Memorised
 from simset_bench.training.methods.lora import lora_cost, lora_learner, merge_lora
 from simset_bench.training.methods.memory import allocated_entries, memory_cost, memory_learner
+from simset_bench.training.methods.product_keys import product_key_cost, product_key_learner
 from simset_bench.training.methods.sequence_id import active_entries, entries_by_identity, sequence_learner
 
 
-def own_entries(_config: TrainConfig, _memory: Memory, allocation: Allocation, documents: Sequence[int]) -> np.ndarray:
+def own_entries(
+    _config: TrainConfig, _memory: BlockMemory, allocation: Allocation, documents: Sequence[int]
+) -> np.ndarray:
     """1 on the documents' own entries and 0 on all others: (documents, entries) float32."""
     return allocation.mask(documents).astype(np.float32)
 
@@ -44,7 +47,7 @@ class LearningMethod:
     learner: Callable[[TrainConfig, Base, Memorised], AbstractContextManager[Learner]]
     cost: Callable[[TrainConfig, ModelSizes], Cost]
     entries: Callable[[TrainConfig, Sequence[Document]], Allocation] | None = None
-    oracle: Callable[[TrainConfig, Memory, Allocation, Sequence[int]], np.ndarray] = own_entries
+    oracle: Callable[[TrainConfig, BlockMemory, Allocation, Sequence[int]], np.ndarray] = own_entries
     load_weights: Callable[[Base, Path], LearnedWeights] | None = None
 
 
@@ -52,6 +55,7 @@ LEARNING_METHODS: dict[str, LearningMethod] = {
     MEMORY: LearningMethod(memory_learner, memory_cost, entries=allocated_entries),
     "sequence-id": LearningMethod(sequence_learner, memory_cost, entries=entries_by_identity, oracle=active_entries),
     "guidance": LearningMethod(guidance_learner, guidance_cost, oracle=gates_of_keys),
+    "product-keys": LearningMethod(product_key_learner, product_key_cost),
     "lora": LearningMethod(lora_learner, lora_cost, load_weights=merge_lora),
     "full": LearningMethod(full_learner, full_cost, load_weights=load_full),
 }
