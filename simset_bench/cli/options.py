@@ -21,6 +21,7 @@ from simset_bench.training.processes import launched
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress bars.")]
+LogTo = Annotated[str | None, typer.Option(help="tensorboard, wandb or trackio: send each finished epoch there too.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 WRONG_REQUEST, FAILED_WORK, INTERRUPTED = 2, 1, 130

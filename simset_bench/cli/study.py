@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.cli.options import Debug, Json, LogTo, Quiet, print_json
 from simset_bench.cli.sweep import checked_grid, plan_of, print_plan
 from simset_bench.console import duration, say
 from simset_bench.files import check_writable_folder
@@ -37,6 +37,7 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what would be trained and asked, and what it costs.")
     ] = False,
+    log_to: LogTo = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -46,6 +47,9 @@ def command(
     Settings that a study tunes are tried first, on documents of their own.
 
     A command that was stopped goes on where it was."""
+    from simset_bench.training.logs import check_log
+
+    check_log(log_to)
     for name in grids or GRIDS:
         checked_grid(name, save_dir)
     check_writable_folder(to, ", use another --to")
@@ -56,7 +60,7 @@ def command(
     if dry_run:
         _show_costs(grids or list(GRIDS), save_dir, json_output)
         return
-    counts = run_study(grids or GRIDS, save_dir, to, packed)
+    counts = run_study(grids or GRIDS, save_dir, to, packed, log_to)
     if json_output:
         print_json(counts)
         return

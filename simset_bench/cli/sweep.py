@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.cli.options import Debug, Json, LogTo, Quiet, print_json
 from simset_bench.console import duration, say, stdout
 from simset_bench.errors import RequestError
 from simset_bench.imports import quick_imports
@@ -33,6 +33,7 @@ def command(
     gpus_per_worker: Annotated[
         float | None, typer.Option(help="With --ray: GPUs of each worker [1 if the cluster has any].")
     ] = None,
+    log_to: LogTo = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -42,8 +43,10 @@ def command(
         raise RequestError(f"--fleet-size {fleet_size}: must be at least 1")
     if gpus_per_worker is not None and ray is None:
         raise RequestError("--gpus-per-worker goes with --ray")
+    from simset_bench.training.logs import check_log
     from simset_bench.training.sweep.grid import read_parts
 
+    check_log(log_to)
     cells = checked_grid(grid, save_dir)
     if "tune" in read_parts(cells.path).get("study", {}):
         raise RequestError(
@@ -53,7 +56,7 @@ def command(
         from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_locally, run_sweep
         from simset_bench.training.sweep.table import showing_progress
 
-    options = SweepOptions(retry_failed, fail_fast, fleet_size)
+    options = SweepOptions(retry_failed, fail_fast, fleet_size, log_to=log_to)
     sweep = plan_sweep(cells, save_dir, options, write=not dry_run)
     if dry_run:
         plan = plan_of(sweep)

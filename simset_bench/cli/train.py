@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from simset_bench.cli.allocate import CLUSTER_BY_HELP, MIN_SIMILARITY_HELP, PARTITION_HELP
-from simset_bench.cli.options import Debug, Json, Quiet, print_json
+from simset_bench.cli.options import Debug, Json, LogTo, Quiet, print_json
 from simset_bench.console import say
 from simset_bench.imports import quick_imports
 from simset_bench.simset.strategies import STRATEGIES
@@ -131,6 +131,7 @@ def command(
     config: Annotated[Path | None, typer.Option(help="YAML with any of these options; flags win over it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what the run folder holds.")] = False,
+    log_to: LogTo = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -140,10 +141,12 @@ def command(
     Defaults stand in brackets.
     """
     options = dict(locals())
-    for name in ("save_dir", "config", "resume", "overwrite", "json_output", "quiet", "debug"):
+    for name in ("save_dir", "config", "resume", "overwrite", "log_to", "json_output", "quiet", "debug"):
         del options[name]
     from simset_bench.training.config import make_config
+    from simset_bench.training.logs import check_log
 
+    check_log(log_to)
     chosen = make_config(config, **options)
     from simset_bench.training.prechecks import check_config
 
@@ -152,7 +155,7 @@ def command(
         from simset_bench.training.processes import launched
         from simset_bench.training.run import summary, train_run
 
-    folder = train_run(chosen, save_dir, resume=resume, overwrite=overwrite)
+    folder = train_run(chosen, save_dir, resume=resume, overwrite=overwrite, log_to=log_to)
     if not launched().is_first:
         return
     manifest = summary(folder)

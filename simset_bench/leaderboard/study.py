@@ -101,10 +101,13 @@ def read_study(path: Path) -> StudyPlan:
     return plan
 
 
-def run_study(grid_names: Sequence[str], root: Path, place: Path, packed: bool = False) -> dict[str, Any]:
+def run_study(
+    grid_names: Sequence[str], root: Path, place: Path, packed: bool = False, log_to: str | None = None
+) -> dict[str, Any]:
     """Train, evaluate and publish grids: entries, page and figures go below `place`. Finished work is not repeated.
 
-    With `packed`, and where `place` has a packed study already, the entries are packed.
+    With `packed`, and where `place` has a packed study already, the entries are packed. `log_to` is as in a sweep;
+    tries of a search are not sent.
 
     Returns the counts of `cells`, `done` runs and `entries`, and the paths of page and figures. Raises RequestError for
     a grid that cannot be run and a place that cannot be written, before anything runs, and RuntimeError if a training
@@ -116,7 +119,8 @@ def run_study(grid_names: Sequence[str], root: Path, place: Path, packed: bool =
     searches = [searches_of(grid, plan, root) for grid, plan in zip(grids, plans, strict=True)]
     counts = {"cells": 0, "done": 0, "entries": 0}
     for grid, plan, of_grid in zip(grids, plans, searches, strict=True):
-        for name, count in _run_grid(grid, plan, of_grid, root, place, packed or is_packed(place)).items():
+        as_packed = packed or is_packed(place)
+        for name, count in _run_grid(grid, plan, of_grid, root, place, as_packed, log_to).items():
             counts[name] += count
     publish(place)
     return counts | {"page": str(place / PAGE), "figures": str(place / FIGURES)}
@@ -135,10 +139,16 @@ def searches_of(grid: Grid, plan: StudyPlan, root: Path) -> Searches | None:
 
 
 def _run_grid(
-    grid: Grid, plan: StudyPlan, searches: Searches | None, root: Path, place: Path, packed: bool
+    grid: Grid,
+    plan: StudyPlan,
+    searches: Searches | None,
+    root: Path,
+    place: Path,
+    packed: bool,
+    log_to: str | None,
 ) -> dict[str, int]:
     grid, records = make_searches(searches).taken() if searches else (grid, {})
-    sweep = plan_sweep(grid, place_of(grid, root) if searches else root, SweepOptions())
+    sweep = plan_sweep(grid, place_of(grid, root) if searches else root, SweepOptions(log_to=log_to))
     with showing_progress(sweep):
         swept = run_sweep(sweep)
     if swept["failed"]:

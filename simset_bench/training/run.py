@@ -30,13 +30,15 @@ def train_run(
     base: Base | None = None,
     checkpoint_seconds: float = SECONDS_BETWEEN_CHECKPOINTS,
     watch: Watch = never,
+    log_to: str | None = None,
 ) -> Path:
     """Train by the configuration's method and return the run folder under `root`.
 
     `base` is the configuration's base if the caller has loaded it, else None. In several processes (torchrun) it must
     be None, since they spread the base. A checkpoint is written at the first step after every `checkpoint_seconds`,
     and after every step for 0. `watch` is called after each step, and stops the training with `Interrupted` when it
-    returns True; it is not called where documents are streamed, nor in several processes.
+    returns True; it is not called where documents are streamed, nor in several processes. `log_to` names a log of
+    `logs.LOGS` that is given the epochs too.
 
     A finished run of the same configuration is kept. Raises RequestError for a configuration that cannot be run. Unless
     `overwrite`, raises it also for a folder that holds another run, or an unfinished one without `resume`.
@@ -49,11 +51,11 @@ def train_run(
         # It uses this module's functions, as the streamed run below does.
         from simset_bench.training.run_distributed import train_together
 
-        return train_together(config, root, processes, resume, overwrite, checkpoint_seconds)
+        return train_together(config, root, processes, resume, overwrite, checkpoint_seconds, log_to)
     if config.allocation_file is not None:
         from simset_bench.training.run_streamed import train_streamed
 
-        return train_streamed(config, root, resume, overwrite, base, checkpoint_seconds)
+        return train_streamed(config, root, resume, overwrite, base, checkpoint_seconds, log_to)
     documents = load_documents(config)
     allocation = entries_before_training(config, documents)
     base = base or load_base(config.model, config.dtype, config.device)
@@ -65,7 +67,7 @@ def train_run(
     with folders.held(folder):
         made_of = made_of_hashes(config, base, documents)
         if begin(folder, config, made_of, resume=resume, overwrite=overwrite):
-            _train_in(folder, config, base, memorised, made_of, checkpoint_seconds, watch)
+            _train_in(folder, config, base, memorised, made_of, checkpoint_seconds, watch, log_to)
         else:
             note(f"already trained: {folder} (--overwrite trains it anew)")
     return folder
@@ -79,6 +81,7 @@ def _train_in(
     made_of: dict[str, str],
     checkpoint_seconds: float,
     watch: Watch,
+    log_to: str | None,
 ) -> None:
     if memorised.allocation is not None:
         stored = store_allocation(folder, config, memorised.allocation, memorised.documents)
@@ -87,7 +90,7 @@ def _train_in(
         write_manifest(folder, config, base, memorised.counts(), Progress(made_of=made_of))
         return
     with LEARNING_METHODS[config.method].learner(config, base, memorised) as learner:
-        memorise(folder, config, base, made_of, learner, checkpoint_seconds, watch)
+        memorise(folder, config, base, made_of, learner, checkpoint_seconds, watch, log_to)
 
 
 def summary(folder: Path) -> dict[str, Any]:

@@ -42,7 +42,13 @@ from simset_bench.training.trainer import Member, PassSums, make_optimizer, trai
 
 
 def train_together(
-    config: TrainConfig, root: Path, processes: Processes, resume: bool, overwrite: bool, checkpoint_seconds: float
+    config: TrainConfig,
+    root: Path,
+    processes: Processes,
+    resume: bool,
+    overwrite: bool,
+    checkpoint_seconds: float,
+    log_to: str | None = None,
 ) -> Path:
     """Do what `train_run` does, in each of `processes`. The first prints messages and writes the run folder; all must
     see that folder.
@@ -76,7 +82,7 @@ def train_together(
                 return folder
             learner = _learner(config, base, memorised, allocation, processes)
             if processes.is_first:
-                memorise(folder, config, base, made_of, learner, checkpoint_seconds)
+                memorise(folder, config, base, made_of, learner, checkpoint_seconds, log_to=log_to)
             else:
                 _follow(folder, base, made_of, learner)
     return folder

@@ -24,6 +24,8 @@ MEMORY_FILE = "memory.safetensors"
 ADAPTER, WEIGHTS = "adapter", "weights"
 CHECKPOINT = "checkpoint.safetensors"
 EVALUATIONS = "eval"
+# Of `--log-to tensorboard`.
+TENSORBOARD = "tensorboard"
 LOCK = ".lock"
 
 
@@ -33,7 +35,7 @@ def _contents() -> list[str]:
     A run without its manifest is unfinished, and a folder without a configuration is no run.
     """
     learned = {Path(file).parts[0] for method in METHODS.values() for file in method.learned.values()}
-    of_every_method = [METRICS, ALLOCATION, f"{ALLOCATION}.lookup", EVALUATIONS, CONFIG]
+    of_every_method = [METRICS, ALLOCATION, f"{ALLOCATION}.lookup", TENSORBOARD, EVALUATIONS, CONFIG]
     return [MANIFEST, CHECKPOINT, *sorted(learned - set(of_every_method)), *of_every_method]
 
 

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 
 def train_streamed(
-    config: TrainConfig, root: Path, resume: bool, overwrite: bool, base: Base | None, checkpoint_seconds: float
+    config: TrainConfig,
+    root: Path,
+    resume: bool,
+    overwrite: bool,
+    base: Base | None,
+    checkpoint_seconds: float,
+    log_to: str | None = None,
 ) -> Path:
     """Do what `train_run` does for a configuration that names an allocation file.
 
@@ -58,7 +64,7 @@ def train_streamed(
             counts = partial(_counts, surveyed_corpus, data)
             background = load_background(config, base, [])
             learner = memory_learner_on(config, base, lambda: with_background(data, background), counts, data.longest)
-            memorise(folder, config, base, made_of, learner, checkpoint_seconds)
+            memorise(folder, config, base, made_of, learner, checkpoint_seconds, log_to=log_to)
             report(data.cache)
         else:
             note(f"already trained: {folder} (--overwrite trains it anew)")

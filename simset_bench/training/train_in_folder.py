@@ -15,6 +15,7 @@ from simset_bench.models.revision import changed_since
 from simset_bench.training import run_folder as folders
 from simset_bench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.logs import logging_to
 from simset_bench.training.manifest import write_manifest
 from simset_bench.training.methods.learner import Learner
 from simset_bench.training.trainer import Member, make_optimizer, train
@@ -44,9 +45,11 @@ def memorise(
     learner: Learner,
     checkpoint_seconds: float,
     watch: Watch = never,
+    log_to: str | None = None,
 ) -> None:
     """Train a learner in a run folder, from its checkpoint if it has one, and write the manifest.
 
+    `log_to` is a log of `logs.LOGS`, which is given each epoch too.
     Raises Interrupted when `watch` returns True.
     """
     module, optimizer = learner.module, make_optimizer(learner.module, learner.config)
@@ -69,6 +72,7 @@ def memorise(
 
     def after_epoch(now: Progress) -> None:
         nonlocal shown
+        log(now.epochs)
         # An epoch of few documents takes less time than a file that is written whole.
         if time.monotonic() - shown >= _SECONDS_BETWEEN_METRICS:
             write_metrics(folder, now)
@@ -79,7 +83,8 @@ def memorise(
     member = Member(
         module, optimizer, [progress], config=learner.config, masks=learner.masks(batches), active=learner.active
     )
-    train(base, member, batches, learner.run_pass, save, after_epoch)
+    with logging_to(log_to, folder, config) as log:
+        train(base, member, batches, learner.run_pass, save, after_epoch)
     write_metrics(folder, progress)
     learner.store(folder)
     write_manifest(folder, config, base, learner.counts(), progress)

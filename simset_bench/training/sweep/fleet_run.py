@@ -24,6 +24,7 @@ from simset_bench.training.data.background import load_background, with_backgrou
 from simset_bench.training.data.batches import Batches, MaskRows, SegmentsInMemory
 from simset_bench.training.data.hidden_states_on_disk import cached_states
 from simset_bench.training.data.segments import Segment, cut_documents
+from simset_bench.training.logs import logging_to
 from simset_bench.training.manifest import write_manifest
 from simset_bench.training.methods.learner import Memorised
 from simset_bench.training.methods.memory import new_memory
@@ -52,6 +53,7 @@ class FleetTask:
     layers: Sequence[int]
     members_per_pass: int
     checkpoint_seconds: float
+    log_to: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def train_fleet_runs(
                 else:
                     together = {"id": task.plan.id, "runs": len(members), "runs_a_pass": fleet.members_per_pass}
                     memorised = Memorised(documents, run.allocation, segments)
-                    _write_run(run, base, memorised, member, progress, together)
+                    _write_run(run, base, memorised, member, progress, together, task.log_to)
     task.checkpoint.unlink(missing_ok=True)
     return failures
 
@@ -238,7 +240,13 @@ def _check_folder(folder: Path, config: TrainConfig) -> None:
 
 
 def _write_run(
-    run: _Run, base: Base, memorised: Memorised, member: Member, progress: Progress, together: dict[str, Any]
+    run: _Run,
+    base: Base,
+    memorised: Memorised,
+    member: Member,
+    progress: Progress,
+    together: dict[str, Any],
+    log_to: str | None,
 ) -> None:
     if (run.folder / folders.MANIFEST).is_file():
         return
@@ -246,3 +254,5 @@ def _write_run(
     save_memory(cast(Memory, member.memory), run.folder / folders.MEMORY_FILE)
     write_manifest(run.folder, run.config, base, memorised.counts(), progress, together)
     (run.folder / folders.CHECKPOINT).unlink(missing_ok=True)
+    with logging_to(log_to, run.folder, run.config) as log:
+        log(progress.epochs)

@@ -44,13 +44,17 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """How a sweep is run. `fleet_size` None chooses from free memory; a claim silent for `expiry` seconds lapses."""
+    """How a sweep is run. `fleet_size` None chooses from free memory; a claim silent for `expiry` seconds lapses.
+
+    `log_to` is a log of `training.logs.LOGS`: runs that train together are sent once they are finished.
+    """
 
     retry_failed: bool = False
     fail_fast: bool = False
     fleet_size: int | None = None
     checkpoint_seconds: float = SECONDS_BETWEEN_CHECKPOINTS
     expiry: float = EXPIRY_SECONDS
+    log_to: str | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,7 @@ def _train(
         layers_beside(fleet, [other for other in sweep.fleets if other is fleet or not sweep.place.is_over(other)]),
         runs_a_pass(config, sizes_of(config.model), len(fleet.trainings)),
         sweep.options.checkpoint_seconds,
+        sweep.options.log_to,
     )
     return train_fleet_runs(task, base, stop, claim.lost, claim.progress.update)
 
@@ -220,8 +225,15 @@ def _train_alone(sweep: Sweep, config: TrainConfig, base: Base, claim: FleetClai
         claim.progress.update(told)
         return stop.is_set()
 
-    seconds = sweep.options.checkpoint_seconds
-    train_run(config, sweep.place.root_of(config), resume=True, base=base, checkpoint_seconds=seconds, watch=watch)
+    train_run(
+        config,
+        sweep.place.root_of(config),
+        resume=True,
+        base=base,
+        checkpoint_seconds=sweep.options.checkpoint_seconds,
+        watch=watch,
+        log_to=sweep.options.log_to,
+    )
 
 
 def run_locally(sweep: Sweep, stop: threading.Event) -> None:
