@@ -127,6 +127,20 @@ def command(
         str | None, typer.Option(help=f"Of the base: auto, float32, bfloat16, float16 [{_defaults('dtype', 'auto')}].")
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps [auto].")] = None,
+    continue_from: Annotated[
+        str | None,
+        typer.Option("--continue", help="A run's folder, whose training goes on with the new documents of --corpus."),
+    ] = None,
+    replay: Annotated[
+        float | None, typer.Option(help="With --continue: share of each epoch that are documents of before [0].")
+    ] = None,
+    protect: Annotated[
+        bool | None,
+        typer.Option(
+            "--protect/--no-protect",
+            help="With --continue: entries of documents of before alone stay as they are [no].",
+        ),
+    ] = None,
     save_dir: Annotated[Path, typer.Option(help="Folder under which run folders lie.")] = Path("outputs"),
     config: Annotated[Path | None, typer.Option(help="YAML with any of these options; flags win over it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
@@ -138,16 +152,17 @@ def command(
 ) -> None:
     """Train a memory on documents, or another method, and write a run folder.
 
-    Defaults stand in brackets.
+    Defaults stand in brackets; with --continue they are the options of that run.
     """
     options = dict(locals())
+    options["continued_from"] = options.pop("continue_from")
     for name in ("save_dir", "config", "resume", "overwrite", "log_to", "json_output", "quiet", "debug"):
         del options[name]
-    from simset_bench.training.config import make_config
+    from simset_bench.training.continued import make_training
     from simset_bench.training.logs import check_log
 
     check_log(log_to)
-    chosen = make_config(config, **options)
+    chosen = make_training(config, **options)
     from simset_bench.training.prechecks import check_config
 
     check_config(chosen, save_dir)
@@ -166,4 +181,5 @@ def command(
         f"{name.replace('_', '-')} {manifest['final'][name]:.3f}" for name in _SHOWN if name in manifest["final"]
     ]
     done = f"{manifest['steps']} steps in {manifest['wall_seconds']:.0f} s" if manifest["steps"] else "nothing to train"
-    say(str(folder), f"  {', '.join([*measured, str(manifest['documents']) + ' documents', done])}")
+    new = f", {manifest['new_documents']} of them new" if "new_documents" in manifest else ""
+    say(str(folder), f"  {', '.join([*measured, str(manifest['documents']) + ' documents' + new, done])}")

@@ -1,6 +1,6 @@
 """Loads the documents of a corpus, given its name."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -119,6 +119,35 @@ class CorpusOptions:
             match_subjects=self.subjects(),
             on_bad=on_bad,
         )
+
+    def load_beside(self, known: Sequence[Document]) -> list[Document]:
+        """The first `num_docs` documents whose ids are not those of `known` ones, or all of them.
+
+        Raises RequestError where there are none or too few, and where one has the id of a known one and another text.
+        """
+        if not known:
+            return self.load()
+        texts = {document.id: document.text for document in known}
+        stream = stream_corpus(self.corpus, group_by=self.group_by, match_subjects=self.subjects())
+        documents: list[Document] = []
+        for document in stream:
+            if document.id not in texts:
+                documents.append(document)
+            elif document.text != texts[document.id]:
+                raise RequestError(
+                    f"corpus {self.corpus}: document {document.id!r} has the id of one that was memorised before, and "
+                    "another text: give its documents ids of their own"
+                )
+            if len(documents) == self.num_docs:
+                return documents
+        if not documents:
+            raise RequestError(f"corpus {self.corpus}: every document was memorised before")
+        if self.num_docs is not None:
+            raise RequestError(
+                f"--num-docs {self.num_docs}: corpus {self.corpus} has only {len(documents)} documents that were not "
+                "memorised before"
+            )
+        return documents
 
     def stream(self, on_bad: Callable[[BadRecord], None] = refuse) -> Iterator[Document]:
         """All documents of the corpus one at a time, beyond `num_docs` too, and those whose id came before."""

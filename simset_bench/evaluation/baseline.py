@@ -38,6 +38,12 @@ def evaluate_baselines_of(runs: Sequence[Path], request: EvalRequest, root: Path
     """Evaluate the untouched bases of finished runs on the runs' documents; equal ones once."""
     check_request(request, baseline=True)
     configs = [open_anywhere(folder).config for folder in runs]
+    for folder, config in zip(runs, configs, strict=True):
+        if config.continued_from is not None:
+            raise RequestError(
+                f"{folder}: was continued, and a baseline is asked about one corpus: ask the run with --control, which "
+                "asks its base the same"
+            )
     kept = [make_config(None, **{name: getattr(config, name) for name in KEPT}) for config in configs]
     return _evaluate(list(dict.fromkeys(kept)), request, root)
 

@@ -17,6 +17,7 @@ from simset_bench.evaluation.majority import with_majority_answer
 from simset_bench.evaluation.probes.table import PROBES, is_ours
 from simset_bench.evaluation.request import EvalRequest, askable_tasks, check_request
 from simset_bench.evaluation.result_files import Result, ResultKey, hash_of_rows, write_result
+from simset_bench.evaluation.stages import with_stages
 from simset_bench.evaluation.subject import Subject, subject_of
 from simset_bench.evaluation.task_options import TARGETS
 from simset_bench.evaluation.tasks.build import TaskRows, build_rows, written_rows
@@ -167,6 +168,7 @@ def _ask_and_write(
             scored = with_gain(scored, with_derived(bare[name]))
         if pairs is not None and name in OUR_TASKS:
             scored = with_majority_answer(scored, rows.of_task(name), pairs)
+        scored = with_stages(scored, subject.run.stage_of if subject.run else {})
         seconds = round(time.monotonic() - started + subject.lm.seconds_before - before, 3)
         key = result_key(subject, request, name, rows.asked, pairs)
         written = write_result(subject.folder / EVALUATIONS, key, scored, rows.asked, seconds)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 GROUPED_BY = ("relation", "popularity", "label", "relatives")
 # Of samples that a router found a document for: the similarity of their own to the most similar other one.
 BY_SIMILARITY = "similarity"
-GROUPS = (*GROUPED_BY, "position", "steps", BY_SIMILARITY)
+# Of samples about documents of a run that was continued: the stage, from 1 on, that added the document.
+BY_STAGE = "stage"
+GROUPS = (*GROUPED_BY, "position", "steps", BY_SIMILARITY, BY_STAGE)
 
 # What the pairs of a question-answer fine-tuning share with no probe: `--qa-disjoint`.
 SUBJECTS, TARGETS = DISJOINT = ("subjects", "targets")

@@ -26,7 +26,8 @@ from simset_bench.results.forms import BASELINE, checked_manifest
 from simset_bench.results.samples import PARQUET, read_samples, samples_file
 from simset_bench.results.scores import interval, score_of, with_evidence
 from simset_bench.strict_json import read_object
-from simset_bench.training.config import TrainConfig, make_config, read_config
+from simset_bench.training.chain import Stage, chain_of
+from simset_bench.training.config import TrainConfig, checked_option, make_config, read_config
 from simset_bench.training.method_options import find_method
 from simset_bench.training.open_run import OpenedRun, open_run
 from simset_bench.training.prepare import load_documents
@@ -202,7 +203,7 @@ def _reproduced(entry: Path, root: Path) -> list[Again]:
             results = evaluate_baseline(about, dataclasses.replace(request, device=device, dtype=dtype), root)
         folder = Path(results[0]["run"])
     else:
-        folder = train_run(read_folder_config(entry), root, resume=True)
+        folder = _train_again(entry, chain_of(manifest), root)
         for request in requests:
             evaluate_runs([folder], request)
     now = _manifest(folder)["hashes"]
@@ -211,6 +212,18 @@ def _reproduced(entry: Path, root: Path) -> list[Again]:
     if differing := [name for name, is_other in changed.items() if is_other]:
         raise RequestError(f"{entry}: {differing[0]} is no longer what the entry was made with (their hashes differ)")
     return [again for result in _results(entry) for again in _compared(entry, folder, result)]
+
+
+def _train_again(entry: Path, chain: Sequence[Stage], root: Path) -> Path:
+    """The folder below `root` of the run of an entry, trained again, after the runs that it continued."""
+    config, path = read_folder_config(entry), entry / MANIFEST
+    folder: Path | None = None
+    of_chain = [{name: checked_option(path, name, value) for name, value in stage.config.items()} for stage in chain]
+    for each in [*(TrainConfig(**options) for options in of_chain), config]:
+        before = None if folder is None else str(folder)
+        folder = train_run(dataclasses.replace(each, continued_from=before), root, resume=True)
+    assert folder is not None
+    return folder
 
 
 def _compared(entry: Path, folder: Path, result: dict[str, Any]) -> list[Again]:

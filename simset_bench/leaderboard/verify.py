@@ -1,5 +1,6 @@
 """Checking an entry: its files, hashes and ranges, and that its figures follow from its samples."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from simset_bench.evaluation.follows import follows
 from simset_bench.evaluation.probes.table import is_ours
 from simset_bench.evaluation.result_files import stem_of
 from simset_bench.evaluation.result_form import better_side, check_result, check_value
+from simset_bench.evaluation.stages import estimates_by_stage
+from simset_bench.evaluation.task_options import BY_STAGE
 from simset_bench.files import sha256_of_file
 from simset_bench.leaderboard.entry_folder import entry_folder
 from simset_bench.leaderboard.overlap import OVERLAP, read_bands
@@ -22,6 +25,7 @@ from simset_bench.results.packed import PACKED, packed_runs
 from simset_bench.results.samples import PARQUET, read_samples
 from simset_bench.results.search import SEARCH, check_taken
 from simset_bench.strict_json import brief, is_count, is_number, read_object
+from simset_bench.training.chain import Stage, chain_of
 from simset_bench.training.config import read_config
 from simset_bench.training.method_options import find_method
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, METRICS, read_folder_config
@@ -87,12 +91,15 @@ def _checked_run(entry: Path) -> dict[str, Any]:
     else:
         if sha256_of_file(entry / CONFIG) != manifest["hashes"]["config"]:
             raise ValueError(f"tampered with: {CONFIG} is not the one that the run's manifest was written for")
-        method = read_folder_config(entry).method
+        config = read_folder_config(entry)
+        method = config.method
         if method != manifest["method"]:
             raise ValueError(f"{MANIFEST} is not a run's (method {manifest['method']}, {CONFIG} has {method})")
         for name in find_method(method).learned:
             if name not in manifest["hashes"]:
                 raise ValueError(f"{MANIFEST} is not a run's (no hash of {name})")
+        if bool(chain_of(manifest)) != (config.continued_from is not None):
+            raise ValueError(f"{CONFIG}: names a run that was continued, and {MANIFEST} has no chain, or the reverse")
         if SEARCH in manifest:
             check_taken(manifest[SEARCH], read_config(entry / CONFIG))
     read_epochs(entry / METRICS)
@@ -135,6 +142,7 @@ def _check_result(path: Path, manifest: dict[str, Any]) -> _Checked:
             check_value(result["task"], measure, max(of_measure))
     except (OSError, ValueError) as error:
         raise ValueError(f"{name}: cannot be read ({error})") from error
+    _check_stages(name, result, records, chain_of(manifest))
     given = {measure: follows(name, measure, result, records) for measure in result["measures"]}
     unchecked = tuple(f"{path.stem}/{measure}" for measure, is_given in given.items() if not is_given)
     return _Checked(len(records), sum(given.values()), unchecked)
@@ -157,6 +165,22 @@ def _check_promised(result: dict[str, Any], stem: str, manifest: dict[str, Any])
         for estimates in parts.values():
             for measure, estimate in estimates.items():
                 _check_estimate(result["task"], measure, estimate)
+
+
+def _check_stages(name: str, result: dict[str, Any], records: Sequence[dict[str, Any]], chain: Sequence[Stage]) -> None:
+    """Raise ValueError where figures of the stages of a chain are not those that samples on their documents give."""
+    given = result["groups"].get(BY_STAGE, {})
+    earlier = {document: number for number, stage in enumerate(chain, start=1) for document in stage.documents}
+    for stage, estimates in estimates_by_stage(list(result["measures"]), records, earlier).items():
+        for measure, estimate in estimates.items():
+            told = given.get(stage, {}).get(measure)
+            if told is None or not math.isclose(told["value"], estimate.value, rel_tol=1e-9, abs_tol=1e-12):
+                raise ValueError(
+                    f"tampered with: {measure} of stage {stage} in {name} is {brief(told and told['value'])}, its "
+                    f"samples give {estimate.value}"
+                )
+    if unknown := [each for each in given if each not in map(str, range(1, len(chain) + 2))]:
+        raise ValueError(f"{name}: a chain of {len(chain) + 1} has no stage {brief(unknown[0])}")
 
 
 def _check_estimate(task: str, measure: str, estimate: dict[str, Any]) -> None:

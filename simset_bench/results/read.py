@@ -16,6 +16,15 @@ from simset_bench.evaluation.estimates import above_zero
 from simset_bench.evaluation.measures import after_qa, find_measure
 from simset_bench.evaluation.result_form import better_side, check_result
 from simset_bench.models.revision import changed_since
+from simset_bench.results.chain_columns import (
+    EARLIER,
+    OF_PLACES,
+    STAGES_COLUMN,
+    WITHOUT_CHAIN,
+    all_draws,
+    earlier_stages,
+    with_all_documents,
+)
 from simset_bench.results.entry_files import ENTRY, check_entry_files
 from simset_bench.results.forms import BASELINE, checked_manifest
 from simset_bench.results.migrate import MEMORY_METHOD
@@ -25,6 +34,7 @@ from simset_bench.results.samples import samples_file
 from simset_bench.results.search import SEARCH, options_taken
 from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.strict_json import brief, is_utf8
+from simset_bench.training.chain import chain_of
 from simset_bench.training.config import LEAST, TrainConfig
 from simset_bench.training.earlier_options import in_todays_words
 from simset_bench.training.method_options import find_method
@@ -41,7 +51,7 @@ _VALUES: dict[str, tuple[type, ...]] = {
 RUN_COLUMNS = {
     name: "Int64" if name == "layer" else next(_KINDS[kind] for kind in _KINDS if kind in (hint, *get_args(hint)))
     for name, hint in get_type_hints(TrainConfig).items()
-    if name != "device"
+    if name not in OF_PLACES
 }
 # Which invented people a corpus `people:` draws, its keys `seed` and `from`; the corpus's own column is without them.
 PEOPLE = "people"
@@ -50,7 +60,7 @@ SEED_COLUMNS = ("mem_seed", "seed", PEOPLE)
 # How many settings a study tried for the run's, and which options a search chose, comma-separated.
 TRIES_COLUMN, SEARCHED = "tries", "searched"
 BASE_ALLOCATION = "base"
-_BESIDE = {PEOPLE: "string", TRIES_COLUMN: "Int64", SEARCHED: "string"}
+_BESIDE = {PEOPLE: "string", TRIES_COLUMN: "Int64", SEARCHED: "string", STAGES_COLUMN: "Int64", EARLIER: "string"}
 _VALUE_COLUMNS = ("run", "task", "measure", "value", "standard_error", "n", "limit", "better", "dtype", "samples")
 # Options of other versions are columns too, which must not stand for what boards say of a row themselves.
 _OPTION = re.compile("[a-z][a-z0-9_]{0,60}")
@@ -65,6 +75,8 @@ _NO_OPTIONS = frozenset(
         "base_revision",
         TRIES_COLUMN,
         SEARCHED,
+        STAGES_COLUMN,
+        EARLIER,
         "documents",
         "clusters",
         "rank",
@@ -96,8 +108,9 @@ class LeftOut:
 @dataclass(frozen=True)
 class RunTable:
     """`runs`: one row for each run, indexed by `run` (its folder), with the run's options and `cell`, a key that is
-    equal for runs that differ only in seeds; `tries`, how many settings were tried for its own (0 for no search), and
-    `searched`, the options that a search chose, comma-separated (missing where nothing is trained). A column
+    equal for runs that differ only in seeds; `tries`, how many settings were tried for its own (0 for no search),
+    `searched`, the options that a search chose, comma-separated, and `stages`, how many trainings it is the last of
+    (both missing where nothing is trained), with `earlier_stages`, what the others were. A column
     `base_revision` is there where runs on one name of a model have different bases. `values`: one row for each run and
     measure.
 
@@ -282,15 +295,20 @@ def _read_run(folder: Path) -> dict[str, Any]:
     identity = json.dumps([hashes["model"], hashes["corpus"], learned, hashes["config"]])
     config |= {"model": manifest["model"], "method": manifest["method"]}
     config = in_todays_words(config, manifest)
-    people = None
+    chain = chain_of(manifest)
+    earlier = earlier_stages(chain, config)
+    config, people = with_all_documents(config, chain), None
     if isinstance(config.get("corpus"), str):
         config["corpus"], people = without_draw(config["corpus"])
+        people = all_draws(chain, people)
     if not strategy_of_allocation(str(config.get("allocation"))).is_cut:
         # It matters to `partitioned` alone; elsewhere it would look like a difference between two rows.
         config.pop("partition_by", None)
     if manifest["kind"] == BASELINE:
         config["allocation"] = BASE_ALLOCATION
-    cell = {str(name): value for name, value in config.items() if name not in (*SEED_COLUMNS, "device")}
+    cell = {str(name): value for name, value in config.items() if name not in (*SEED_COLUMNS, *OF_PLACES)}
+    if chain:
+        cell |= {STAGES_COLUMN: len(chain) + 1, EARLIER: earlier}
     if config.get("min_similarity") is not None:
         # How many clusters it leads to moves with the seed.
         cell.pop("num_clusters", None)
@@ -301,9 +319,10 @@ def _read_run(folder: Path) -> dict[str, Any]:
     learns = manifest["kind"] != BASELINE and bool(find_method(manifest["method"]).learned)
     searched = ",".join(sorted(options_taken(search))) if search else ""
     # Options of another version have columns too, so that whatever tells two runs apart can be seen.
-    others = {str(name): str(value) for name, value in config.items() if name not in (*RUN_COLUMNS, "device")}
-    shown = {name: config.get(name) for name in RUN_COLUMNS} | others
+    others = {str(name): str(value) for name, value in config.items() if name not in (*RUN_COLUMNS, *OF_PLACES)}
+    shown = {name: config.get(name, WITHOUT_CHAIN.get(name)) for name in RUN_COLUMNS} | others
     beside = {PEOPLE: people, TRIES_COLUMN: tries, SEARCHED: searched if learns else None}
+    beside |= {STAGES_COLUMN: len(chain) + 1 if learns else None, EARLIER: earlier}
     run = {"run": str(folder), **shown, **beside, "cell": json.dumps(cell, sort_keys=True), "identity": identity}
     return run | {"revision": hashes["model"]}
 

@@ -1,7 +1,7 @@
 """An allocation: which memory entries belong to which document."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from simset_bench.errors import RequestError, check_count, unknown_name
 from simset_bench.simset.clusters import TOPIC, Clustering, Clusters, check_num_clusters
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.simset.signatures import SEED_LIMIT, signatures
-from simset_bench.simset.strategies import PARTITIONS_BY, DrawOptions, Units, find_strategy
+from simset_bench.simset.strategies import PARTITIONS_BY, DrawOptions, TooManyDocuments, Units, find_strategy
 
 # Clustering compares documents by this many hashes, whatever `entries_per_doc` is.
 CLUSTER_HASHES = 128
@@ -51,6 +51,53 @@ class Allocation:
     def mask(self, documents: Sequence[int]) -> np.ndarray:
         """Masks (batch, num_entries) bool of the documents with these numbers."""
         return masks_of(self.entries, documents, self.num_entries)
+
+
+def in_order(allocation: Allocation, order: Sequence[int]) -> Allocation:
+    """The same allocation with its documents in another order, given by their numbers."""
+    signed = allocation.signatures
+    return replace(
+        allocation,
+        document_ids=tuple(allocation.document_ids[number] for number in order),
+        clusters=allocation.clusters[list(order)],
+        entries=tuple(allocation.entries[number] for number in order),
+        signatures=None if signed is None else signed[list(order)],
+    )
+
+
+def appended(old: Allocation, documents: Sequence[Document], options: DrawOptions) -> Allocation:
+    """An allocation with the entries of further documents, each drawn as its own are: what `append` does to a file.
+
+    Each of the documents is a cluster of its own. `options` are those of the old one.
+    Raises RequestError under a strategy where the entries of one document depend on all, and where partitions have used
+    up all entries.
+    """
+    strategy, taken = find_strategy(old.strategy), old.num_clusters
+    if not strategy.draws_alone(options):
+        how = f" cut by {options.partition_by}" if strategy.is_cut else ""
+        raise RequestError(
+            f"--allocation {old.strategy}{how}: entries of one document depend on all, so that none can be added"
+        )
+    try:
+        strategy.check(options, taken + len(documents))
+    except TooManyDocuments as error:
+        room = options.num_entries // options.entries_per_doc - taken
+        raise TooManyDocuments(
+            f"--allocation {old.strategy}: the memory has room for {room} more documents of {options.entries_per_doc} "
+            f"entries, and {len(documents)} are to be added: {taken} have "
+            f"{taken * options.entries_per_doc} of its {options.num_entries} entries"
+        ) from error
+    new = allocate(documents, old.strategy, options.num_entries, options.entries_per_doc, options.seed)
+    draw = strategy.draw_one(options)
+    drawn = new.entries if draw is None else [draw(taken + number) for number in range(len(documents))]
+    both_signed = old.signatures is not None and new.signatures is not None
+    return replace(
+        old,
+        document_ids=(*old.document_ids, *new.document_ids),
+        clusters=np.concatenate([old.clusters, np.arange(taken, taken + len(documents), dtype=np.uint32)]),
+        entries=(*old.entries, *drawn),
+        signatures=np.concatenate([old.signatures, new.signatures]) if both_signed else None,
+    )
 
 
 def masks_of(entries: Sequence[np.ndarray], documents: Sequence[int], num_entries: int) -> np.ndarray:

@@ -91,8 +91,11 @@ def write_allocation(
     corpus: dict[str, Any],
     bad_records: int = 0,
     before: Callable[[str], None] = lambda _content: None,
+    appended: tuple[dict[str, Any], ...] = (),
 ) -> None:
     """Write one row a document: id, cluster, entries (null where it has all), signature (null where it has none).
+
+    `corpus` has the options of the first documents' corpus, `appended` those of corpora that were added later.
 
     The file's metadata hold the manifest. Equal allocations give equal bytes. `before` is called with the manifest's
     `content` when the file is about to be put into place.
@@ -111,6 +114,7 @@ def write_allocation(
         clusters=allocation.num_clusters,
         merge_similarity=allocation.merge_similarity,
         bad_records=bad_records,
+        appended=appended,
         partition_by=allocation.partition_by,
         cluster_by=allocation.cluster_by,
         min_similarity=allocation.min_similarity,

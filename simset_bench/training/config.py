@@ -43,6 +43,10 @@ class TrainConfig:
     in nats. All documents share the first `shared_entries` of the entries, a share in [0, 1). `beta` weighs the quiet
     loss, which is measured on `background_docs` documents of the corpus `background` that are not memorised. Under
     `product-keys` a token has `product_heads` queries, each of which reads `product_reads` slots.
+
+    `continued_from` is the folder of the run whose training goes on with the new documents of `corpus`, None for one
+    that begins; `replay`, a share in [0, 1), of an epoch's segments is then of its documents, and `protect` keeps the
+    entries as they are that belong to none but these.
     """
 
     model: str = DEFAULT_MODEL
@@ -89,6 +93,9 @@ class TrainConfig:
     product_reads: int = 8
     dtype: str = "auto"
     device: str = "auto"
+    continued_from: str | None = None
+    replay: float = 0.0
+    protect: bool = False
 
 
 _TYPES = typing.get_type_hints(TrainConfig)
@@ -170,13 +177,17 @@ def _check_fits(path: Path, chosen: dict[str, Any]) -> None:
     made = of_allocation_file(path)
     for name in ("allocation", "entries", "entries_per_doc"):
         if chosen[name] != made[name]:
-            raise RequestError(f"{_flag(name)} {chosen[name]}: {path} was made with {made[name]}")
+            raise RequestError(f"{flag(name)} {chosen[name]}: {path} was made with {made[name]}")
     for name in ("num_clusters", "cluster_by", "min_similarity"):
         if chosen.get(name) is not None:
-            raise RequestError(f"{_flag(name)} {chosen[name]}: {path} settles the clusters (allocate merges)")
+            raise RequestError(f"{flag(name)} {chosen[name]}: {path} settles the clusters (allocate merges)")
 
 
-_WHERE_IN_FORCE = ("cluster_by", "min_similarity")
+# Options that a configuration names only where they differ from what they are without them.
+_WHERE_IN_FORCE = {"cluster_by": None, "min_similarity": None, "continued_from": None, "replay": 0.0, "protect": False}
+_IN_FORCE = object()
+# Options of a training that goes on with new documents.
+OF_CONTINUING = ("continued_from", "replay", "protect")
 # The least value of each option that counts something.
 LEAST = {"num_docs": 1, "num_clusters": 1, "max_tokens": 2, "entries": 1, "entries_per_doc": 1}
 LEAST |= {"shuffle_buffer": 1, "epochs": 1, "batch_size": 1, "mem_seed": 0, "seed": 0}
@@ -192,23 +203,25 @@ def check(config: TrainConfig) -> None:
     for name, lowest in LEAST.items():
         value = getattr(config, name)
         if value is not None:
-            check_count(_flag(name), value, lowest)
+            check_count(flag(name), value, lowest)
     for name in ("alpha", "beta", "weight_decay", "grad_clip", "lr", "guidance_tau"):
         value = getattr(config, name)
         if not math.isfinite(value) or value < 0:
-            raise RequestError(f"{_flag(name)} {value}: must be a finite number, 0 or more")
+            raise RequestError(f"{flag(name)} {value}: must be a finite number, 0 or more")
     if config.lr == 0:
         raise RequestError("--lr 0: must be above 0, or nothing would be learned")
     if not 0 <= config.warmup < 1:
         raise RequestError(f"--warmup {config.warmup}: must be a share of the steps, from 0 to below 1")
-    if not 0 <= config.shared_entries < 1:
-        raise RequestError(f"--shared-entries {config.shared_entries}: must be a share, from 0 to below 1")
+    for name in ("shared_entries", "replay"):
+        if not 0 <= (value := getattr(config, name)) < 1:
+            raise RequestError(f"{flag(name)} {value}: must be a share, from 0 to below 1")
+    _check_continuing(config)
     closed = {"guidance_negative": NEGATIVES, "guidance_loss": GUIDANCE_LOSSES}
     closed |= {"inductive_form": INDUCTIVE_FORMS, "location": LOCATIONS, "activation": ACTIVATIONS}
     for name, choices in closed.items():
         value = getattr(config, name)
         if value not in choices:
-            raise unknown_name(_flag(name), value, choices)
+            raise unknown_name(flag(name), value, choices)
     if uses(config, "product_reads"):
         _check_slots(config)
     if not uses(config, "allocation"):
@@ -237,6 +250,20 @@ def _check_slots(config: TrainConfig) -> None:
         raise RequestError(f"--entries-per-doc {config.entries_per_doc}: above --entries {config.entries}")
 
 
+def _check_continuing(config: TrainConfig) -> None:
+    if config.continued_from is None:
+        if config.replay or config.protect:
+            name = "replay" if config.replay else "protect"
+            raise RequestError(f"{flag(name)} goes with --continue RUN, whose documents it is about")
+        return
+    if config.allocation_file is not None:
+        raise RequestError(f"--allocation {config.allocation_file}: a run that is continued draws entries itself")
+    if config.protect and config.weight_decay:
+        raise RequestError(f"--weight-decay {config.weight_decay} would shrink the entries that --protect protects")
+    if config.protect and strategy_of_allocation(config.allocation).gives_all:
+        raise RequestError(f"--protect: under --allocation {config.allocation} every document has all entries")
+
+
 def draw_options(config: TrainConfig) -> DrawOptions:
     """The numbers that entries are drawn by."""
     return DrawOptions(config.entries, config.entries_per_doc, config.mem_seed, config.partition_by)
@@ -258,12 +285,12 @@ def with_clusters(config: TrainConfig, num_docs: int, clusters: int) -> TrainCon
 
 
 def options_of(config: TrainConfig) -> dict[str, Any]:
-    """All options by their names, without those of clusters that are not in force.
+    """All options by their names, without those of clusters and of continuing that are not in force.
 
     Files and folders of runs from before there were such options are those of today.
     """
     options = dataclasses.asdict(config)
-    return {name: value for name, value in options.items() if name not in _WHERE_IN_FORCE or value is not None}
+    return {name: value for name, value in options.items() if value != _WHERE_IN_FORCE.get(name, _IN_FORCE)}
 
 
 def entries_in_force(config: TrainConfig, clusters: int) -> int:
@@ -282,8 +309,9 @@ def presses(config: TrainConfig) -> bool:
     return config.alpha != 0 and not strategy_of_allocation(config.allocation).gives_all
 
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def flag(name: str) -> str:
+    """An option's flag on the command line, as in `--num-docs`."""
+    return "--continue" if name == "continued_from" else "--" + name.replace("_", "-")
 
 
 def config_text(config: TrainConfig, names: Sequence[str] | None = None) -> str:
@@ -322,7 +350,7 @@ def check_options(config: "TrainConfig") -> None:
         value = getattr(config, each.name)
         if each.name not in options and value != each.default:
             raise RequestError(
-                f"--{each.name.replace('_', '-')} {value}: --method {config.method} does not use it; "
+                f"{flag(each.name)} {value}: --method {config.method} does not use it; "
                 f"{_listed(name for name, method in METHODS.items() if each.name in method.options)}"
             )
 

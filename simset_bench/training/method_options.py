@@ -38,6 +38,7 @@ _CLUSTERS = frozenset(["num_clusters", "cluster_by", "min_similarity"])
 _ALLOCATED = _CLUSTERS | {"allocation", "allocation_file", "shuffle_buffer", "partition_by"}
 _LOSS = frozenset(["alpha", "inductive_form", "location"])
 _QUIET = frozenset(["beta", "background", "background_docs"])
+_CONTINUED = frozenset(["continued_from", "replay"])
 _GUIDANCE = frozenset(["alpha", "guidance_tau", "guidance_negative", "guidance_loss", "guidance_key_width"])
 _SLOTS = frozenset(["layer", "entries", "entries_per_doc", "product_heads", "product_reads"])
 _IN_MEMORY = {"allocation": "allocation.parquet", "memory": "memory.safetensors"}
@@ -45,7 +46,7 @@ _IN_MEMORY = {"allocation": "allocation.parquet", "memory": "memory.safetensors"
 METHODS: dict[str, Method] = {
     MEMORY: Method(
         "a memory on one block, with entries allocated to documents",
-        _DOCUMENTS | _STEPS | _ON_A_BLOCK | _ALLOCATED | _LOSS | _QUIET,
+        _DOCUMENTS | _STEPS | _ON_A_BLOCK | _ALLOCATED | _LOSS | _QUIET | _CONTINUED | {"protect"},
         learned=_IN_MEMORY,
         has_entries=True,
     ),

@@ -14,12 +14,12 @@ from simset_bench.models.loading import Base
 from simset_bench.models.memory import BlockMemory
 from simset_bench.models.memory_file import load_memory
 from simset_bench.models.revision import changed_since
-from simset_bench.simset.allocation import Allocation
+from simset_bench.simset.allocation import Allocation, in_order
 from simset_bench.simset.routers import Find, router
 from simset_bench.training import run_folder as folders
-from simset_bench.training.config import TrainConfig
+from simset_bench.training.chain import Stage, by_turns, chain_documents, stages_of
+from simset_bench.training.config import TrainConfig, corpus_options
 from simset_bench.training.method_options import find_method
-from simset_bench.training.prepare import load_documents
 from simset_bench.training.recall import recall_multipliers
 from simset_bench.training.recall_modes import ROUTER_OF, why_not_routed
 
@@ -28,13 +28,16 @@ from simset_bench.training.recall_modes import ROUTER_OF, why_not_routed
 class OpenedRun:
     """A finished run of any method, with its documents and the revision of the base it was trained on.
 
-    `documents` are all, or the first of a run that streamed its own.
+    `documents` are all, or the first of a run that streamed its own. Those of a run that was continued come by turns,
+    one of each stage, so that the first few are of all; `stage_of` has the stage that added each, by its id, and is
+    empty for a run that was trained at once.
     """
 
     folder: Path
     config: TrainConfig
     documents: list[Document]
     base_revision: str
+    stage_of: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,18 +86,21 @@ def open_run(folder: Path) -> OpenedRun:
 
     run = folders.open_anywhere(folder)
     folders.check_hashes(folder)
-    hashes = folders.read_manifest(folder)["hashes"]
+    manifest = folders.read_manifest(folder)
+    hashes, chain = manifest["hashes"], folders.read_chain(folder, manifest)
     streamed = run.config.allocation_file is not None
     if streamed:
         from simset_bench.training.data.stream import sample_documents
 
         documents = sample_documents(run.config)
     else:
-        documents = _documents(run)
+        documents = _documents(run, chain)
     if hash_documents(documents) != hashes["corpus_sample" if streamed else "corpus"]:
         raise RequestError(f"{folder}: corpus {run.config.corpus} is no longer what this run memorised")
-    about: dict[str, Any] = {"folder": folder, "config": run.config, "documents": documents}
-    about["base_revision"] = hashes["model"]
+    stage_of = stages_of(documents, chain) if chain else {}
+    order = by_turns(list(stage_of.values())) if chain else range(len(documents))
+    about: dict[str, Any] = {"folder": folder, "config": run.config, "documents": [documents[each] for each in order]}
+    about |= {"base_revision": hashes["model"], "stage_of": stage_of}
     if not find_method(run.config.method).has_entries:
         return OpenedRun(**about)
     if streamed:
@@ -102,12 +108,15 @@ def open_run(folder: Path) -> OpenedRun:
         allocation = dataclasses.replace(opened, document_ids=tuple(document.id for document in documents))
     else:
         allocation = read_allocation(folder / folders.ALLOCATION)
+        allocation = in_order(allocation, order) if chain else allocation
     return LoadedRun(**about, allocation=allocation, memory=load_memory(folder / folders.MEMORY_FILE))
 
 
-def _documents(run: folders.FinishedRun) -> list[Document]:
+def _documents(run: folders.FinishedRun, chain: Sequence[Stage]) -> list[Document]:
+    """The documents of a run and of the chain before it, in the order in which they were memorised."""
     try:
-        return load_documents(run.config)
+        earlier = chain_documents(run.folder, chain)
+        return earlier + corpus_options(run.config).load_beside(earlier)
     except RequestError as error:
         location = run.config.corpus.partition(":")[2]
         if not location or Path(location).exists():

@@ -64,7 +64,8 @@ def begin(folder: Path, config: TrainConfig, made_of: dict[str, str], *, resume:
     if overwrite:
         folders.clear_run(folder)
     if (folder / folders.CONFIG).is_file():
-        there = folders.read_folder_config(folder)
+        # The run that was continued is known by its hashes, and may have been moved.
+        there = dataclasses.replace(folders.read_folder_config(folder), continued_from=config.continued_from)
         if there != config:
             raise RequestError(
                 f"{folder} holds a run of another configuration ({differences(there, config)}): "

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from simset_bench.console import note
+from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.sources import find_model
 from simset_bench.training import run_folder as folders
@@ -32,7 +33,7 @@ def train_run(
     watch: Watch = never,
     log_to: str | None = None,
 ) -> Path:
-    """Train by the configuration's method and return the run folder under `root`.
+    """Train by the configuration's method, from another run on where it names one, and return the folder under `root`.
 
     `base` is the configuration's base if the caller has loaded it, else None. In several processes (torchrun) it must
     be None, since they spread the base. A checkpoint is written at the first step after every `checkpoint_seconds`,
@@ -47,11 +48,17 @@ def train_run(
     check(config)
     find_model(config.model)
     processes = launched()
+    if processes.count > 1 and config.continued_from is not None:
+        raise RequestError(f"--continue {config.continued_from}: only one process can continue a run, not torchrun's")
     if processes.count > 1:
         # It uses this module's functions, as the streamed run below does.
         from simset_bench.training.run_distributed import train_together
 
         return train_together(config, root, processes, resume, overwrite, checkpoint_seconds, log_to)
+    if config.continued_from is not None:
+        from simset_bench.training.run_continued import train_continued
+
+        return train_continued(config, root, resume, overwrite, base, checkpoint_seconds, watch, log_to)
     if config.allocation_file is not None:
         from simset_bench.training.run_streamed import train_streamed
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from simset_bench.corpora.files.paths import found_near
 from simset_bench.errors import RequestError, said_when_interrupted
 from simset_bench.files import held_folder, sha256_of_file
 from simset_bench.strict_json import read_object
+from simset_bench.training.chain import Stage, chain_of
 from simset_bench.training.config import TrainConfig, check, corpus_options, read_config
 from simset_bench.training.method_options import MEMORY, METHODS, find_method
 
@@ -39,8 +40,10 @@ def _contents() -> list[str]:
     return [MANIFEST, CHECKPOINT, *sorted(learned - set(of_every_method)), *of_every_method]
 
 
-def run_folder(root: Path, model: str, config: TrainConfig) -> Path:
+def run_folder(root: Path, model: str, config: TrainConfig, stage: int = 1) -> Path:
     """Folder of a run under `root`; `config` has its layer, num_docs and num_clusters resolved to numbers.
+
+    A run that was continued is `stage` 2 or more of its chain.
 
     `docs_N` appears when there are fewer clusters than documents, `seed_S` when the seed of the batches is not 0,
     `beta_B` when the quiet loss is on.
@@ -52,6 +55,9 @@ def run_folder(root: Path, model: str, config: TrainConfig) -> Path:
     parts.append(str(config.num_docs if config.num_clusters is None else config.num_clusters))
     if config.num_clusters is not None and config.num_docs != config.num_clusters:
         parts.append(f"docs_{config.num_docs}")
+    if stage > 1:
+        replay = [f"replay_{float(config.replay)}"] if config.replay else []
+        parts.append("_".join([f"stage_{stage}", *replay, *(["protect"] if config.protect else [])]))
     if config.seed:
         parts.append(f"seed_{config.seed}")
     if "mem_seed" in options:
@@ -139,6 +145,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RequestError(f"{path}: missing or damaged ({type(error).__name__}: {error})") from error
     return dict(manifest)
+
+
+def read_chain(folder: Path, manifest: Mapping[str, Any]) -> tuple[Stage, ...]:
+    """The runs before one that was continued, by its manifest. Raises RequestError where they cannot be read."""
+    try:
+        return chain_of(manifest)
+    except ValueError as error:
+        raise RequestError(f"{folder / MANIFEST}: damaged ({error})") from error
 
 
 def check_hashes(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from simset_bench.cli.app import app
 from simset_bench.simset.store import read_allocation
-from simset_bench.training.config import TrainConfig
+from simset_bench.training.config import OF_CONTINUING, TrainConfig, flag
 from simset_bench.training.method_options import METHODS
 
 Run = Callable[..., Result]
@@ -71,8 +71,8 @@ def test_flags_override_the_file_and_what_they_give_is_saved(run: Run, options: 
     folder = Path(json.loads(result.stdout)["run"])
     assert folder == tmp_path / "out/trains/lm_tiny-llama/layer_2/4/random_0/alpha_0.6"
     saved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    # How clusters are made stands there only where it is in force.
-    assert set(saved) == METHODS["memory"].options - {"cluster_by", "min_similarity"}
+    # How clusters are made and what was continued stand there only where they are in force.
+    assert set(saved) == METHODS["memory"].options - {"cluster_by", "min_similarity", *OF_CONTINUING}
     assert (saved["alpha"], saved["layer"], saved["allocation"], saved["epochs"]) == (0.6, 2, "random", 2)
 
 
@@ -95,7 +95,7 @@ def test_every_option_of_a_configuration_is_a_flag_and_every_flag_has_help(run: 
     listed = run("train", "--help").stdout
     # `--allocation FILE.parquet` is how the file is named.
     for name in TrainConfig.__dataclass_fields__.keys() - {"allocation_file"}:
-        assert f"--{name.replace('_', '-')}" in listed, name
+        assert flag(name) in listed, name
 
 
 WRONG = [
@@ -202,3 +202,19 @@ def test_without_a_command_help_is_shown_and_a_wrong_one_gets_a_near_miss(run: R
     assert "leaderboard" in shown.stdout
     assert_one_line(run("trian"), 2, "'trian'", "train")
     assert run("--version").stdout.startswith("simset-bench ")
+
+
+def test_continue_goes_on_with_new_documents(run: Run, options: list[object], tmp_path: Path) -> None:
+    first = run("train", *options).stdout.splitlines()[0]
+    corpus = options[3]
+    result = run("train", "--continue", first, "--corpus", corpus, "--replay", 0.2, "--save-dir", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    folder, summary = result.stdout.splitlines()
+    assert folder == str(tmp_path / "out/trains/lm_tiny-llama/layer_3/4/stage_2_replay_0.2/simset2_0/alpha_1.0")
+    assert "8 documents, 4 of them new" in summary
+    shown = run("eval", folder, "--task", "docmem", "--by", "stage")
+    assert [line[:1] for line in shown.stdout.splitlines() if line[:1] in "12"] != []
+    assert_one_line(run("train", "--continue", first), 2, "--continue needs --corpus")
+    assert_one_line(run("train", "--continue", tmp_path, "--corpus", corpus), 2, "is no run folder")
+    again = run("train", "--continue", first, "--corpus", corpus, "--entries", 32)
+    assert_one_line(again, 2, "--entries 32", "was trained with 64")

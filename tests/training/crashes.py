@@ -13,12 +13,14 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from fixtures.kills import die_before_call
 
 from simset_bench.models.loading import Base, load_base
 from simset_bench.training.config import TrainConfig
+from simset_bench.training.continued import make_training
 from simset_bench.training.run import train_run
 
 
@@ -68,6 +70,23 @@ def at_random_moments(config: TrainConfig, root: Path, base: Base, kills: int) -
     return interrupted
 
 
+def chain(config: TrainConfig, root: Path, base: Base, **options: Any) -> None:
+    """Train two documents, and go on with two more nine times; what is finished is kept, what is not goes on."""
+    folder = train_run(config, root, resume=True, base=base, **options)
+    for _ in range(9):
+        longer = make_training(None, continued_from=str(folder), corpus=config.corpus, replay=0.3)
+        folder = train_run(longer, root, resume=True, base=base, **options)
+
+
+def chain_at_random_moments(config: TrainConfig, root: Path, base: Base) -> int:
+    """Kill a chain of ten again and again, each time a moment later, until it is done; how often it was killed."""
+    chance = random.Random(1)
+    interrupted = 0
+    while in_child(lambda: chain(config, root, base, checkpoint_seconds=0.0), chance.uniform(0.2, 1.2)) != 0:
+        interrupted += 1
+    return interrupted
+
+
 def main() -> None:
     model, corpus, root = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     torch.set_num_threads(1)
@@ -79,6 +98,13 @@ def main() -> None:
     train_run(many, root / "many", base=base)
     print("writes", at_every_write(few, root / "killed_at_writes", base))
     print("interrupted", at_random_moments(many, root / "killed_at_random", base, 6))
+    pair = dataclasses.replace(few, num_docs=2, batch_size=1, epochs=20)
+    chain(pair, root / "chain", base)
+    print("chain interrupted", chain_at_random_moments(pair, root / "killed_chain", base))
+    parent = train_run(few, root / "parent", base=base)
+    longer = make_training(None, continued_from=str(parent), corpus=few.corpus, replay=0.5, protect=True)
+    train_run(longer, root / "grown", base=base)
+    print("writes of a stage", at_every_write(longer, root / "killed_stages", base))
 
 
 if __name__ == "__main__":

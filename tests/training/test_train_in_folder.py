@@ -45,6 +45,29 @@ def test_killed_before_any_of_its_writes_a_run_ends_with_the_same_bytes(crashed:
 def test_killed_at_random_moments_a_run_ends_with_the_same_bytes(crashed: tuple[Path, str]) -> None:
     root, printed = crashed
     # When a kill lands is the machine's affair: a fast one may be done before the last. Without any, nothing is shown.
-    interrupted = int(printed.split("interrupted ")[1])
+    interrupted = int(printed.split("\ninterrupted ")[1].split()[0])
     assert interrupted >= 3
     assert_same_run(root / "killed_at_random", root / "many")
+
+
+@pytest.mark.slow
+def test_a_chain_of_ten_killed_at_random_moments_ends_with_the_same_bytes(crashed: tuple[Path, str]) -> None:
+    root, printed = crashed
+    assert int(printed.split("chain interrupted ")[1].split()[0]) >= 3
+    folders = sorted(path.parent.relative_to(root / "chain") for path in (root / "chain").rglob("memory.safetensors"))
+    assert len(folders) == 10
+    for folder in folders:
+        ours, theirs = root / "killed_chain" / folder, root / "chain" / folder
+        assert sorted(path.name for path in ours.iterdir()) == FILES
+        for name in ("allocation.parquet", "memory.safetensors", "metrics.jsonl"):
+            assert (ours / name).read_bytes() == (theirs / name).read_bytes(), ours / name
+
+
+@pytest.mark.slow
+def test_a_stage_killed_before_any_of_its_writes_ends_with_the_same_bytes(crashed: tuple[Path, str]) -> None:
+    root, printed = crashed
+    runs = sorted((root / "killed_stages").iterdir())
+    assert f"writes of a stage {len(runs) - 1}\n" in printed
+    assert len(runs) > 30
+    for run in runs:
+        assert_same_run(run, root / "grown")

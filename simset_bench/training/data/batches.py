@@ -1,7 +1,7 @@
 """What the training loop reads: batches of packed segments, each with its hidden states below the memory."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 from simset_bench.models.loading import Base
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.hidden_states import HiddenCache
-from simset_bench.training.data.segments import PackedBatch, Segment, epoch_batches, longest_of, pack_batch
+from simset_bench.training.data.segments import EpochRows, PackedBatch, Segment, longest_of, pack_batch
 
 # The masks (documents, entries) bool of some documents, by their numbers.
 MaskRows = Callable[[Sequence[int]], np.ndarray]
@@ -45,15 +45,19 @@ class Data(Batches, Protocol):
 
 @dataclass(frozen=True)
 class SegmentsInMemory:
-    """Segments and their hidden states below the memory, read in a new random order in each epoch."""
+    """Segments and their hidden states below the memory, read in a new random order in each epoch.
+
+    An epoch has those that `rows` says, all for None.
+    """
 
     segments: Sequence[Segment]
     cache: HiddenCache
+    rows: EpochRows | None = field(default=None, kw_only=True)
 
     @property
     def count(self) -> int:
-        """Number of segments."""
-        return len(self.segments)
+        """Number of segments in an epoch."""
+        return self.rows.count if self.rows else len(self.segments)
 
     @property
     def longest(self) -> int:
@@ -63,7 +67,7 @@ class SegmentsInMemory:
     def of_epoch(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[PackedBatch, Tensor]]:
         """Batches of an epoch in its random order, from number `first` on."""
         cache = self.cache.near(base.device)
-        for rows in epoch_batches(self.count, config.batch_size, config.seed, epoch)[first:]:
+        for rows in (self.rows or EpochRows(self.count)).batches(config, epoch)[first:]:
             yield pack_batch(self.segments, rows, base.device), cache.packed(rows, base.device)
 
 

@@ -188,8 +188,51 @@ def part_of(batch: PackedBatch, first: int, last: int) -> tuple[PackedBatch, sli
     return part, tokens
 
 
+@dataclass(frozen=True)
+class EpochRows:
+    """Which of some segments an epoch has: the first `new` ones, and `drawn` of the `old` ones that come after them.
+
+    The drawn ones are others in each epoch; each comes once before any comes again.
+    """
+
+    new: int
+    old: int = 0
+    drawn: int = 0
+
+    @property
+    def count(self) -> int:
+        """Segments of an epoch."""
+        return self.new + self.drawn
+
+    def batches(self, config: TrainConfig, epoch: int) -> list[list[int]]:
+        """Segment numbers in the order of one epoch, a batch at a time; they follow from the configuration alone."""
+        batches = epoch_batches(self.count, config.batch_size, config.seed, epoch)
+        if not self.drawn:
+            return batches
+        # Drawn ones lie end to end over the epochs, in rounds that each have all old segments in an order of their own.
+        places = range(epoch * self.drawn, (epoch + 1) * self.drawn)
+        rounds = {place // self.old for place in places}
+        orders = {number: torch.randperm(self.old, generator=_generator(config.seed, ~number)) for number in rounds}
+        drawn = [self.new + int(orders[place // self.old][place % self.old]) for place in places]
+        return [[row if row < self.new else drawn[row - self.new] for row in batch] for batch in batches]
+
+
+def rows_with_replay(segments: Sequence[Segment], old_documents: int, share: float) -> EpochRows:
+    """The rows of epochs of which `share`, in [0, 1), are segments of old documents, as nearly as whole numbers allow.
+
+    At least one is, unless `share` is 0. Documents are old whose number is below `old_documents`; their segments come
+    last.
+    """
+    new = sum(segment.document >= old_documents for segment in segments)
+    old = len(segments) - new
+    return EpochRows(new, old, max(1, round(share / (1 - share) * new)) if share and old else 0)
+
+
 def epoch_batches(num_segments: int, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
     """Segment numbers in the order of one epoch, `batch_size` at a time; a function of seed and epoch alone."""
-    generator = torch.Generator().manual_seed((seed << 24) + epoch)
-    order = torch.randperm(num_segments, generator=generator).tolist()
+    order = torch.randperm(num_segments, generator=_generator(seed, epoch)).tolist()
     return [order[start : start + batch_size] for start in range(0, num_segments, batch_size)]
+
+
+def _generator(seed: int, number: int) -> torch.Generator:
+    return torch.Generator().manual_seed((seed << 24) + number)

@@ -13,7 +13,7 @@ from simset_bench.models.loading import Base
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.training.checkpoint import Mean
 from simset_bench.training.config import TrainConfig
-from simset_bench.training.data.segments import PackedBatch, Segment, epoch_batches, longest_of, pack_batch
+from simset_bench.training.data.segments import EpochRows, PackedBatch, Segment, longest_of, pack_batch
 from simset_bench.training.methods.learner import Learner, Memorised
 from simset_bench.training.trainer import Member, PassSums
 
@@ -38,11 +38,12 @@ class WholeBatches:
     """Batches of segments for the whole base: nothing below is frozen, so no hidden states come with them."""
 
     segments: Sequence[Segment]
+    rows: EpochRows
 
     @property
     def count(self) -> int:
-        """Number of segments."""
-        return len(self.segments)
+        """Number of segments in an epoch."""
+        return self.rows.count
 
     @property
     def longest(self) -> int:
@@ -51,7 +52,7 @@ class WholeBatches:
 
     def of_epoch(self, base: Base, config: TrainConfig, epoch: int, first: int) -> Iterator[tuple[PackedBatch, Tensor]]:
         """Batches of an epoch in the order that a memory sees them in, from number `first` on."""
-        for rows in epoch_batches(self.count, config.batch_size, config.seed, epoch)[first:]:
+        for rows in self.rows.batches(config, epoch)[first:]:
             yield pack_batch(self.segments, rows, base.device), torch.empty(0)
 
 
@@ -80,7 +81,7 @@ def weights_learner(
     return Learner(
         module,
         config,
-        lambda: WholeBatches(memorised.segments),
+        lambda: WholeBatches(memorised.segments, memorised.epoch_rows(config)),
         store,
         lambda: memorised.counts() | told,
         partial(whole_pass, base),

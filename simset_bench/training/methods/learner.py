@@ -14,22 +14,35 @@ from simset_bench.simset.allocation import Allocation
 from simset_bench.simset.shingles import word_shingles
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import Batches, MaskRows
-from simset_bench.training.data.segments import Segment
+from simset_bench.training.data.segments import EpochRows, Segment, rows_with_replay
 from simset_bench.training.trainer import Pass
 
 
 @dataclass(frozen=True)
 class Memorised:
-    """What a run memorises: documents, their segments, and their entries if they are allocated before training."""
+    """What a run memorises: documents, their segments, and their entries if they are allocated before training.
+
+    The first `old` documents are those that the run continued from has memorised before. They have segments where they
+    are replayed, which come after those of the new ones.
+    """
 
     documents: list[Document]
     allocation: Allocation | None
     segments: list[Segment]
+    old: int = 0
+
+    def epoch_rows(self, config: TrainConfig) -> EpochRows:
+        """Which segments an epoch has."""
+        return rows_with_replay(self.segments, self.old, config.replay)
 
     def counts(self) -> dict[str, Any]:
-        """How much it is, as a run's manifest records it; of invented people, how alike families are too."""
-        tokens = sum(len(segment.token_ids) - segment.specials for segment in self.segments)
-        counts: dict[str, Any] = {"documents": len(self.documents), "segments": len(self.segments), "tokens": tokens}
+        """How much it is, as a run's manifest records it; of invented people, how alike families are too.
+
+        Documents are all, segments and tokens those of the new ones.
+        """
+        new = [segment for segment in self.segments if segment.document >= self.old]
+        tokens = sum(len(segment.token_ids) - segment.specials for segment in new)
+        counts: dict[str, Any] = {"documents": len(self.documents), "segments": len(new), "tokens": tokens}
         if any(document.facts for document in self.documents):
             similarity = family_similarity(self.documents, partial(word_shingles, words=2))
             counts["family_jaccard"] = asdict(similarity)

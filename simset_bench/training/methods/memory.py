@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 
 from simset_bench.corpora.documents import Document
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import Memory, MemoryShape
-from simset_bench.models.memory_file import save_memory
+from simset_bench.models.memory_file import load_memory, save_memory
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.models.split import UpperModel
 from simset_bench.simset.allocation import Allocation, allocate
@@ -90,10 +92,38 @@ def memory_learner(config: TrainConfig, base: Base, memorised: Memorised) -> Ite
 
     def make_data() -> Data:
         segments, cache = segments_in_memory(config, base, memorised)
-        data: Data = TrainingData(segments, cache, allocation_of(memorised).mask)
+        data: Data = TrainingData(
+            segments, cache, allocation_of(memorised).mask, rows=memorised.epoch_rows(config) if memorised.old else None
+        )
         return with_background(data, load_background(config, base, memorised.documents))
 
-    yield memory_learner_on(config, base, make_data, memorised.counts, longest_of(memorised.segments))
+    learner = memory_learner_on(config, base, make_data, memorised.counts, longest_of(memorised.segments))
+    if config.protect:
+        protect(cast(Memory, learner.module), only_old_entries(allocation_of(memorised), memorised.old))
+    yield learner
+
+
+def only_old_entries(allocation: Allocation, old: int) -> np.ndarray:
+    """Entries (entries,) bool that some of the first `old` documents have, and none of the others."""
+    numbers = range(len(allocation.document_ids))
+    before, since = (allocation.mask(part).any(axis=0) for part in (numbers[:old], numbers[old:]))
+    return np.asarray(before & ~since)
+
+
+def protect(memory: Memory, entries: np.ndarray) -> None:
+    """Give the weights of some `entries` (entries,) bool no gradient; what all entries share goes on learning."""
+    learns = torch.from_numpy(~entries).to(memory.up_bias.device)
+    for parameter, mask in (
+        (memory.up_weight, learns[:, None]),
+        (memory.up_bias, learns),
+        (memory.down_weight, learns[None, :]),
+    ):
+        parameter.register_hook(lambda gradient, mask=mask: gradient * mask)
+
+
+def begin_from_memory(learner: Learner, folder: Path) -> None:
+    """Give a learner's memory the parameters of a run's."""
+    learner.module.load_state_dict(load_memory(folder / folders.MEMORY_FILE).state_dict())
 
 
 def allocation_of(memorised: Memorised) -> Allocation:

@@ -22,7 +22,7 @@ from simset_bench.training.methods.full import full_cost, full_learner, load_ful
 from simset_bench.training.methods.guidance import gates_of_keys, guidance_cost, guidance_learner
 from simset_bench.training.methods.learner import Cost, Learner, Memorised
 from simset_bench.training.methods.lora import lora_cost, lora_learner, merge_lora
-from simset_bench.training.methods.memory import allocated_entries, memory_cost, memory_learner
+from simset_bench.training.methods.memory import allocated_entries, begin_from_memory, memory_cost, memory_learner
 from simset_bench.training.methods.product_keys import product_key_cost, product_key_learner
 from simset_bench.training.methods.sequence_id import active_entries, entries_by_identity, sequence_learner
 
@@ -41,7 +41,8 @@ class LearningMethod:
     `learner` makes what the training loop needs, and `cost` says what a training takes. `entries` draws the documents'
     entries before training, where they have any by then. `oracle` says what activations are multiplied by where the
     document is known, for a method whose documents have entries. `load_weights` puts what was learned into the base,
-    for a method that learns in the base's weights.
+    for a method that learns in the base's weights. `begin_from` gives a learner what a run in a folder has learned, for
+    a method that can go on with new documents.
     """
 
     learner: Callable[[TrainConfig, Base, Memorised], AbstractContextManager[Learner]]
@@ -49,10 +50,11 @@ class LearningMethod:
     entries: Callable[[TrainConfig, Sequence[Document]], Allocation] | None = None
     oracle: Callable[[TrainConfig, BlockMemory, Allocation, Sequence[int]], np.ndarray] = own_entries
     load_weights: Callable[[Base, Path], LearnedWeights] | None = None
+    begin_from: Callable[[Learner, Path], None] | None = None
 
 
 LEARNING_METHODS: dict[str, LearningMethod] = {
-    MEMORY: LearningMethod(memory_learner, memory_cost, entries=allocated_entries),
+    MEMORY: LearningMethod(memory_learner, memory_cost, entries=allocated_entries, begin_from=begin_from_memory),
     "sequence-id": LearningMethod(sequence_learner, memory_cost, entries=entries_by_identity, oracle=active_entries),
     "guidance": LearningMethod(guidance_learner, guidance_cost, oracle=gates_of_keys),
     "product-keys": LearningMethod(product_key_learner, product_key_cost),

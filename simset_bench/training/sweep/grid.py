@@ -11,7 +11,7 @@ from typing import Any
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.package import shipped_grids
 from simset_bench.simset.strategies import TooManyDocuments
-from simset_bench.training.config import TrainConfig, check, checked_option, clustering_of
+from simset_bench.training.config import OF_CONTINUING, TrainConfig, check, checked_option, clustering_of
 from simset_bench.training.method_options import only_own, with_method_defaults
 from simset_bench.training.strict_yaml import read_mapping
 
@@ -95,6 +95,8 @@ def read_parts(path: Path) -> dict[str, Any]:
 def _checked(path: Path, field: str, name: Any, value: Any) -> Any:
     if name not in OPTIONS:
         raise RequestError(f"{path}: {field}: unknown option{did_you_mean(str(name), OPTIONS)}")
+    if name in OF_CONTINUING:
+        raise RequestError(f"{path}: {field}: {name} goes with train --continue, and a sweep begins its runs")
     return checked_option(path, name, value)
 
 

@@ -13,12 +13,15 @@ from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base, load_base
+from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.segments import (
     NO_TARGET,
+    EpochRows,
     Segment,
     check_lengths,
     collate,
     epoch_batches,
+    rows_with_replay,
     segment_documents,
 )
 
@@ -110,3 +113,34 @@ def test_an_epoch_is_a_permutation_in_full_batches(segments: int, batch_size: in
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     orders = {(seed, epoch): str(epoch_batches(40, 4, seed, epoch)) for seed in range(12) for epoch in range(12)}
     assert len(set(orders.values())) == len(orders)
+
+
+@given(
+    new=st.integers(1, 40),
+    old=st.integers(1, 40),
+    drawn=st.integers(1, 60),
+    batch_size=st.integers(1, 16),
+    seed=st.integers(0, 2**16),
+)
+def test_an_epoch_with_replay_has_every_new_segment_and_the_old_ones_in_turn(
+    new: int, old: int, drawn: int, batch_size: int, seed: int
+) -> None:
+    config, rows = TrainConfig(batch_size=batch_size, seed=seed), EpochRows(new, old, drawn)
+    epochs = [[row for batch in rows.batches(config, epoch) for row in batch] for epoch in range(4)]
+    for epoch in epochs:
+        assert len(epoch) == rows.count
+        assert sorted(row for row in epoch if row < new) == list(range(new))
+    # Whatever the number drawn, no old segment is more than one time ahead of another.
+    times = [sum(epoch.count(new + number) for epoch in epochs) for number in range(old)]
+    assert sum(times) == 4 * drawn
+    assert max(times) - min(times) <= 1
+    assert [[row for batch in rows.batches(config, 3) for row in batch]] == epochs[3:]
+
+
+@given(new=st.integers(1, 200), old=st.integers(1, 200), share=st.floats(0.0, 0.9))
+def test_replay_is_the_share_of_an_epoch_that_whole_segments_come_nearest_to(new: int, old: int, share: float) -> None:
+    segments = [Segment(9, 0, "", (), 0)] * new + [Segment(1, 0, "", (), 0)] * old
+    rows = rows_with_replay(segments, 5, share)
+    assert (rows.new, rows.old) == (new, old)
+    due = share * new / (1 - share)
+    assert rows.drawn == 0 if share == 0 else rows.drawn >= 1 and abs(rows.drawn - due) <= max(0.5, 1 - due) + 1e-9

@@ -122,3 +122,9 @@ def test_a_method_is_crossed_with_the_axes_that_it_uses(write_grid: WriteGrid) -
 def test_without_the_axis_an_option_of_another_method_is_refused(write_grid: WriteGrid) -> None:
     with pytest.raises(RequestError, match=r"grid.yaml: --\S+ \S+: --method none does not use it"):
         read_grid(str(write_grid({"alpha": [0.5, 1.0]}, method="none")))
+
+
+@pytest.mark.parametrize("part", ["axes: {replay: [0.0, 0.5]}", "axes: {alpha: [1.0]}\nfixed: {continued_from: run}"])
+def test_a_grid_does_not_continue_runs(tmp_path: Path, part: str) -> None:
+    with pytest.raises(RequestError, match="goes with train --continue, and a sweep begins its runs"):
+        read_grid(written(tmp_path, part))

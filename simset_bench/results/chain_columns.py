@@ -1,0 +1,48 @@
+"""What a board says of a run that was continued: how many trainings it is the last of, and what the others were."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from simset_bench.corpora.people.options import without_draw
+from simset_bench.strict_json import brief
+from simset_bench.training.chain import Stage
+
+# The number of trainings, 1 for a run that was trained at once, and the earlier ones in words.
+STAGES_COLUMN, EARLIER = "stages", "earlier_stages"
+# Options that a configuration names only where they are in force, and what they are otherwise.
+WITHOUT_CHAIN = {"replay": 0.0, "protect": False}
+# Where a run lies and on what device it was trained says nothing of what it is.
+OF_PLACES = ("device", "continued_from")
+_NOT_COMPARED = (*OF_PLACES, "corpus", "num_docs", "num_clusters", "mem_seed", "seed")
+
+
+def earlier_stages(chain: Sequence[Stage], last: Mapping[str, Any]) -> str | None:
+    """The trainings before a run, as in `9 x people:count=10 (10 documents)`; None for a run trained at once.
+
+    Options in which one differs from the `last` configuration are named, but for seeds and places.
+    """
+    texts = []
+    for stage in chain:
+        differing = [
+            f"{name} {brief(value)}"
+            for name, value in stage.config.items()
+            if name not in _NOT_COMPARED and value != last.get(name, WITHOUT_CHAIN.get(name))
+        ]
+        about = ", ".join([f"{len(stage.documents)} documents", *differing])
+        texts.append(f"{without_draw(stage.corpus.corpus)[0]} ({about})")
+    runs = [(text, len(list(alike))) for text, alike in groupby(texts)]
+    return "; ".join(f"{count} x {text}" if count > 1 else text for text, count in runs) or None
+
+
+def with_all_documents(config: Mapping[str, Any], chain: Sequence[Stage]) -> dict[str, Any]:
+    """The options of a run with the numbers of all documents and clusters of its chain, which each stage adds to."""
+    added = sum(len(stage.documents) for stage in chain)
+    counts = {name: config[name] for name in ("num_docs", "num_clusters") if config.get(name) is not None}
+    return dict(config) | {name: count + added for name, count in counts.items()}
+
+
+def all_draws(chain: Sequence[Stage], last: str | None) -> str | None:
+    """Which invented people each stage of a chain drew, where `last` says it of the last one."""
+    draws = [*(without_draw(stage.corpus.corpus)[1] for stage in chain), last]
+    return "; ".join(each for each in draws if each) or last if chain else last

@@ -1,0 +1,95 @@
+"""The chain of a run that was continued: the runs before it, each with the documents that it added."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from simset_bench.corpora.documents import Document, hash_documents
+from simset_bench.corpora.load import CorpusOptions
+from simset_bench.errors import RequestError
+from simset_bench.strict_json import brief
+
+# The manifest's field, a list with a stage for each earlier run, the first one first.
+CHAIN = "chain"
+_HASHES = ("model", "corpus", "config")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An earlier run of a chain: its folder as it was given, the options and hashes that it recorded, and the ids of
+    the documents that it added."""
+
+    run: str
+    config: dict[str, Any]
+    hashes: dict[str, str]
+    documents: tuple[str, ...]
+
+    @property
+    def corpus(self) -> CorpusOptions:
+        """Which documents it added, beside those of the stages before it."""
+        return CorpusOptions.of(self.config)
+
+
+def chain_of(manifest: Mapping[str, Any]) -> tuple[Stage, ...]:
+    """The stages before a run, () for one that was trained at once. Raises ValueError where one cannot be."""
+    chain = manifest.get(CHAIN, [])
+    if not isinstance(chain, list):
+        raise ValueError(f"{CHAIN} cannot be {brief(chain)}")
+    return tuple(_stage(number, each) for number, each in enumerate(chain, start=1))
+
+
+def _stage(number: int, given: Any) -> Stage:
+    names = ("run", "config", "hashes", "documents")
+    kinds = (str, dict, dict, list)
+    if not isinstance(given, dict) or set(given) != set(names):
+        raise ValueError(f"stage {number} of {CHAIN} cannot be {brief(given)}")
+    for name, kind in zip(names, kinds, strict=True):
+        if not isinstance(given[name], kind):
+            raise ValueError(f"{name} of stage {number} of {CHAIN} cannot be {brief(given[name])}")
+    corpus = {"corpus", "group_by", "num_docs", "match_subjects"}
+    texts = [given["hashes"].get(name) for name in _HASHES] + given["documents"]
+    if not given["documents"] or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"stage {number} of {CHAIN} lacks a hash, or a document's id")
+    if missing := corpus - given["config"].keys():
+        raise ValueError(f"config of stage {number} of {CHAIN} lacks {min(missing)}")
+    return Stage(given["run"], given["config"], given["hashes"], tuple(given["documents"]))
+
+
+def as_json(chain: Sequence[Stage]) -> list[dict[str, Any]]:
+    """A chain as a manifest holds it."""
+    return [asdict(stage) | {"documents": list(stage.documents)} for stage in chain]
+
+
+def chain_documents(folder: Path, chain: Sequence[Stage]) -> list[Document]:
+    """The documents of all stages of a chain from their corpora, in their order; `folder` is the run's.
+
+    Raises RequestError that names the first stage whose corpus no longer has what was memorised.
+    """
+    documents: list[Document] = []
+    for number, stage in enumerate(chain, start=1):
+        documents += stage.corpus.near(folder).load_beside(documents)
+        if hash_documents(documents) != stage.hashes["corpus"]:
+            raise RequestError(
+                f"{folder}: corpus {stage.corpus.corpus} is no longer what stage {number} of its chain memorised"
+            )
+    return documents
+
+
+def stages_of(documents: Sequence[Document], chain: Sequence[Stage]) -> dict[str, int]:
+    """The stage, from 1 on, that added each document, by its id; the last one's documents are not in the chain."""
+    earlier = {each: number for number, stage in enumerate(chain, start=1) for each in stage.documents}
+    return {document.id: earlier.get(document.id, len(chain) + 1) for document in documents}
+
+
+def by_turns(stages: Sequence[int]) -> list[int]:
+    """Numbers of documents in an order in which stages take turns, so that the first few are of all stages.
+
+    stages: the stage of each document.
+    """
+    seen: dict[int, int] = {}
+    turns = []
+    for number, stage in enumerate(stages):
+        seen[stage] = seen.get(stage, 0) + 1
+        turns.append((seen[stage], stage, number))
+    return [number for _, _, number in sorted(turns)]
