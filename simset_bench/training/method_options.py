@@ -53,13 +53,13 @@ METHODS: dict[str, Method] = {
     "none": Method("the untouched base", _DOCUMENTS),
     "lora": Method(
         "a LoRA (arXiv 2106.09685) with as many parameters as the memory",
-        _DOCUMENTS | _STEPS | {"entries", "lora_rank"},
+        _DOCUMENTS | _STEPS | _CONTINUED | {"entries", "lora_rank"},
         defaults={"lr": 1e-3},
         learned={"adapter": "adapter/adapter_model.safetensors", "adapter_config": "adapter/adapter_config.json"},
     ),
     "full": Method(
         "every parameter of a small base",
-        _DOCUMENTS | _STEPS - {"mem_seed"},
+        _DOCUMENTS | _STEPS - {"mem_seed"} | _CONTINUED,
         # In bfloat16 most steps of full fine-tuning would round to nothing.
         defaults={"lr": 1e-4, "dtype": "float32"},
         learned={"weights": "weights/model.safetensors"},

@@ -96,7 +96,7 @@ def train_continued(
             corpora = [stage.corpus for stage in earlier.chain]
             made_of |= {"allocation": store_allocation(folder, config, allocation, documents, corpora)}
         with method.learner(config, base, memorised) as learner:
-            method.begin_from(learner, earlier.folder)
+            method.begin_from(learner, base, earlier.folder)
             chain = {CHAIN: as_json(earlier.chain), "new_documents": len(new)}
             recorded = dataclasses.replace(learner, counts=lambda: learner.counts() | chain)
             memorise(folder, config, base, made_of, recorded, checkpoint_seconds, watch, log_to)

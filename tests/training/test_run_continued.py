@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,19 @@ import numpy as np
 import pytest
 import torch
 from fixtures.runs import load_run
+from safetensors.torch import load_file
 
 from simset_bench.corpora.load import load_corpus
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.run import EvalRequest, evaluate_runs
+from simset_bench.models.loading import Base
 from simset_bench.models.memory_file import load_memory
 from simset_bench.simset.allocation import allocate
 from simset_bench.simset.store import read_allocation
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.continued import make_training
+from simset_bench.training.method_options import METHODS
 from simset_bench.training.run import train_run
 from simset_bench.training.train_in_folder import Interrupted
 
@@ -107,6 +111,36 @@ def test_a_stage_interrupted_after_any_step_ends_with_the_same_bytes(config: Tra
             assert (resumed / name).read_bytes() == (straight / name).read_bytes(), (step, name)
 
 
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_weights_go_on_where_they_were_and_resume(
+    config_of_method: Callable[..., TrainConfig], tiny_base: Callable[[str], Base], tmp_path: Path, method: str
+) -> None:
+    base = tiny_base("llama")
+    before = [parameter.clone() for parameter in base.model.parameters()]
+    parent = train_run(config_of_method(method), tmp_path, base=base)
+    corpus = config_of_method(method).corpus
+    asked = make_training(None, continued_from=str(parent), corpus=corpus, epochs=3, replay=0.5)
+    straight = train_run(asked, tmp_path / "straight", base=base)
+    (file,) = (name for name in METHODS[method].learned.values() if name.endswith("model.safetensors"))
+    with pytest.raises(Interrupted):
+        train_run(asked, tmp_path / "again", base=base, watch=lambda progress, _segments: progress.step == 4)
+    resumed = train_run(asked, tmp_path / "again", resume=True, base=base)
+    for name in (file, "metrics.jsonl"):
+        assert (resumed / name).read_bytes() == (straight / name).read_bytes()
+    gentle = make_training(None, continued_from=str(parent), corpus=corpus, epochs=1, lr=1e-7)
+    learned, after = (load_file(each / file) for each in (parent, train_run(gentle, tmp_path / "gentle", base=base)))
+    for name, values in learned.items():
+        torch.testing.assert_close(after[name], values, rtol=0, atol=2e-6)
+    first = json.loads((straight / "metrics.jsonl").read_text().splitlines()[0])
+    began = json.loads((parent / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["cross_entropy"] < began["cross_entropy"]
+    assert all(torch.equal(*pair) for pair in zip(base.model.parameters(), before, strict=True))
+    (result,) = evaluate_runs([straight], EvalRequest(("docmem",), device="cpu"))
+    assert list(result["groups"]["stage"]) == ["1", "2"]
+    with pytest.raises(RequestError, match=f"--protect True: --method {method} does not use it; memory does"):
+        make_training(None, continued_from=str(parent), corpus=corpus, protect=True)
+
+
 def test_replay_mixes_the_share_of_old_documents_in(config: TrainConfig, tmp_path: Path) -> None:
     parent = train_run(dataclasses.replace(config, epochs=40, lr=1e-2), tmp_path)
     forgets = goes_on(parent, tmp_path, batch_size=3)
@@ -119,8 +153,6 @@ def test_replay_mixes_the_share_of_old_documents_in(config: TrainConfig, tmp_pat
 
 
 def _nll_of_first_six(folder: Path) -> float:
-    from simset_bench.evaluation.run import EvalRequest, evaluate_runs
-
     (result,) = evaluate_runs([folder], EvalRequest(("docmem",), device="cpu"))
     return float(result["groups"]["stage"]["1"]["nll"]["value"])
 

@@ -80,3 +80,8 @@ def load_full(base: Base, folder: Path) -> LearnedWeights:
     for name, parameter in changed:
         parameter.copy_(new[name])
     return LearnedWeights([parameter for _, parameter in changed], former)
+
+
+def begin_from_full(_learner: Learner, base: Base, folder: Path) -> None:
+    """Give the base that is learning the weights of a run folder."""
+    load_full(base, folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -128,3 +129,12 @@ def merge_lora(base: Base, folder: Path) -> LearnedWeights:
     tuner.merge_and_unload()
     base.model.requires_grad_(False)
     return LearnedWeights(changed, former)
+
+
+@torch.no_grad()
+def begin_from_lora(learner: Learner, _base: Base, folder: Path) -> None:
+    """Give a LoRA that is learning the parameters of a run folder's."""
+    saved = load_file(folder / folders.ADAPTER / "adapter_model.safetensors")
+    for name, parameter in learner.module.named_parameters():
+        # peft leaves out the adapter's name, `default`, where it saves one.
+        parameter.copy_(saved[name.replace("/", ".").replace(".default.", ".")])

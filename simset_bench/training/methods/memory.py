@@ -121,7 +121,7 @@ def protect(memory: Memory, entries: np.ndarray) -> None:
         parameter.register_hook(lambda gradient, mask=mask: gradient * mask)
 
 
-def begin_from_memory(learner: Learner, folder: Path) -> None:
+def begin_from_memory(learner: Learner, _base: Base, folder: Path) -> None:
     """Give a learner's memory the parameters of a run's."""
     learner.module.load_state_dict(load_memory(folder / folders.MEMORY_FILE).state_dict())
 

@@ -18,10 +18,10 @@ from simset_bench.simset.allocation import Allocation
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.method_options import MEMORY
 from simset_bench.training.methods.base_weights import LearnedWeights, restore_weights
-from simset_bench.training.methods.full import full_cost, full_learner, load_full
+from simset_bench.training.methods.full import begin_from_full, full_cost, full_learner, load_full
 from simset_bench.training.methods.guidance import gates_of_keys, guidance_cost, guidance_learner
 from simset_bench.training.methods.learner import Cost, Learner, Memorised
-from simset_bench.training.methods.lora import lora_cost, lora_learner, merge_lora
+from simset_bench.training.methods.lora import begin_from_lora, lora_cost, lora_learner, merge_lora
 from simset_bench.training.methods.memory import allocated_entries, begin_from_memory, memory_cost, memory_learner
 from simset_bench.training.methods.product_keys import product_key_cost, product_key_learner
 from simset_bench.training.methods.sequence_id import active_entries, entries_by_identity, sequence_learner
@@ -50,7 +50,7 @@ class LearningMethod:
     entries: Callable[[TrainConfig, Sequence[Document]], Allocation] | None = None
     oracle: Callable[[TrainConfig, BlockMemory, Allocation, Sequence[int]], np.ndarray] = own_entries
     load_weights: Callable[[Base, Path], LearnedWeights] | None = None
-    begin_from: Callable[[Learner, Path], None] | None = None
+    begin_from: Callable[[Learner, Base, Path], None] | None = None
 
 
 LEARNING_METHODS: dict[str, LearningMethod] = {
@@ -58,8 +58,8 @@ LEARNING_METHODS: dict[str, LearningMethod] = {
     "sequence-id": LearningMethod(sequence_learner, memory_cost, entries=entries_by_identity, oracle=active_entries),
     "guidance": LearningMethod(guidance_learner, guidance_cost, oracle=gates_of_keys),
     "product-keys": LearningMethod(product_key_learner, product_key_cost),
-    "lora": LearningMethod(lora_learner, lora_cost, load_weights=merge_lora),
-    "full": LearningMethod(full_learner, full_cost, load_weights=load_full),
+    "lora": LearningMethod(lora_learner, lora_cost, load_weights=merge_lora, begin_from=begin_from_lora),
+    "full": LearningMethod(full_learner, full_cost, load_weights=load_full, begin_from=begin_from_full),
 }
 
 
