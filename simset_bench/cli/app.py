@@ -23,6 +23,7 @@ from simset_bench.cli import (
     study,
     sweep,
     train,
+    watch,
 )
 from simset_bench.cli.options import WRONG_REQUEST, OneLineGroup, one_line_errors
 from simset_bench.console import end_output, ready_output
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "quickstart": quickstart.command,
     "train": train.command,
     "sweep": sweep.command,
+    "watch": watch.command,
     "eval": evaluate.command,
     "lm-eval": lm_eval.command,
     "leaderboard": leaderboard.command,

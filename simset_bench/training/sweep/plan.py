@@ -141,9 +141,14 @@ def _documents(fleet: FleetPlan) -> list[Any]:
     return [getattr(fleet.configs[0], name) for name in names]
 
 
-def write_plan(path: Path, fleets: Sequence[FleetPlan]) -> None:
-    """Write the fleets as JSON, whole or not at all."""
-    write_json(path, {"schema": SCHEMA, "fleets": [{"id": f.id, "trainings": _as_json(f.trainings)} for f in fleets]})
+def write_plan(path: Path, fleets: Sequence[FleetPlan], runs: int, varied: Sequence[str]) -> None:
+    """Write the fleets as JSON, whole or not at all.
+
+    Beside them stand, for whoever watches, the number of all runs, done ones included, and the axes that put runs into
+    folders of their own.
+    """
+    listed = [{"id": fleet.id, "trainings": _as_json(fleet.trainings)} for fleet in fleets]
+    write_json(path, {"schema": SCHEMA, "runs": runs, "varied": list(varied), "fleets": listed})
 
 
 def read_plan(path: Path) -> list[FleetPlan]:

@@ -133,7 +133,7 @@ def plan_sweep(grid: Grid, root: Path, options: SweepOptions, *, write: bool = T
         fleets = planned()
         if options.retry_failed:
             place.forget_failures()
-        write_plan(place.plan, fleets)
+        write_plan(place.plan, fleets, sum(len(each.configs) for each in trainings), place.varied)
     return Sweep(place, grid, tuple(trainings), fleets, options)
 
 

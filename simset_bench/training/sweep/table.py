@@ -1,20 +1,22 @@
 """A sweep as a table: runs done, under way, with their speed, and left."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from simset_bench.console import duration, log_line_is_due, note, stderr
-from simset_bench.training.config import TrainConfig, uses
-from simset_bench.training.method_options import MEMORY
 from simset_bench.training.sweep.claims import holders
 from simset_bench.training.sweep.plan import FleetPlan
 from simset_bench.training.sweep.run import Sweep
-from simset_bench.training.trainer import total_steps
+from simset_bench.training.sweep.state import FleetState, SweepState, fleet_state, group_of
+
+# Failures that a table names, and how long a claim that is renewed every 2 s must have aged to be called silent.
+_SHOWN, _SILENT = 3, 30.0
 
 
 def size(count: float) -> str:
@@ -25,12 +27,6 @@ def size(count: float) -> str:
     return f"{count / 1e3:.0f} kB"
 
 
-def _what(config: TrainConfig) -> tuple[str, str, str]:
-    """Model with its method unless that is the memory, block and documents."""
-    model = config.model if config.method == MEMORY else f"{config.model}, {config.method}"
-    return model, str(config.layer) if uses(config, "layer") else "–", str(config.num_docs)
-
-
 def groups_table(sweep: Sweep) -> Table:
     """How the runs group: a row for each model, method, block and set of documents."""
     table = Table(box=None, pad_edge=False)
@@ -38,7 +34,7 @@ def groups_table(sweep: Sweep) -> Table:
         table.add_column(name, justify="left" if name == "model" else "right")
     groups: dict[tuple[str, str, str], list[FleetPlan]] = {}
     for fleet in sweep.fleets:
-        groups.setdefault(_what(fleet.configs[0]), []).append(fleet)
+        groups.setdefault(group_of(fleet.configs[0]), []).append(fleet)
     for (model, layer, documents), fleets in groups.items():
         cells, trainings = sum(len(fleet.configs) for fleet in fleets), [len(fleet.trainings) for fleet in fleets]
         sizes = ", ".join(f"{trainings.count(each)} x {each}" for each in sorted(set(trainings), reverse=True))
@@ -71,13 +67,11 @@ def showing_progress(sweep: Sweep) -> Iterator[None]:
 
 def _progress_lines(sweep: Sweep) -> list[str]:
     """The sweep's counts, and for each fleet that some process is working on where it is."""
-    claims = holders(sweep.place.claims)
     lines = [_counts(sweep)]
-    for fleet in sweep.fleets:
-        if fleet.id in claims:
-            model, block, documents, runs, step, _, left, _ = _row(fleet, claims[fleet.id])
-            what = f"{model}, block {block}, {documents} documents, {runs} runs: {step}"
-            lines.append(f"{what}, about {left} left" if left else what)
+    for state in _under_way(sweep):
+        model, block, documents, runs, step, _, left, _ = _row(state)
+        what = f"{model}, block {block}, {documents} documents, {runs} runs: {step}"
+        lines.append(f"{what}, about {left} left" if left else what)
     return lines
 
 
@@ -89,26 +83,39 @@ def _counts(sweep: Sweep) -> str:
 
 def progress_table(sweep: Sweep) -> Table:
     """Runs done, failed and left, and a row for each fleet that some process is working on."""
+    return _fleets_table(_counts(sweep), _under_way(sweep))
+
+
+def state_shown(state: SweepState) -> Group:
+    """What `progress_table` shows, of a sweep whose state was read, and what failed."""
+    counts = state.trouble or f"{state.done} of {state.runs} runs done, {len(state.failed)} failed, {state.left} left"
+    failed = [f"failed: {failure['run']}: {failure['error']}" for failure in state.failed[:_SHOWN]]
+    if len(state.failed) > _SHOWN:
+        failed.append(f"and {len(state.failed) - _SHOWN} more failed")
+    table = [_fleets_table(None, state.under_way)] if state.under_way else []
+    return Group(Text(f"{state.sweep}: {counts}"), *table, *map(Text, failed))
+
+
+def _under_way(sweep: Sweep) -> list[FleetState]:
     claims = holders(sweep.place.claims)
-    table = Table(title=_counts(sweep), title_justify="left", box=None, pad_edge=False)
+    return [fleet_state(fleet, claims[fleet.id]) for fleet in sweep.fleets if fleet.id in claims]
+
+
+def _fleets_table(title: str | None, fleets: Sequence[FleetState]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("model", "block", "documents", "runs", "step", "steps/s", "left", "on"):
         table.add_column(name, justify="left" if name in ("model", "on") else "right")
-    for fleet in sweep.fleets:
-        if fleet.id in claims:
-            table.add_row(*_row(fleet, claims[fleet.id]))
+    for fleet in fleets:
+        table.add_row(*_row(fleet))
     return table
 
 
-def _row(fleet: FleetPlan, claim: dict[str, Any]) -> list[str]:
-    config = fleet.configs[0]
-    progress: Any = claim.get("progress")
-    shown = [*_what(config), str(len(fleet.configs))]
-    host = f"{claim.get('host')}, {claim.get('process')}"
-    try:
-        step, rate = int(progress["step"]), float(progress["steps_a_second"])
-        steps = total_steps(config, int(progress["segments"]))
-    except (KeyError, TypeError, ValueError, OverflowError):
-        # Nothing is measured yet, or the claim is none of ours.
+def _row(state: FleetState) -> list[str]:
+    shown = [state.model, state.block, str(state.documents), str(state.runs)]
+    host = f"{state.host}, {state.process}"
+    if state.silent_seconds is not None and state.silent_seconds > _SILENT:
+        host += f", silent for {duration(state.silent_seconds)}"
+    if state.step is None:
         return [*shown, "preparing", "", "", host]
-    left = duration((steps - step) / rate) if rate else ""
-    return [*shown, f"{step}/{steps}", f"{rate:.2f}", left, host]
+    left = "" if state.seconds_left is None else duration(state.seconds_left)
+    return [*shown, f"{state.step}/{state.steps}", f"{state.steps_a_second:.2f}", left, host]

@@ -52,7 +52,7 @@ def test_how_clusters_are_made_matters_only_where_clusters_do() -> None:
 
 def test_a_plan_says_nothing_of_options_that_are_not_in_force(tmp_path: Path) -> None:
     """So that plans from before there were such options keep their fleets."""
-    write_plan(tmp_path / "plan.json", make_fleets(distinct_trainings([CELL]), lambda _: 8))
+    write_plan(tmp_path / "plan.json", make_fleets(distinct_trainings([CELL]), lambda _: 8), 1, ())
     text = (tmp_path / "plan.json").read_text()
     assert "cluster_by" not in text and "min_similarity" not in text
 
@@ -72,7 +72,7 @@ def test_runs_of_other_batches_do_not_train_together() -> None:
 
 def test_a_plan_read_is_the_plan_written(tmp_path: Path) -> None:
     fleets = make_fleets(distinct_trainings(CELLS), lambda _: 8)
-    write_plan(tmp_path / "plan.json", fleets)
+    write_plan(tmp_path / "plan.json", fleets, 4, ("lr",))
     assert read_plan(tmp_path / "plan.json") == fleets
 
 
