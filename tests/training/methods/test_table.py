@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
-from simset_bench.training.config import TrainConfig
+from simset_bench.training.config import OF_CONTINUING, TrainConfig
 from simset_bench.training.method_options import METHODS
 from simset_bench.training.run import train_run
 from simset_bench.training.run_folder import open_finished
@@ -41,8 +41,9 @@ def test_a_run_folder_has_what_its_method_learned_and_the_options_it_uses(
     for file in METHODS[method].learned.values():
         assert (folder / file).is_file()
     lines = (folder / "config.yaml").read_text(encoding="utf-8").splitlines()
-    # How clusters are made stands there only where it is in force.
-    assert {line.split(":")[0] for line in lines} == METHODS[method].options - {"cluster_by", "min_similarity"}
+    # How clusters are made and what was continued stand there only where they are in force.
+    unnamed = {"cluster_by", "min_similarity", *OF_CONTINUING}
+    assert {line.split(":")[0] for line in lines} == METHODS[method].options - unnamed
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["hashes"].keys() >= METHODS[method].learned.keys()
     assert (manifest["method"], manifest["documents"]) == (method, 4)
