@@ -122,8 +122,11 @@ def make_fleets(trainings: Iterable[Training], size_of: Callable[[TrainConfig], 
 
 
 def _fleet(trainings: Sequence[Training]) -> FleetPlan:
-    text = json.dumps(_as_json(trainings), sort_keys=True)
-    return FleetPlan(hashlib.sha256(text.encode()).hexdigest()[:16], tuple(trainings))
+    return FleetPlan(_id_of(_as_json(trainings)), tuple(trainings))
+
+
+def _id_of(listed: list[list[dict[str, Any]]]) -> str:
+    return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _as_json(trainings: Sequence[Training]) -> list[list[dict[str, Any]]]:
@@ -166,11 +169,10 @@ def read_plan(path: Path) -> list[FleetPlan]:
 
 def _read_fleet(saved: Mapping[str, Any]) -> FleetPlan:
     trainings = tuple(Training(tuple(TrainConfig(**config) for config in each)) for each in saved["trainings"])
-    fleet = _fleet(trainings)
-    if saved["id"] != fleet.id:
-        # Files are named by it.
+    # Of the options as they are written: files are named by the id, also where this version has more options.
+    if saved["id"] != _id_of(saved["trainings"]):
         raise ValueError(f"fleet {saved['id']!r} has other runs than its id says")
-    return fleet
+    return FleetPlan(saved["id"], trainings)
 
 
 def plan_fleets(

@@ -1,8 +1,13 @@
 """Plans: which cells are one training, and which trainings go together."""
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from simset_bench.errors import RequestError
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.sweep.plan import (
     Training,
@@ -74,6 +79,25 @@ def test_a_plan_read_is_the_plan_written(tmp_path: Path) -> None:
     fleets = make_fleets(distinct_trainings(CELLS), lambda _: 8)
     write_plan(tmp_path / "plan.json", fleets, 4, ("lr",))
     assert read_plan(tmp_path / "plan.json") == fleets
+
+
+def test_a_plan_from_before_there_was_an_option_keeps_its_fleets(tmp_path: Path) -> None:
+    """Its checkpoints and claims are named by the ids of its fleets."""
+    path = tmp_path / "plan.json"
+    (fleet,) = make_fleets(distinct_trainings([CELL]), lambda _: 8)
+    write_plan(path, [fleet], 1, ())
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["fleets"][0]["trainings"][0][0].pop("beta") == CELL.beta
+    listed = json.dumps(content["fleets"][0]["trainings"], sort_keys=True)
+    content["fleets"][0]["id"] = hashlib.sha256(listed.encode()).hexdigest()[:16]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    (earlier,) = read_plan(path)
+    assert earlier.trainings == fleet.trainings and earlier.id == content["fleets"][0]["id"] != fleet.id
+    assert plan_fleets(distinct_trainings([CELL]), lambda _: False, [earlier], lambda _: 8) == [earlier]
+    content["fleets"][0]["trainings"][0][0]["alpha"] = 9.0
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(RequestError, match="has other runs than its id says"):
+        read_plan(path)
 
 
 def test_unfinished_fleets_stay_together_when_more_is_asked_for() -> None:
