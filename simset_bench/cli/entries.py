@@ -25,16 +25,21 @@ def submit(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Pack a run as an entry of a leaderboard: manifest, scores, samples and hashes, without weights."""
-    from simset_bench.leaderboard.entries import pack_entry
+    """Pack a run as an entry of a leaderboard: manifest, scores, samples and hashes, without weights.
+
+    The run's own folder gets a model card (README.md) and results in the hub's form, with which it can be uploaded."""
+    from simset_bench.leaderboard.entries import pack_entry, write_run_card
     from simset_bench.results.entry_files import files_of
 
     entry = pack_entry(run, to)
+    card = write_run_card(run)
     size = sum((entry / name).stat().st_size for name in files_of(entry))
     if json_output:
-        print_json({"entry": str(entry), "files": files_of(entry), "bytes": size})
-    else:
-        say(f"{entry}: {len(files_of(entry))} files, {size / 1000:.0f} kB")
+        print_json({"entry": str(entry), "files": files_of(entry), "bytes": size, "card": card and str(card)})
+        return
+    say(f"{entry}: {len(files_of(entry))} files, {size / 1000:.0f} kB")
+    if card:
+        say(f"model card: {card}")
 
 
 def pack(

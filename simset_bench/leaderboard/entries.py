@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from simset_bench.results.read import read_options
 from simset_bench.results.samples import PARQUET, read_samples, samples_file, write_samples
 from simset_bench.strict_json import read_object
 from simset_bench.training.chain import CHAIN
+from simset_bench.training.model_card import README, write_card
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, METRICS, check_hashes, open_finished
 
 _LOCK = ".submit.lock"
@@ -44,6 +46,17 @@ def pack_entry(run: Path, root: Path) -> Path:
         make_entry(run, made)
         _put(made, place, Path(folder) / _FORMER)
     return place
+
+
+def write_run_card(run: Path) -> Path | None:
+    """Write the hub's card and results into the folder of an evaluated run, and return the card's path.
+
+    None for a bare base, which is no model of its own, and for a folder that takes no files.
+    """
+    if _manifest(run)["kind"] == BASELINE or not os.access(run, os.W_OK):
+        return None
+    write_card(run, open_finished(run).config, run)
+    return run / README
 
 
 def checked_name(run: Path) -> str:

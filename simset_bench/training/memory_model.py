@@ -1,15 +1,15 @@
 """A trained run as a model: `forward` and `generate` as in transformers, with the run's memory at work."""
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
-from transformers.utils import PushToHubMixin
 
 from simset_bench.errors import RequestError
 from simset_bench.files import sha256_of_file, write_json
@@ -17,6 +17,7 @@ from simset_bench.models.loading import Base, load_base
 from simset_bench.models.memory import BlockMemory, attached
 from simset_bench.models.memory_file import load_memory, save_memory
 from simset_bench.training import run_folder as folders
+from simset_bench.training.model_card import README, write_card
 from simset_bench.training.open_run import check_revision
 from simset_bench.training.recall import check_recall, recall_multipliers
 from simset_bench.training.recall_modes import UNROUTED
@@ -25,7 +26,7 @@ from simset_bench.training.recall_modes import UNROUTED
 _FILES = (folders.CONFIG, folders.MANIFEST, folders.ALLOCATION, folders.METRICS, folders.MEMORY_FILE)
 
 
-class MemoryModel(nn.Module, PushToHubMixin):
+class MemoryModel(nn.Module):
     """A frozen base with a run's memory on one of its blocks; made by `from_pretrained`.
 
     `base_model` is the transformers model (a PreTrainedModel), whose own `forward` and `generate` are used; `memory` is
@@ -91,10 +92,11 @@ class MemoryModel(nn.Module, PushToHubMixin):
         with self._active.recalling(multiplier):
             yield
 
-    def save_pretrained(self, folder: str | Path, **_: Any) -> None:
-        """Write the memory as it is now, with its run's other files, so that the folder is a run itself.
+    def save_pretrained(self, folder: str | Path, tags: Sequence[str] = (), **_: Any) -> None:
+        """Write the memory as it is now, its run's other files and a model card, so that the folder is a run itself.
 
-        The base is not written: a run names it. Options of transformers about files of weights do not apply.
+        The base is not written: a run names it. The card has `tags` beside its own, and the run's figures unless the
+        memory has changed since. Options of transformers about files of weights do not apply.
         """
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
@@ -103,8 +105,49 @@ class MemoryModel(nn.Module, PushToHubMixin):
             if not (target / name).exists() or not (target / name).samefile(self.run_folder / name):
                 shutil.copyfile(self.run_folder / name, target / name)
         save_memory(self.memory, target / folders.MEMORY_FILE)
+        evaluated = manifest["hashes"]["memory"]
         manifest["hashes"]["memory"] = sha256_of_file(target / folders.MEMORY_FILE)
         write_json(target / folders.MANIFEST, manifest)
+        is_same = manifest["hashes"]["memory"] == evaluated
+        write_card(self.run_folder, self.run_config, target, tags=tags, figures=is_same)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str = "Upload memory",
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        tags: Sequence[str] = (),
+    ) -> str:
+        """Upload what `save_pretrained` writes to a repository of the hub, made if need be, and return its URL.
+
+        Options are those of transformers. A card that somebody has written there stays as it is.
+        """
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import EntryNotFoundError
+
+        api = HfApi(token=token)
+        repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        with tempfile.TemporaryDirectory() as folder:
+            # A card of somebody's is left as it is where it lies in the folder.
+            with suppress(EntryNotFoundError):
+                api.hf_hub_download(repository, README, revision=revision, local_dir=folder)
+            self.save_pretrained(folder, tags)
+            return str(
+                api.upload_folder(
+                    repo_id=repository,
+                    folder_path=folder,
+                    commit_message=commit_message,
+                    commit_description=commit_description,
+                    revision=revision,
+                    create_pr=create_pr,
+                    ignore_patterns=[".cache/**"],
+                )
+            )
 
     @property
     def config(self) -> PretrainedConfig:

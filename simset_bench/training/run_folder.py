@@ -36,7 +36,9 @@ def _contents() -> list[str]:
     A run without its manifest is unfinished, and a folder without a configuration is no run.
     """
     learned = {Path(file).parts[0] for method in METHODS.values() for file in method.learned.values()}
-    of_every_method = [METRICS, ALLOCATION, f"{ALLOCATION}.lookup", TENSORBOARD, EVALUATIONS, CONFIG]
+    # The hub's card of a run, which `submit` writes.
+    card = ["README.md", ".eval_results"]
+    of_every_method = [*card, METRICS, ALLOCATION, f"{ALLOCATION}.lookup", TENSORBOARD, EVALUATIONS, CONFIG]
     return [MANIFEST, CHECKPOINT, *sorted(learned - set(of_every_method)), *of_every_method]
 
 
