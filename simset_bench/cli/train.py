@@ -71,23 +71,32 @@ def command(
         float | None, typer.Option(help="Weight of the quiet loss: how much the memory adds to background texts [0].")
     ] = None,
     background: Annotated[
-        str | None, typer.Option(help="With --beta: corpus that the memory is to leave as it is [vital].")
+        str | None,
+        typer.Option(help="With --beta or --method sparse: corpus that the memory is to leave as it is [vital]."),
     ] = None,
     background_docs: Annotated[
-        int | None, typer.Option(help="With --beta: documents of it, none of them memorised [256].")
+        int | None, typer.Option(help="With --beta or --method sparse: documents of it, none of them memorised [256].")
     ] = None,
-    entries: Annotated[int | None, typer.Option(help="Entries of the memory, M [1024].")] = None,
-    entries_per_doc: Annotated[int | None, typer.Option(help="Entries of a document, k [32].")] = None,
+    entries: Annotated[
+        int | None, typer.Option(help=f"Entries of the memory, M [{_defaults('entries', '1024')}].")
+    ] = None,
+    entries_per_doc: Annotated[
+        int | None, typer.Option(help=f"Entries of a document, k [{_defaults('entries_per_doc', '32')}].")
+    ] = None,
     mem_seed: Annotated[int | None, typer.Option(help="Seeds the allocation and the memory's start [0].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds the order of the batches [0].")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the documents [40].")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Segments a step [8].")] = None,
     lr: Annotated[
-        float | None, typer.Option(help=f"Highest learning rate of AdamW [{_defaults('lr', '0.002')}].")
+        float | None,
+        typer.Option(help=f"Highest learning rate of AdamW, under sparse of SGD [{_defaults('lr', '0.002')}]."),
     ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of the matrices that learn [0].")] = None,
     warmup: Annotated[float | None, typer.Option(help="Share of the steps with rising rate [0].")] = None,
-    grad_clip: Annotated[float | None, typer.Option(help="Largest gradient norm; 0 turns clipping off [1.0].")] = None,
+    grad_clip: Annotated[
+        float | None,
+        typer.Option(help=f"Largest gradient norm; 0 turns clipping off [{_defaults('grad_clip', '1.0')}]."),
+    ] = None,
     activation: Annotated[str | None, typer.Option(help="relu or gelu [relu].")] = None,
     layer_norm: Annotated[bool | None, typer.Option("--layer-norm/--no-layer-norm", help="Before W_up [no].")] = None,
     gate: Annotated[

@@ -42,7 +42,7 @@ class TrainConfig:
     the rank whose parameters are nearest to the memory's. `alpha` weighs the guidance loss too, whose `guidance_tau` is
     in nats. All documents share the first `shared_entries` of the entries, a share in [0, 1). `beta` weighs the quiet
     loss, which is measured on `background_docs` documents of the corpus `background` that are not memorised. Under
-    `product-keys` a token has `product_heads` queries, each of which reads `product_reads` slots.
+    `product-keys` and `sparse` a token has `product_heads` queries, each of which reads `product_reads` slots.
 
     `continued_from` is the folder of the run whose training goes on with the new documents of `corpus`, None for one
     that begins; `replay`, a share in [0, 1), of an epoch's segments is then of its documents, and `protect` keeps the
@@ -307,6 +307,11 @@ def presses(config: TrainConfig) -> bool:
     learns (0 for a token that activates none), so the loss has no gradient.
     """
     return config.alpha != 0 and not strategy_of_allocation(config.allocation).gives_all
+
+
+def has_background(config: TrainConfig) -> bool:
+    """Whether background texts enter the training: by the quiet loss, or because the method compares with them."""
+    return config.beta > 0 or find_method(config.method).reads_background
 
 
 def flag(name: str) -> str:

@@ -19,7 +19,8 @@ class Method:
 
     It uses the `options` of a configuration and no others; `defaults` are its own where they differ from the memory's.
     `learned` maps names of hashes to the files of a run folder that hold what was learned. `has_entries` says whether
-    documents have entries of a memory: recall modes and location measures need them.
+    documents have entries of a memory: recall modes and location measures need them. `reads_background` says that it
+    compares documents with background texts even without a quiet loss.
     """
 
     what: str
@@ -27,6 +28,7 @@ class Method:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     learned: Mapping[str, str] = field(default_factory=dict)
     has_entries: bool = False
+    reads_background: bool = False
 
 
 _DOCUMENTS = frozenset(
@@ -80,11 +82,20 @@ METHODS: dict[str, Method] = {
         has_entries=True,
     ),
     "product-keys": Method(
-        "a memory layer whose slots are found by product keys (arXiv 1907.05242)",
+        "a memory layer with product-key lookup (arXiv 1907.05242)",
         _DOCUMENTS | _STEPS | _SLOTS,
         defaults={"lr": 2e-2},
         learned=_IN_MEMORY,
         has_entries=True,
+    ),
+    "sparse": Method(
+        "a memory layer of which the slots most specific of documents learn (arXiv 2510.15103)",
+        _DOCUMENTS | _STEPS - {"weight_decay"} | _SLOTS | {"background", "background_docs"},
+        # A value's gradient is a mean over all tokens of a batch, of which few read it.
+        defaults={"lr": 3e3, "grad_clip": 0.0, "entries": 16384, "entries_per_doc": 512},
+        learned=_IN_MEMORY,
+        has_entries=True,
+        reads_background=True,
     ),
 }
 

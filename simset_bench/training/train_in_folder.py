@@ -18,7 +18,7 @@ from simset_bench.training.config import TrainConfig
 from simset_bench.training.logs import logging_to
 from simset_bench.training.manifest import write_manifest
 from simset_bench.training.methods.learner import Learner
-from simset_bench.training.trainer import Member, make_optimizer, train
+from simset_bench.training.trainer import Member, train
 
 _SECONDS_BETWEEN_METRICS = 1.0
 # A checkpoint that takes long to write is written less often, so that it costs at most this share of the time.
@@ -52,7 +52,7 @@ def memorise(
     `log_to` is a log of `logs.LOGS`, which is given each epoch too.
     Raises Interrupted when `watch` returns True.
     """
-    module, optimizer = learner.module, make_optimizer(learner.module, learner.config)
+    module, optimizer = learner.module, learner.optimizer(learner.module, learner.config)
     checkpoint = folder / folders.CHECKPOINT
     progress = taken_up(folder, made_of, learner, optimizer)
     started = written = shown = time.monotonic()

@@ -15,7 +15,7 @@ from simset_bench.corpora.documents import Document
 from simset_bench.corpora.load import stream_corpus
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
-from simset_bench.training.config import TrainConfig
+from simset_bench.training.config import TrainConfig, has_background
 from simset_bench.training.data.batches import Batches, Data, MaskRows
 from simset_bench.training.data.hidden_states import HiddenCache
 from simset_bench.training.data.hidden_states_on_disk import cached_states
@@ -29,13 +29,13 @@ AnyBatches = TypeVar("AnyBatches", bound=Batches)
 
 
 def background_documents(config: TrainConfig, documents: Sequence[Document]) -> list[Document]:
-    """The documents that the quiet loss of a run is measured on, [] where it has none.
+    """The documents that the quiet loss of a run is measured on, or its method compares with; [] where neither does.
 
     Of the background's documents without the run's own and without the first `LEFT_FOR_DAMAGE`, the `background_docs`
     whose ids have the smallest SHA-256. `documents` are the run's; where it streams them, its allocation file says
     which they are. Raises RequestError where the corpus has fewer.
     """
-    if not config.beta:
+    if not has_background(config):
         return []
     is_memorised = _memorised(config, documents)
     others = (document for document in stream_corpus(config.background) if not is_memorised(document))
@@ -88,7 +88,7 @@ class Background:
 def load_background(
     config: TrainConfig, base: Base, documents: Sequence[Document], processes: Processes = ALONE
 ) -> Background | None:
-    """The background of a run, None where its quiet loss is off. Raises RequestError as `background_documents` does."""
+    """The background of a run, None where it has none. Raises RequestError as `background_documents` does."""
     chosen = background_documents(config, documents)
     if not chosen:
         return None

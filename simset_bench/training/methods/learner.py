@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from simset_bench.corpora.documents import Document
@@ -15,7 +16,7 @@ from simset_bench.simset.shingles import word_shingles
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import Batches, MaskRows
 from simset_bench.training.data.segments import EpochRows, Segment, rows_with_replay
-from simset_bench.training.trainer import Pass
+from simset_bench.training.trainer import Pass, make_optimizer
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ class Learner:
     """The `module` whose parameters learn, with the `config` that the trainer follows.
 
     `make_batches` prepares what it learns from; `run_pass` computes one step's gradients; `masks` and `active` are
-    those of `trainer.Member`. `store` writes what was learned into the run's folder. `counts` says at the end how much
-    was memorised, and whatever else the manifest should record. `processes` train it together, each with a copy.
+    those of `trainer.Member`; `optimizer` makes the module's optimiser. `store` writes what was learned into the run's
+    folder. `counts` says at the end how much was memorised, and whatever else the manifest should record. `processes`
+    train it together, each with a copy.
     """
 
     module: nn.Module
@@ -79,4 +81,5 @@ class Learner:
     run_pass: Pass
     masks: Callable[[Batches], list[MaskRows]] = lambda _batches: []
     active: MaskRows | None = None
+    optimizer: Callable[[nn.Module, TrainConfig], torch.optim.Optimizer] = make_optimizer
     processes: int = 1

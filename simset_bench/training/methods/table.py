@@ -25,6 +25,7 @@ from simset_bench.training.methods.lora import begin_from_lora, lora_cost, lora_
 from simset_bench.training.methods.memory import allocated_entries, begin_from_memory, memory_cost, memory_learner
 from simset_bench.training.methods.product_keys import product_key_cost, product_key_learner
 from simset_bench.training.methods.sequence_id import active_entries, entries_by_identity, sequence_learner
+from simset_bench.training.methods.sparse import sparse_cost, sparse_learner
 
 
 def own_entries(
@@ -58,6 +59,7 @@ LEARNING_METHODS: dict[str, LearningMethod] = {
     "sequence-id": LearningMethod(sequence_learner, memory_cost, entries=entries_by_identity, oracle=active_entries),
     "guidance": LearningMethod(guidance_learner, guidance_cost, oracle=gates_of_keys),
     "product-keys": LearningMethod(product_key_learner, product_key_cost),
+    "sparse": LearningMethod(sparse_learner, sparse_cost),
     "lora": LearningMethod(lora_learner, lora_cost, load_weights=merge_lora, begin_from=begin_from_lora),
     "full": LearningMethod(full_learner, full_cost, load_weights=load_full, begin_from=begin_from_full),
 }

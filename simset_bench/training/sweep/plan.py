@@ -15,7 +15,7 @@ from simset_bench.models.blocks import resolve_layer
 from simset_bench.models.sizes import ModelSizes
 from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.strict_json import read_json
-from simset_bench.training.config import TrainConfig, options_of, presses, uses
+from simset_bench.training.config import TrainConfig, has_background, options_of, presses, uses
 from simset_bench.training.method_options import MEMORY
 
 SCHEMA = 1
@@ -95,7 +95,7 @@ def distinct_trainings(cells: Iterable[TrainConfig]) -> list[Training]:
         if config.method == MEMORY and not presses(config) and not is_masked:
             for name in _OF_STRUCTURE:
                 del deciding[name]
-        if not config.beta:
+        if not has_background(config):
             for name in _OF_BACKGROUND:
                 del deciding[name]
         groups.setdefault(json.dumps(deciding, sort_keys=True), []).append(config)
