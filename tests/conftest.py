@@ -5,7 +5,14 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["fixtures.data", "fixtures.grids", "fixtures.models", "fixtures.runs", "fixtures.training"]
+pytest_plugins = [
+    "fixtures.chains",
+    "fixtures.data",
+    "fixtures.grids",
+    "fixtures.models",
+    "fixtures.runs",
+    "fixtures.training",
+]
 
 # The same examples on every machine, however slow: a failure can be seen again, and a busy machine is none.
 settings.register_profile("suite", deadline=None, derandomize=True)

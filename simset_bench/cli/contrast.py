@@ -5,13 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from simset_bench.cli.leaderboard import read_folders
+from simset_bench.cli.leaderboard import PLOTS, read_folders
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import note, say, stdout, write
 from simset_bench.errors import RequestError, unknown_name
 
 FORMATS = ("table", "markdown", "json")
-PLOTS = (".svg", ".png")
 
 
 def command(

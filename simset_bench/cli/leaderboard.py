@@ -11,6 +11,7 @@ from simset_bench.errors import RequestError, unknown_name
 from simset_bench.files import write_text
 from simset_bench.imports import quick_imports
 
+PLOTS = (".svg", ".png")
 FORMATS = ("table", "markdown", "csv", "json")
 MOST_SENTENCES = 6
 DEFAULT_ROOTS = (Path("outputs"), Path("leaderboards"))
@@ -34,6 +35,10 @@ def command(
         ),
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Write the page, with plots and samples, to this file.")] = None,
+    retention: Annotated[
+        Path | None,
+        typer.Option(help="Write a plot of what continued runs keep of their first stage to this file, .svg or .png."),
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="Format: table, markdown, csv or json.")] = "table",
     json_output: Json = False,
     quiet: Quiet = False,
@@ -52,6 +57,8 @@ def command(
     form = "json" if json_output else form
     if form not in FORMATS:
         raise unknown_name("--format", form, FORMATS)
+    if retention is not None and retention.suffix not in PLOTS:
+        raise RequestError(f"--retention {retention}: the name must end in {' or '.join(PLOTS)}")
     table = read_folders(folders)
     names = [name.strip() for name in group_by.split(",")] if group_by else []
     board = make_leaderboard(table, where, sort, names, best_known(table.values["measure"]) if html else (), pool_seeds)
@@ -64,6 +71,11 @@ def command(
         note(f"wrote {html}, {html.stat().st_size / 1e6:.1f} MB: open it in a browser, it needs no network")
         if form == "table":
             return
+    if retention is not None:
+        from simset_bench.leaderboard.retention import save_retention
+
+        save_retention(board, retention)
+        note(f"wrote {retention}")
     if form == "json":
         left = [{"path": str(left_out.path), "reason": left_out.reason} for left_out in table.left_out]
         print_json(render.as_json(board) | {"left_out": left})

@@ -1,5 +1,6 @@
 """`simset-bench show`."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,9 @@ from simset_bench.imports import quick_imports
 
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 60
+# Measures of what is left of a first stage: the first few of these that there are, and then the best known.
+_OF_FIRST_STAGE = ("docmem/nll", "people/bits_stated", "people/bits_paraphrase", "people/bits_question")
+_STAGE_MEASURES = 4
 
 
 def command(
@@ -24,10 +28,12 @@ def command(
     """Show a run: its configuration, training curves, scores with intervals, and samples."""
     with quick_imports():
         from simset_bench.leaderboard.entry_folder import entry_folder
+        from simset_bench.leaderboard.render import headline
         from simset_bench.leaderboard.table import make_leaderboard
         from simset_bench.results.compare_runs import one_run
         from simset_bench.results.curves import read_epochs
         from simset_bench.results.forms import checked_manifest
+        from simset_bench.results.retention import a_few, retention
         from simset_bench.results.samples import read_samples
         from simset_bench.results.search import SEARCH
         from simset_bench.strict_json import read_object
@@ -36,10 +42,12 @@ def command(
 
     with entry_folder(run) as folder:
         table = one_run(folder)
-        (row,) = make_leaderboard(table).rows
+        board = make_leaderboard(table)
+        (row,) = board.rows
         config = read_config(folder / "config.yaml")
         search = checked_manifest(read_object(folder / MANIFEST)).get(SEARCH)
         epochs = _read_or_note(folder / METRICS, read_epochs)
+        left = retention(folder)
         files = dict.fromkeys(zip(table.values["task"], table.values["samples"], strict=True))
         records = {task: _read_or_note(Path(file), read_samples) for task, file in files if Path(file).is_file()}
     if json_output:
@@ -48,6 +56,8 @@ def command(
             for name, score in row.scores.items()
         }
         shown = {"config": config, "search": search, "curves": epochs, "scores": scores, "samples": records}
+        if left:
+            shown["first_stage"] = [dataclasses.asdict(point) for point in left]
         print_json({"run": str(run), **shown})
         return
     say(str(run), style="bold")
@@ -56,6 +66,9 @@ def command(
         _print_search(search)
     _print_curves(epochs)
     _print_scores(row)
+    if left:
+        names = dict.fromkeys([*_OF_FIRST_STAGE, *headline(board)])
+        _print_first_stage(a_few(left), [name for name in names if name in left[-1].scores][:_STAGE_MEASURES])
     for task, of_task in records.items():
         _print_samples(task, of_task, samples)
 
@@ -119,6 +132,28 @@ def _print_scores(row: Any) -> None:
         table.add_row(*map(Text, (name, f"{score.value:.4g}", shown, chance)))
     stdout.print(table)
     say("intervals are over documents: they do not say what another seed would give", wrap=True)
+
+
+def _print_first_stage(points: list[Any], measures: list[str]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    say("", f"what is left of the first stage ({points[-1].documents} documents), ± one standard error", wrap=True)
+    for name in ("later documents", *measures):
+        table.add_column(name, justify="right")
+    for point in points:
+        scores = [point.scores.get(name) for name in measures]
+        table.add_row(*map(Text, (str(point.later), *map(_with_error, scores))))
+    stdout.print(table)
+    if points[0].later:
+        say("earlier runs of the chain are not where they were, or were not evaluated", wrap=True)
+
+
+def _with_error(score: Any) -> str:
+    if score is None:
+        return "–"
+    return f"{score.value:.4g}" + ("" if score.standard_error is None else f" ±{score.standard_error:.2g}")
 
 
 def _print_samples(task: str, records: list[dict[str, Any]], most: int) -> None:

@@ -1,5 +1,6 @@
 """Vega-Lite specifications of the page's plots; data, named `rows`, and texts after `@` come in the browser."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -28,6 +29,8 @@ _FIXED_COLOURS = {
 }
 # For strategies and methods that have no colour of their own, in the order in which they are listed.
 _OTHER_COLOURS = ("#c9a227", "#2f9e8f", "#6c8ebf", "#b05a7a", "#7a6fb0", "#a0672e", "#5f8f3a", "#c0504d")
+# Told apart with any colour vision, after Okabe and Ito, for chains of runs.
+_OF_SERIES = ("#3a80d2", "#e69f00", "#1fa37c", "#d55e5e", "#8f6bd1", "#b0803a", "#56b4e9", "#cc79a7")
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 _SIZE: dict[str, Any] = {"width": "container", "height": 280}
 
@@ -48,6 +51,7 @@ def page_charts() -> dict[str, dict[str, Any]]:
         "tradeoff": _trade_off(),
         "overlap": _overlap(),
         "curves": _curves(),
+        "retention": retention_chart(_rows(), "@measure"),
     }
     return {name: chart.to_dict() for name, chart in charts.items()}
 
@@ -177,3 +181,33 @@ def _curves() -> alt.Chart:
         )
         .properties(**_SIZE)
     )
+
+
+def retention_chart(data: Any, measure: str, ticks: Sequence[int] | None = None) -> alt.LayerChart:
+    """What is left of first stages: a measure against the number of documents memorised after them.
+
+    data: rows with `series`, `later`, `value`, `low` and `high`; `ticks` are those of the axis, set in the browser
+    where they are None. The scale is logarithmic from 1 on, and has a 0.
+    """
+    title = "documents memorised after the first stage"
+    axis = alt.Axis(grid=False) if ticks is None else alt.Axis(grid=False, values=list(ticks))
+    base = alt.Chart(data).encode(
+        x=alt.X("later:Q", title=title, scale=alt.Scale(type="symlog"), axis=axis),
+        color=alt.Color(
+            "series:N", title=None, scale=alt.Scale(range=list(_OF_SERIES)), legend=alt.Legend(orient="top")
+        ),
+    )
+    value = alt.Y("value:Q", title=measure, scale=alt.Scale(zero=False))
+    lines = base.mark_line(strokeWidth=1.5, opacity=0.7).encode(y=value)
+    bars = base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(y=alt.Y("low:Q", title=measure), y2="high:Q")
+    points = base.mark_point(filled=True, size=70, opacity=1).encode(
+        y=value,
+        tooltip=[
+            alt.Tooltip("series:N", title="chain"),
+            alt.Tooltip("later:Q", title=title),
+            alt.Tooltip("value:Q", title=measure, format=".4g"),
+            alt.Tooltip("low:Q", title="less one standard error", format=".4g"),
+            alt.Tooltip("high:Q", title="plus one standard error", format=".4g"),
+        ],
+    )
+    return (lines + bars + points).properties(**_SIZE)

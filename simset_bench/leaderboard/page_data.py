@@ -4,7 +4,7 @@ import base64
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from simset_bench.console import note, track
 from simset_bench.evaluation.measures import DAMAGE, LOCATION, MEMORISATION, RECALL, find_measure, short_name
 from simset_bench.leaderboard.overlap import overlap_of
 from simset_bench.leaderboard.render import column_heading, headline
+from simset_bench.leaderboard.retention import retention_points
 from simset_bench.leaderboard.table import Leaderboard, Row
 from simset_bench.leaderboard.wording import named, remarks, sentences
 from simset_bench.results.compare_runs import answer_of, prompt_of, target_of
@@ -35,6 +36,7 @@ _CURVE_POINTS = 40
 _MOST_TEXT = 160
 MOST_SAMPLES = 1000
 _MOST_SENTENCES = 12
+_ENDS = ("value", "low", "high")
 
 
 def measure_group(measure: str) -> str:
@@ -85,11 +87,21 @@ def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
         "rows": rows,
         "runs": runs,
         "overlaps": list(overlaps.values()),
+        "retention": _retention(board, numbers),
         "sentences": ties[:_MOST_SENTENCES],
         "more_sentences": max(0, len(ties) - _MOST_SENTENCES),
         "remarks": remarks(board),
         "left_out": [{"path": str(left.path), "reason": left.reason} for left in table.left_out],
     }
+
+
+def _retention(board: Leaderboard, numbers: dict[str, int]) -> list[dict[str, Any]]:
+    """What is left of the first stages of runs that were continued, with the numbers of measures and rows."""
+    return [
+        asdict(point) | {"measure": numbers[point.measure]} | {name: _round(getattr(point, name)) for name in _ENDS}
+        for point in retention_points(board)
+        if point.measure in numbers
+    ]
 
 
 def _chance(board: Leaderboard, measure: str) -> str | None:

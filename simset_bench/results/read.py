@@ -333,9 +333,7 @@ def _read_evaluation(run: str, path: Path) -> list[dict[str, Any]]:
         check_result(result)
     except ValueError as error:
         raise _Damaged(path, f"not an evaluation ({error})") from error
-    recall = "" if result["recall"] == "free" else f"@{result['recall']}"
-    samples = str(samples_file(path))
-    suffix = recall + (after_qa(result.get("qa_disjoint")) if result["qa_finetuned"] else "")
+    samples, suffix = str(samples_file(path)), suffix_of(result)
     return [
         {
             "run": run,
@@ -352,6 +350,12 @@ def _read_evaluation(run: str, path: Path) -> list[dict[str, Any]]:
         for name, value in result["measures"].items()
         if _is_defined(name, result)
     ]
+
+
+def suffix_of(result: Mapping[str, Any]) -> str:
+    """What follows a result's measures in their names: `@recall` unless free, and `+qa` after Q-A fine-tuning."""
+    recall = "" if result["recall"] == "free" else f"@{result['recall']}"
+    return recall + (after_qa(result.get("qa_disjoint")) if result["qa_finetuned"] else "")
 
 
 def _is_defined(name: str, result: Mapping[str, Any]) -> bool:

@@ -45,3 +45,15 @@ def test_curves_go_from_the_first_epoch_to_the_last(folder: Path) -> None:
     (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     (line,) = [line for line in run("show", folder).splitlines() if line.startswith("cross_entropy")]
     assert line.split(None, 1)[1] == "█▅▁ 4 to 2 in 3 epochs"
+
+
+def test_a_chain_shows_what_is_left_of_its_first_stage(write_chain: Callable[..., list[Path]]) -> None:
+    folders = write_chain([0.5, 1.5, 2.5])
+    text = run("show", folders[2])
+    at = text.splitlines().index("what is left of the first stage (4 documents), ± one standard error")
+    rows = [line.split() for line in text.splitlines()[at + 1 : at + 5]]
+    assert rows[0] == ["later", "documents", "docmem/nll"]
+    assert [row[:2] for row in rows[1:]] == [["0", "0.5"], ["4", "1.5"], ["8", "2.5"]]
+    shown = json.loads(run("show", folders[2], "--json"))["first_stage"]
+    assert [point["later"] for point in shown] == [0, 4, 8]
+    assert "first stage" not in run("show", folders[0])

@@ -277,6 +277,22 @@ def test_every_plot_is_drawn_with_n_and_comes_down_as_svg_and_csv(page: "playwri
 
 
 @needs_browser
+def test_what_is_left_of_a_first_stage_is_drawn_where_runs_were_continued(
+    opened: Callable[..., "playwright.Page"],
+    page: "playwright.Page",
+    write_chain: Callable[..., list[Path]],
+    tmp_path: Path,
+) -> None:
+    assert page.locator("#plot-retention").count() == 0
+    write_chain([0.5, 1.5, 2.5])
+    part = opened(render(tmp_path / "outputs", tmp_path / "page.html")).locator("#plot-retention")
+    part.locator("svg").wait_for()
+    assert part.locator(".foot p").inner_text().startswith("n = 3 points; scores on the documents of the first stage")
+    lines = downloaded(part.page, part.get_by_role("button", name="CSV")).splitlines()
+    assert [line.split(",")[1:3] for line in lines] == [["later", "value"], ["0", "0.5"], ["4", "1.5"], ["8", "2.5"]]
+
+
+@needs_browser
 def test_a_row_opens_to_its_samples_and_its_address_does_too(page: "playwright.Page", page_file: Path) -> None:
     page.locator("#table tbody a.open", has_text="none").first.click()
     dialog = page.get_by_role("dialog")

@@ -182,6 +182,7 @@
   const settingOf = (row) => others.map((name) => (name === "documents" ? `${label(row.labels[name])} documents` : `${name} ${label(row.labels[name])}`)).join(", ");
   const inHeat = (row) => row.kind === row.labels.allocation && typeof row.labels.alpha === "number";
   const settings = [...new Set(data.rows.filter(inHeat).map(settingOf))].sort((a, b) => compare(a, b));
+  const kept = every.filter((m) => data.retention.some((p) => p.measure === m));
   const PLOTS = [
     { id: "heat", title: "Alpha by allocation", choices: { measure: asOptions(every), setting: [["", "the one with most cells"], ...settings.map((text) => [text, text])] }, start: { measure: first(every, "docmem/nll"), setting: "" }, needs: "evaluated rows with an allocation and an alpha, at this setting",
       // One setting at a time: a mean over several would compare cells of different layers or numbers of documents.
@@ -208,6 +209,8 @@
       rows: (rows) => { const seen = new Set(rows.map((row) => `${row.kind}|${row.labels.documents ?? ""}`)); return data.overlaps.filter((o) => seen.has(`${o.allocation}|${o.documents ?? ""}`)).flatMap((o) => o.bands.map((b) => ({ series: o.series, kind: o.allocation, jaccard: b.jaccard, overlap: b.overlap, due: b.overlap_due ?? null, pairs: b.pairs }))); }, texts: () => ({}) },
     { id: "curves", title: "Training curves", choices: {}, start: {}, needs: "runs with a record of their training",
       rows: (rows) => rows.slice(0, 60).flatMap((row) => row.runs.slice(0, 1).flatMap((n) => data.runs[n].curve.map(([epoch, value]) => ({ series: row.name, kind: kind(row), epoch, value })))), texts: () => ({}), note: () => "one run a row, at most 60 rows" },
+    ...(kept.length ? [{ id: "retention", title: "What is left of the first stage", choices: { measure: asOptions(kept) }, start: { measure: first(kept, "people/bits_paraphrase", "docmem/nll") }, needs: "runs that were continued, and asked this measure", note: () => "scores on the documents of the first stage, one standard error over documents to either side",
+      rows: (rows, { measure }) => { const shown = new Set(rows.map((row) => data.rows.indexOf(row))); return data.retention.filter((p) => p.measure === measure && shown.has(p.row)).map(({ series, later, value, low, high }) => ({ series, later, value, low, high })); }, texts: ({ measure }) => ({ measure: titled(measure) }) }] : []),
   ];
   const replaced = (spec, texts) => JSON.parse(JSON.stringify(spec), (key_, value) => (typeof value === "string" && value.startsWith("@") && value.slice(1) in texts ? texts[value.slice(1)] : value));
   const theme = () => {
@@ -248,11 +251,12 @@
     part.rows = found;
     part.buttons.forEach((button) => { button.disabled = true; });
     const said = found.length ? plot.note?.(found, part.chosen) : "";
-    part.foot.textContent = `n = ${found.length} ${plot.id === "curves" ? "points" : plot.id === "heat" ? "cells" : plot.id === "overlap" ? "bands" : "rows"}${said ? `; ${said}` : ""}`;
+    part.foot.textContent = `n = ${found.length} ${plot.id === "curves" || plot.id === "retention" ? "points" : plot.id === "heat" ? "cells" : plot.id === "overlap" ? "bands" : "rows"}${said ? `; ${said}` : ""}`;
     const ticket = (part.ticket = (part.ticket ?? 0) + 1);
     if (!found.length) { part.view.replaceChildren(el("p", { class: "empty" }, `Nothing to draw: needs ${plot.needs}.`)); part.vega = null; return; }
     const spec = replaced(charts[plot.id], plot.texts(part.chosen));
     if (plot.id === "depth" || plot.id === "documents") fitAlong(plot, spec, found, measures[part.chosen.measure].unit);
+    if (plot.id === "retention") for (const { encoding } of spec.layer) encoding.x.axis.values = [...new Set(found.map((p) => p.later))].sort((a, b) => a - b);
     spec.description = `${plot.title}. ${part.foot.textContent}. The figures are in the CSV download.`;
     spec.datasets = { rows: found };
     const box = el("div");
