@@ -14,7 +14,9 @@ from simset_bench.corpora.people.tables import VALUES
 from simset_bench.errors import RequestError
 from simset_bench.files import clear_leftovers, held_folder, write_text
 
+DOCUMENTS, FACTS = "documents.jsonl", "facts.jsonl"
 _TITLE = "# Invented people"
+_UNFINISHED = "Unfinished: the same command finishes it."
 
 
 def write_people(
@@ -27,16 +29,22 @@ def write_people(
     """
     readme = folder / "README.md"
     with held_folder(folder, ".lock", f"--write {folder}: another process is writing it"):
-        for name in ("documents.jsonl", "facts.jsonl", "README.md"):
+        for name in (DOCUMENTS, FACTS, "README.md"):
             if (folder / name).exists() and not _is_ours(folder):
                 raise RequestError(f"--write {folder}: holds a {name} of another kind; name a new folder")
             clear_leftovers(folder / name)
         # It says whose folder this is, also after a kill among the writes.
-        write_text(readme, f"{_TITLE}\n\nUnfinished: the same command finishes it.\n")
-        _write_lines(folder / "documents.jsonl", [_document_record(document) for document in documents])
+        write_text(readme, f"{_TITLE}\n\n{_UNFINISHED}\n")
+        _write_lines(folder / DOCUMENTS, [_document_record(document) for document in documents])
         facts = [fact_record(fact, document.id) for document in documents for fact in document.facts]
-        _write_lines(folder / "facts.jsonl", facts)
+        _write_lines(folder / FACTS, facts)
         write_text(readme, _readme(spec, options, documents, similarity))
+
+
+def is_written(folder: Path) -> bool:
+    """Whether a folder holds a corpus that `write_people` has written to the end."""
+    files = all((folder / name).is_file() for name in (DOCUMENTS, FACTS))
+    return files and _is_ours(folder) and _UNFINISHED not in (folder / "README.md").read_text(encoding="utf-8")
 
 
 def _is_ours(folder: Path) -> bool:
