@@ -15,6 +15,7 @@ from simset_bench.cli import (
     entries,
     evaluate,
     export,
+    forget,
     leaderboard,
     lm_eval,
     models,
@@ -33,6 +34,7 @@ from simset_bench.package import VERSION
 COMMANDS: dict[str, Callable[..., None]] = {
     "quickstart": quickstart.command,
     "train": train.command,
+    "forget": forget.command,
     "sweep": sweep.command,
     "watch": watch.command,
     "eval": evaluate.command,

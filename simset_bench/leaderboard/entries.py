@@ -21,7 +21,7 @@ from simset_bench.results.forms import BASELINE, checked_manifest
 from simset_bench.results.read import read_options
 from simset_bench.results.samples import PARQUET, read_samples, samples_file, write_samples
 from simset_bench.strict_json import read_object
-from simset_bench.training.chain import CHAIN
+from simset_bench.training.chain import CHAIN, FORGOT
 from simset_bench.training.model_card import README, write_card
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST, METRICS, check_hashes, open_finished
 
@@ -165,6 +165,7 @@ def entry_name(run: Path, manifest: dict[str, Any]) -> str:
     named = {"layer": "layer", "num_docs": "docs", "allocation": "", "alpha": "alpha", "mem_seed": "seed"}
     parts += [f"{short}{config[name]}" for name, short in named.items() if config.get(name) is not None]
     parts += [f"stage{len(manifest[CHAIN]) + 1}"] if manifest.get(CHAIN) else []
+    parts += ["forgot"] if manifest.get(FORGOT) else []
     hashes = json.dumps([manifest["hashes"].get(name) for name in ("model", "corpus", "memory", "config")])
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", "_".join(parts)).strip("-.")[:100]
     return f"{readable}_{hashlib.sha256(hashes.encode()).hexdigest()[:10]}"

@@ -12,6 +12,7 @@ from simset_bench.corpora.documents import hash_documents
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.baseline import KEPT, evaluate_baseline
+from simset_bench.evaluation.forgetting import forget
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.measures import BITS, FLOORS, NATS, find_measure
 from simset_bench.evaluation.probes.table import PROBES
@@ -26,7 +27,7 @@ from simset_bench.results.forms import BASELINE, checked_manifest
 from simset_bench.results.samples import PARQUET, read_samples, samples_file
 from simset_bench.results.scores import interval, score_of, with_evidence
 from simset_bench.strict_json import read_object
-from simset_bench.training.chain import Stage, chain_of
+from simset_bench.training.chain import FORGOT, chain_of
 from simset_bench.training.config import TrainConfig, checked_option, make_config, read_config
 from simset_bench.training.method_options import find_method
 from simset_bench.training.open_run import OpenedRun, open_run
@@ -203,7 +204,7 @@ def _reproduced(entry: Path, root: Path) -> list[Again]:
             results = evaluate_baseline(about, dataclasses.replace(request, device=device, dtype=dtype), root)
         folder = Path(results[0]["run"])
     else:
-        folder = _train_again(entry, chain_of(manifest), root)
+        folder = _train_again(entry, manifest, root)
         for request in requests:
             evaluate_runs([folder], request)
     now = _manifest(folder)["hashes"]
@@ -214,15 +215,19 @@ def _reproduced(entry: Path, root: Path) -> list[Again]:
     return [again for result in _results(entry) for again in _compared(entry, folder, result)]
 
 
-def _train_again(entry: Path, chain: Sequence[Stage], root: Path) -> Path:
+def _train_again(entry: Path, manifest: dict[str, Any], root: Path) -> Path:
     """The folder below `root` of the run of an entry, trained again, after the runs that it continued."""
-    config, path = read_folder_config(entry), entry / MANIFEST
+    config, path, chain = read_folder_config(entry), entry / MANIFEST, chain_of(manifest)
+    if any(stage.forgotten for stage in chain):
+        raise RequestError(f"{entry}: continues a run that was made to forget documents, which is not reproduced yet")
     folder: Path | None = None
     of_chain = [{name: checked_option(path, name, value) for name, value in stage.config.items()} for stage in chain]
     for each in [*(TrainConfig(**options) for options in of_chain), config]:
         before = None if folder is None else str(folder)
         folder = train_run(dataclasses.replace(each, continued_from=before), root, resume=True)
     assert folder is not None
+    for record in manifest.get(FORGOT, []):
+        folder = forget(folder, record["documents"], root, record["steps"])
     return folder
 
 

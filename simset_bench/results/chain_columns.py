@@ -1,4 +1,4 @@
-"""What a board says of a run that was continued: how many trainings it is the last of, and what the others were."""
+"""What a board says of a run that was continued, and of one that was made to forget documents."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -6,10 +6,12 @@ from typing import Any
 
 from simset_bench.corpora.people.options import without_draw
 from simset_bench.strict_json import brief
-from simset_bench.training.chain import Stage
+from simset_bench.training.chain import FORGOT, Stage, forgotten_by
 
 # The number of trainings, 1 for a run that was trained at once, and the earlier ones in words.
 STAGES_COLUMN, EARLIER = "stages", "earlier_stages"
+# How many documents it was made to forget, and in how many steps shared entries were refitted.
+FORGOTTEN = "forgotten"
 # Options that a configuration names only where they are in force, and what they are otherwise.
 WITHOUT_CHAIN = {"replay": 0.0, "protect": False}
 # Where a run lies and on what device it was trained says nothing of what it is.
@@ -29,17 +31,29 @@ def earlier_stages(chain: Sequence[Stage], last: Mapping[str, Any]) -> str | Non
             for name, value in stage.config.items()
             if name not in _NOT_COMPARED and value != last.get(name, WITHOUT_CHAIN.get(name))
         ]
-        about = ", ".join([f"{len(stage.documents)} documents", *differing])
+        gone = [f"{len(stage.forgotten)} forgotten"] if stage.forgotten else []
+        about = ", ".join([f"{len(stage.documents)} documents", *gone, *differing])
         texts.append(f"{without_draw(stage.corpus.corpus)[0]} ({about})")
     runs = [(text, len(list(alike))) for text, alike in groupby(texts)]
     return "; ".join(f"{count} x {text}" if count > 1 else text for text, count in runs) or None
 
 
-def with_all_documents(config: Mapping[str, Any], chain: Sequence[Stage]) -> dict[str, Any]:
-    """The options of a run with the numbers of all documents and clusters of its chain, which each stage adds to."""
-    added = sum(len(stage.documents) for stage in chain)
+def forgotten_documents(manifest: Mapping[str, Any]) -> str:
+    """What a run was made to forget, as in `1 (100 steps)`; `0` for one that forgot nothing on purpose."""
+    records = manifest.get(FORGOT, [])
+    return "; ".join(f"{len(each['documents'])} ({each['steps']} steps)" for each in records) or "0"
+
+
+def with_all_documents(
+    config: Mapping[str, Any], chain: Sequence[Stage], manifest: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The options of a run with the numbers of all documents and clusters that its memory holds.
+
+    Those of the configuration are what its own stage added.
+    """
+    changed = sum(len(stage.documents) for stage in chain) - len(forgotten_by(manifest))
     counts = {name: config[name] for name in ("num_docs", "num_clusters") if config.get(name) is not None}
-    return dict(config) | {name: count + added for name, count in counts.items()}
+    return dict(config) | {name: manifest.get("documents", count + changed) for name, count in counts.items()}
 
 
 def all_draws(chain: Sequence[Stage], last: str | None) -> str | None:

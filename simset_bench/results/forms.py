@@ -7,7 +7,7 @@ from simset_bench.evaluation.result_form import Check, check_fields, is_span, is
 from simset_bench.results.migrate import migrated
 from simset_bench.results.search import SEARCH, check_search
 from simset_bench.strict_json import brief, is_count, is_number, read_object
-from simset_bench.training.chain import chain_of
+from simset_bench.training.chain import chain_of, forgotten_by
 from simset_bench.training.method_options import METHODS
 
 RUN, BASELINE = "train", "baseline"
@@ -47,6 +47,7 @@ def checked_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
     if SEARCH in manifest:
         check_search(manifest[SEARCH])
     chain_of(manifest)
+    forgotten_by(manifest)
     if (manifest["method"] is None) != (manifest["kind"] == BASELINE):
         raise ValueError(f"a {manifest['kind']} cannot have method {manifest['method']}")
     return manifest

@@ -18,11 +18,13 @@ from simset_bench.evaluation.result_form import better_side, check_result
 from simset_bench.models.revision import changed_since
 from simset_bench.results.chain_columns import (
     EARLIER,
+    FORGOTTEN,
     OF_PLACES,
     STAGES_COLUMN,
     WITHOUT_CHAIN,
     all_draws,
     earlier_stages,
+    forgotten_documents,
     with_all_documents,
 )
 from simset_bench.results.entry_files import ENTRY, check_entry_files
@@ -34,7 +36,7 @@ from simset_bench.results.samples import samples_file
 from simset_bench.results.search import SEARCH, options_taken
 from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.strict_json import brief, is_utf8
-from simset_bench.training.chain import chain_of
+from simset_bench.training.chain import FORGOT, chain_of
 from simset_bench.training.config import LEAST, TrainConfig
 from simset_bench.training.earlier_options import in_todays_words
 from simset_bench.training.method_options import find_method
@@ -61,6 +63,7 @@ SEED_COLUMNS = ("mem_seed", "seed", PEOPLE)
 TRIES_COLUMN, SEARCHED = "tries", "searched"
 BASE_ALLOCATION = "base"
 _BESIDE = {PEOPLE: "string", TRIES_COLUMN: "Int64", SEARCHED: "string", STAGES_COLUMN: "Int64", EARLIER: "string"}
+_BESIDE[FORGOTTEN] = "string"
 _VALUE_COLUMNS = ("run", "task", "measure", "value", "standard_error", "n", "limit", "better", "dtype", "samples")
 # Options of other versions are columns too, which must not stand for what boards say of a row themselves.
 _OPTION = re.compile("[a-z][a-z0-9_]{0,60}")
@@ -77,6 +80,7 @@ _NO_OPTIONS = frozenset(
         SEARCHED,
         STAGES_COLUMN,
         EARLIER,
+        FORGOTTEN,
         "documents",
         "clusters",
         "rank",
@@ -110,7 +114,8 @@ class RunTable:
     """`runs`: one row for each run, indexed by `run` (its folder), with the run's options and `cell`, a key that is
     equal for runs that differ only in seeds; `tries`, how many settings were tried for its own (0 for no search),
     `searched`, the options that a search chose, comma-separated, and `stages`, how many trainings it is the last of
-    (both missing where nothing is trained), with `earlier_stages`, what the others were. A column
+    (both missing where nothing is trained), with `earlier_stages`, what the others were, and `forgotten`, what it was
+    made to forget. A column
     `base_revision` is there where runs on one name of a model have different bases. `values`: one row for each run and
     measure.
 
@@ -297,7 +302,9 @@ def _read_run(folder: Path) -> dict[str, Any]:
     config = in_todays_words(config, manifest)
     chain = chain_of(manifest)
     earlier = earlier_stages(chain, config)
-    config, people = with_all_documents(config, chain), None
+    forgotten, people = forgotten_documents(manifest), None
+    is_whole = not chain and FORGOT not in manifest
+    config = config if is_whole else with_all_documents(config, chain, manifest)
     if isinstance(config.get("corpus"), str):
         config["corpus"], people = without_draw(config["corpus"])
         people = all_draws(chain, people)
@@ -307,6 +314,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
     if manifest["kind"] == BASELINE:
         config["allocation"] = BASE_ALLOCATION
     cell = {str(name): value for name, value in config.items() if name not in (*SEED_COLUMNS, *OF_PLACES)}
+    cell |= {} if is_whole else {FORGOTTEN: forgotten}
     if chain:
         cell |= {STAGES_COLUMN: len(chain) + 1, EARLIER: earlier}
     if config.get("min_similarity") is not None:
@@ -323,6 +331,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
     shown = {name: config.get(name, WITHOUT_CHAIN.get(name)) for name in RUN_COLUMNS} | others
     beside = {PEOPLE: people, TRIES_COLUMN: tries, SEARCHED: searched if learns else None}
     beside |= {STAGES_COLUMN: len(chain) + 1 if learns else None, EARLIER: earlier}
+    beside[FORGOTTEN] = forgotten if learns else None
     run = {"run": str(folder), **shown, **beside, "cell": json.dumps(cell, sort_keys=True), "identity": identity}
     return run | {"revision": hashes["model"]}
 

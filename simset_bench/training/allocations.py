@@ -18,15 +18,17 @@ def store_allocation(
     allocation: Allocation,
     documents: Sequence[Document],
     earlier: Sequence[CorpusOptions] = (),
+    is_part: bool = False,
 ) -> str:
     """Write a run's allocation, with the corpus that it was made for, and return the file's SHA-256.
 
-    Where a run was continued, `earlier` are the corpora that were memorised before its own.
+    Where a run was continued, `earlier` are the corpora that were memorised before its own. With `is_part` the
+    documents are not all that the corpus names.
     """
     from simset_bench.simset.store_writer import write_allocation
 
     first, *others = [dataclasses.asdict(each) for each in (*earlier, corpus_options(config))]
-    write_allocation(
-        allocation, folder / folders.ALLOCATION, first | {"sha256": hash_documents(documents)}, appended=tuple(others)
-    )
+    if not is_part:
+        first["sha256"] = hash_documents(documents)
+    write_allocation(allocation, folder / folders.ALLOCATION, first, appended=tuple(others))
     return sha256_of_file(folder / folders.ALLOCATION)

@@ -1,4 +1,4 @@
-"""The chain of a run that was continued: the runs before it, each with the documents that it added."""
+"""The chain of a run that was continued: the runs before it, what each of them added, and what was made to forget."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,18 +12,21 @@ from simset_bench.strict_json import brief
 
 # The manifest's field, a list with a stage for each earlier run, the first one first.
 CHAIN = "chain"
+# The manifest's field of a memory that was made to forget documents, a list with a record for each time.
+FORGOT = "forgot"
 _HASHES = ("model", "corpus", "config")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """An earlier run of a chain: its folder as it was given, the options and hashes that it recorded, and the ids of
-    the documents that it added."""
+    """An earlier run of a chain: its folder as it was given, the options and hashes that it recorded, the ids of the
+    documents that it added, and of those, its own or earlier ones, that it was made to forget."""
 
     run: str
     config: dict[str, Any]
     hashes: dict[str, str]
     documents: tuple[str, ...]
+    forgotten: tuple[str, ...] = ()
 
     @property
     def corpus(self) -> CorpusOptions:
@@ -40,36 +43,67 @@ def chain_of(manifest: Mapping[str, Any]) -> tuple[Stage, ...]:
 
 
 def _stage(number: int, given: Any) -> Stage:
-    names = ("run", "config", "hashes", "documents")
-    kinds = (str, dict, dict, list)
+    names = ("run", "config", "hashes", "documents", "forgotten")
+    kinds = (str, dict, dict, list, list)
     if not isinstance(given, dict) or set(given) != set(names):
         raise ValueError(f"stage {number} of {CHAIN} cannot be {brief(given)}")
     for name, kind in zip(names, kinds, strict=True):
         if not isinstance(given[name], kind):
             raise ValueError(f"{name} of stage {number} of {CHAIN} cannot be {brief(given[name])}")
     corpus = {"corpus", "group_by", "num_docs", "match_subjects"}
-    texts = [given["hashes"].get(name) for name in _HASHES] + given["documents"]
-    if not given["documents"] or not all(isinstance(text, str) for text in texts):
+    texts = [given["hashes"].get(name) for name in _HASHES] + given["documents"] + given["forgotten"]
+    if not (given["documents"] or given["forgotten"]) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"stage {number} of {CHAIN} lacks a hash, or a document's id")
     if missing := corpus - given["config"].keys():
         raise ValueError(f"config of stage {number} of {CHAIN} lacks {min(missing)}")
-    return Stage(given["run"], given["config"], given["hashes"], tuple(given["documents"]))
+    ids = (tuple(given["documents"]), tuple(given["forgotten"]))
+    return Stage(given["run"], given["config"], given["hashes"], *ids)
+
+
+def forgotten_by(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ids of the documents that a memory was made to forget. Raises ValueError where a record cannot be."""
+    records = manifest.get(FORGOT, [])
+    try:
+        ids = [each for record in records for each in record["documents"]]
+        if not isinstance(records, list) or not all(isinstance(each, str) for each in ids):
+            raise TypeError
+        if not all(type(record["steps"]) is int and record["steps"] >= 0 for record in records):
+            raise TypeError
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"{FORGOT} cannot be {brief(records)}") from error
+    return tuple(ids)
 
 
 def as_json(chain: Sequence[Stage]) -> list[dict[str, Any]]:
     """A chain as a manifest holds it."""
-    return [asdict(stage) | {"documents": list(stage.documents)} for stage in chain]
+    ids = ("documents", "forgotten")
+    return [asdict(stage) | {name: list(getattr(stage, name)) for name in ids} for stage in chain]
 
 
-def chain_documents(folder: Path, chain: Sequence[Stage]) -> list[Document]:
-    """The documents of all stages of a chain from their corpora, in their order; `folder` is the run's.
+@dataclass(frozen=True)
+class ChainDocuments:
+    """The documents that a chain has memorised, in their order, and those that it `knew` at any time."""
+
+    memorised: list[Document]
+    known: list[Document]
+
+    def with_new(self, new: Sequence[Document], forgotten: Sequence[str]) -> "ChainDocuments":
+        """Those of a chain that has memorised `new` ones too, and forgotten some, given by their ids."""
+        gone = set(forgotten)
+        memorised = [document for document in (*self.memorised, *new) if document.id not in gone]
+        return ChainDocuments(memorised, [*self.known, *new])
+
+
+def chain_documents(folder: Path, chain: Sequence[Stage]) -> ChainDocuments:
+    """The documents of all stages of a chain from their corpora; `folder` is the run's.
 
     Raises RequestError that names the first stage whose corpus no longer has what was memorised.
     """
-    documents: list[Document] = []
+    documents = ChainDocuments([], [])
     for number, stage in enumerate(chain, start=1):
-        documents += stage.corpus.near(folder).load_beside(documents)
-        if hash_documents(documents) != stage.hashes["corpus"]:
+        new = stage.corpus.near(folder).load_beside(documents.known)
+        documents = documents.with_new(new, stage.forgotten)
+        if hash_documents(documents.memorised) != stage.hashes["corpus"]:
             raise RequestError(
                 f"{folder}: corpus {stage.corpus.corpus} is no longer what stage {number} of its chain memorised"
             )

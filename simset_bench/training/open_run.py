@@ -94,7 +94,7 @@ def open_run(folder: Path) -> OpenedRun:
 
         documents = sample_documents(run.config)
     else:
-        documents = _documents(run, chain)
+        documents = _documents(run, chain, folders.read_forgotten(folder, manifest))
     if hash_documents(documents) != hashes["corpus_sample" if streamed else "corpus"]:
         raise RequestError(f"{folder}: corpus {run.config.corpus} is no longer what this run memorised")
     stage_of = stages_of(documents, chain) if chain else {}
@@ -112,11 +112,11 @@ def open_run(folder: Path) -> OpenedRun:
     return LoadedRun(**about, allocation=allocation, memory=load_memory(folder / folders.MEMORY_FILE))
 
 
-def _documents(run: folders.FinishedRun, chain: Sequence[Stage]) -> list[Document]:
+def _documents(run: folders.FinishedRun, chain: Sequence[Stage], forgotten: Sequence[str]) -> list[Document]:
     """The documents of a run and of the chain before it, in the order in which they were memorised."""
     try:
         earlier = chain_documents(run.folder, chain)
-        return earlier + corpus_options(run.config).load_beside(earlier)
+        return earlier.with_new(corpus_options(run.config).load_beside(earlier.known), forgotten).memorised
     except RequestError as error:
         location = run.config.corpus.partition(":")[2]
         if not location or Path(location).exists():

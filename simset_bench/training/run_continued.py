@@ -27,13 +27,14 @@ from simset_bench.training.train_in_folder import Watch, memorise
 
 @dataclass(frozen=True)
 class Earlier:
-    """The run that is continued: its folder and configuration, the chain with itself at the end, all documents that
-    were memorised, and their entries where they have any."""
+    """The run that is continued: its folder and configuration, the chain with itself at the end, the documents that
+    were memorised and those that were known at any time, and the entries of the former where they have any."""
 
     folder: Path
     config: TrainConfig
     chain: tuple[Stage, ...]
     documents: list[Document]
+    known: list[Document]
     allocation: Allocation | None
 
 
@@ -46,13 +47,13 @@ def open_earlier(folder: Path) -> Earlier:
     ids: set[str] = {each for stage in before for each in stage.documents}
     hashes = dict(manifest["hashes"])
     # Its own corpus is looked for from here, the others as it wrote them.
-    itself = Stage(str(folder), options_of(run.config), hashes, ())
+    itself = Stage(str(folder), options_of(run.config), hashes, (), folders.read_forgotten(folder, manifest))
     documents = chain_documents(folder, (*before, itself))
-    own = tuple(document.id for document in documents if document.id not in ids)
+    own = tuple(document.id for document in documents.memorised if document.id not in ids)
     chain = (*before, dataclasses.replace(itself, documents=own))
     has_entries = find_method(run.config.method).has_entries
     allocation = read_allocation(folder / folders.ALLOCATION) if has_entries else None
-    return Earlier(folder, run.config, chain, documents, allocation)
+    return Earlier(folder, run.config, chain, documents.memorised, documents.known, allocation)
 
 
 def train_continued(
@@ -72,7 +73,7 @@ def train_continued(
     earlier = open_earlier(Path(config.continued_from or ""))
     method = LEARNING_METHODS[config.method]
     assert method.begin_from is not None
-    new = corpus_options(config).load_beside(earlier.documents)
+    new = corpus_options(config).load_beside(earlier.known)
     documents = [*earlier.documents, *new]
     allocation = _allocation(config, earlier, new)
     base = base or load_base(config.model, config.dtype, config.device)

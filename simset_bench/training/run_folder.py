@@ -12,7 +12,7 @@ from simset_bench.corpora.files.paths import found_near
 from simset_bench.errors import RequestError, said_when_interrupted
 from simset_bench.files import held_folder, sha256_of_file
 from simset_bench.strict_json import read_object
-from simset_bench.training.chain import Stage, chain_of
+from simset_bench.training.chain import Stage, chain_of, forgotten_by
 from simset_bench.training.config import TrainConfig, check, corpus_options, read_config
 from simset_bench.training.method_options import MEMORY, METHODS, find_method
 
@@ -153,6 +153,14 @@ def read_chain(folder: Path, manifest: Mapping[str, Any]) -> tuple[Stage, ...]:
     """The runs before one that was continued, by its manifest. Raises RequestError where they cannot be read."""
     try:
         return chain_of(manifest)
+    except ValueError as error:
+        raise RequestError(f"{folder / MANIFEST}: damaged ({error})") from error
+
+
+def read_forgotten(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ids of documents that a memory was made to forget. Raises RequestError where they cannot be read."""
+    try:
+        return forgotten_by(manifest)
     except ValueError as error:
         raise RequestError(f"{folder / MANIFEST}: damaged ({error})") from error
 

@@ -20,7 +20,8 @@ def stage(corpus: str, documents: int, **options: Any) -> dict[str, Any]:
     config = {"corpus": corpus, "group_by": "article", "num_docs": documents, "match_subjects": None}
     config |= {"lr": 0.002, "mem_seed": 0} | options
     hashes = {"model": "h", "corpus": "h", "config": "h", "memory": corpus}
-    return {"run": "r", "config": config, "hashes": hashes, "documents": [f"{corpus}{n}" for n in range(documents)]}
+    ids = [f"{corpus}{n}" for n in range(documents)]
+    return {"run": "r", "config": config, "hashes": hashes, "documents": ids, "forgotten": []}
 
 
 def continue_from(folder: Path, *stages: dict[str, Any]) -> None:
