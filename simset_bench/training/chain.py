@@ -43,11 +43,12 @@ def chain_of(manifest: Mapping[str, Any]) -> tuple[Stage, ...]:
 
 
 def _stage(number: int, given: Any) -> Stage:
-    names = ("run", "config", "hashes", "documents", "forgotten")
-    kinds = (str, dict, dict, list, list)
-    if not isinstance(given, dict) or set(given) != set(names):
+    kinds = {"run": str, "config": dict, "hashes": dict, "documents": list, "forgotten": list}
+    # What is empty is left out of manifests.
+    given = {"documents": [], "forgotten": []} | given if isinstance(given, dict) else given
+    if not isinstance(given, dict) or set(given) != set(kinds):
         raise ValueError(f"stage {number} of {CHAIN} cannot be {brief(given)}")
-    for name, kind in zip(names, kinds, strict=True):
+    for name, kind in kinds.items():
         if not isinstance(given[name], kind):
             raise ValueError(f"{name} of stage {number} of {CHAIN} cannot be {brief(given[name])}")
     corpus = {"corpus", "group_by", "num_docs", "match_subjects"}
@@ -76,8 +77,14 @@ def forgotten_by(manifest: Mapping[str, Any]) -> tuple[str, ...]:
 
 def as_json(chain: Sequence[Stage]) -> list[dict[str, Any]]:
     """A chain as a manifest holds it."""
-    ids = ("documents", "forgotten")
-    return [asdict(stage) | {name: list(getattr(stage, name)) for name in ids} for stage in chain]
+    return [
+        {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(stage).items()
+            if value != ()
+        }
+        for stage in chain
+    ]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def stage(corpus: str, documents: int, **options: Any) -> dict[str, Any]:
     config |= {"lr": 0.002, "mem_seed": 0} | options
     hashes = {"model": "h", "corpus": "h", "config": "h", "memory": corpus}
     ids = [f"{corpus}{n}" for n in range(documents)]
-    return {"run": "r", "config": config, "hashes": hashes, "documents": ids, "forgotten": []}
+    return {"run": "r", "config": config, "hashes": hashes, "documents": ids}
 
 
 def continue_from(folder: Path, *stages: dict[str, Any]) -> None:
