@@ -132,6 +132,12 @@ def command(
     product_reads: Annotated[
         int | None, typer.Option(help=f"Of {_users('product_reads')}: slots that a query reads [8].")
     ] = None,
+    grace_radius: Annotated[
+        float | None,
+        typer.Option(
+            help=f"Of {_users('grace_radius')}: a new key's radius; 1 is the distance of states to their mean [0.5]."
+        ),
+    ] = None,
     dtype: Annotated[
         str | None, typer.Option(help=f"Of the base: auto, float32, bfloat16, float16 [{_defaults('dtype', 'auto')}].")
     ] = None,

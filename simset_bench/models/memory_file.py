@@ -41,6 +41,7 @@ def load_memory(path: Path) -> BlockMemory:
 
 def _of_shape(shape: dict[str, Any]) -> BlockMemory:
     """A memory of this shape, which is of the kind whose shape has fields of the same names."""
+    from simset_bench.models.codebook import Codebook, CodebookShape
     from simset_bench.models.guided_memory import GuidedMemory, GuidedShape
     from simset_bench.models.product_keys import ProductKeyMemory, ProductKeyShape
 
@@ -48,6 +49,7 @@ def _of_shape(shape: dict[str, Any]) -> BlockMemory:
         (Memory, MemoryShape),
         (GuidedMemory, GuidedShape),
         (ProductKeyMemory, ProductKeyShape),
+        (Codebook, CodebookShape),
     ]
     for make, of_kind in kinds:
         if {each.name for each in fields(of_kind)} == set(shape):

@@ -43,6 +43,7 @@ class TrainConfig:
     in nats. All documents share the first `shared_entries` of the entries, a share in [0, 1). `beta` weighs the quiet
     loss, which is measured on `background_docs` documents of the corpus `background` that are not memorised. Under
     `product-keys` and `sparse` a token has `product_heads` queries, each of which reads `product_reads` slots.
+    `grace_radius` is a new key's, in units of the distance of hidden states to their mean.
 
     `continued_from` is the folder of the run whose training goes on with the new documents of `corpus`, None for one
     that begins; `replay`, a share in [0, 1), of an epoch's segments is then of its documents, and `protect` keeps the
@@ -91,6 +92,7 @@ class TrainConfig:
     shared_entries: float = 0.5
     product_heads: int = 4
     product_reads: int = 8
+    grace_radius: float = 0.5
     dtype: str = "auto"
     device: str = "auto"
     continued_from: str | None = None
@@ -204,7 +206,7 @@ def check(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None:
             check_count(flag(name), value, lowest)
-    for name in ("alpha", "beta", "weight_decay", "grad_clip", "lr", "guidance_tau"):
+    for name in ("alpha", "beta", "weight_decay", "grad_clip", "lr", "guidance_tau", "grace_radius"):
         value = getattr(config, name)
         if not math.isfinite(value) or value < 0:
             raise RequestError(f"{flag(name)} {value}: must be a finite number, 0 or more")

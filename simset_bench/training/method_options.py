@@ -97,6 +97,13 @@ METHODS: dict[str, Method] = {
         has_entries=True,
         reads_background=True,
     ),
+    "grace": Method(
+        "a codebook of hidden states with radii (arXiv 2211.11031)",
+        _DOCUMENTS | _STEPS | {"layer", "grace_radius"},
+        defaults={"lr": 2e-2},
+        learned=_IN_MEMORY,
+        has_entries=True,
+    ),
 }
 
 

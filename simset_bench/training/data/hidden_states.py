@@ -16,6 +16,8 @@ from simset_bench.training.data.segments import Segment, collate
 
 # Tokens in one forward pass while filling; bounds the memory of the blocks below, not of the cache.
 FILL_TOKENS = 4096
+# The least variance of a number of the hidden states that counts as one.
+_TINY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,22 @@ def segment_starts(segments: Sequence[Segment]) -> Tensor:
     """Row at which each segment starts when all lie end to end, and the number of rows: (segments + 1,) int64."""
     lengths = torch.tensor([len(segment.token_ids) for segment in segments])
     return torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+
+
+def mean_and_deviation(segments: Sequence[Segment], cache: HiddenCache) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (width,) float64 of hidden states over all tokens but each segment's first.
+
+    A causal LM's first token has a state many times as long as the others', which would set both.
+    """
+    total = torch.zeros(cache.states.shape[1], dtype=torch.float64)
+    squares, count = torch.zeros_like(total), 0
+    for row, segment in enumerate(segments):
+        states = cache.states[cache.starts[row] + max(1, segment.specials) : cache.starts[row + 1]].double()
+        total += states.sum(0)
+        squares += states.square().sum(0)
+        count += len(states)
+    mean = total / max(1, count)
+    return mean, (squares / max(1, count) - mean.square()).clamp_min(_TINY).sqrt()
 
 
 def quarter_of_memory() -> int:

@@ -22,7 +22,7 @@ from simset_bench.training.allocations import store_allocation
 from simset_bench.training.checkpoint import Mean
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.batches import SegmentsInMemory
-from simset_bench.training.data.hidden_states import HiddenCache
+from simset_bench.training.data.hidden_states import HiddenCache, mean_and_deviation
 from simset_bench.training.data.segments import PackedBatch, Segment, longest_of
 from simset_bench.training.memory_pass import next_token_nll_of_runs
 from simset_bench.training.methods.learner import Cost, Learner, Memorised
@@ -31,8 +31,6 @@ from simset_bench.training.trainer import Member, PassSums
 
 # Tokens whose hidden states are taken at once.
 _TOKENS = 4096
-# Below this, a number of the hidden states counts as constant.
-_TINY = 1e-6
 
 
 def product_key_shape(config: TrainConfig, width: int) -> ProductKeyShape:
@@ -55,22 +53,6 @@ def new_product_keys(
     memory.mean.data.copy_(mean)
     memory.deviation.data.copy_(deviation)
     return memory.to(base.device)
-
-
-def mean_and_deviation(segments: Sequence[Segment], cache: HiddenCache) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (width,) float64 of hidden states over all tokens but each segment's first.
-
-    A causal LM's first token has a state many times as long as the others', which would set both.
-    """
-    total = torch.zeros(cache.states.shape[1], dtype=torch.float64)
-    squares, count = torch.zeros_like(total), 0
-    for row, segment in enumerate(segments):
-        states = cache.states[cache.starts[row] + max(1, segment.specials) : cache.starts[row + 1]].double()
-        total += states.sum(0)
-        squares += states.square().sum(0)
-        count += len(states)
-    mean = total / max(1, count)
-    return mean, (squares / max(1, count) - mean.square()).clamp_min(_TINY).sqrt()
 
 
 def product_key_pass(upper: UpperModel, member: Member, batch: PackedBatch, hidden: Tensor) -> PassSums:
@@ -104,7 +86,9 @@ def product_key_learner(config: TrainConfig, base: Base, memorised: Memorised) -
         told["slots_read"] = int((reads.sum(0) > 0).sum())
         entries = specific_slots(reads, reads, config.entries_per_doc)
         save_memory(memory, folder / folders.MEMORY_FILE)
-        store_allocation(folder, config, read_allocation(config, memorised, entries), memorised.documents)
+        store_allocation(
+            folder, config, read_allocation(config, memorised, entries, config.entries), memorised.documents
+        )
 
     yield Learner(
         memory,
@@ -116,11 +100,13 @@ def product_key_learner(config: TrainConfig, base: Base, memorised: Memorised) -
     )
 
 
-def read_allocation(config: TrainConfig, memorised: Memorised, entries: Sequence[np.ndarray]) -> Allocation:
-    """Documents with the slots that are theirs."""
+def read_allocation(
+    config: TrainConfig, memorised: Memorised, entries: Sequence[np.ndarray], num_entries: int
+) -> Allocation:
+    """Documents with the entries that are theirs, of `num_entries` in all."""
     ids = tuple(document.id for document in memorised.documents)
     clusters = np.arange(len(ids), dtype=np.uint32)
-    return Allocation(ids, clusters, tuple(entries), config.entries, config.method, config.mem_seed)
+    return Allocation(ids, clusters, tuple(entries), num_entries, config.method, config.mem_seed)
 
 
 @torch.no_grad()

@@ -98,7 +98,7 @@ def most_specific(
     assert background is not None
     reads = document_reads(memory, memorised.segments, cache, len(memorised.documents))
     others = document_reads(memory, background.segments, background.cache, config.background_docs)
-    return read_allocation(config, memorised, specific_slots(reads, others, config.entries_per_doc))
+    return read_allocation(config, memorised, specific_slots(reads, others, config.entries_per_doc), config.entries)
 
 
 def sparse_cost(config: TrainConfig, sizes: ModelSizes) -> Cost:

@@ -19,6 +19,7 @@ from simset_bench.training.config import TrainConfig
 from simset_bench.training.method_options import MEMORY
 from simset_bench.training.methods.base_weights import LearnedWeights, restore_weights
 from simset_bench.training.methods.full import begin_from_full, full_cost, full_learner, load_full
+from simset_bench.training.methods.grace import grace_cost, grace_learner
 from simset_bench.training.methods.guidance import gates_of_keys, guidance_cost, guidance_learner
 from simset_bench.training.methods.learner import Cost, Learner, Memorised
 from simset_bench.training.methods.lora import begin_from_lora, lora_cost, lora_learner, merge_lora
@@ -60,6 +61,7 @@ LEARNING_METHODS: dict[str, LearningMethod] = {
     "guidance": LearningMethod(guidance_learner, guidance_cost, oracle=gates_of_keys),
     "product-keys": LearningMethod(product_key_learner, product_key_cost),
     "sparse": LearningMethod(sparse_learner, sparse_cost),
+    "grace": LearningMethod(grace_learner, grace_cost),
     "lora": LearningMethod(lora_learner, lora_cost, load_weights=merge_lora, begin_from=begin_from_lora),
     "full": LearningMethod(full_learner, full_cost, load_weights=load_full, begin_from=begin_from_full),
 }

@@ -20,11 +20,10 @@ from simset_bench.models.product_keys import ProductKeyMemory
 from simset_bench.models.split import UpperModel, hidden_states
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig, make_config
-from simset_bench.training.data.hidden_states import fill_cache
+from simset_bench.training.data.hidden_states import fill_cache, mean_and_deviation
 from simset_bench.training.data.segments import cut_documents, pack_batch
 from simset_bench.training.methods.product_keys import (
     document_reads,
-    mean_and_deviation,
     new_product_keys,
     product_key_pass,
     specific_slots,
