@@ -20,7 +20,7 @@ from simset_bench.evaluation.tasks.table import OUR_TASKS
 from simset_bench.files import sha256_of_file, sha256_of_texts, write_json, write_text
 from simset_bench.leaderboard.entries import entry_name
 from simset_bench.package import VERSION
-from simset_bench.results.compare_runs import answer_of, one_run, prompt_of, target_of, whole_text_of
+from simset_bench.results.compare_runs import answer_of, arguments_of, one_run, prompt_of, target_of, whole_text_of
 from simset_bench.results.forms import checked_manifest
 from simset_bench.results.read import read_options
 from simset_bench.results.samples import read_samples, samples_file
@@ -134,8 +134,9 @@ def _answers(folder: Path, result: Record) -> dict[str, list[str]]:
         path = folder / f"rows_{result['recall']}" / f"{part}.jsonl"
         for row in read_json_lines(path, _MOST_ROW_BYTES) if path.is_file() else ():
             right = row.get("answers") or row.get("target")
-            if right:
-                answers[str(row.get("sample"))] = [right] if isinstance(right, str) else list(map(str, right))
+            given = right if isinstance(right, list) else [right]
+            if all(isinstance(each, str) for each in given):
+                answers[str(row.get("sample"))] = given
     return answers
 
 
@@ -202,8 +203,8 @@ def _lines(asked: _Asked, head: Record, model_id: str) -> Iterator[Record]:
         prompt = whole_text_of(record) or prompt_of(record)
         target, answer = target_of(record), answer_of(record)
         reference = asked.answers.get(sample) or ([target] if target else [])
-        arguments = record.get("arguments") or []
-        choices = [str(argument[1]) for argument in arguments] if target and len(arguments) > 1 else None
+        asked_with = [argument[1] for argument in arguments_of(record) if len(argument) > 1]
+        choices = list(map(str, asked_with)) if target and len(asked_with) > 1 else None
         shared = head | {
             "model_id": model_id,
             "evaluation_name": f"{COLLECTION}.{asked.name}",

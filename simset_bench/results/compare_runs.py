@@ -130,17 +130,21 @@ def target_of(record: dict[str, Any]) -> str:
     return second[0] if second and isinstance(second[0], str) and not second[0].startswith("{") else ""
 
 
-def _first_arguments(record: dict[str, Any]) -> list[Any]:
+def arguments_of(record: dict[str, Any]) -> list[list[Any]]:
+    """What each request of a sample was made with, empty if its record has none."""
     arguments = record.get("arguments")
-    first = arguments[0] if isinstance(arguments, list) and arguments else None
-    return first if isinstance(first, list) else []
+    is_form = isinstance(arguments, list) and all(isinstance(each, list) for each in arguments)
+    return arguments if is_form and arguments else []
+
+
+def _first_arguments(record: dict[str, Any]) -> list[Any]:
+    return next(iter(arguments_of(record)), [])
 
 
 def whole_text_of(record: dict[str, Any]) -> str:
     """The text of a sample that scores one text, as `docmem` does after its first token; empty of any other sample."""
-    return (
-        prompt_of(record) + target_of(record) if len(record.get("arguments") or []) == 1 and target_of(record) else ""
-    )
+    is_one = len(arguments_of(record)) == 1 and target_of(record)
+    return prompt_of(record) + target_of(record) if is_one else ""
 
 
 def answer_of(record: dict[str, Any]) -> str:

@@ -68,6 +68,9 @@ COMMANDS = [
     ["study", "grid.yaml", "--save-dir", "swept", "--to", "board", "--dry-run"],
     ["compare", RUN, RUN],
     ["submit", RUN, "--to", "leaderboards"],
+    ["export", RUN, "--to", "exported", "--organization", "lab", "--format", "every-eval-ever"],
+    ["watch", "watched", "--once"],
+    ["corpora", "fictionalqa:fiction.json,style=news", "--num-docs", "1"],
     ["models"],
 ]
 # Commands that read the files of which one is damaged, by a part of the file's path.
@@ -91,7 +94,7 @@ READERS: list[tuple[str, list[list[str]]]] = [
     ("unfinished/", [[*TRAIN, "--save-dir", "unfinished", "--resume"], ["leaderboard", "unfinished"]]),
     (
         "/eval/",
-        [["show", RUN], ["leaderboard", "outputs"], ["submit", RUN], ["compare", RUN, RUN], EVAL],
+        [["show", RUN], ["leaderboard", "outputs"], ["submit", RUN], ["compare", RUN, RUN], ["export", RUN], EVAL],
     ),
     (
         RUN,
@@ -101,8 +104,21 @@ READERS: list[tuple[str, list[list[str]]]] = [
             ["show", RUN],
             ["leaderboard", "outputs"],
             ["submit", RUN],
+            ["export", RUN],
             ["sweep", "grid.yaml"],
         ],
+    ),
+    (
+        "watched/sweeps/",
+        [
+            ["watch", "watched", "--once"],
+            ["watch", "watched", "--json"],
+            ["sweep", "grid.yaml", "--save-dir", "watched"],
+        ],
+    ),
+    *(
+        (f"{kind}.json", [["corpora", f"{name}:{kind}.json"]])
+        for kind, name in (("akew", "akew"), ("unke", "unke"), ("fiction", "fictionalqa"))
     ),
     (
         "a.parquet",

@@ -31,6 +31,17 @@ exclude:
 # A packed study of two runs, and a folder that has the same with another entry beside it, which is to be packed.
 STUDY, MIXED = "study", "mixed"
 BETWEEN = ["--between", "allocation=random,simset2"]
+# A record of each benchmark of document editing, by the file that holds it.
+_FACT = {"subject": "Keeper", "prompt": "{} lives in", "target": "Varn"}
+_REWRITE = {"subject": "Keeper", "prompt": "{} keeps", "target_new": {"str": "bees"}, "question": "What does he keep?"}
+_REWRITE |= {"fact_new_uns": "The keeper keeps bees and lives in Varn.", "unsfact_triplets_GPT": [_FACT]}
+_TEXT = {"id": 1, "question": "Who?", "para_question": "And?", "answer": "The keeper keeps bees and lives in Varn."}
+_FICTION = {"event_id": "e", "fiction_id": "f", "style": "news", "fiction": "The keeper keeps bees and lives in Varn."}
+DOCUMENT_EDITS: dict[str, list[dict[str, Any]]] = {
+    "akew.json": [{"case_id": 1, "requested_rewrite": [_REWRITE], "questions": ["Who?"], "new_answer": "Ada"}],
+    "unke.json": [_TEXT | {"sub_question": ["Where does he live?"], "sub_answer": ["Varn"]}],
+    "fiction.json": [_FICTION | {"question_id": "q", "question": "Where does he live?", "span_answer": "Varn"}],
+}
 # Figures of the clock and the machine, which no two runs have in common.
 _OF_THE_CLOCK = ("wall_seconds", "seconds", "peak_bytes", "peak_device_bytes", "fleet", "git_commit")
 # How `tempfile` names what `files.whole_file` and `files.whole_folder` write first.
@@ -159,6 +170,8 @@ def make_template(root: Path) -> Path:
         for n in range(4)
     ]
     (work / "facts.json").write_text(json.dumps(facts))
+    for name, records in DOCUMENT_EDITS.items():
+        (work / name).write_text(json.dumps(records))
     (work / "squad.json").write_text(json.dumps({"version": "v2.0", "data": [_article(n) for n in range(3)]}))
 
     def unfinished() -> None:
@@ -179,6 +192,7 @@ def make_template(root: Path) -> Path:
         (["submit", OTHER_RUN, "--to", MIXED], {}),
         (["pack", MIXED, "--add", "leaderboards"], {}),
         (["submit", OTHER_RUN, "--to", "single"], {}),
+        (["sweep", "grid.yaml", "--save-dir", "watched"], {}),
         (
             [
                 "allocate",
@@ -199,8 +213,19 @@ def make_template(root: Path) -> Path:
         assert ended.code == 0 or options, (command, ended.err)
     shutil.copytree(work / MIXED, work / STUDY)
     shutil.copytree(next((work / "single").iterdir()), work / MIXED / "again")
+    _leave_claim(work / "watched" / "sweeps" / "grid")
     assert list((work / "unfinished").rglob("checkpoint.safetensors")), "the unfinished run has its checkpoint"
     return work
+
+
+def _leave_claim(sweep: Path) -> None:
+    """Leave what a process that works on a sweep leaves: its claim, and the failure of a run."""
+    fleet = json.loads((sweep / "plan.json").read_text())["fleets"][0]["id"]
+    progress = {"step": 1, "segments": 4, "steps_a_second": 1.0, "runs_a_pass": 1}
+    claim = {"token": "t", "host": "h", "process": 1, "started": None, "progress": progress}
+    for name, content in (("claims/" + fleet, claim), ("failed/a", {"run": "r", "error": "why", "config": {}})):
+        (sweep / name).parent.mkdir(exist_ok=True)
+        (sweep / f"{name}.json").write_text(json.dumps(content))
 
 
 def _fact(number: int) -> dict[str, Any]:
