@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from simset_bench.errors import RequestError
-from simset_bench.results.compare_runs import answer_of, changed_samples, compare_runs, one_run, prompt_of, target_of
+from simset_bench.results.compare_runs import (
+    answer_of,
+    changed_samples,
+    compare_runs,
+    one_run,
+    prompt_of,
+    target_of,
+    whole_text_of,
+)
 
 Write = Callable[..., Path]
 ONE, OTHER = [1.0, 2.0, 3.5, 2.5, 1.5, 3.0], [1.5, 2.0, 3.0, 4.5, 1.25, 3.0]
@@ -79,3 +87,9 @@ def test_what_cannot_be_compared_is_refused_by_name(write_run: Write, tmp_path: 
 )
 def test_prompt_target_and_answer_of_a_sample(record: dict, said: tuple[str, str, str]) -> None:
     assert (prompt_of(record), target_of(record), answer_of(record)) == said
+
+
+@pytest.mark.parametrize("arguments", [None, True, [], [1], [[]], ["ab"], {"a": 1}])
+def test_a_sample_whose_requests_are_damaged_has_no_texts(arguments: object) -> None:
+    record = {"arguments": arguments}
+    assert prompt_of(record) == target_of(record) == whole_text_of(record) == ""
