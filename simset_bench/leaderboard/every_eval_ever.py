@@ -25,6 +25,7 @@ from simset_bench.results.forms import checked_manifest
 from simset_bench.results.read import read_options
 from simset_bench.results.samples import read_samples, samples_file
 from simset_bench.strict_json import read_json_lines, read_object
+from simset_bench.training.chain import all_corpora
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST
 
 SCHEMA_VERSION = "0.3.0"
@@ -75,7 +76,8 @@ def export_run(folder: Path, to: Path, organization: str, now: int) -> Exported:
     lines = [line for each in asked for line in _lines(each, head, model_id)]
     samples_path = to / place / f"{stem}_samples.jsonl"
     write_text(samples_path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    figures = [figure for each in asked for figure in _figures(each, str(config.get("corpus")), manifest)]
+    corpora = all_corpora(manifest, str(config.get("corpus")))
+    figures = [figure for each in asked for figure in _figures(each, " + ".join(corpora), manifest)]
     record = head | {
         "retrieved_timestamp": str(now),
         "source_metadata": {
@@ -190,7 +192,7 @@ def _source(data: object, corpus: str, manifest: Record) -> Record:
     """The data set that a result's samples are from."""
     own = data in (None, "corpus")
     name = corpus if own else str(data)
-    if match := _ON_HUB.search(name):
+    if (match := _ON_HUB.search(name)) and " + " not in name:
         return {"dataset_name": name, "source_type": "hf_dataset", "hf_repo": match[1]}
     details = {"corpus_sha256": str(manifest["hashes"]["corpus"])} if own else {}
     return {"dataset_name": name, "source_type": "other", "additional_details": details}

@@ -75,6 +75,11 @@ def forgotten_by(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(ids)
 
 
+def all_corpora(manifest: Mapping[str, Any], own: str) -> list[str]:
+    """The corpora whose documents a run has memorised, each once: those of its chain, and its `own`."""
+    return list(dict.fromkeys([*(stage.corpus.corpus for stage in chain_of(manifest)), own]))
+
+
 def as_json(chain: Sequence[Stage]) -> list[dict[str, Any]]:
     """A chain as a manifest holds it."""
     return [

@@ -4,6 +4,7 @@
 (https://huggingface.co/docs/hub/eval-results), for results on data sets of the hub alone: the form has no others.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from simset_bench.models.sources import find_model
 from simset_bench.package import VERSION
 from simset_bench.strict_json import is_number, read_object
 from simset_bench.training import run_folder as folders
+from simset_bench.training.chain import all_corpora
 from simset_bench.training.config import TrainConfig, options_of
 from simset_bench.training.method_options import MEMORY
 
@@ -25,6 +27,8 @@ README, EVAL_RESULTS = "README.md", ".eval_results"
 # By it a card that nobody has changed by hand is known.
 MARK = "<!-- Written by simset-bench; without this line it is left as it is. -->"
 _ON_HUB = re.compile(r"(?:^|:)hub:([\w.-]+/[\w.-]+)")
+# Between the corpora of a run that was continued.
+_AND = " + "
 Result = dict[str, Any]
 
 
@@ -36,6 +40,8 @@ def write_card(run: Path, config: TrainConfig, target: Path, *, tags: Sequence[s
     """
     results = list(_results(run)) if figures else []
     manifest = folders.read_manifest(run)
+    # Figures are about the documents of all corpora that a run that was continued has memorised.
+    config = dataclasses.replace(config, corpus=_AND.join(all_corpora(manifest, config.corpus)))
     readme = target / README
     if not readme.exists() or MARK in readme.read_text(encoding="utf-8", errors="replace"):
         write_text(readme, _card(config, manifest, results, tags))
@@ -78,8 +84,9 @@ def base_on_hub(model: str) -> str | None:
 def data_on_hub(result: Result, config: TrainConfig) -> str | None:
     """The hub's data set that a result's samples are from; None where they are from elsewhere."""
     data = result.get("data")
-    match = _ON_HUB.search(config.corpus if data in (None, "corpus") else str(data))
-    return match[1] if match else None
+    source = config.corpus if data in (None, "corpus") else str(data)
+    match = _ON_HUB.search(source)
+    return match[1] if match and _AND not in source else None
 
 
 def _metadata(config: TrainConfig, results: Sequence[Result], tags: Sequence[str], name: str) -> dict[str, Any]:
@@ -88,8 +95,8 @@ def _metadata(config: TrainConfig, results: Sequence[Result], tags: Sequence[str
         metadata |= {"base_model": base, "base_model_relation": "adapter"}
     # What is learned holds the documents' text, so no licence of ours can be put on it.
     metadata |= {"license": "other", "license_name": "as-the-base-and-the-documents"}
-    if match := _ON_HUB.search(config.corpus):
-        metadata["datasets"] = [match[1]]
+    if on_hub := [match[1] for each in config.corpus.split(_AND) if (match := _ON_HUB.search(each))]:
+        metadata["datasets"] = on_hub
     structure = [config.allocation] if config.method == MEMORY and config.allocation_file is None else []
     metadata["tags"] = list(dict.fromkeys(["simset-bench", config.method, *structure, *tags]))
     if results:

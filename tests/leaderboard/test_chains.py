@@ -1,21 +1,26 @@
 """Entries of runs that were continued: packed, verified, and trained again from their first stage on."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.run import EvalRequest, evaluate_runs
 from simset_bench.files import sha256_of_file, write_json
 from simset_bench.leaderboard.entries import pack_entry
+from simset_bench.leaderboard.every_eval_ever import export_run
 from simset_bench.leaderboard.pack import pack_study
 from simset_bench.leaderboard.reproduce import recompute_samples, reproduce
 from simset_bench.leaderboard.verify import verify_entry, verify_packed
 from simset_bench.results.read import read_runs
 from simset_bench.training.config import make_config
 from simset_bench.training.continued import make_training
+from simset_bench.training.model_card import write_card
 from simset_bench.training.run import train_run
+from simset_bench.training.run_folder import read_folder_config
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +44,25 @@ def test_an_entry_is_verified_and_asked_again(grown: Path, tmp_path: Path) -> No
     (verified,) = verify_packed(tmp_path / "entries")
     assert verified.results == 2
     assert read_runs([tmp_path / "entries"]).runs["stages"].tolist() == [3]
+
+
+def test_its_card_and_its_export_name_the_corpora_of_all_stages(grown: Path, tmp_path: Path) -> None:
+    manifest = json.loads((grown / "manifest.json").read_text())
+    manifest["chain"][0]["config"]["corpus"] = "hub:owner/first"
+    manifest["chain"][1]["config"]["corpus"] = "vital"
+    other = Path(shutil.copytree(grown, tmp_path / "other"))
+    write_json(other / "manifest.json", manifest)
+    config = read_folder_config(other)
+    write_card(other, config, tmp_path / "card")
+    metadata = yaml.safe_load((tmp_path / "card" / "README.md").read_text().split("---")[1])
+    assert metadata["datasets"] == ["owner/first"]
+    named = {result["dataset"]["name"] for result in metadata["model-index"][0]["results"]}
+    assert named == {f"hub:owner/first + vital + {config.corpus}"}
+    # A result on documents of several corpora is none on the hub's data set.
+    assert not (tmp_path / "card" / ".eval_results").exists()
+    export_run(other, tmp_path / "export", "us", 1)
+    (record,) = (json.loads(path.read_text()) for path in (tmp_path / "export").rglob("*.json"))
+    assert {each["source_data"]["dataset_name"] for each in record["evaluation_results"]} == named
 
 
 def test_an_entry_is_reproduced_from_its_first_stage_on(grown: Path, tmp_path: Path) -> None:
