@@ -74,7 +74,7 @@ def command(
     if retention is not None:
         from simset_bench.leaderboard.retention import save_retention
 
-        save_retention(board, retention)
+        save_retention(board, table, retention)
         note(f"wrote {retention}")
     if form == "json":
         left = [{"path": str(left_out.path), "reason": left_out.reason} for left_out in table.left_out]

@@ -87,7 +87,7 @@ def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
         "rows": rows,
         "runs": runs,
         "overlaps": list(overlaps.values()),
-        "retention": _retention(board, numbers),
+        "retention": _retention(board, table, numbers),
         "sentences": ties[:_MOST_SENTENCES],
         "more_sentences": max(0, len(ties) - _MOST_SENTENCES),
         "remarks": remarks(board),
@@ -95,11 +95,11 @@ def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
     }
 
 
-def _retention(board: Leaderboard, numbers: dict[str, int]) -> list[dict[str, Any]]:
+def _retention(board: Leaderboard, table: RunTable, numbers: dict[str, int]) -> list[dict[str, Any]]:
     """What is left of the first stages of runs that were continued, with the numbers of measures and rows."""
     return [
         asdict(point) | {"measure": numbers[point.measure]} | {name: _round(getattr(point, name)) for name in _ENDS}
-        for point in retention_points(board)
+        for point in retention_points(board, table)
         if point.measure in numbers
     ]
 

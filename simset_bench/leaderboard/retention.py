@@ -12,6 +12,7 @@ from simset_bench.files import whole_file
 from simset_bench.leaderboard.charts import retention_chart
 from simset_bench.leaderboard.table import Leaderboard, Row
 from simset_bench.results.chain_columns import EARLIER, STAGES_COLUMN
+from simset_bench.results.read import RunTable
 from simset_bench.results.retention import FirstStage, first_stage
 
 # A chain differs from its own later stages in these.
@@ -34,11 +35,15 @@ class Point:
     high: float
 
 
-def retention_points(board: Leaderboard) -> list[Point]:
+def retention_points(board: Leaderboard, table: RunTable) -> list[Point]:
     """A point for each row of runs that were continued and each measure, and for the runs that began them.
 
+    `table` is the one that the board was made of.
     Where a row has several runs, a value is their mean, and its error that of the mean.
     """
+    stages_of = table.runs[STAGES_COLUMN]
+    if not any((stages_of.loc[list(row.folders)] > 1).any() for row in board.rows):
+        return []
     own = [(number, _first_stages(row)) for number, row in enumerate(board.rows)]
     begun = {_key(each.began): each for _, stages in own for each in stages if each.later == 0}
     grown = [(number, [each for each in stages if each.later]) for number, stages in own]
@@ -89,12 +94,12 @@ def _points(series: str, row: int, stages: Sequence[FirstStage]) -> list[Point]:
     return points
 
 
-def save_retention(board: Leaderboard, path: Path) -> None:
+def save_retention(board: Leaderboard, table: RunTable, path: Path) -> None:
     """Write the plot of the board's sorted measure as SVG or PNG, by the name of the file.
 
     Raises RequestError where no row on the board was continued and asked it.
     """
-    points = [asdict(point) for point in retention_points(board) if point.measure == board.sort]
+    points = [asdict(point) for point in retention_points(board, table) if point.measure == board.sort]
     if not points:
         raise RequestError(
             f"--retention {path}: none of these runs was continued and asked {board.sort} (train --continue, eval)"

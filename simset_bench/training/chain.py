@@ -15,6 +15,8 @@ CHAIN = "chain"
 # The manifest's field of a memory that was made to forget documents, a list with a record for each time.
 FORGOT = "forgot"
 _HASHES = ("model", "corpus", "config")
+# Options that say which documents a stage added, with their types.
+_CORPUS = {"corpus": (str,), "group_by": (str,), "num_docs": (int, type(None)), "match_subjects": (str, type(None))}
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,13 @@ def _stage(number: int, given: Any) -> Stage:
     for name, kind in kinds.items():
         if not isinstance(given[name], kind):
             raise ValueError(f"{name} of stage {number} of {CHAIN} cannot be {brief(given[name])}")
-    corpus = {"corpus", "group_by", "num_docs", "match_subjects"}
     texts = [given["hashes"].get(name) for name in _HASHES] + given["documents"] + given["forgotten"]
     if not (given["documents"] or given["forgotten"]) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"stage {number} of {CHAIN} lacks a hash, or a document's id")
-    if missing := corpus - given["config"].keys():
-        raise ValueError(f"config of stage {number} of {CHAIN} lacks {min(missing)}")
+    for name, kinds_of_option in _CORPUS.items():
+        value = given["config"].get(name)
+        if name not in given["config"] or type(value) not in kinds_of_option:
+            raise ValueError(f"{name} of stage {number} of {CHAIN} cannot be {brief(value)}")
     ids = (tuple(given["documents"]), tuple(given["forgotten"]))
     return Stage(given["run"], given["config"], given["hashes"], *ids)
 

@@ -77,3 +77,8 @@ def test_a_baseline_of_a_chain_is_refused_and_control_asks_its_base(chain: list[
     stages = result["groups"]["stage"]
     assert stages["3"]["nll_gain"]["value"] > 0
     assert all("nll_gain" in stages[stage] for stage in ("1", "2"))
+
+
+def test_relearning_has_no_control_for_a_chain(chain: list[Path]) -> None:
+    with pytest.raises(RequestError, match="this run learned its own in stages"):
+        evaluate_runs(chain[-1:], EvalRequest(("relearning",), device="cpu"))

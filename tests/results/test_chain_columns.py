@@ -16,11 +16,11 @@ from simset_bench.training.chain import Stage
 NLL = {"docmem": {"nll": [1.0, 1.2, 0.9, 1.1]}}
 
 
-def stage(corpus: str, documents: int, **options: Any) -> dict[str, Any]:
-    config = {"corpus": corpus, "group_by": "article", "num_docs": documents, "match_subjects": None}
+def stage(name: str, documents: int, **options: Any) -> dict[str, Any]:
+    config: dict[str, Any] = {"corpus": name, "group_by": "article", "num_docs": documents, "match_subjects": None}
     config |= {"lr": 0.002, "mem_seed": 0} | options
-    hashes = {"model": "h", "corpus": "h", "config": "h", "memory": corpus}
-    ids = [f"{corpus}{n}" for n in range(documents)]
+    hashes = {"model": "h", "corpus": "h", "config": "h", "memory": name}
+    ids = [f"{name}{n}" for n in range(documents)]
     return {"run": "r", "config": config, "hashes": hashes, "documents": ids}
 
 
@@ -52,7 +52,7 @@ def test_chains_that_learned_otherwise_before_are_different_rows(
 ) -> None:
     for options in ({"corpus": "people:count=4"}, {"corpus": "people:count=4"} | changed):
         grown = write_run(NLL, corpus="people:count=4,from=9", lr=0.002)
-        continue_from(grown, stage(**{"documents": 4} | options))
+        continue_from(grown, stage(options.pop("corpus"), 4, **options))
     board = make_leaderboard(read_runs([tmp_path / "outputs"]))
     assert len(board.rows) == 2
     assert len({row.labels["earlier_stages"] for row in board.rows}) == 2
@@ -72,7 +72,15 @@ def test_like_stages_are_counted_and_options_named_where_they_differ() -> None:
 
 @pytest.mark.parametrize(
     "chain",
-    ["x", [1], [{"run": "r"}], [stage("vital", 1) | {"documents": []}], [stage("vital", 1) | {"hashes": {}}]],
+    [
+        "x",
+        [1],
+        [{"run": "r"}],
+        [stage("vital", 1) | {"documents": []}],
+        [stage("vital", 1) | {"hashes": {}}],
+        [stage("vital", 1, num_docs="x")],
+        [stage("vital", 1, corpus=7)],
+    ],
 )
 def test_a_chain_that_cannot_be_leaves_its_run_out(write_run: Callable[..., Path], tmp_path: Path, chain: Any) -> None:
     grown = write_run(NLL)

@@ -102,6 +102,10 @@ def _check(subject: Subject, options: TaskOptions) -> None:
         )
     if run.config.allocation_file is not None:
         raise RequestError("task relearning trains a memory on all documents, and this run streamed its own")
+    if run.config.continued_from is not None:
+        raise RequestError(
+            "task relearning trains a memory on all other documents at once, and this run learned its own in stages"
+        )
     if run.allocation.mask(range(len(subject.documents))).all():
         raise RequestError(
             f"task relearning: under allocation {run.config.allocation} each document has all entries, so that none is "
