@@ -122,10 +122,12 @@ class MemoryModel(nn.Module):
         revision: str | None = None,
         create_pr: bool = False,
         tags: Sequence[str] = (),
+        **_: Any,
     ) -> str:
         """Upload what `save_pretrained` writes to a repository of the hub, made if need be, and return its URL.
 
-        Options are those of transformers. A card that somebody has written there stays as it is.
+        Options are those of transformers, of which those about files of weights do not apply. A card that somebody has
+        written there stays as it is.
         """
         from huggingface_hub import HfApi
         from huggingface_hub.errors import EntryNotFoundError

@@ -111,9 +111,9 @@ def test_held_out_questions_are_on_documents_that_were_not_memorised(
         ask("docqa_held_out", f"unke:{unke_file}")
 
 
-def test_a_held_out_style_is_asked_of_the_events_that_were_memorised(
-    run_of: Callable[..., Path], tmp_path: Path
-) -> None:
+@pytest.fixture
+def fiction_file(tmp_path: Path) -> Path:
+    """Texts of two styles on two events in the form of FictionalQA's `joined_qa`, each with a question."""
     rows = [
         {
             "event_id": event,
@@ -129,8 +129,14 @@ def test_a_held_out_style_is_asked_of_the_events_that_were_memorised(
     ]
     path = tmp_path / "joined_qa.json"
     path.write_text(json.dumps(rows), encoding="utf-8")
-    run = run_of(corpus=f"fictionalqa:{path},hold-out=blog", num_docs=2, group_by="topic", epochs=1)
-    held_out = (("docqa_held_out", f"fictionalqa:{path},style=blog"),)
+    return path
+
+
+def test_a_held_out_style_is_asked_of_the_events_that_were_memorised(
+    run_of: Callable[..., Path], fiction_file: Path
+) -> None:
+    run = run_of(corpus=f"fictionalqa:{fiction_file},hold-out=blog", num_docs=2, group_by="topic", epochs=1)
+    held_out = (("docqa_held_out", f"fictionalqa:{fiction_file},style=blog"),)
     results = evaluate_runs([run], EvalRequest(("docqa", "docqa_held_out"), recall="oracle", task_data=held_out))
     by_task = {result["task"]: result for result in results}
     assert by_task["docqa_held_out"]["n"]["f1"] == by_task["docqa"]["n"]["f1"] == 2
@@ -138,6 +144,15 @@ def test_a_held_out_style_is_asked_of_the_events_that_were_memorised(
     asked = [json.loads(line) for line in written]
     assert [row["document"] for row in asked] == ["Orrin", "Dorn"], "oracle is about the event"
     assert all("says blog" in row["prompt"] for row in asked)
+
+
+def test_texts_of_a_held_out_style_become_likelier_where_their_events_were_memorised(
+    run_of: Callable[..., Path], fiction_file: Path
+) -> None:
+    run = run_of(corpus=f"fictionalqa:{fiction_file},hold-out=blog", num_docs=2, epochs=30)
+    source = f"fictionalqa:{fiction_file},style=blog"
+    (result,) = evaluate_runs([run], EvalRequest(("damage",), task_data=(("damage", source),)))
+    assert result["n"]["nll_rise"] == 2 and result["measures"]["nll_rise"] < 0
 
 
 def test_a_corpus_without_such_questions_is_refused(lm: MemoryLM, squad_file: Path, tmp_path: Path) -> None:
