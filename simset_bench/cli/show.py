@@ -109,10 +109,13 @@ def _print_curves(epochs: list[dict[str, Any]]) -> None:
         if not values:
             continue
         step = -(-len(values) // _CURVE_WIDTH)
-        shown = values[::-1][::step][::-1]
-        low, span = min(values), (max(values) - min(values)) or 1.0
-        bar = "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in shown)
-        say(f"{name:<15} {bar} {values[0]:.4g} to {values[-1]:.4g} in {len(values)} epochs")
+        bars = _bars(values[::-1][::step][::-1])
+        say(f"{name:<15} {bars} {values[0]:.4g} to {values[-1]:.4g} in {len(values)} epochs")
+
+
+def _bars(values: list[float]) -> str:
+    low, span = min(values), (max(values) - min(values)) or 1.0
+    return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in values)
 
 
 def _print_scores(row: Any) -> None:
@@ -146,6 +149,9 @@ def _print_first_stage(points: list[Any], measures: list[str]) -> None:
         scores = [point.scores.get(name) for name in measures]
         table.add_row(*map(Text, (str(point.later), *map(_with_error, scores))))
     stdout.print(table)
+    for name in measures:
+        values = [point.scores[name].value for point in points if name in point.scores]
+        say(f"{name:<25} {_bars(values)} {values[0]:.4g} to {values[-1]:.4g}")
     if points[0].later:
         say("earlier runs of the chain are not where they were, or were not evaluated", wrap=True)
 

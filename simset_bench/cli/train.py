@@ -196,5 +196,5 @@ def command(
         f"{name.replace('_', '-')} {manifest['final'][name]:.3f}" for name in _SHOWN if name in manifest["final"]
     ]
     done = f"{manifest['steps']} steps in {manifest['wall_seconds']:.0f} s" if manifest["steps"] else "nothing to train"
-    new = f", {manifest['new_documents']} of them new" if "new_documents" in manifest else ""
+    new = f", {len(manifest['new_documents'])} of them new" if "new_documents" in manifest else ""
     say(str(folder), f"  {', '.join([*measured, str(manifest['documents']) + ' documents' + new, done])}")

@@ -27,7 +27,7 @@ from simset_bench.simset.store import read_allocation
 from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.training import run_folder as folders
 from simset_bench.training.allocations import store_allocation
-from simset_bench.training.chain import CHAIN, FORGOT, as_json
+from simset_bench.training.chain import CHAIN, FORGOT, NEW_DOCUMENTS, as_json
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.hidden_states_on_disk import cached_states
@@ -93,7 +93,9 @@ def forget(folder: Path, ids: Sequence[str], root: Path, steps: int = STEPS, *, 
         stored = store_allocation(place, run.config, in_order(allocation, left), kept, corpora, is_part=True)
         counts: dict[str, Any] = {name: manifest[name] for name in ("segments", "tokens") if name in manifest}
         counts |= {"documents": len(kept), FORGOT: [*manifest.get(FORGOT, []), record]}
-        counts |= {CHAIN: as_json(chain)} if chain else {}
+        if chain:
+            counts |= {CHAIN: as_json(chain)}
+            counts[NEW_DOCUMENTS] = [each for each in manifest.get(NEW_DOCUMENTS, []) if each not in ids]
         write_metrics(place, progress)
         recorded = Progress(progress.step, epochs=progress.epochs, made_of=made_of | {"allocation": stored})
         write_manifest(place, run.config, base, counts, recorded)

@@ -12,6 +12,8 @@ from simset_bench.strict_json import brief
 
 # The manifest's field, a list with a stage for each earlier run, the first one first.
 CHAIN = "chain"
+# And the ids of the documents that the run itself added to the chain.
+NEW_DOCUMENTS = "new_documents"
 # The manifest's field of a memory that was made to forget documents, a list with a record for each time.
 FORGOT = "forgot"
 _HASHES = ("model", "corpus", "config")

@@ -13,7 +13,7 @@ from simset_bench.simset.allocation import Allocation, appended
 from simset_bench.simset.store import check_same_hashes, read_allocation, read_allocation_manifest
 from simset_bench.training import run_folder as folders
 from simset_bench.training.allocations import store_allocation
-from simset_bench.training.chain import CHAIN, Stage, as_json, chain_documents
+from simset_bench.training.chain import CHAIN, NEW_DOCUMENTS, Stage, as_json, chain_documents
 from simset_bench.training.config import TrainConfig, corpus_options, draw_options, options_of
 from simset_bench.training.continued import check_kept
 from simset_bench.training.data.segments import check_lengths, segments_of
@@ -98,7 +98,7 @@ def train_continued(
             made_of |= {"allocation": store_allocation(folder, config, allocation, documents, corpora)}
         with method.learner(config, base, memorised) as learner:
             method.begin_from(learner, base, earlier.folder)
-            chain = {CHAIN: as_json(earlier.chain), "new_documents": len(new)}
+            chain = {CHAIN: as_json(earlier.chain), NEW_DOCUMENTS: [document.id for document in new]}
             recorded = dataclasses.replace(learner, counts=lambda: learner.counts() | chain)
             memorise(folder, config, base, made_of, recorded, checkpoint_seconds, watch, log_to)
     return folder

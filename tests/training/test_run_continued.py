@@ -67,7 +67,7 @@ def test_the_folder_holds_the_chain_and_asks_all_documents_by_turns(config: Trai
     assert [stage["documents"] for stage in manifest["chain"]] == [documents[:6], documents[6:12]]
     for stage, folder in zip(manifest["chain"], folders, strict=False):
         assert stage["hashes"] == json.loads((folder / "manifest.json").read_text())["hashes"]
-    assert (manifest["documents"], manifest["new_documents"]) == (18, 6)
+    assert (manifest["documents"], manifest["new_documents"]) == (18, documents[12:])
     assert folders[2].parent.parent.name == "stage_3"
     run = load_run(folders[2])
     turns = [documents[stage * 6 + place] for place in range(6) for stage in range(3)]
