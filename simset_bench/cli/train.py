@@ -132,6 +132,9 @@ def command(
     product_reads: Annotated[
         int | None, typer.Option(help=f"Of {_users('product_reads')}: slots that a query reads [8].")
     ] = None,
+    cartridge_tokens: Annotated[
+        int | None, typer.Option(help=f"Of {_users('cartridge_tokens')}: places of a document's prefix [16].")
+    ] = None,
     grace_radius: Annotated[
         float | None,
         typer.Option(

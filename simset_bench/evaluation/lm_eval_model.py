@@ -13,7 +13,7 @@ from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.run import BATCH_SIZE
 from simset_bench.evaluation.subject import subject_of
 from simset_bench.models.loading import load_base
-from simset_bench.training.open_run import LoadedRun, open_run
+from simset_bench.training.open_run import LoadedRun, PrefixedRun, open_run
 from simset_bench.training.recall import check_recall
 from simset_bench.training.recall_modes import ROUTER_OF, why_not_routed
 
@@ -55,7 +55,10 @@ class SimsetLM(MemoryLM):
         _check_arguments(run, others)
         check_recall(recall)
         loaded = open_run(Path(str(run)))
-        if recall != "free" and not isinstance(loaded, LoadedRun):
+        if isinstance(loaded, PrefixedRun):
+            if recall in ("free", "erased"):
+                raise RequestError(f"recall={recall}: method {loaded.config.method} answers in oracle and routed")
+        elif recall != "free" and not isinstance(loaded, LoadedRun):
             raise RequestError(f"recall={recall} is about entries, of which method {loaded.config.method} has none")
         if recall in ROUTER_OF and (reason := why_not_routed(loaded.config)):
             raise RequestError(f"recall={recall}: {reason}")

@@ -120,6 +120,8 @@ def why_not_asked(config: TrainConfig, task: str, recall: str) -> str | None:
     if not find_method(method).has_entries:
         if task in PROBES and PROBES[task].needs_memory:
             return f"task {task} measures entries, of which method {method} has none"
+        if find_method(method).has_prefixes:
+            return _why_not_of_prefixes(method, task, recall)
         if recall != "free":
             return f"--recall {recall} is about entries, of which method {method} has none"
     if recall in ROUTER_OF and (reason := why_not_routed(config)):
@@ -128,6 +130,18 @@ def why_not_asked(config: TrainConfig, task: str, recall: str) -> str | None:
         return f"task {task} measures runs of method {PROBES[task].method} alone, and this one's is {method}"
     if method in _WITH_CONTEXTS and task not in OUR_TASKS:
         return f"task {task}: method {method} puts documents before the prompts of our own tasks only"
+    return None
+
+
+def _why_not_of_prefixes(method: str, task: str, recall: str) -> str | None:
+    if recall == "free":
+        return (
+            f"--recall free: method {method} has a prefix for each document, so ask it with --recall oracle or routed"
+        )
+    if recall == "erased":
+        return f"--recall erased is about entries, of which method {method} has none"
+    if task in PROBES:
+        return f"task {task}: method {method} puts prefixes before the prompts of tasks, and {task} is a probe"
     return None
 
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from simset_bench.corpora.documents import Document
 from simset_bench.errors import RequestError
-from simset_bench.evaluation.lm.at_work import MemoryAtWork
+from simset_bench.evaluation.lm.at_work import MemoryAtWork, PrefixesAtWork
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.segments import Segment, segment_documents
 from simset_bench.training.methods.base_weights import LearnedWeights
 from simset_bench.training.methods.table import learned_weights
-from simset_bench.training.open_run import LoadedRun, OpenedRun, check_revision
+from simset_bench.training.open_run import LoadedRun, OpenedRun, PrefixedRun, check_revision
 from simset_bench.training.recall import check_recall
 from simset_bench.training.recall_modes import ROUTER_OF
 
@@ -76,8 +76,19 @@ class Subject:
         route = partial(run.route, recall=recall) if recall in ROUTER_OF else None
         return MemoryAtWork(memory, int(run.config.layer), None if as_it_is else multiplier_of, route)
 
+    def prefixes_at_work(self, recall: str) -> PrefixesAtWork | None:
+        """The run's prefixes in a recall mode; None for a run without prefixes, and in `free` recall."""
+        run = self.run
+        if not isinstance(run, PrefixedRun) or recall == "free":
+            return None
+        number_of = {document.id: number for number, document in enumerate(run.documents)}
+        prefixes = run.prefixes.to(self.lm.base.device).requires_grad_(False)
+        return PrefixesAtWork(prefixes, number_of, partial(run.route, recall=recall) if recall in ROUTER_OF else None)
+
     def recalling(self, recall: str) -> AbstractContextManager[None]:
-        """Attach the run's memory, if it has one, to answer lm-eval's requests in a recall mode."""
+        """Attach the run's memory or prefixes, if it has some, to answer lm-eval's requests in a recall mode."""
+        if (prefixes := self.prefixes_at_work(recall)) is not None:
+            return self.lm.prefixed(prefixes)
         return self.lm.recalling(self.memory_at_work(recall))
 
     @contextmanager

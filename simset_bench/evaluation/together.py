@@ -38,8 +38,8 @@ class Asked:
 def known_answers(asked: Sequence[Asked]) -> list[Known]:
     """The answers that subjects on one base will be asked for, by `Call.key`, a dictionary for each subject.
 
-    A subject has none where it is the only one, where its method changes the weights that others answer with, and
-    where the model needs lm-eval's own loop. Those after a fine-tuning on questions are not among them.
+    A subject has none where it is the only one, where its method has prefixes or changes the weights that others answer
+    with, and where the model needs lm-eval's own loop. Those after a fine-tuning on questions are not among them.
     """
     known: list[Known] = [{} for _ in asked]
     if len(asked) < 2:
@@ -74,6 +74,8 @@ def _calls(asked: Asked) -> list[Call]:
     subject, request, rows = asked.subject, asked.request, asked.rows
     learning = LEARNING_METHODS.get(subject.config.method)
     if subject.run is not None and learning is not None and learning.load_weights is not None:
+        return []
+    if subject.prefixes_at_work(request.recall) is not None:
         return []
     calls = []
     try:

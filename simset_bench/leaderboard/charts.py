@@ -27,6 +27,7 @@ _FIXED_COLOURS = {
     "product-keys": "#6b7fd7",
     "sparse": "#3f9c4e",
     "grace": "#c98a9b",
+    "cartridge": "#4c6a92",
 }
 # For strategies and methods that have no colour of their own, in the order in which they are listed.
 _OTHER_COLOURS = ("#c9a227", "#2f9e8f", "#6c8ebf", "#b05a7a", "#7a6fb0", "#a0672e", "#5f8f3a", "#c0504d")

@@ -43,7 +43,8 @@ class TrainConfig:
     in nats. All documents share the first `shared_entries` of the entries, a share in [0, 1). `beta` weighs the quiet
     loss, which is measured on `background_docs` documents of the corpus `background` that are not memorised. Under
     `product-keys` and `sparse` a token has `product_heads` queries, each of which reads `product_reads` slots.
-    `grace_radius` is a new key's, in units of the distance of hidden states to their mean.
+    `grace_radius` is a new key's, in units of the distance of hidden states to their mean. A document's prefix has
+    `cartridge_tokens` places.
 
     `continued_from` is the folder of the run whose training goes on with the new documents of `corpus`, None for one
     that begins; `replay`, a share in [0, 1), of an epoch's segments is then of its documents, and `protect` keeps the
@@ -93,6 +94,7 @@ class TrainConfig:
     product_heads: int = 4
     product_reads: int = 8
     grace_radius: float = 0.5
+    cartridge_tokens: int = 16
     dtype: str = "auto"
     device: str = "auto"
     continued_from: str | None = None
@@ -194,6 +196,7 @@ OF_CONTINUING = ("continued_from", "replay", "protect")
 LEAST = {"num_docs": 1, "num_clusters": 1, "max_tokens": 2, "entries": 1, "entries_per_doc": 1}
 LEAST |= {"shuffle_buffer": 1, "epochs": 1, "batch_size": 1, "mem_seed": 0, "seed": 0}
 LEAST |= {"lora_rank": 1, "guidance_key_width": 1, "background_docs": 1, "product_heads": 1, "product_reads": 1}
+LEAST |= {"cartridge_tokens": 2}
 
 
 def check(config: TrainConfig) -> None:

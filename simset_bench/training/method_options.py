@@ -20,7 +20,8 @@ class Method:
     It uses the `options` of a configuration and no others; `defaults` are its own where they differ from the memory's.
     `learned` maps names of hashes to the files of a run folder that hold what was learned. `has_entries` says whether
     documents have entries of a memory: recall modes and location measures need them. `reads_background` says that it
-    compares documents with background texts even without a quiet loss.
+    compares documents with background texts even without a quiet loss, `has_prefixes` that it learns a prefix for each
+    document and so answers only where the document is known.
     """
 
     what: str
@@ -29,6 +30,7 @@ class Method:
     learned: Mapping[str, str] = field(default_factory=dict)
     has_entries: bool = False
     reads_background: bool = False
+    has_prefixes: bool = False
 
 
 _DOCUMENTS = frozenset(
@@ -103,6 +105,13 @@ METHODS: dict[str, Method] = {
         defaults={"lr": 2e-2},
         learned=_IN_MEMORY,
         has_entries=True,
+    ),
+    "cartridge": Method(
+        "a learned prefix of keys and values for each document (arXiv 2506.06266)",
+        _DOCUMENTS | _STEPS - {"mem_seed"} | {"cartridge_tokens"},
+        defaults={"lr": 2e-2},
+        learned={"cartridges": "cartridges.safetensors"},
+        has_prefixes=True,
     ),
 }
 

@@ -13,6 +13,7 @@ from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
 from simset_bench.models.memory import BlockMemory
 from simset_bench.models.memory_file import load_memory
+from simset_bench.models.prefixes import Prefixes, load_prefixes
 from simset_bench.models.revision import changed_since
 from simset_bench.simset.allocation import Allocation, in_order
 from simset_bench.simset.routers import Find, router
@@ -38,21 +39,8 @@ class OpenedRun:
     documents: list[Document]
     base_revision: str
     stage_of: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadedRun(OpenedRun):
-    """A finished run whose documents have entries of a memory; `allocation` has the entries of all documents, and the
-    ids of `documents`."""
-
-    allocation: Allocation
-    memory: BlockMemory
     # Routers that were used, by their names.
     _routers: dict[str, Find] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    def multipliers(self, documents: Sequence[int | None], recall: str) -> np.ndarray:
-        """What activations are multiplied by for documents, by number, in a recall mode: see `recall_multipliers`."""
-        return recall_multipliers(self.config, self.memory, self.allocation, documents, recall)
 
     def route(self, text: str, recall: str) -> str | None:
         """The id of the document that the router of a recall mode finds for a text; None where it finds none.
@@ -68,6 +56,26 @@ class LoadedRun(OpenedRun):
         return document.id if document else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoadedRun(OpenedRun):
+    """A finished run whose documents have entries of a memory; `allocation` has the entries of all documents, and the
+    ids of `documents`."""
+
+    allocation: Allocation
+    memory: BlockMemory
+
+    def multipliers(self, documents: Sequence[int | None], recall: str) -> np.ndarray:
+        """What activations are multiplied by for documents, by number, in a recall mode: see `recall_multipliers`."""
+        return recall_multipliers(self.config, self.memory, self.allocation, documents, recall)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefixedRun(OpenedRun):
+    """A finished run that learned a prefix for each of its documents, in their order."""
+
+    prefixes: Prefixes
+
+
 def check_revision(folder: Path, model: str, trained_on: str, base: Base) -> None:
     """Raise RequestError where a base is not what a run was trained on, as far as both revisions tell."""
     if changed := changed_since(trained_on, base.revision):
@@ -77,7 +85,9 @@ def check_revision(folder: Path, model: str, trained_on: str, base: Base) -> Non
 
 
 def open_run(folder: Path) -> OpenedRun:
-    """Load a finished run of any method, a `LoadedRun` where it has entries; its documents come from its corpus again.
+    """Load a finished run of any method; its documents come from its corpus again.
+
+    It is a `LoadedRun` where the method has entries, a `PrefixedRun` where it has prefixes.
 
     Raises RequestError for a missing or damaged file, and where the corpus is no longer what was memorised.
     """
@@ -101,6 +111,8 @@ def open_run(folder: Path) -> OpenedRun:
     order = by_turns(list(stage_of.values())) if chain else range(len(documents))
     about: dict[str, Any] = {"folder": folder, "config": run.config, "documents": [documents[each] for each in order]}
     about |= {"base_revision": hashes["model"], "stage_of": stage_of}
+    if find_method(run.config.method).has_prefixes:
+        return PrefixedRun(**about, prefixes=load_prefixes(folder / folders.CARTRIDGES))
     if not find_method(run.config.method).has_entries:
         return OpenedRun(**about)
     if streamed:

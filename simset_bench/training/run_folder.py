@@ -21,6 +21,7 @@ MANIFEST = "manifest.json"
 ALLOCATION = "allocation.parquet"
 METRICS = "metrics.jsonl"
 MEMORY_FILE = "memory.safetensors"
+CARTRIDGES = "cartridges.safetensors"
 # Folders that peft and transformers load as they are.
 ADAPTER, WEIGHTS = "adapter", "weights"
 CHECKPOINT = "checkpoint.safetensors"

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache, partial
 from typing import Any
 
@@ -13,9 +13,9 @@ from lm_eval.api.instance import Instance
 from simset_bench.console import log_line_is_due, note, stderr, track
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.answer_calls import AnswerCalls, Call, KnownAnswers
-from simset_bench.evaluation.lm.at_work import MemoryAtWork, MultiplierOf, document_of
+from simset_bench.evaluation.lm.at_work import MemoryAtWork, MultiplierOf, PrefixesAtWork, document_of
+from simset_bench.evaluation.lm.prefix_lm import PrefixLM
 from simset_bench.evaluation.lm.request_scores import RequestScorer, TokenRequest
-from simset_bench.evaluation.lm.seeded_sampling import SeededSampling
 from simset_bench.models.blocks import positions_of
 from simset_bench.models.left_padding import writes_in_batches
 from simset_bench.models.loading import Base
@@ -29,7 +29,7 @@ def _nobody_watches() -> bool:
     return stderr.quiet or not stderr.is_terminal
 
 
-class MemoryLM(SeededSampling):
+class MemoryLM(PrefixLM):
     """lm-eval's transformers model, which answers with the memory that `recalling` attaches.
 
     Where the memory's multipliers depend on a document, a request's sample names it in the field `document`. In a
@@ -54,6 +54,7 @@ class MemoryLM(SeededSampling):
         self._batched: bool | None = None
         self._active: AttachedMemory | None = None
         self._at_work: MemoryAtWork | None = None
+        self._prefixes: PrefixesAtWork | None = None
         # Documents of the requests that lm-eval's code has in hand: of each one, of all, or by prompt.
         self._documents: list[str | None] | None = None
         self._about: str | None = None
@@ -75,6 +76,15 @@ class MemoryLM(SeededSampling):
                 yield
             finally:
                 self._active, self._at_work = None, None
+
+    @contextmanager
+    def prefixed(self, at_work: PrefixesAtWork) -> Iterator[None]:
+        """Answer each request after its document's prefix within the context, one document after another."""
+        self._prefixes = at_work
+        try:
+            yield
+        finally:
+            self._prefixes = None
 
     @contextmanager
     def knowing(self, known: Mapping[tuple[Any, ...], KnownAnswers]) -> Iterator[None]:
@@ -122,9 +132,10 @@ class MemoryLM(SeededSampling):
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         hidden = disable_tqdm or _nobody_watches()
-        if self._multiplier_of is None:
+        at_work = self._prefixes or self._at_work
+        if self._multiplier_of is None and self._prefixes is None:
             return super().loglikelihood_rolling(requests, hidden)
-        if self._at_work is not None and self._at_work.route is not None and requests:
+        if at_work is not None and at_work.route is not None and requests:
             raise RequestError(
                 f"task {requests[0].task_name} scores whole texts, which have no prompt to find a document from; "
                 "ask it with --recall free"
@@ -140,6 +151,8 @@ class MemoryLM(SeededSampling):
         return scores
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        if self._prefixes is not None:
+            return self._prefixed_answers(self._prefixes, requests, disable_tqdm)
         call = Call(self._at_work, requests)
         known = self._known.get(call.key()) if self._known else None
         if known is not None:
@@ -167,6 +180,20 @@ class MemoryLM(SeededSampling):
                     answers[number] = answer
         if self._active is not None:
             self._active.multiplier = None
+        return answers
+
+    def _prefixed_answers(self, prefixes: PrefixesAtWork, requests: list[Instance], disable_tqdm: bool) -> list[str]:
+        """Answers from lm-eval's own loop, document by document."""
+        answers: list[Any] = [None] * len(requests)
+        self._begun, self._to_answer = 0, len(requests)
+        for document, places in _places([self._document(request) for request in requests]).items():
+            self.begin_streams()
+            with self.after(prefixes.of(document)):
+                for chosen in [places] if self._writes_in_batches() else [[place] for place in places]:
+                    asked = [requests[place] for place in chosen]
+                    generated = super().generate_until(asked, disable_tqdm=disable_tqdm or _nobody_watches())
+                    for place, answer in zip(chosen, generated, strict=True):
+                        answers[place] = answer
         return answers
 
     def tok_batch_encode(
@@ -203,7 +230,7 @@ class MemoryLM(SeededSampling):
     @property
     def max_length(self) -> int:
         """The tokens that a prompt and its answer may have together."""
-        return min(super().max_length, positions_of(self.base.model) or super().max_length)
+        return min(super().max_length, positions_of(self.base.model) or super().max_length) - self.prefix_tokens
 
     @property
     def prefix_token_id(self) -> int:
@@ -238,7 +265,7 @@ class MemoryLM(SeededSampling):
     ) -> list[tuple[float, bool]]:
         documents = self._documents or [self._about] * len(requests)
         longest = max((len(context) + len(rest) for _, context, rest in requests), default=0)
-        if not self.scorer.usable(self._layer, min(longest, self.max_length)):
+        if self._prefixes is not None or not self.scorer.usable(self._layer, min(longest, self.max_length)):
             return self._plain_scores(requests, documents, disable_tqdm, override_bs)
         to_score = [
             # A context that is too long loses its beginning, as in lm-eval.
@@ -258,19 +285,25 @@ class MemoryLM(SeededSampling):
         # lm-eval shows a bar here even where its caller wants none.
         score = partial(super()._loglikelihood_tokens, override_bs=override_bs)
         hidden = disable_tqdm or _nobody_watches()
-        if self._active is None or self._multiplier_of is None:
+        if self._prefixes is None and (self._active is None or self._multiplier_of is None):
             return score(requests, hidden)
         scores: list[Any] = [None] * len(requests)
         for document, numbers in track(_places(documents).items(), "document by document"):
-            multiplier = torch.from_numpy(self._multiplier_of(document)).to(self.base.device)
-            with self._active.recalling(multiplier):
+            with self._answering_about(document):
                 values = score([requests[number] for number in numbers], True)
             for number, value in zip(numbers, values, strict=True):
                 scores[number] = value
         return scores
 
+    def _answering_about(self, document: str | None) -> AbstractContextManager[None]:
+        """The memory, or the prefix, as a document has it."""
+        if self._prefixes is not None:
+            return self.after(self._prefixes.of(document))
+        assert self._active is not None and self._multiplier_of is not None
+        return self._active.recalling(torch.from_numpy(self._multiplier_of(document)).to(self.base.device))
+
     def _document(self, request: Instance) -> str | None:
-        return document_of(request, self._at_work)
+        return document_of(request, self._prefixes or self._at_work)
 
     @property
     def _layer(self) -> int | None:

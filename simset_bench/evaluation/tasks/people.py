@@ -111,6 +111,8 @@ def people_direct(subject: Subject, rows: dict[str, list[Row]], recall: str) -> 
     None where the model or its tokenizer does not allow that, so that lm-eval has to ask.
     """
     lm, asked = subject.lm, rows["people"]
+    if subject.prefixes_at_work(recall) is not None:
+        return None
     model, tokenizer = lm.base.model, lm.base.tokenizer
     at_work = subject.memory_at_work(recall)
     if not lm.scorer.usable(at_work.layer if at_work else None):

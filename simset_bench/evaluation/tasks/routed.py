@@ -24,7 +24,8 @@ def with_routes(subject: Subject, rows: Sequence[Row], recall: str) -> list[Row]
     """
     if recall not in ROUTER_OF:
         return list(rows)
-    run = subject.memory_run
+    run = subject.run
+    assert run is not None
     return [row | {"routed": run.route(row.get("query") or row["prompt"], recall)} for row in rows]
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,9 +59,14 @@ class WholeBatches:
 
 def whole_pass(base: Base, _member: Member, batch: PackedBatch, _hidden: Tensor) -> PassSums:
     """Mean NLL of the next token through the whole base: a `trainer.Pass` for what learns in its weights."""
+    return padded_pass(base, batch, use_cache=False)
+
+
+def padded_pass(base: Base, batch: PackedBatch, **options: Any) -> PassSums:
+    """Fill the gradients of the mean NLL of the next token, with these options of the base's forward."""
     packing = batch.packing
     # Right-padded: no real token sees a padded one.
-    logits = base.model(input_ids=packing.padded(batch.input_ids), use_cache=False).logits.flatten(0, 1)
+    logits = base.model(input_ids=packing.padded(batch.input_ids), **options).logits.flatten(0, 1)
     chosen = logits[packing.slots[batch.predicting]].float()
     nll = nn.functional.cross_entropy(chosen, batch.wanted, reduction="none")
     loss = nll.sum() / max(1, len(nll))

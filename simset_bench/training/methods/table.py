@@ -18,6 +18,7 @@ from simset_bench.simset.allocation import Allocation
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.method_options import MEMORY
 from simset_bench.training.methods.base_weights import LearnedWeights, restore_weights
+from simset_bench.training.methods.cartridge import cartridge_cost, cartridge_learner
 from simset_bench.training.methods.full import begin_from_full, full_cost, full_learner, load_full
 from simset_bench.training.methods.grace import grace_cost, grace_learner
 from simset_bench.training.methods.guidance import gates_of_keys, guidance_cost, guidance_learner
@@ -63,6 +64,7 @@ LEARNING_METHODS: dict[str, LearningMethod] = {
     "sparse": LearningMethod(sparse_learner, sparse_cost),
     "grace": LearningMethod(grace_learner, grace_cost),
     "lora": LearningMethod(lora_learner, lora_cost, load_weights=merge_lora, begin_from=begin_from_lora),
+    "cartridge": LearningMethod(cartridge_learner, cartridge_cost),
     "full": LearningMethod(full_learner, full_cost, load_weights=load_full, begin_from=begin_from_full),
 }
 
