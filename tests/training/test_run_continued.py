@@ -59,6 +59,21 @@ def test_new_documents_have_the_entries_of_one_allocation_of_all(
         np.testing.assert_array_equal(grown.signatures, at_once.signatures)
 
 
+@pytest.mark.parametrize("allocation", ["random", "partitioned", "simset2"])
+def test_new_documents_are_clusters_after_those_that_were_merged(
+    config: TrainConfig, tmp_path: Path, allocation: str
+) -> None:
+    merged = dataclasses.replace(config, allocation=allocation, num_clusters=3, epochs=1, entries_per_doc=8)
+    parent = train_run(merged, tmp_path)
+    child = read_allocation(goes_on(parent, tmp_path, num_docs=2) / "allocation.parquet")
+    assert child.clusters.tolist() == [*read_allocation(parent / "allocation.parquet").clusters.tolist(), 3, 4]
+    if allocation == "partitioned":
+        assert [each.tolist() for each in child.entries[6:]] == [list(range(24, 32)), list(range(32, 40))]
+    if allocation == "random":
+        units = allocate(load_corpus(config.corpus, num_docs=5), "random", 64, 8, 0).entries
+        assert [each.tolist() for each in child.entries[6:]] == [each.tolist() for each in units[3:]]
+
+
 def test_the_folder_holds_the_chain_and_asks_all_documents_by_turns(config: TrainConfig, tmp_path: Path) -> None:
     folders = chain_of_three(config, tmp_path / "outputs")
     documents = [document.id for document in load_corpus(config.corpus, num_docs=18)]

@@ -12,11 +12,13 @@ from fixtures.runs import load_run
 
 from simset_bench.corpora.load import CorpusOptions
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.forgetting import forget
 from simset_bench.simset.allocate_to_file import allocate_to_file
 from simset_bench.simset.large.allocate import AllocationRequest
 from simset_bench.simset.lookup import open_lookup
 from simset_bench.simset.store import read_allocation
 from simset_bench.training.config import TrainConfig, make_config
+from simset_bench.training.continued import make_training
 from simset_bench.training.data.hidden_states_on_disk import LIMIT_VARIABLE
 from simset_bench.training.data.stream import stream_documents
 from simset_bench.training.run import summary, train_run
@@ -140,3 +142,13 @@ def test_a_streamed_run_is_quiet_on_documents_that_its_file_does_not_hold(
     # 70 others less the 64 that are left for damage.
     with pytest.raises(RequestError, match="has only 6 documents"):
         train_run(config_for(allocation_file, tiny_llama, **options | {"background_docs": 7}), tmp_path / "outputs")
+
+
+def test_a_streamed_run_is_neither_continued_nor_made_to_forget(
+    allocation_file: Path, tiny_llama: Path, tmp_path: Path
+) -> None:
+    folder = train_run(config_for(allocation_file, tiny_llama, epochs=1), tmp_path / "outputs")
+    with pytest.raises(RequestError, match=r"it streamed the documents of .*a.parquet; `allocate --append` adds"):
+        make_training(None, continued_from=str(folder), corpus="vital")
+    with pytest.raises(RequestError, match="a run that streamed its documents cannot be made to forget"):
+        forget(folder, [load_run(folder).documents[0].id], tmp_path)
