@@ -30,8 +30,9 @@ def commands() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         for block in blocks(page):
             for line in block.replace("\\\n", " ").splitlines():
-                if line.startswith("simset-bench "):
-                    yield page.relative_to(ROOT).as_posix(), line
+                for command in line.split(" && "):
+                    if command.startswith("simset-bench "):
+                        yield page.relative_to(ROOT).as_posix(), command
 
 
 @pytest.mark.parametrize(("page", "line"), sorted(set(commands())))
