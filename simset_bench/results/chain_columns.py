@@ -24,12 +24,14 @@ def earlier_stages(chain: Sequence[Stage], last: Mapping[str, Any]) -> str | Non
 
     Options in which one differs from the `last` configuration are named, but for seeds and places.
     """
+    # What `last` does not name, its method does not use.
+    compared = {*last, *WITHOUT_CHAIN} - {*_NOT_COMPARED}
     texts = []
     for stage in chain:
         differing = [
             f"{name} {brief(value)}"
             for name, value in stage.config.items()
-            if name not in _NOT_COMPARED and value != last.get(name, WITHOUT_CHAIN.get(name))
+            if name in compared and value != last.get(name, WITHOUT_CHAIN.get(name))
         ]
         gone = [f"{len(stage.forgotten)} forgotten"] if stage.forgotten else []
         about = ", ".join([f"{len(stage.documents)} documents", *gone, *differing])

@@ -70,6 +70,19 @@ def test_like_stages_are_counted_and_options_named_where_they_differ() -> None:
     assert earlier_stages([], last) is None
 
 
+def test_options_of_other_methods_are_not_named_among_those_of_earlier_stages() -> None:
+    # A chain has all options of its runs, and a board those that the method uses.
+    first = Stage("r", stage("people:count=4", 4, grace_radius=0.5, lora_rank=8)["config"], {}, ("a", "b", "c", "d"))
+    last = {
+        "corpus": "people:count=4,from=4",
+        "group_by": "article",
+        "match_subjects": None,
+        "lr": 0.002,
+        "mem_seed": 0,
+    }
+    assert earlier_stages([first], last) == "people:count=4 (4 documents)"
+
+
 @pytest.mark.parametrize(
     "chain",
     [
