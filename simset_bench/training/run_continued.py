@@ -10,7 +10,6 @@ from simset_bench.errors import RequestError
 from simset_bench.models.blocks import positions_of
 from simset_bench.models.loading import Base, load_base
 from simset_bench.simset.allocation import Allocation, appended
-from simset_bench.simset.store import check_same_hashes, read_allocation, read_allocation_manifest
 from simset_bench.training import run_folder as folders
 from simset_bench.training.allocations import store_allocation
 from simset_bench.training.chain import CHAIN, NEW_DOCUMENTS, Stage, as_json, chain_documents
@@ -40,6 +39,8 @@ class Earlier:
 
 def open_earlier(folder: Path) -> Earlier:
     """The run that is continued. Raises RequestError for a missing or damaged file, and where a corpus has changed."""
+    from simset_bench.simset.store import read_allocation
+
     run = folders.open_anywhere(folder)
     folders.check_hashes(folder)
     manifest = folders.read_manifest(folder)
@@ -108,6 +109,8 @@ def _allocation(config: TrainConfig, earlier: Earlier, new: list[Document]) -> A
     if earlier.allocation is None:
         return None
     if earlier.allocation.signatures is not None:
+        from simset_bench.simset.store import check_same_hashes, read_allocation_manifest
+
         file = earlier.folder / folders.ALLOCATION
         check_same_hashes(file, read_allocation_manifest(file))
     return appended(earlier.allocation, new, draw_options(config))

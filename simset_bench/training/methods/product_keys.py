@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import scipy.sparse
 import torch
 from torch import Tensor
 
@@ -28,6 +27,9 @@ from simset_bench.training.memory_pass import next_token_nll_of_runs
 from simset_bench.training.methods.learner import Cost, Learner, Memorised
 from simset_bench.training.methods.memory import parameters_above, segments_in_memory
 from simset_bench.training.trainer import Member, PassSums
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 # Tokens whose hidden states are taken at once.
 _TOKENS = 4096
@@ -112,12 +114,14 @@ def read_allocation(
 @torch.no_grad()
 def document_reads(
     memory: ProductKeyMemory, segments: Sequence[Segment], cache: HiddenCache, documents: int
-) -> scipy.sparse.csr_matrix:
+) -> "csr_matrix":
     """How often the tokens of each document read each slot: (documents, slots) int64.
 
     Only the documents' own tokens count, without those that the tokenizer adds.
     """
-    total = scipy.sparse.csr_matrix((documents, memory.shape.entries), dtype=np.int64)
+    from scipy.sparse import csr_matrix
+
+    total = csr_matrix((documents, memory.shape.entries), dtype=np.int64)
     device = memory.values.device
     owners = np.concatenate([np.full(len(each.token_ids), each.document) for each in segments])
     own = np.concatenate([np.arange(len(each.token_ids)) >= each.specials for each in segments])
@@ -126,11 +130,11 @@ def document_reads(
         _, slots = memory.read(cache.states[part].to(device))
         columns = slots.flatten(1).cpu().numpy()[own[part]]
         rows = np.repeat(owners[part][own[part]], columns.shape[1])
-        total += scipy.sparse.csr_matrix((np.ones(len(rows), np.int64), (rows, columns.ravel())), total.shape)
+        total += csr_matrix((np.ones(len(rows), np.int64), (rows, columns.ravel())), total.shape)
     return total
 
 
-def specific_slots(reads: scipy.sparse.csr_matrix, background: scipy.sparse.csr_matrix, most: int) -> list[np.ndarray]:
+def specific_slots(reads: "csr_matrix", background: "csr_matrix", most: int) -> list[np.ndarray]:
     """The slots, at most `most`, that each document reads most against a background, sorted, uint32.
 
     reads: (documents, slots) and background: (texts, slots) counts of reads. Slots are ranked by
