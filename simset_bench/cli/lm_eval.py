@@ -35,9 +35,8 @@ def command(context: typer.Context) -> None:
     """
     _check(context.args)
     with quick_imports():
-        from lm_eval.__main__ import cli_evaluate
-
         import simset_bench.evaluation.lm_eval_model  # noqa: F401 - registers the model
+        from simset_bench.evaluation.lm_eval_internals import cli_evaluate
         from simset_bench.evaluation.tasks.table import tasks_folder
 
     given = context.args

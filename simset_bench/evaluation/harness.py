@@ -1,20 +1,14 @@
 """Running lm-eval on our rows or on its own tasks, and reading its results."""
 
 import dataclasses
-import os
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets.exceptions import DatasetNotFoundError
-from lm_eval import evaluator
-from lm_eval.api.instance import Instance
-from lm_eval.tasks import TaskManager
-from lm_eval.utils import hash_string
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import (
@@ -29,6 +23,14 @@ from simset_bench.evaluation.estimates import (
 )
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.lm.sampling import SAMPLING_SEED
+from simset_bench.evaluation.lm_eval_internals import (
+    Instance,
+    TaskManager,
+    evaluate,
+    hash_string,
+    load_tasks,
+    requests_for_answers,
+)
 from simset_bench.evaluation.request import is_ours, unknown_task
 from simset_bench.evaluation.task_options import GROUPED_BY
 from simset_bench.evaluation.tasks.table import OUR_TASKS, tasks_folder
@@ -36,8 +38,6 @@ from simset_bench.files import sha256_of_file, sha256_of_texts
 
 # For errors of lm-eval's own tasks that have no formula, such as a perplexity's; lm-eval's default is 100,000.
 BOOTSTRAP_DRAWS = 1000
-# lm-eval would fork this process, with its model and its threads, for a second's work.
-os.environ.setdefault("DISABLE_MULTIPROC", "1")
 
 
 @cache
@@ -90,18 +90,12 @@ def answers_wanted(name: str, rows_folder: Path, limit: int | None, include_path
     Raises RequestError where the task's data set is neither on this machine nor within reach.
     """
     if name in OUR_TASKS:
-        tasks = _loaded(_our_tasks(name, rows_folder), list(OUR_TASKS[name].parts))
+        tasks = load_tasks(_our_tasks(name, rows_folder), list(OUR_TASKS[name].parts), SAMPLING_SEED)
         limit = None
     else:
         with _data_set_in_reach(name):
-            tasks = _loaded(_manager_of(name, include_path), [name])
-    requests: list[Instance] = []
-    for task in tasks["tasks"].values():
-        if task.OUTPUT_TYPE == "generate_until":
-            with redirect_stdout(sys.stderr):
-                task.build_all_requests(limit=limit)
-            requests += [instance for instance in task.instances for _ in range(instance.repeats)]
-    return requests
+            tasks = load_tasks(_manager_of(name, include_path), [name], SAMPLING_SEED)
+    return requests_for_answers(tasks, limit)
 
 
 def run_foreign(lm: MemoryLM, name: str, limit: int | None, include_path: str | None = None) -> Scored:
@@ -143,24 +137,13 @@ def _data_set_in_reach(name: str) -> Iterator[None]:
         raise RequestError(f"task {name}: its data set cannot be loaded ({reason}); ours work offline") from failure
 
 
-def _loaded(manager: TaskManager, names: list[str]) -> Any:
-    tasks = manager.load(names)
-    # lm-eval seeds few-shot draws only in simple_evaluate; without a seed runs would see different prompts.
-    for task in tasks["tasks"].values():
-        task.set_fewshot_seed(SAMPLING_SEED)
-    return tasks
-
-
 def _evaluate(
     lm: MemoryLM, manager: TaskManager, names: list[str], limit: int | None, bootstrap_draws: int
 ) -> dict[str, Any]:
-    tasks = _loaded(manager, names)
-    # lm-eval prints as it bootstraps; standard output is for results.
-    with torch.random.fork_rng(), redirect_stdout(sys.stderr):
+    tasks = load_tasks(manager, names, SAMPLING_SEED)
+    with torch.random.fork_rng():
         torch.manual_seed(SAMPLING_SEED)
-        results = evaluator.evaluate(lm, tasks, limit=limit, bootstrap_iters=bootstrap_draws)
-    assert results is not None
-    return dict(results)
+        return evaluate(lm, tasks, limit, bootstrap_draws)
 
 
 def _score(results: dict[str, Any], parts: Sequence[str]) -> Scored:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lm_eval.api.registry import register_model
 
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
+from simset_bench.evaluation.lm_eval_internals import register_model
 from simset_bench.evaluation.run import BATCH_SIZE
 from simset_bench.evaluation.subject import subject_of
 from simset_bench.models.loading import load_base

@@ -1,5 +1,6 @@
-"""Names that lm-eval's own tasks may have, read from its files in half a second and without importing it."""
+"""The version of lm-eval and names that its tasks may have, read from its files without importing it."""
 
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -13,6 +14,12 @@ _NAME = re.compile(
     re.MULTILINE,
 )
 _NO_TASKS = (".md", ".py", ".pyc", ".json", ".jsonl", ".txt", ".csv")
+
+
+@cache
+def version() -> str:
+    """The version of lm-eval that is installed."""
+    return importlib.metadata.version("lm_eval")
 
 
 @cache

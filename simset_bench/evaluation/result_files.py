@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import lm_eval
-
 from simset_bench.corpora.facts.fact import BUILTIN
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.follows import follows
+from simset_bench.evaluation.lm_eval_names import version
 from simset_bench.evaluation.measures import RESULT_SCHEMA
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES, check_result, checked_sample
@@ -149,7 +148,7 @@ def _fields(key: ResultKey) -> dict[str, Any]:
         "control": key.control,
         "data": key.data,
         "data_sha256": key.data_sha256,
-        "lm_eval": lm_eval.__version__,
+        "lm_eval": version(),
         "dtype": key.dtype,
     }
 

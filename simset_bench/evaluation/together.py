@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lm_eval.api.instance import Instance
-
 from simset_bench.console import note
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.harness import answers_wanted
 from simset_bench.evaluation.lm.answer_calls import Call, KnownAnswers
+from simset_bench.evaluation.lm_eval_internals import Instance
 from simset_bench.evaluation.probes.table import PROBES
 from simset_bench.evaluation.request import EvalRequest
 from simset_bench.evaluation.subject import Subject

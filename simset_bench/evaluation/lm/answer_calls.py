@@ -6,10 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
-
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.lm.answer_batch import Answer
 from simset_bench.evaluation.lm.at_work import MemoryAtWork, document_of
@@ -17,6 +13,7 @@ from simset_bench.evaluation.lm.endings import Decoding, Endings, follows_own_se
 from simset_bench.evaluation.lm.request_scores import RequestScorer
 from simset_bench.evaluation.lm.sampling import Sampling, stream_of
 from simset_bench.evaluation.lm.write_answers import write_answers
+from simset_bench.evaluation.lm_eval_internals import Instance, StockLM, cut_answer, generation_options, stop_texts
 from simset_bench.models.kept_probe import keeps_texts
 from simset_bench.models.loading import Base
 from simset_bench.models.packing import CannotPack
@@ -64,7 +61,7 @@ class _Asked:
 class AnswerCalls:
     """Answers calls for one base, whose weights are as they are at the moment, without any memory attached."""
 
-    def __init__(self, lm: HFLM, base: Base, scorer: RequestScorer) -> None:
+    def __init__(self, lm: StockLM, base: Base, scorer: RequestScorer) -> None:
         self._lm, self._base, self._scorer = lm, base, scorer
         self._endings: Endings | None = None
         self._tried: dict[int, bool] = {}
@@ -104,10 +101,10 @@ class AnswerCalls:
         masked = call.at_work is not None and call.at_work.multiplier_of is not None
         for request in call.requests:
             prompt, options = request.args
-            kwargs: dict[str, Any] = dict(normalize_gen_kwargs(options, self._lm.max_gen_toks))
+            kwargs = generation_options(self._lm, options)
             if not set(kwargs) <= _KNOWN:
                 return None
-            stops = handle_stop_sequences(kwargs["until"], eos=self._end_of_text())
+            stops = stop_texts(self._lm, kwargs["until"])
             room = self._lm.max_length - kwargs["max_gen_toks"]
             tokens = tuple(self._lm.tok_encode(prompt, left_truncate_len=room)) if room > 0 else ()
             # lm-eval says what is wrong with a prompt of no tokens, and with answers that there is no room for.
@@ -120,9 +117,6 @@ class AnswerCalls:
                 stream = stream_of(tokens, given[tokens, document])
             asked.append(_Asked(Answer(tokens, memory, document, decoding, stream), stops))
         return asked
-
-    def _end_of_text(self) -> Any:
-        return self._lm.tok_decode(self._lm.eot_token_id, skip_special_tokens=False)
 
     def _write(self, layer: int, memories: Sequence[MemoryAtWork | None], answers: Sequence[Answer]) -> bool:
         """Write answers by memories on block `layer`, or return False where this model cannot write them this way."""
@@ -145,8 +139,7 @@ class AnswerCalls:
         return True
 
     def _text(self, asked: _Asked) -> str:
-        text = self._lm.tok_decode(asked.answer.tokens)
-        return str(postprocess_generated_text(text, stop=asked.stops, think_end_token=None))
+        return cut_answer(self._lm.tok_decode(asked.answer.tokens), asked.stops)
 
 
 def _sampling(kwargs: dict[str, Any]) -> Sampling | None:

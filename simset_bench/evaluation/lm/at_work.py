@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from lm_eval.api.instance import Instance
 from torch import Tensor
 
 from simset_bench.errors import RequestError
+from simset_bench.evaluation.lm_eval_internals import Instance
 from simset_bench.models.memory import BlockMemory
 from simset_bench.models.prefixes import Prefixes
 

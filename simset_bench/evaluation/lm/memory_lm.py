@@ -1,6 +1,5 @@
 """The lm-eval model: a frozen base with one run's memory attached, or bare."""
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache, partial
@@ -8,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lm_eval.api.instance import Instance
 
 from simset_bench.console import log_line_is_due, note, stderr, track
 from simset_bench.errors import RequestError
@@ -16,6 +14,7 @@ from simset_bench.evaluation.lm.answer_calls import AnswerCalls, Call, KnownAnsw
 from simset_bench.evaluation.lm.at_work import MemoryAtWork, MultiplierOf, PrefixesAtWork, document_of
 from simset_bench.evaluation.lm.prefix_lm import PrefixLM
 from simset_bench.evaluation.lm.request_scores import RequestScorer, TokenRequest
+from simset_bench.evaluation.lm_eval_internals import Instance
 from simset_bench.models.blocks import positions_of
 from simset_bench.models.left_padding import writes_in_batches
 from simset_bench.models.loading import Base
@@ -39,8 +38,6 @@ class MemoryLM(PrefixLM):
     """
 
     def __init__(self, base: Base, batch_size: int) -> None:
-        # It warns about a model that is passed as an object, which is what we mean to do.
-        logging.getLogger("lm_eval").setLevel(logging.ERROR)
         super().__init__(
             pretrained=base.model, tokenizer=base.tokenizer, batch_size=batch_size, device=str(base.device)
         )
@@ -96,10 +93,10 @@ class MemoryLM(PrefixLM):
             self._known = {}
 
     def continuation_tokens(self, context: str, continuation: str) -> int:
-        """How many tokens of `continuation` are scored after `context`; see `_encode_pair`."""
-        return len(self._encode_pair(context, continuation)[1])
+        """How many tokens of `continuation` are scored after `context`; see `_encode`."""
+        return len(self.encode_pair(context, continuation)[1])
 
-    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+    def encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         return self._encoded(context, continuation)
 
     def _encode(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
@@ -110,7 +107,7 @@ class MemoryLM(PrefixLM):
         no tokenisation of the text. We split by characters there: a token is the continuation's if it begins after the
         context, or holds a character of the continuation other than the white space that opens it.
         """
-        context_ids, continuation_ids = super()._encode_pair(context, continuation)
+        context_ids, continuation_ids = super().encode_pair(context, continuation)
         whole = self.tok_encode(context + continuation)
         if continuation_ids and whole == context_ids + continuation_ids:
             return context_ids, continuation_ids
@@ -163,7 +160,7 @@ class MemoryLM(PrefixLM):
         if answers is None:
             return self._stock_answers(requests, disable_tqdm)
         for request, answer in zip(requests, answers, strict=True):
-            self.cache_hook.add_partial("generate_until", request.args, answer)
+            self.remember("generate_until", request.args, answer)
         return answers
 
     def _stock_answers(self, requests: list[Instance], disable_tqdm: bool) -> list[str]:
@@ -260,7 +257,7 @@ class MemoryLM(PrefixLM):
             self._batched = self.scorer.usable(self._layer) or writes_in_batches(self.base.model, pad)
         return self._batched
 
-    def _loglikelihood_tokens(
+    def score_tokens(
         self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
         documents = self._documents or [self._about] * len(requests)
@@ -275,7 +272,7 @@ class MemoryLM(PrefixLM):
         scores = self.scorer.scores(to_score, self._active, self._layer, self._multiplier_of)
         for (texts, _, _), score in zip(requests, scores, strict=True):
             if texts is not None:
-                self.cache_hook.add_partial("loglikelihood", texts, score)
+                self.remember("loglikelihood", texts, score)
         return scores
 
     def _plain_scores(
@@ -283,7 +280,7 @@ class MemoryLM(PrefixLM):
     ) -> list[tuple[float, bool]]:
         """Scores from lm-eval's own loop, document by document where the memory depends on one."""
         # lm-eval shows a bar here even where its caller wants none.
-        score = partial(super()._loglikelihood_tokens, override_bs=override_bs)
+        score = partial(super().score_tokens, override_bs=override_bs)
         hidden = disable_tqdm or _nobody_watches()
         if self._prefixes is None and (self._active is None or self._multiplier_of is None):
             return score(requests, hidden)

@@ -33,23 +33,22 @@ class PrefixLM(SeededSampling):
         """The places that a prefix takes up."""
         return 0 if self._prefix is None else self._prefix.shape[3]
 
-    def _model_call(self, inps: Tensor, attn_mask: Tensor | None = None, labels: Tensor | None = None) -> Tensor:
+    def logits_of(self, ids: Tensor, mask: Tensor | None = None, labels: Tensor | None = None) -> Tensor:
         if self._prefix is None:
-            logits: Tensor = super()._model_call(inps, attn_mask, labels)
-            return logits
+            return super().logits_of(ids, mask, labels)
         with torch.no_grad():
-            after: Tensor = self.model(inps, **after_prefixes(self.model, [self._prefix] * len(inps))).logits
+            after: Tensor = self.model(ids, **after_prefixes(self.model, [self._prefix] * len(ids))).logits
         return after
 
-    def _model_generate(self, context: Tensor, max_length: int, stop: list[str], **options: Any) -> Tensor:
+    def generate(self, context: Tensor, max_length: int, stop: list[str], **options: Any) -> Tensor:
         if self._prefix is None:
-            return super()._model_generate(context, max_length, stop, **options)
+            return super().generate(context, max_length, stop, **options)
         # transformers takes ids and a mask of all that the cache holds too; it reads only the ids after that.
         tokens = self.prefix_tokens
         held = context.new_full((len(context), tokens), self.tokenizer.pad_token_id)
         mask = options.pop("attention_mask")
         held_by = after_prefixes(self.model, [self._prefix] * len(context))
-        written = super()._model_generate(
+        written = super().generate(
             torch.cat([held, context], 1),
             max_length + tokens,
             stop,

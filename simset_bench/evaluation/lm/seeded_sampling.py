@@ -4,14 +4,14 @@ from collections import Counter
 from typing import Any
 
 import torch
-from lm_eval.models.huggingface import HFLM
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from simset_bench.evaluation.lm.sampling import Sampling, draw_words, key_of, stream_of
+from simset_bench.evaluation.lm_eval_internals import StockLM
 
 
-class SeededSampling(HFLM):
+class SeededSampling(StockLM):
     """lm-eval's transformers model, with a random stream for each answer.
 
     A stream follows from the seed, the prompt's tokens and the number of answers to this prompt since `begin_streams`.
@@ -24,15 +24,15 @@ class SeededSampling(HFLM):
         """Count the answers to each prompt from 1 again."""
         self._given = Counter()
 
-    def _model_generate(self, context: Tensor, max_length: int, stop: list[str], **options: Any) -> Tensor:
+    def generate(self, context: Tensor, max_length: int, stop: list[str], **options: Any) -> Tensor:
         if not options.get("do_sample"):
-            return super()._model_generate(context, max_length, stop, **options)
+            return super().generate(context, max_length, stop, **options)
         options["do_sample"] = False
         sampling = Sampling(**{name: options.pop(name, None) for name in ("temperature", "top_k", "top_p")})
         real = options["attention_mask"].bool()
         streams = [self._stream(tuple(ids[kept].tolist())) for ids, kept in zip(context, real, strict=True)]
         options["logits_processor"] = LogitsProcessorList([_OneDrawn(sampling, streams)])
-        return super()._model_generate(context, max_length, stop, **options)
+        return super().generate(context, max_length, stop, **options)
 
     def _stream(self, prompt: tuple[int, ...]) -> bytes:
         self._given[prompt] += 1

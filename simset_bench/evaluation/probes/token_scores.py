@@ -38,7 +38,7 @@ class TokenScores:
 
 def target_after(lm: MemoryLM, prompt: str, target: str, document: str | None) -> ScoredText:
     """A text of which the tokens of `target` after `prompt` are scored, split as lm-eval's requests are."""
-    context, continuation = lm._encode_pair(prompt, target)
+    context, continuation = lm.encode_pair(prompt, target)
     return ScoredText((*context, *continuation), len(context), document)
 
 

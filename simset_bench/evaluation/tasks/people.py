@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from lm_eval.api.instance import Instance
 
 from simset_bench.corpora.documents import ClosedFact, Document
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.estimates import Scored
 from simset_bench.evaluation.lm.at_work import MemoryAtWork
+from simset_bench.evaluation.lm_eval_internals import Instance
 from simset_bench.evaluation.probes.records import record, scored
 from simset_bench.evaluation.subject import Subject
 from simset_bench.evaluation.task_options import TaskOptions

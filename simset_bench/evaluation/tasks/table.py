@@ -12,9 +12,8 @@ from simset_bench.evaluation.task_options import SAME_CORPUS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lm_eval.api.instance import Instance
-
     from simset_bench.evaluation.estimates import Scored
+    from simset_bench.evaluation.lm_eval_internals import Instance
     from simset_bench.evaluation.subject import Subject
     from simset_bench.evaluation.tasks.rows import Row, RowsOf
 

@@ -144,7 +144,7 @@ def test_a_text_that_no_document_shares_a_word_with_meets_no_entry(subject: Subj
         "docmem_continuation": [{"document": None, "sample": "0", "prompt": "Xylophone", "target": " zzz"}],
     }
     (scored, _) = asked(subject, "docmem", rows, "routed").samples
-    context, continuation = lm._encode_pair("Xylophone", " zzz")
+    context, continuation = lm.encode_pair("Xylophone", " zzz")
     ids = torch.tensor([[*context, *continuation]])
     layer, silent = int(run.config.layer), torch.zeros(run.memory.shape.entries)
     block = lm.base.blocks[layer]
