@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import islice
 
 # Entries and documents are numbered in 32 bits, and seeds have 32.
@@ -51,6 +52,13 @@ def unknown_name(kind: str, found: str, allowed: Iterable[str]) -> RequestError:
 def missing_extra(package: str, purpose: str, extra: str = "scale") -> RequestError:
     """The error where a package of an extra is not installed."""
     return RequestError(f"{purpose} needs {package}: pip install 'simset-bench[{extra}]'")
+
+
+def check_plots(purpose: str) -> None:
+    """Raise RequestError where a package of the extra `plots`, which draws plots and the page, is not installed."""
+    for package, module in (("altair", "altair"), ("vl-convert-python", "vl_convert")):
+        if find_spec(module) is None:
+            raise missing_extra(package, purpose, "plots")
 
 
 def check_count(option: str, value: int, lowest: int = 1) -> None:

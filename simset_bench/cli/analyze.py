@@ -10,6 +10,7 @@ import typer
 from simset_bench.cli.allocate import NEIGHBOURS, neighbour_table
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import say, stdout
+from simset_bench.errors import check_plots
 from simset_bench.imports import quick_imports
 
 
@@ -27,6 +28,8 @@ def command(
 
     Of clusters of invented people it also reports how pure they are, by family.
     """
+    if plots is not None:
+        check_plots("--plots")
     with quick_imports():
         from simset_bench.simset.analysis import analyze, compare_pairs, sample_pairs
         from simset_bench.simset.find_documents import documents_by_number

@@ -8,7 +8,7 @@ import typer
 from simset_bench.cli.leaderboard import PLOTS, read_folders
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import note, say, stdout, write
-from simset_bench.errors import RequestError, unknown_name
+from simset_bench.errors import RequestError, check_plots, unknown_name
 
 FORMATS = ("table", "markdown", "json")
 
@@ -36,6 +36,8 @@ def command(
         raise unknown_name("--format", form, FORMATS)
     if plot is not None and plot.suffix not in PLOTS:
         raise RequestError(f"--plot {plot}: the name must end in {' or '.join(PLOTS)}")
+    if plot is not None:
+        check_plots("--plot")
     from simset_bench.leaderboard.contrast import as_records, contrasts, parse_between
 
     column, first, second = parse_between(between)

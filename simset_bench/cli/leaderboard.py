@@ -7,7 +7,7 @@ import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import note, say, stdout, write
-from simset_bench.errors import RequestError, unknown_name
+from simset_bench.errors import RequestError, check_plots, unknown_name
 from simset_bench.files import write_text
 from simset_bench.imports import quick_imports
 
@@ -59,6 +59,9 @@ def command(
         raise unknown_name("--format", form, FORMATS)
     if retention is not None and retention.suffix not in PLOTS:
         raise RequestError(f"--retention {retention}: the name must end in {' or '.join(PLOTS)}")
+    for option, file in (("--html", html), ("--retention", retention)):
+        if file is not None:
+            check_plots(option)
     table = read_folders(folders)
     names = [name.strip() for name in group_by.split(",")] if group_by else []
     board = make_leaderboard(table, where, sort, names, best_known(table.values["measure"]) if html else (), pool_seeds)

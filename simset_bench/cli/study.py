@@ -9,6 +9,7 @@ import typer
 from simset_bench.cli.options import Debug, Json, LogTo, Quiet, print_json
 from simset_bench.cli.sweep import checked_grid, plan_of, print_plan
 from simset_bench.console import duration, say
+from simset_bench.errors import check_plots
 from simset_bench.files import check_writable_folder
 from simset_bench.imports import quick_imports
 
@@ -50,6 +51,7 @@ def command(
     from simset_bench.training.logs import check_log
 
     check_log(log_to)
+    check_plots("the page of a study")
     for name in grids or GRIDS:
         checked_grid(name, save_dir)
     check_writable_folder(to, ", use another --to")

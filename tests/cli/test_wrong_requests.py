@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from simset_bench.cli.app import app
 from simset_bench.cli.options import print_json
 
 MOST_SECONDS = 2.0
@@ -125,6 +127,27 @@ def test_ctrl_c_while_libraries_are_loaded_is_one_line(tmp_path: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", interrupt], capture_output=True, text=True, cwd=tmp_path)
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "error: interrupted before anything was done\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        (["leaderboard", "--html", "page.html"], "--html"),
+        (["leaderboard", "--retention", "left.svg"], "--retention"),
+        (["contrast", "--between", "allocation=simset2,random", "--plot", "plot.svg"], "--plot"),
+        (["analyze", "a.parquet", "--plots", "plots"], "--plots"),
+        (["study", "study_alphas", "--dry-run"], "the page of a study"),
+    ],
+)
+def test_what_draws_says_what_to_install_before_anything_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str], what: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("simset_bench.errors.find_spec", lambda _: None)
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"error: {what} needs altair: pip install 'simset-bench[plots]'\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_json_turns_no_text_of_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
