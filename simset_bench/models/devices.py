@@ -30,6 +30,9 @@ def find_device(name: str) -> torch.device:
 
 def cpu_has_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 natively (AVX512-BF16 or AMX); elsewhere it is emulated and slow."""
+    if not hasattr(torch.cpu, "get_capabilities"):
+        # PyTorch 2.9 asks for each by a name of its own.
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     features = torch.cpu.get_capabilities()
     return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
 

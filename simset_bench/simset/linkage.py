@@ -191,7 +191,9 @@ def _spanning_forest(edges: np.ndarray, documents: int) -> np.ndarray:
     edges = edges[np.append(True, edges[1:] != edges[:-1])[: len(edges)]]
     # Ranks instead of similarities: without ties there is only one minimum spanning forest.
     ranks = np.arange(1, len(edges) + 1, dtype=np.float64)
-    graph = coo_array((ranks, (edges["one"], edges["other"])), shape=(documents, documents)).tocsr()
+    # SciPy before 1.17 reads no wider indices.
+    ends = edges["one"].astype(np.int32), edges["other"].astype(np.int32)
+    graph = coo_array((ranks, ends), shape=(documents, documents)).tocsr()
     kept = minimum_spanning_tree(graph).data.astype(np.int64) - 1
     return edges[np.sort(kept)]
 
