@@ -10,7 +10,8 @@ from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.leaderboard.table import Leaderboard, Row, make_leaderboard
 from simset_bench.results.differences import Difference, corrected, difference_of
 from simset_bench.results.quantiles import LEVEL
-from simset_bench.results.read import TRIES_COLUMN, RunTable
+from simset_bench.results.read import RunTable
+from simset_bench.results.run_options import TRIES_COLUMN
 from simset_bench.results.scores import Score
 
 # `more` and `less` after Holm's correction; `no difference` where the whole interval is within the margin.

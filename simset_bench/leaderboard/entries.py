@@ -18,7 +18,7 @@ from simset_bench.leaderboard.verify import check_entry
 from simset_bench.package import VERSION
 from simset_bench.results.entry_files import ENTRY, ENTRY_SCHEMA, KIND, files_of
 from simset_bench.results.forms import BASELINE, checked_manifest
-from simset_bench.results.read import read_options
+from simset_bench.results.run_options import read_options
 from simset_bench.results.samples import PARQUET, read_samples, samples_file, write_samples
 from simset_bench.strict_json import read_object
 from simset_bench.training.chain import CHAIN, FORGOT

@@ -22,7 +22,7 @@ from simset_bench.leaderboard.entries import entry_name
 from simset_bench.package import VERSION
 from simset_bench.results.compare_runs import answer_of, arguments_of, one_run, prompt_of, target_of, whole_text_of
 from simset_bench.results.forms import checked_manifest
-from simset_bench.results.read import read_options
+from simset_bench.results.run_options import read_options
 from simset_bench.results.samples import read_samples, samples_file
 from simset_bench.strict_json import read_json_lines, read_object
 from simset_bench.training.chain import all_corpora

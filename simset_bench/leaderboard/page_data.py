@@ -21,8 +21,9 @@ from simset_bench.results.compare_runs import answer_of, prompt_of, target_of
 from simset_bench.results.curves import read_epochs
 from simset_bench.results.forms import checked_manifest
 from simset_bench.results.quantiles import LEVEL
-from simset_bench.results.read import BASE_ALLOCATION, RunTable, read_options
+from simset_bench.results.read import BASE_ALLOCATION, RunTable
 from simset_bench.results.run_files import object_of, results_of
+from simset_bench.results.run_options import read_options
 from simset_bench.results.samples import read_samples, samples_file
 from simset_bench.simset.strategies import strategy_of_allocation
 from simset_bench.training.earlier_options import in_todays_words

@@ -17,15 +17,8 @@ from simset_bench.leaderboard.where import matching
 from simset_bench.results.differences import Difference, difference_of
 from simset_bench.results.intervals import Interval
 from simset_bench.results.migrate import MEMORY_METHOD
-from simset_bench.results.read import (
-    SEARCHED,
-    SEED_COLUMNS,
-    TRIES_COLUMN,
-    RunTable,
-    defined_values,
-    kind_of,
-    seed_of,
-)
+from simset_bench.results.read import SEED_COLUMNS, RunTable, defined_values, kind_of, seed_of
+from simset_bench.results.run_options import SEARCHED, TRIES_COLUMN
 from simset_bench.results.scores import Score, SeedVariance, interval, pooled_over_seeds, score_of, with_evidence
 from simset_bench.results.standings import Standing
 

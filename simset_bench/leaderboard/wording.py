@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from simset_bench.evaluation.measures import bare_name, best_known, find_measure, parts_of_ratio, short_name
 from simset_bench.leaderboard.table import Leaderboard, Row
 from simset_bench.results.differences import sentence
-from simset_bench.results.read import TRIES_COLUMN
+from simset_bench.results.run_options import TRIES_COLUMN
 
 _PLAIN = ("model", "corpus", "method", "dtype")
 _ALWAYS_NAMED = ("model", "corpus", "layer", "documents", "clusters")

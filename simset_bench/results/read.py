@@ -2,11 +2,10 @@
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,71 +30,23 @@ from simset_bench.results.entry_files import ENTRY, check_entry_files
 from simset_bench.results.forms import BASELINE, checked_manifest
 from simset_bench.results.migrate import MEMORY_METHOD
 from simset_bench.results.packed import PACKED, is_packed, packed_runs
-from simset_bench.results.run_files import is_there, object_of, packed_run, results_of, yaml_of
+from simset_bench.results.run_files import is_there, object_of, packed_run, results_of
+from simset_bench.results.run_options import PEOPLE, RUN_COLUMNS, SEARCHED, TRIES_COLUMN, read_options
 from simset_bench.results.samples import samples_file
 from simset_bench.results.search import SEARCH, options_taken
 from simset_bench.simset.strategies import strategy_of_allocation
-from simset_bench.strict_json import brief, is_utf8
+from simset_bench.strict_json import is_utf8
 from simset_bench.training.chain import FORGOT, chain_of
-from simset_bench.training.config import LEAST, TrainConfig
 from simset_bench.training.earlier_options import in_todays_words
 from simset_bench.training.method_options import find_method
 from simset_bench.training.sweep.tune import TRIES
 
-_KINDS = {int: "Int64", float: "Float64", bool: "boolean", str: "string"}
-_VALUES: dict[str, tuple[type, ...]] = {
-    "Int64": (int,),
-    "Float64": (int, float),
-    "boolean": (bool,),
-    "string": (str,),
-}
-# Every option of a run with the type of its column; a run's own file has a layer's number, whatever was asked for.
-RUN_COLUMNS = {
-    name: "Int64" if name == "layer" else next(_KINDS[kind] for kind in _KINDS if kind in (hint, *get_args(hint)))
-    for name, hint in get_type_hints(TrainConfig).items()
-    if name not in OF_PLACES
-}
-# Which invented people a corpus `people:` draws, its keys `seed` and `from`; the corpus's own column is without them.
-PEOPLE = "people"
 # Runs that differ only in these are averaged into one row.
 SEED_COLUMNS = ("mem_seed", "seed", PEOPLE)
-# How many settings a study tried for the run's, and which options a search chose, comma-separated.
-TRIES_COLUMN, SEARCHED = "tries", "searched"
 BASE_ALLOCATION = "base"
 _BESIDE = {PEOPLE: "string", TRIES_COLUMN: "Int64", SEARCHED: "string", STAGES_COLUMN: "Int64", EARLIER: "string"}
 _BESIDE[FORGOTTEN] = "string"
 _VALUE_COLUMNS = ("run", "task", "measure", "value", "standard_error", "n", "limit", "better", "dtype", "samples")
-# Options of other versions are columns too, which must not stand for what boards say of a row themselves.
-_OPTION = re.compile("[a-z][a-z0-9_]{0,60}")
-_NO_OPTIONS = frozenset(
-    {
-        "run",
-        "runs",
-        "people",
-        "cell",
-        "identity",
-        "revision",
-        "base_revision",
-        TRIES_COLUMN,
-        SEARCHED,
-        STAGES_COLUMN,
-        EARLIER,
-        FORGOTTEN,
-        "documents",
-        "clusters",
-        "rank",
-        "rank_interval",
-        "tied_with_rows",
-        "measures",
-        "seeds",
-        "intervals",
-        "standard_errors",
-        "spreads",
-        "chances",
-        "told_apart_from_above",
-        "difference_from_above",
-    }
-)
 # A folder with one of these files is a run's, finished or not.
 _RUN_FILES = frozenset({"config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl", ENTRY})
 
@@ -242,28 +193,6 @@ def _read_object(path: Path) -> dict[str, Any]:
         return object_of(path)
     except (OSError, ValueError) as error:
         raise _Damaged(path, f"not JSON ({' '.join(str(error).split())})") from error
-
-
-def read_options(path: Path) -> dict[str, Any]:
-    """The options that a run's `config.yaml` gives, of any version. Raises OSError, and ValueError where one cannot be.
-
-    Sweeps of thousands of runs are read by it; `read_config` tells a user more.
-    """
-    config = yaml_of(path)
-    if not isinstance(config, dict) or "model" not in config:
-        raise ValueError("not a run's configuration")
-    for name, value in config.items():
-        if not _OPTION.fullmatch(str(name)) or name in _NO_OPTIONS:
-            raise ValueError(f"{brief(name)} is no name of an option")
-        kind = RUN_COLUMNS.get(name)
-        expected = _VALUES.get(kind or "", (str, int, float, bool))
-        is_flag = isinstance(value, bool) and bool not in expected
-        is_out_of_range = isinstance(value, int | float) and not abs(value) < 2**63
-        if value is not None and (not isinstance(value, expected) or is_flag or is_out_of_range):
-            raise ValueError(f"{str(name)[:80]} cannot be {brief(value)}")
-        if isinstance(value, int) and value < LEAST.get(name, value):
-            raise ValueError(f"{name} cannot be {value}: it is at least {LEAST[name]}")
-    return config
 
 
 def _read_config(path: Path) -> dict[str, Any]:
