@@ -109,7 +109,7 @@ METHODS: dict[str, Method] = {
     "cartridge": Method(
         "a learned prefix of keys and values for each document (arXiv 2506.06266)",
         _DOCUMENTS | _STEPS - {"mem_seed"} | {"cartridge_tokens"},
-        defaults={"lr": 2e-2},
+        defaults={"lr": 1e-1},
         learned={"cartridges": "cartridges.safetensors"},
         has_prefixes=True,
     ),
