@@ -25,9 +25,9 @@ def recall_multipliers(
 
     `documents` are numbers in `allocation`. Whatever asks a run about a document multiplies by these:
     - `free`: 1. The memory must find the document's entries itself.
-    - `oracle`: what the document was trained under. Under `memory` 1 on its own entries and 0 on all others, as also under
-      `product-keys`, `sparse` and `grace`, which are trained with all entries on; under `sequence-id` 1 on its own and
-      on the shared entries; under `guidance` the gates of its key, in (-1, 1).
+    - `oracle`: what the document was trained under. Under `memory` 1 on its own entries and 0 on all others; so too
+      under `product-keys`, `sparse` and `grace`, which are trained with all entries on; under `sequence-id` 1 on its
+      own and on the shared entries; under `guidance` the gates of its key, in (-1, 1).
     - `erased`: 0 on the document's own entries and 1 on all others, for every method. Under `sequence-id` the shared
       entries stay on; under `guidance` no gates apply, as in `free`.
     - `routed`, `routed-minhash`: as `oracle`, of the document that a router found, which `documents` then are.

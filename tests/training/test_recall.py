@@ -22,7 +22,7 @@ def test_free_is_all_ones_and_erased_is_zero_on_the_documents_own_entries_alone(
 ) -> None:
     run = load_run(run_of_method(method))
     for document in range(4):
-        erased = np.ones(64)
+        erased = np.ones(run.memory.shape.entries)
         erased[run.allocation.entries[document]] = 0
         assert (run.multipliers([document], "free") == 1).all()
         assert run.multipliers([document], "erased")[0].tolist() == erased.tolist()
