@@ -11,6 +11,7 @@ from simset_bench.console import note, say, stdout, write
 from simset_bench.errors import RequestError, check_plots, unknown_name
 
 FORMATS = ("table", "markdown", "json")
+_WIDEST = 400
 
 
 def command(
@@ -38,7 +39,7 @@ def command(
         raise RequestError(f"--plot {plot}: the name must end in {' or '.join(PLOTS)}")
     if plot is not None:
         check_plots("--plot")
-    from simset_bench.leaderboard.contrast import as_records, contrasts, parse_between
+    from simset_bench.leaderboard.contrast import as_records, contrasts, parse_between, telling
 
     column, first, second = parse_between(between)
     measure, found = contrasts(read_folders(folders), between, sort, where, margin)
@@ -50,19 +51,32 @@ def command(
     if form == "json":
         print_json({"measure": measure, "between": between, "margin": margin, "contrasts": as_records(found)})
         return
-    heads, rows = _cells(found, first, second)
+    labels, shown = list(found[0].labels), telling(found)
+    heads, rows = _cells(found, labels if form == "markdown" else shown, first, second)
     if form == "markdown":
         from simset_bench.leaderboard.render import row_of_cells
 
         lines = [row_of_cells(heads), row_of_cells(["---"] * len(heads), escape=False), *map(row_of_cells, rows)]
         write("\n".join(lines) + "\n")
     else:
-        stdout.print(_table(measure, heads, rows))
+        table = _table(measure, heads, rows)
+        from rich.measure import Measurement
+
+        if not stdout.is_terminal:
+            # Nobody's window is too narrow, so that a row is a line.
+            stdout.width = max(
+                stdout.width, Measurement.get(stdout, stdout.options.update(max_width=_WIDEST), table).maximum
+            )
+        stdout.print(table)
+        following = [name for name in labels if name not in shown]
+        if following:
+            say(
+                f"left out, since the other columns settle it: {', '.join(following)} (--format json has it)", wrap=True
+            )
         say(*_remarks(found, margin), wrap=True)
 
 
-def _cells(found: list[Any], first: str, second: str) -> tuple[list[str], list[list[str]]]:
-    labels = list(found[0].labels)
+def _cells(found: list[Any], labels: list[str], first: str, second: str) -> tuple[list[str], list[list[str]]]:
     heads = [*labels, first, second, "difference (95%)", "p", "detectable", "verdict"]
     rows = []
     for each in found:

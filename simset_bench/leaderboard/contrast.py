@@ -16,6 +16,7 @@ from simset_bench.results.scores import Score
 
 # `more` and `less` after Holm's correction; `no difference` where the whole interval is within the margin.
 Verdict = Literal["more", "less", "no difference", "cannot tell"]
+_HOW_TRAINED = frozenset({"epochs", "batch_size", "lr", "weight_decay", "warmup", "grad_clip", "dtype"})
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,18 @@ def _by_key_of_people(labels: list[dict[str, object]]) -> list[dict[str, object]
 def _order(label: object) -> tuple[bool, float, str]:
     number = float(label) if isinstance(label, int | float) else 0.0
     return label is None, number, str(label)
+
+
+def telling(found: Sequence[Contrast]) -> list[str]:
+    """The columns that tell contrasts apart, without those of how runs were trained that follow from the others."""
+    names = list(found[0].labels)
+    for name in reversed(names):
+        rest = [other for other in names if other != name]
+        values = {tuple(each.labels[other] for other in rest): each.labels[name] for each in found}
+        follows = all(values[tuple(each.labels[other] for other in rest)] == each.labels[name] for each in found)
+        if name in _HOW_TRAINED and rest and follows:
+            names = rest
+    return names
 
 
 def as_records(found: Sequence[Contrast]) -> list[dict[str, Any]]:

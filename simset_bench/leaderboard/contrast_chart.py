@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 
 from simset_bench.files import whole_file
-from simset_bench.leaderboard.contrast import Contrast, Verdict, as_records
+from simset_bench.leaderboard.contrast import Contrast, Verdict, as_records, telling
 
 _COLOURS: dict[Verdict, str] = {
     "more": "#3a80d2",
@@ -31,7 +31,8 @@ def save_chart(found: Sequence[Contrast], title: str, margin: float, path: Path)
 
 def _chart(found: Sequence[Contrast], title: str, margin: float) -> alt.LayerChart | alt.FacetChart:
     frame = pd.DataFrame(as_records(found))
-    frame["row"] = [", ".join(f"{name} {value}" for name, value in each.labels.items()) or "all" for each in found]
+    names = telling(found)
+    frame["row"] = [", ".join(f"{name} {each.labels[name]}" for name in names) or "all" for each in found]
     rows = alt.Y("row:N", sort=None, title=None, axis=alt.Axis(labelLimit=600))
     kinds = [name for name in _COLOURS if name in set(frame["verdict"])]
     colour = alt.Color("verdict:N", scale=alt.Scale(domain=kinds, range=[_COLOURS[name] for name in kinds]), title=None)

@@ -10,7 +10,7 @@ from scipy import stats
 from typer.testing import CliRunner, Result
 
 from simset_bench.cli.app import app
-from simset_bench.leaderboard.contrast import Contrast, contrasts, verdict_of
+from simset_bench.leaderboard.contrast import Contrast, contrasts, telling, verdict_of
 from simset_bench.results.differences import Difference
 from simset_bench.results.read import read_runs
 
@@ -93,6 +93,25 @@ def test_invented_people_have_a_column_for_each_key_that_differs(write_run: Writ
     ]
     write("people:count=8,height=2")
     assert found(tmp_path)[0].labels == {"corpus": "people:count=8"}
+
+
+def test_a_rate_that_follows_from_the_entries_is_no_column_of_its_own(
+    write_run: Write, command: Callable[..., Result], tmp_path: Path
+) -> None:
+    def write(entries: int, lr: float) -> None:
+        for allocation in ("random", "simset2"):
+            write_run({"docmem": {"nll": [0.1, 0.2]}}, allocation=allocation, entries=entries, lr=lr)
+
+    write(128, 0.02)
+    write(512, 0.01)
+    contrasted = found(tmp_path)
+    assert [each.labels for each in contrasted] == [{"entries": 128, "lr": 0.02}, {"entries": 512, "lr": 0.01}]
+    assert telling(contrasted) == ["entries"]
+    shown = command("--between", "allocation=random,simset2").stdout
+    assert "left out, since the other columns settle it: lr" in shown and "0.02" not in shown
+    # Two rates of one number of entries are told apart by the rate.
+    write(512, 0.03)
+    assert telling(found(tmp_path)) == ["entries", "lr"]
 
 
 def test_how_partitions_are_cut_is_no_difference_from_random_entries(write_run: Write, tmp_path: Path) -> None:
