@@ -1,11 +1,11 @@
-"""Prefixes of keys and values, against peft's own tuner and against the text that they are of."""
+"""Prefixes of keys and values, against peft's prefix tuning and against the text that they are of."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from peft import CartridgeConfig, get_peft_model
+from peft import PrefixTuningConfig, get_peft_model
 
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base, load_base
@@ -39,18 +39,18 @@ def test_a_text_after_the_prefix_of_its_beginning_is_scored_as_the_whole_text(
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
-def test_a_prefix_does_what_pefts_cartridge_does(tiny_model: Callable[[str], Path], kind: str) -> None:
+def test_a_prefix_does_what_pefts_prefix_tuning_does(tiny_model: Callable[[str], Path], kind: str) -> None:
     base = load_base(str(tiny_model(kind)), "float32", "cpu")
     prefix = keys_and_values(base, TEXT[:4]).float()
     blocks, _, heads, tokens, width = prefix.shape
     prefix = prefix + torch.randn(prefix.shape, generator=torch.Generator().manual_seed(0))
     ids = torch.tensor([TEXT[4:]])
     ours = base.model(input_ids=ids, **after_prefixes(base.model, [prefix])).logits
-    options = CartridgeConfig(task_type="CAUSAL_LM", num_virtual_tokens=tokens, num_frozen_tokens=1)
+    options = PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=tokens)
     adapted = get_peft_model(base.model, options)
     # peft lays a place's keys and values out block after block, keys first.
     flat = prefix.permute(3, 0, 1, 2, 4).reshape(tokens, blocks * 2 * heads * width)
-    adapted.prompt_encoder["default"].load_prompt_embeddings(flat)
+    adapted.prompt_encoder["default"].embedding.weight.data.copy_(flat)
     with torch.no_grad():
         torch.testing.assert_close(adapted(input_ids=ids).logits, ours, rtol=0, atol=1e-3)
 
