@@ -44,11 +44,11 @@ def positions_of(model: PreTrainedModel) -> int | None:
     """
     config = model.config.get_text_config()
     most: list[Any] = [getattr(config, "max_position_embeddings", None)]
-    # Before transformers 5 the name was another, and the number stood beside it.
+    # Before transformers 5 the names were others, and the number stood beside them.
     rotary = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
     beside = getattr(config, "original_max_position_embeddings", None)
     for each in (rotary, *rotary.values()):
-        if isinstance(each, dict) and each.get("rope_type") in ("longrope", "dynamic"):
+        if isinstance(each, dict) and (each.get("rope_type") or each.get("type")) in ("longrope", "dynamic"):
             most.append(each.get("original_max_position_embeddings", beside))
     return min((number for number in most if isinstance(number, int)), default=None)
 
