@@ -28,7 +28,7 @@ def result(label: str, data: str | None = None, recall: str = "free") -> dict[st
 @pytest.fixture
 def evaluated(run_of_method: Callable[[str], Path], tmp_path: Path) -> Path:
     """A finished run with three results: on its own documents, in oracle recall, and on a data set of the hub."""
-    run = Path(shutil.copytree(run_of_method("memory"), tmp_path / "run"))
+    run = Path(shutil.copytree(run_of_method("memory"), tmp_path / "run", ignore=shutil.ignore_patterns("eval")))
     (run / "eval").mkdir()
     files = {
         "docqa.free": result("docqa"),
@@ -129,7 +129,7 @@ def test_what_is_pushed_is_a_run_with_its_card(
 
 
 def test_submit_writes_the_card_of_the_run_alone(run_of_method: Callable[[str], Path], tmp_path: Path) -> None:
-    run = Path(shutil.copytree(run_of_method("memory"), tmp_path / "run"))
+    run = Path(shutil.copytree(run_of_method("memory"), tmp_path / "run", ignore=shutil.ignore_patterns("eval")))
     asked = CliRunner().invoke(app, ["eval", str(run), "--task", "docmem", "--limit", "2"])
     assert asked.exit_code == 0, asked.output
     ran = CliRunner().invoke(app, ["submit", str(run), "--to", str(tmp_path / "board"), "--json"])
