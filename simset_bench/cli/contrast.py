@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from simset_bench.cli.leaderboard import PLOTS, read_folders
+from simset_bench.cli.leaderboard import check_plot_name, read_folders
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import note, say, stdout, write
-from simset_bench.errors import RequestError, check_plots, unknown_name
+from simset_bench.errors import check_plots, unknown_name
 
 FORMATS = ("table", "markdown", "json")
 _WIDEST = 400
@@ -35,18 +35,17 @@ def command(
     form = "json" if json_output else form
     if form not in FORMATS:
         raise unknown_name("--format", form, FORMATS)
-    if plot is not None and plot.suffix not in PLOTS:
-        raise RequestError(f"--plot {plot}: the name must end in {' or '.join(PLOTS)}")
     if plot is not None:
+        check_plot_name("--plot", plot)
         check_plots("--plot")
     from simset_bench.leaderboard.contrast import as_records, contrasts, parse_between, telling
 
     column, first, second = parse_between(between)
     measure, found = contrasts(read_folders(folders), between, sort, where, margin)
     if plot is not None:
-        from simset_bench.leaderboard.contrast_chart import save_chart
+        from simset_bench.leaderboard.contrast_chart import save_contrasts
 
-        save_chart(found, f"{measure}: {column} {first} less {second}", margin, plot)
+        save_contrasts(found, f"{measure}: {column} {first} less {second}", margin, plot)
         note(f"wrote {plot}")
     if form == "json":
         print_json({"measure": measure, "between": between, "margin": margin, "contrasts": as_records(found)})

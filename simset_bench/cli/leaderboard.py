@@ -11,7 +11,7 @@ from simset_bench.errors import RequestError, check_plots, unknown_name
 from simset_bench.files import write_text
 from simset_bench.imports import quick_imports
 
-PLOTS = (".svg", ".png")
+_PLOTS = (".svg", ".png")
 FORMATS = ("table", "markdown", "csv", "json")
 MOST_SENTENCES = 6
 DEFAULT_ROOTS = (Path("outputs"), Path("leaderboards"))
@@ -57,8 +57,8 @@ def command(
     form = "json" if json_output else form
     if form not in FORMATS:
         raise unknown_name("--format", form, FORMATS)
-    if retention is not None and retention.suffix not in PLOTS:
-        raise RequestError(f"--retention {retention}: the name must end in {' or '.join(PLOTS)}")
+    if retention is not None:
+        check_plot_name("--retention", retention)
     for option, file in (("--html", html), ("--retention", retention)):
         if file is not None:
             check_plots(option)
@@ -95,6 +95,12 @@ def command(
             say(sentence, wrap=True)
         if not board.measures:
             note("none of these runs was evaluated yet: simset-bench eval RUN --task docmem does it")
+
+
+def check_plot_name(option: str, path: Path) -> None:
+    """Raise RequestError for a file of a plot whose name does not say what it is."""
+    if path.suffix not in _PLOTS:
+        raise RequestError(f"{option} {path}: the name must end in {' or '.join(_PLOTS)}")
 
 
 def read_folders(folders: list[Path] | None) -> Any:

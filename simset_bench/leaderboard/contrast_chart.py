@@ -6,8 +6,8 @@ from pathlib import Path
 import altair as alt
 import pandas as pd
 
-from simset_bench.files import whole_file
 from simset_bench.leaderboard.contrast import Contrast, Verdict, as_records, telling
+from simset_bench.simset.plots import save_chart
 
 _COLOURS: dict[Verdict, str] = {
     "more": "#3a80d2",
@@ -17,16 +17,12 @@ _COLOURS: dict[Verdict, str] = {
 }
 
 
-def save_chart(found: Sequence[Contrast], title: str, margin: float, path: Path) -> None:
+def save_contrasts(found: Sequence[Contrast], title: str, margin: float, path: Path) -> None:
     """Write differences with their intervals, a line for each contrast, and the margin as a band about 0.
 
     The file is SVG or PNG, by the name of `path`.
     """
-    with whole_file(path) as temporary:
-        if path.suffix == ".png":
-            _chart(found, title, margin).save(str(temporary), format="png", scale_factor=2.0)
-        else:
-            _chart(found, title, margin).save(str(temporary), format="svg")
+    save_chart(_chart(found, title, margin), path)
 
 
 def _chart(found: Sequence[Contrast], title: str, margin: float) -> alt.LayerChart | alt.FacetChart:

@@ -8,12 +8,12 @@ import pandas as pd
 
 from simset_bench.console import note
 from simset_bench.errors import RequestError
-from simset_bench.files import whole_file
 from simset_bench.leaderboard.charts import retention_chart
 from simset_bench.leaderboard.table import Leaderboard, Row
 from simset_bench.results.chain_columns import EARLIER, STAGES_COLUMN
 from simset_bench.results.read import RunTable
 from simset_bench.results.retention import FirstStage, first_stage
+from simset_bench.simset.plots import save_chart
 
 # A chain differs from its own later stages in these.
 _OF_LENGTH = (STAGES_COLUMN, EARLIER, "documents", "clusters", "corpus", "replay", "protect", "num_docs")
@@ -106,8 +106,4 @@ def save_retention(board: Leaderboard, table: RunTable, path: Path) -> None:
         )
     frame = pd.DataFrame(points)
     chart = retention_chart(frame, str(board.sort), sorted(set(frame["later"].tolist()))).properties(width=460)
-    with whole_file(path) as temporary:
-        if path.suffix == ".png":
-            chart.save(str(temporary), format="png", scale_factor=2.0)
-        else:
-            chart.save(str(temporary), format="svg")
+    save_chart(chart, path)

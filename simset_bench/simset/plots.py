@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import altair as alt
 import numpy as np
@@ -31,15 +30,19 @@ def save_plots(allocation: Allocation, pairs: Pairs, folder: Path) -> list[Path]
         "load": load_chart(allocation),
         "clusters": cluster_chart(allocation),
     }
-    paths = []
-    for name, chart in charts.items():
-        forms: tuple[tuple[Literal["png", "svg"], float], ...] = (("png", _PIXELS), ("svg", 1.0))
-        for form, scale in forms:
-            path = folder / f"{name}.{form}"
-            with whole_file(path) as temporary:
-                chart.save(str(temporary), format=form, scale_factor=scale)
-            paths.append(path)
+    paths = [folder / f"{name}.{form}" for name in charts for form in ("png", "svg")]
+    for path in paths:
+        save_chart(charts[path.stem], path)
     return paths
+
+
+def save_chart(chart: Chart, path: Path) -> None:
+    """Write a chart as PNG or SVG, by the name of `path`, whole or not at all."""
+    with whole_file(path) as temporary:
+        if path.suffix == ".png":
+            chart.save(str(temporary), format="png", scale_factor=_PIXELS)
+        else:
+            chart.save(str(temporary), format="svg")
 
 
 def overlap_chart(allocation: Allocation, pairs: Pairs) -> Chart:

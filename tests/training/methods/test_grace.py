@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.loops import mean_nll_by_loop
 from fixtures.runs import load_run
 
 from simset_bench.errors import RequestError
 from simset_bench.models.codebook import Codebook, add_edits
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import attached
 from simset_bench.models.split import UpperModel
 from simset_bench.training.checkpoint import Progress
 from simset_bench.training.config import TrainConfig, make_config
@@ -60,14 +60,8 @@ def test_a_steps_loss_is_that_of_full_forwards_of_each_segment(
     batch = pack_batch(segments, [0, 2, 1], base.device)
     hidden = cache.packed([0, 2, 1], base.device)
     sums = codebook_pass(UpperModel(base, 2), chosen, cache.starts, member, batch, hidden)
-    losses = []
-    with attached(base.model, base.blocks[2], codebook), torch.no_grad():
-        for row in (0, 2, 1):
-            ids, first = torch.tensor([segments[row].token_ids]), segments[row].specials
-            logits = base.model(input_ids=ids).logits[0, first:-1].double()
-            losses += torch.nn.functional.cross_entropy(logits, ids[0, first + 1 :], reduction="none").tolist()
     # Float32 logits of size 10, of which some hundred are averaged.
-    assert sums.loss == pytest.approx(np.mean(losses), abs=1e-4)
+    assert sums.loss == pytest.approx(mean_nll_by_loop(base, 2, codebook, segments, (0, 2, 1)), abs=1e-4)
     assert codebook.offsets.grad is not None and codebook.keys.grad is None and codebook.radii.grad is None
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from fixtures.loops import mean_nll_by_loop
 from fixtures.runs import load_run
 from hypothesis import given
 from hypothesis import strategies as st
 
 from simset_bench.errors import RequestError
 from simset_bench.models.loading import Base
-from simset_bench.models.memory import attached
 from simset_bench.models.product_keys import ProductKeyMemory
 from simset_bench.models.split import UpperModel, hidden_states
 from simset_bench.training.checkpoint import Progress
@@ -44,14 +44,8 @@ def test_a_steps_loss_is_that_of_full_forwards_of_each_segment(
     batch = pack_batch(segments, [0, 2, 1], base.device)
     member = Member(memory, make_optimizer(memory, config), [Progress()], config=config)
     sums = product_key_pass(UpperModel(base, 2), member, batch, cache.packed([0, 2, 1], base.device))
-    losses = []
-    with attached(base.model, base.blocks[2], memory), torch.no_grad():
-        for row in (0, 2, 1):
-            ids, first = torch.tensor([segments[row].token_ids]), segments[row].specials
-            logits = base.model(input_ids=ids).logits[0, first:-1].double()
-            losses += torch.nn.functional.cross_entropy(logits, ids[0, first + 1 :], reduction="none").tolist()
     # Float32 logits of size 10, of which some hundred are averaged.
-    assert sums.loss == pytest.approx(np.mean(losses), abs=1e-4)
+    assert sums.loss == pytest.approx(mean_nll_by_loop(base, 2, memory, segments, (0, 2, 1)), abs=1e-4)
     assert memory.values.grad is not None and memory.query_weight.grad is not None
 
 
