@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-slow test-numerical faults lint clean
+.PHONY: help setup quickstart test test-slow test-numerical faults lint docs clean
 
 help:
 	@echo "make quickstart   the main job on real input: train, ask, rank (2 to 6 minutes on 2 cores)"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-numerical   what models compute, with other processor instructions and thread counts"
 	@echo "make faults       wrong input and kills for an hour, or for FAULT_SECONDS seconds each"
 	@echo "make lint         ruff and mypy"
+	@echo "make docs         README.md and docs/ as a site, in site/"
 	@echo "make setup        only the virtual environment, in $(VENV)"
 
 setup: $(READY)
@@ -60,5 +61,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# A broken link or anchor, or anything that would be loaded from another host, fails.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
