@@ -27,8 +27,8 @@ def command(
 ) -> None:
     """Show a run: its configuration, training curves, scores with intervals, and samples."""
     with quick_imports():
+        from simset_bench.leaderboard.columns import headline
         from simset_bench.leaderboard.entry_folder import entry_folder
-        from simset_bench.leaderboard.render import headline
         from simset_bench.leaderboard.table import make_leaderboard
         from simset_bench.results.compare_runs import one_run
         from simset_bench.results.curves import read_epochs

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from simset_bench.console import printable
+from simset_bench.leaderboard.columns import headline
 from simset_bench.leaderboard.contrast import alike
-from simset_bench.leaderboard.render import escaped, headline, row_of_cells
+from simset_bench.leaderboard.render import escaped, row_of_cells
 from simset_bench.leaderboard.table import Leaderboard, Row
 from simset_bench.leaderboard.wording import named
 from simset_bench.results.differences import corrected, difference_of

@@ -27,6 +27,8 @@ _STEPS = (
 )
 # Altair's own choice of Vega-Lite; vl-convert carries the library itself, so that the page needs no network.
 _VEGA_LITE = "6.4"
+# One script in this order: each part uses what stands before it, and the last one starts the page.
+_SCRIPTS = ("elements", "formats", "ranks", "board", "address", "table", "plots", "drawing", "dialogs", "page")
 
 
 def render_page(data: dict[str, Any], most_bytes: int = LARGEST_PAGE) -> str:
@@ -54,7 +56,9 @@ def _packed(data: dict[str, Any]) -> str:
 
 
 def _filled(data: dict[str, Any], packed: str) -> str:
-    scripts = {"library": _library(), "script": _asset("ranks.js") + _asset("page.js")}
+    # In a function of its own: the library has names that everything after it can see.
+    parts = "".join(_asset(f"{name}.js") for name in _SCRIPTS)
+    scripts = {"library": _library(), "script": f'(() => {{\n"use strict";\n{parts}}})();\n'}
     specification = _compact({"charts": page_charts(), "colours": colours()})
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_asset("page.html.jinja"))
     return template.render(

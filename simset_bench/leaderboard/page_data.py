@@ -12,11 +12,12 @@ import numpy as np
 
 from simset_bench.console import note, track
 from simset_bench.evaluation.measures import DAMAGE, LOCATION, MEMORISATION, RECALL, find_measure, short_name
+from simset_bench.leaderboard.columns import default_measures, number_text, rows_differ
 from simset_bench.leaderboard.overlap import overlap_of
-from simset_bench.leaderboard.render import column_heading, headline
+from simset_bench.leaderboard.render import column_heading
 from simset_bench.leaderboard.retention import retention_points
 from simset_bench.leaderboard.table import Leaderboard, Row
-from simset_bench.leaderboard.wording import named, remarks, sentences
+from simset_bench.leaderboard.wording import error_remarks, named, remarks, sentences
 from simset_bench.results.compare_runs import answer_of, prompt_of, target_of
 from simset_bench.results.curves import read_epochs
 from simset_bench.results.forms import checked_manifest
@@ -61,7 +62,7 @@ def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
         runs += [_run(Path(folder), table) for folder in row.folders]
         _add_overlap(overlaps, row)
         rows.append(_row(board, row, numbers) | {"runs": list(range(first, len(runs)))})
-    shown = set(headline(board))
+    shown = set(default_measures(board))
     measures = [
         {
             "name": name,
@@ -70,6 +71,7 @@ def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
             "group": measure_group(name),
             "unit": find_measure(name).unit,
             "headline": name in shown,
+            "differs": rows_differ(board, name),
             "ranks_of": board.about.get(name),
             "chance": _chance(board, name),
         }
@@ -92,6 +94,7 @@ def page_data(board: Leaderboard, table: RunTable) -> dict[str, Any]:
         "sentences": ties[:_MOST_SENTENCES],
         "more_sentences": max(0, len(ties) - _MOST_SENTENCES),
         "remarks": remarks(board),
+        "errors": list(error_remarks(board)),
         "left_out": [{"path": str(left.path), "reason": left.reason} for left in table.left_out],
     }
 
@@ -117,7 +120,8 @@ def _row(board: Leaderboard, row: Row, numbers: dict[str, int]) -> dict[str, Any
     scores = {}
     for name, score in row.scores.items():
         low, high = row.intervals[name] or (None, None)
-        scores[numbers[name]] = [_round(score.value), _round(low), _round(high), _round(score.spread), score.runs]
+        value, error = (_round_as_shown(each) for each in (score.value, score.standard_error))
+        scores[numbers[name]] = [value, _round(low), _round(high), _round(score.spread), score.runs, error]
     ranks = {numbers[name]: [each.rank, each.lowest, each.highest] for name, each in row.standings.items()}
     labels = {name: _plain(value) for name, value in row.labels.items()}
     return {"name": named(board, row), "kind": row.kind, "labels": labels, "scores": scores, "ranks": ranks}
@@ -237,6 +241,17 @@ def add_samples(data: dict[str, Any], tasks: list[list[TaskSamples]], most: int)
 def _round(value: float | None) -> float | None:
     """Five significant digits: more than an interval can resolve, and half the page's size."""
     return None if value is None else float(f"{value:.5g}")
+
+
+def _round_as_shown(value: float | None) -> float | None:
+    """Five significant digits, or as many more as it takes for the same text as that of `value` itself."""
+    if value is None:
+        return None
+    for digits in range(5, 17):
+        rounded = float(f"{value:.{digits}g}")
+        if number_text(rounded) == number_text(value):
+            return rounded
+    return value
 
 
 def _plain(value: Any) -> Any:

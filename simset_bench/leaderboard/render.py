@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from simset_bench.console import printable
-from simset_bench.evaluation.measures import best_known, short_name
+from simset_bench.evaluation.measures import short_name
+from simset_bench.leaderboard.columns import default_measures, headline, number_text, rows_differ
 from simset_bench.leaderboard.table import Leaderboard, Row
 from simset_bench.leaderboard.wording import remarks, sentences
 from simset_bench.results.scores import Score
@@ -25,18 +26,10 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 
 
-def headline(board: Leaderboard) -> list[str]:
-    """The sorted measure and the best known ones; all measures if there is none of these."""
-    known = best_known(board.measures)
-    return list(dict.fromkeys([*([board.sort] if board.sort else []), *known])) or list(board.measures)
-
-
 def shown_measures(board: Leaderboard) -> list[str]:
-    """The sorted measure, the best known ones and others, at most six."""
-    known = best_known(board.measures)
-    others = [measure for measure in board.measures if measure not in known]
-    first = [board.sort] if board.sort else []
-    return list(dict.fromkeys([*first, *known, *others]))[:_MOST_MEASURES]
+    """The sorted measure, the best known ones and others, at most six, and only those in which rows differ."""
+    others = [measure for measure in board.measures if measure not in headline(board) and rows_differ(board, measure)]
+    return list(dict.fromkeys([*default_measures(board), *others]))[:_MOST_MEASURES]
 
 
 def terminal_table(board: Leaderboard, width: int = 100) -> Group:
@@ -245,7 +238,7 @@ def alpha_lines(board: Leaderboard, width: int) -> list[str]:
     low, span = min(values), (max(values) - min(values)) or 1.0
     bars = "▁▂▃▄▅▆▇█"
     longest = max(map(len, named.values()))
-    scale = f"▁ {_digits(low)} to █ {_digits(max(values))}"
+    scale = f"▁ {number_text(low)} to █ {number_text(max(values))}"
     lines = [f"{printable(board.sort)} by alpha, {', '.join([scale, *common])}:"[:width]]
     for labels, points in several.items():
         bar = "".join(bars[round((value - low) / span * (len(bars) - 1))] for _, value in points)
@@ -261,17 +254,12 @@ def _heading(board: Leaderboard, measure: str) -> str:
 def _score(score: Score | None) -> str:
     if score is None:
         return "–"
-    error = "" if score.standard_error is None else f" ±{_digits(score.standard_error)}"
-    return f"{_digits(score.value)}{error}"
+    error = "" if score.standard_error is None else f" ±{number_text(score.standard_error)}"
+    return f"{number_text(score.value)}{error}"
 
 
 def _spread(score: Score | None) -> str:
-    return "–" if score is None or score.spread is None else _digits(score.spread)
-
-
-def _digits(value: float) -> str:
-    """Three decimals for small numbers, fewer for large ones."""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.3g}"
+    return "–" if score is None or score.spread is None else number_text(score.spread)
 
 
 def _text(value: object) -> str:

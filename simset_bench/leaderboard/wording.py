@@ -34,7 +34,7 @@ def remarks(board: Leaderboard) -> list[str]:
         *_on_limits(board),
         *_on_ratios(board),
         *_on_chance(board),
-        *_on_errors(board),
+        *error_remarks(board),
         *_on_names(board),
     ]
 
@@ -112,7 +112,8 @@ def _on_chance(board: Leaderboard) -> Iterable[str]:
         yield f"by chance: {'; '.join(parts)}"
 
 
-def _on_errors(board: Leaderboard) -> Iterable[str]:
+def error_remarks(board: Leaderboard) -> Iterable[str]:
+    """What stands behind ±, and what is averaged; nothing where no row has an error."""
     if any(row.runs > 1 for row in board.rows):
         alone = ", of a single run over documents alone" if any(row.runs < 2 for row in board.rows) else ""
         yield (

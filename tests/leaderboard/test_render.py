@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from simset_bench.leaderboard import render
+from simset_bench.leaderboard.columns import number_text
 from simset_bench.leaderboard.table import Leaderboard
 
 Write = Callable[..., Path]
@@ -63,6 +66,29 @@ def test_rows_that_tie_carry_an_equals_sign(write_run: Write, board_of: Callable
     write_run(EVERYTHING, allocation="random")
     assert [line.split()[0] for line in shown(board_of())[2:4]] == ["=1", "=1"]
     assert "| =1 | 1–2 |" in render.markdown(board_of())
+
+
+def test_what_is_the_same_in_every_row_is_not_shown_and_a_task_has_its_exact_match_instead(
+    write_run: Write, board_of: Callable
+) -> None:
+    sure = {"truth_preference": [1.0] * 6, "nll_true": VALUES, "exact_match": [0.0, 1.0, 0.0, 1.0, 1.0, 0.0]}
+    write_run({"docmem": {"nll": VALUES}, "doccloze": sure, "docqa": {"f1": [0.5] * 6}}, allocation="none")
+    other = sure | {"exact_match": [0.0] * 6}
+    write_run({"docmem": {"nll": VALUES}, "doccloze": other, "docqa": {"f1": [0.5] * 6}}, allocation="random")
+    board = board_of()
+    header = " ".join(shown(board, 200)[1].split())
+    assert header.endswith("seeds NLL ↓ doccloze/exact_match ↑"), "the sorted measure stays, though it is the same"
+    assert "3 more measures" in "\n".join(shown(board, 200))
+    assert set(render.as_json(board)["rows"][0]["measures"]) == set(board.measures), "JSON and CSV keep everything"
+    assert "doccloze/truth_preference standard_error" in render.comma_separated(board)
+    assert "cloze ↑" in render.markdown(board_of("allocation == 'none'")), "a single row has nothing to differ from"
+
+
+@given(st.floats(-1e6, 1e6) | st.integers(-3200, 3200).map(lambda number: number / 16))
+def test_a_figure_is_shown_to_three_decimals_or_two_digits_and_never_as_0(value: float) -> None:
+    text = number_text(value)
+    assert float(text) == pytest.approx(value, rel=0.051, abs=0.0005)
+    assert float(text) != 0 or value == 0
 
 
 def test_a_bare_base_stands_beside_the_runs(write_run: Write, board_of: Callable) -> None:
@@ -122,7 +148,7 @@ def test_json_is_plain_json_with_all_there_is(write_run: Write, board_of: Callab
 def test_hostile_names_are_shown_and_do_nothing(write_run: Write, board_of: Callable, name: str) -> None:
     measure = {"docmem": {"nll": VALUES}, "x": {name: VALUES}}
     write_run(measure, model=name, allocation=name)
-    write_run(measure, model="plain", allocation=name, alpha=2.0)
+    write_run(measure | {"docmem": {"nll": VALUES[::2]}}, model="plain", allocation=name, alpha=2.0)
     board = board_of(sort=f"x/{name}")
     lines = shown(board, 400)
     assert len(lines) == 4, "what agrees, a header and two rows: the name makes no line"
