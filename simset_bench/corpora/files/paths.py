@@ -7,6 +7,7 @@ import io
 import lzma
 import os
 import stat
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
@@ -16,8 +17,10 @@ from typing import Any, BinaryIO
 from simset_bench.console import note_once
 from simset_bench.errors import RequestError, missing_extra
 
+# Python has it as its own from 3.14 on, where the package cannot be installed.
+_ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 try:
-    zstd: Any = importlib.import_module("backports.zstd")
+    zstd: Any = importlib.import_module(_ZSTD)
 except ImportError:
     zstd = None
 
