@@ -16,6 +16,7 @@ from simset_bench.package import shipped_grids
 if TYPE_CHECKING:
     from simset_bench.training.sweep.grid import Grid
     from simset_bench.training.sweep.run import Sweep
+    from simset_bench.training.sweep.slurm_options import SlurmRequest
 
 
 def command(
@@ -33,6 +34,13 @@ def command(
     gpus_per_worker: Annotated[
         float | None, typer.Option(help="With --ray: GPUs of each worker [1 if the cluster has any].")
     ] = None,
+    slurm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY=VALUE,...",
+            help="Send the sweep to Slurm as an array job, and return: tasks=8,time=4:00:00,gpus=1,partition=NAME ...",
+        ),
+    ] = None,
     log_to: LogTo = None,
     json_output: Json = False,
     quiet: Quiet = False,
@@ -43,9 +51,15 @@ def command(
         raise RequestError(f"--fleet-size {fleet_size}: must be at least 1")
     if gpus_per_worker is not None and ray is None:
         raise RequestError("--gpus-per-worker goes with --ray")
+    if slurm is not None and ray is not None:
+        raise RequestError("--slurm and --ray are two ways to spread a sweep: choose one")
     from simset_bench.training.logs import check_log
     from simset_bench.training.sweep.grid import read_parts
+    from simset_bench.training.sweep.slurm_options import check_slurm, read_slurm
 
+    request = read_slurm(slurm) if slurm is not None else None
+    if request and not dry_run:
+        check_slurm()
     check_log(log_to)
     cells = checked_grid(grid, save_dir)
     if "tune" in read_parts(cells.path).get("study", {}):
@@ -57,7 +71,7 @@ def command(
         from simset_bench.training.sweep.table import showing_progress
 
     options = SweepOptions(retry_failed, fail_fast, fleet_size, log_to=log_to)
-    sweep = plan_sweep(cells, save_dir, options, write=not dry_run)
+    sweep = plan_sweep(cells, save_dir, options, write=not dry_run and request is None)
     if dry_run:
         plan = plan_of(sweep)
         if json_output:
@@ -66,6 +80,9 @@ def command(
         print_plan(sweep, plan)
         if "study" in read_parts(sweep.grid.path):
             say(f"training alone; `simset-bench study {grid} --dry-run` counts what its part `study` asks too")
+        return
+    if request is not None and sweep.fleets:
+        _send_to_slurm(sweep, request, json_output)
         return
     execute: Callable[[Any, threading.Event], None] = run_locally
     if ray is not None:
@@ -131,6 +148,30 @@ def _print_left_out(counts: dict[str, Any]) -> None:
             f"{counts['left_out']} cells of allocation partitioned left out: their documents need more entries than "
             "the memory has (--partition-by whole fits them all)"
         )
+
+
+def _send_to_slurm(sweep: "Sweep", request: "SlurmRequest", json_output: bool) -> None:
+    from simset_bench.training.sweep.run import summary
+    from simset_bench.training.sweep.slurm import logs_of, send_to_slurm
+
+    job, counts = send_to_slurm(sweep, request), summary(sweep)
+    logs = f"{logs_of(sweep)}/{job}_*_log.out"
+    if json_output:
+        print_json(counts | {"job": job, "tasks": request.tasks, "logs": logs})
+        return
+    left = sum(len(fleet.configs) for fleet in sweep.fleets)
+    say(f"job {job}: {request.tasks} tasks for {left} of {counts['cells']} runs")
+    _print_left_out(counts)
+    if request.tasks > len(sweep.fleets):
+        say(
+            f"runs that share a model and documents train together, here in {len(sweep.fleets)} fleets: tasks beyond "
+            "that end with nothing to do, and a smaller --fleet-size makes more fleets"
+        )
+    say(
+        f"watch: simset-bench watch {sweep.place.root}, once a task has begun; squeue --job {job}",
+        f"logs: {logs}",
+        "after a failure the same command sends tasks for what is left",
+    )
 
 
 def _show_summary(counts: dict[str, Any], json_output: bool) -> None:

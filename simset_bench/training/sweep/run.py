@@ -1,6 +1,7 @@
 """Running a sweep: planning it, and working on its fleets until none is left."""
 
 import dataclasses
+import math
 import signal
 import threading
 import time
@@ -236,17 +237,24 @@ def _train_alone(sweep: Sweep, config: TrainConfig, base: Base, claim: FleetClai
     )
 
 
-def run_locally(sweep: Sweep, stop: threading.Event) -> None:
+def run_locally(sweep: Sweep, stop: threading.Event, patience: float = math.inf) -> None:
     """Work on the fleets in this process until all are over, beside other processes at the same sweep.
 
-    Fleets that others hold are waited for, and taken over when their claims lapse. Raises Interrupted.
+    Fleets that others hold are waited for, and taken over when their claims lapse, unless no fleet comes to its end for
+    `patience` seconds. Raises Interrupted.
     """
     bases = BaseInHand()
-    left = list(sweep.fleets)
+    left, since = list(sweep.fleets), time.monotonic()
     while left:
+        before = len(left)
         left = [fleet for fleet in left if not work_on(sweep, fleet, bases, stop)]
         if stop.is_set():
             raise Interrupted
+        if len(left) < before:
+            since = time.monotonic()
+        if left and time.monotonic() - since > patience:
+            note(f"{sum(len(fleet.configs) for fleet in left)} runs are left to the processes that train them")
+            return
         if left:
             stop.wait(_SECONDS_BETWEEN_LOOKS)
 
