@@ -8,12 +8,13 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-slow test-numerical faults lint docs clean
+.PHONY: help setup quickstart test test-slow test-all test-numerical faults lint docs clean
 
 help:
 	@echo "make quickstart   the main job on real input: train, ask, rank (2 to 6 minutes on 2 cores)"
 	@echo "make test         the tests, without those that take more than about ten seconds each"
 	@echo "make test-slow    those that take longer"
+	@echo "make test-all     both at once"
 	@echo "make test-numerical   what models compute, with other processor instructions and thread counts"
 	@echo "make faults       wrong input and kills for an hour, or for FAULT_SECONDS seconds each"
 	@echo "make lint         ruff and mypy"
@@ -44,10 +45,15 @@ test: $(READY)
 test-slow: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
+test-all: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
 # No result may rest on one machine's instructions: those of 2013 with two threads, and none but the oldest with one.
+# Their files are named, since to collect all others takes longer than some of them run.
+NUMERICAL = -m "numerical and not slow" $$(grep --recursive --files-with-matches --include='test_*.py' mark.numerical tests)
 test-numerical: $(READY)
-	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m "numerical and not slow"
-	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "numerical and not slow"
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NUMERICAL)
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(NUMERICAL)
 
 # A seed of its own each time, which is printed: the same seed gives the same cases.
 FAULT_SECONDS ?= 1800
