@@ -10,6 +10,7 @@ pytest_plugins = [
     "fixtures.data",
     "fixtures.grids",
     "fixtures.models",
+    "fixtures.page_files",
     "fixtures.runs",
     "fixtures.training",
 ]

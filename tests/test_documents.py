@@ -1,46 +1,44 @@
-"""What README and docs tell people to type: commands and options that there are, and snippets that run."""
+"""What README and docs tell people to type: every command and snippet of the how-to pages runs, as it is written."""
 
 import re
 import shlex
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import typer.main
+from fixtures.page_files import BLOCKS
+from fixtures.pages import COMMENT, read_blocks, run_page
 
 from simset_bench.cli.app import app
-from simset_bench.evaluation.request import EvalRequest
-from simset_bench.evaluation.run import evaluate_runs
-from simset_bench.training.config import TrainConfig
-from simset_bench.training.run import train_run
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES += sorted((ROOT / "tasks").glob("*/README.md"))
-# An indented block, blank lines within it included, or a fenced one.
-BLOCK = re.compile(r"(?:^    .*\n(?:^\n(?=    ))*)+|^```\w*\n(?:.*\n)*?^```$", re.M)
+HOW_TO = [ROOT / "README.md", *sorted((ROOT / "docs").glob("how-to*.md"))]
+PAGES = {ROOT / "CONTRIBUTING.md", *HOW_TO, *(ROOT / "docs").glob("*.md"), *(ROOT / "tasks").glob("*/README.md")}
 
 
-def blocks(page: Path) -> Iterator[str]:
-    for block in BLOCK.findall(page.read_text(encoding="utf-8")):
-        yield re.sub(r"^    |^```\w*$", "", block, flags=re.M)
+@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run_as_they_are_written(page: Path, page_folder: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for block, stand_in in BLOCKS.items():
+        text = text.replace(block, stand_in)
+    run_page(text, page_folder)
 
 
-def commands() -> Iterator[tuple[str, str]]:
+def commands() -> set[tuple[str, str]]:
+    """Every command in a block of a page, those that no test runs among them."""
+    found = set()
     for page in PAGES:
-        for block in blocks(page):
-            for line in block.replace("\\\n", " ").splitlines():
-                for command in line.split(" && "):
-                    if command.startswith("simset-bench "):
-                        yield page.relative_to(ROOT).as_posix(), command
+        for block in read_blocks(COMMENT.sub("", page.read_text(encoding="utf-8"))):
+            lines = [] if block.is_python else block.text.replace("\\\n", " ").splitlines()
+            calls = [call for line in lines for call in line.split(" && ") if call.startswith("simset-bench ")]
+            found |= {(page.relative_to(ROOT).as_posix(), call) for call in calls}
+    return found
 
 
-@pytest.mark.parametrize(("page", "line"), sorted(set(commands())))
+@pytest.mark.parametrize(("page", "line"), sorted(commands()))
 def test_a_command_of_the_pages_has_the_options_that_they_give_it(page: str, line: str) -> None:
     known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     words = shlex.split(line, comments=True)[1:]
-    if words[0].startswith("--"):
-        return
     assert words[0] in known, page
     options = {name for option in known[words[0]].params for name in (*option.opts, *option.secondary_opts)}
     given = {word.split("=")[0] for word in words[1:] if word.startswith("--")}
@@ -48,15 +46,45 @@ def test_a_command_of_the_pages_has_the_options_that_they_give_it(page: str, lin
         assert given <= options | {"--help"}, page
 
 
-def test_the_snippets_of_the_notebook_page_run(
-    config_of_method: Callable[..., TrainConfig],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    folder = train_run(config_of_method("memory", allocation="simset2"), tmp_path / "outputs" / "quickstart")
-    evaluate_runs([folder], EvalRequest(("docmem", "location")))
-    monkeypatch.chdir(tmp_path)
-    exec(compile("\n".join(blocks(ROOT / "docs" / "how-to-notebook.md")), "how-to-notebook.md", "exec"), {})
-    assert "docmem/nll" in capsys.readouterr().out
-    assert "vega" in (tmp_path / "plot.html").read_text()
+TRAIN = "    simset-bench train --num-docs 4\n"
+
+
+@pytest.mark.parametrize(
+    ("page", "why"),
+    [
+        (f"<!-- tests add to eval: --limit 2 -->\n\n{TRAIN}", "matches nothing: tests add to eval"),
+        (f"<!-- tests read 'docs 5' as 'docs 1' -->\n\n{TRAIN}", "matches nothing: tests read"),
+        (f"<!-- not run by tests ('--ray'): needs Ray -->\n\n{TRAIN}", "matches nothing: not run by tests"),
+        (f"<!-- not run by tests -->\n\n{TRAIN}", "cannot be read: not run by tests"),
+        (f"<!-- tests add to train: --epochs 1 -->\n\nText between.\n\n{TRAIN}", "no block right after it"),
+    ],
+)
+def test_a_comment_on_tests_that_changes_nothing_is_an_error(page: str, why: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(why)):
+        read_blocks(page)
+
+
+def test_comments_on_tests_change_the_block_that_follows_alone() -> None:
+    page = (
+        f"<!-- tests add to train: --epochs 1 -->\n\n<!-- tests read '4' as '2' -->\n\n{TRAIN}\nText.\n\n{TRAIN}"
+        f"\n<!-- not run by tests ('models'): needs a hub -->\n\n    simset-bench models \\\n      --json\n{TRAIN}"
+        "\nText.\n\n    print(1)\n\n    print(2)\n\n```yaml\naxes: {}\n```\n"
+    )
+    first, second, third, python = read_blocks(page)
+    assert (first.text, first.added) == ("simset-bench train --num-docs 2\n", {"train": ["--epochs", "1"]})
+    assert second.text == third.text == "simset-bench train --num-docs 4\n" and not second.added
+    assert python.is_python and python.text == "print(1)\n\nprint(2)\n"
+
+
+@pytest.mark.parametrize(
+    ("page", "why"),
+    [
+        ("    simset-bench corpora nowhere\n    simset-bench models\n", "simset-bench corpora nowhere"),
+        ("    simset-bench models | head -1 && curl example.org\n", "curl"),
+        ("    simset-bench eval RUN --task docmem\n", "RUN"),
+        ("    assert not 'a snippet'\n", "AssertionError"),
+    ],
+)
+def test_what_fails_on_a_page_fails_its_test(page: str, why: str, page_folder: Path) -> None:
+    with pytest.raises(AssertionError, match=why):
+        run_page(page, page_folder)
