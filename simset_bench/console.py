@@ -7,7 +7,7 @@ import select
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO, TypeVar
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
@@ -58,9 +58,10 @@ class _Terminal(Console, RenderHook):
         raise BrokenPipeError
 
 
-stderr = _Terminal(stderr=True)
+# In a notebook too, where rich would write HTML of its own instead.
+stderr = _Terminal(stderr=True, force_jupyter=False)
 # Where nobody's window sets the width, tables are as wide as they are made to be.
-stdout = _Terminal(width=None if sys.stdout and sys.stdout.isatty() else 100)
+stdout = _Terminal(width=None if sys.stdout and sys.stdout.isatty() else 100, force_jupyter=False)
 
 
 def say(*lines: str, wrap: bool = False, style: str | None = None) -> None:
@@ -114,6 +115,17 @@ def _is_closed_pipe(stream: TextIO) -> bool:
 def be_quiet(quiet: bool = True) -> None:
     """Silence notes and progress bars for the rest of the process (errors and results still show)."""
     stderr.quiet = quiet
+
+
+@contextmanager
+def quietly(quiet: bool = True) -> Iterator[None]:
+    """Silence notes and progress bars within the context, unless `quiet` is False or they are silent already."""
+    former = stderr.quiet
+    stderr.quiet = former or quiet
+    try:
+        yield
+    finally:
+        stderr.quiet = former
 
 
 def note(message: str) -> None:

@@ -16,6 +16,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("evaluation",),
     ("results",),
     ("leaderboard",),
+    ("api",),
     ("cli",),
     ("__init__", "__main__"),
 )

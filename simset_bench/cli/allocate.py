@@ -6,24 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from simset_bench.api.allocations import allocate as write_allocation
+from simset_bench.api.allocations import nearest_documents, refuse
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import printable, say, stdout
-from simset_bench.errors import RequestError
-from simset_bench.imports import quick_imports
 from simset_bench.simset.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from simset_bench.simset.neighbours import Neighbour
-    from simset_bench.simset.store import Manifest
 
-DEFAULTS: dict[str, Any] = {
-    "allocation": "simset2",
-    "partition_by": "size",
-    "entries": 1024,
-    "entries_per_doc": 32,
-    "mem_seed": 0,
-}
-NEIGHBOURS = 10
 STRATEGY_HELP = f"{'; '.join(f'{name}: {strategy.what}' for name, strategy in STRATEGIES.items())} [simset2]."
 PARTITION_HELP = (
     "For partitioned: size (--entries-per-doc each), length (all entries, by the documents' lengths) or whole (all "
@@ -83,86 +74,24 @@ def command(
 
     With --append, add documents to an allocation; with --query, look a text up in one. Defaults stand in brackets.
     """
-    from simset_bench.corpora.load import CorpusOptions
-    from simset_bench.training.config import make_config
-
-    chosen = {
-        "allocation": allocation,
-        "partition_by": partition_by,
-        "entries": entries,
-        "entries_per_doc": entries_per_doc,
-        "mem_seed": mem_seed,
-    }
-    given = {name: value for name, value in chosen.items() if value is not None}
-    merged = {"num_clusters": num_clusters, "cluster_by": cluster_by, "min_similarity": min_similarity}
-    merged = {name: value for name, value in merged.items() if value is not None}
+    options: dict[str, Any] = {"allocation": allocation, "partition_by": partition_by, "entries": entries}
+    options |= {"entries_per_doc": entries_per_doc, "mem_seed": mem_seed}
+    options |= {"num_clusters": num_clusters, "cluster_by": cluster_by, "min_similarity": min_similarity}
     if query is not None:
-        others = ({"append": True} if append else {}) | ({"corpus": corpus} if corpus else {})
-        _refuse(given | merged | others, "--query")
-        _print_neighbours(output, query, json_output)
+        refuse(options | {"append": append or None, "corpus": corpus}, "--query")
+        neighbours = nearest_documents(output, query)
+        if json_output:
+            print_json({"allocation": str(output), "neighbours": [asdict(neighbour) for neighbour in neighbours]})
+        else:
+            stdout.print(neighbour_table(neighbours))
         return
-    options = CorpusOptions(corpus or "vital", group_by, num_docs, match_subjects)
-    make_config(None, corpus=corpus, group_by=group_by, match_subjects=match_subjects, mem_seed=mem_seed)
-    if append:
-        from simset_bench.simset.large.append import append_documents
-
-        _refuse(given | merged, "--append")
-        _print_summary(output, append_documents(output, options, max_bad, ray), json_output)
-        return
-    with quick_imports():
-        from simset_bench.simset.allocate_to_file import allocate_to_file
-        from simset_bench.simset.large.allocate import AllocationRequest
-
-    full = DEFAULTS | given
-    request = AllocationRequest(
-        options,
-        full["allocation"],
-        full["entries"],
-        full["entries_per_doc"],
-        full["mem_seed"],
-        num_clusters=num_clusters,
-        max_bad=max_bad,
-        ray_address=ray,
-        partition_by=full["partition_by"],
-        cluster_by=cluster_by,
-        min_similarity=min_similarity,
-    )
-    _print_summary(output, allocate_to_file(request, output, engine, overwrite), json_output)
-
-
-def _refuse(given: dict[str, Any], because: str) -> None:
-    if given:
-        name = next(iter(given)).replace("_", "-")
-        raise RequestError(f"--{name} cannot be combined with {because}, which uses the allocation as it is")
-
-
-def _print_summary(output: Path, manifest: "Manifest", json_output: bool) -> None:
+    options |= {"corpus": corpus, "num_docs": num_docs, "group_by": group_by, "match_subjects": match_subjects}
+    options |= {"engine": engine, "ray": ray, "max_bad": max_bad, "append": append, "overwrite": overwrite}
+    made = write_allocation(output, **options)
     if json_output:
-        print_json({"output": str(output), "allocation": manifest.strategy, **manifest.as_json()})
-        return
-    merged = ""
-    if manifest.merge_similarity is not None:
-        merged = f", merged down to similarity {manifest.merge_similarity:.3f}"
-    elif manifest.min_similarity is not None:
-        merged = f", merged from similarity {manifest.min_similarity:g} on"
-    elif manifest.cluster_by is not None:
-        merged = f" by {manifest.cluster_by}"
-    bad = f", {manifest.bad_records} malformed records in {output}.quarantine.jsonl" if manifest.bad_records else ""
-    say(
-        f"{output}: {manifest.strategy} by {manifest.library}, "
-        f"{manifest.documents} documents in {manifest.clusters} clusters{merged}, "
-        f"{manifest.num_entries} entries{bad}"
-    )
-
-
-def _print_neighbours(output: Path, text: str, json_output: bool) -> None:
-    from simset_bench.simset.neighbours import nearest_to_text
-
-    neighbours = nearest_to_text(output, text, NEIGHBOURS)
-    if json_output:
-        print_json({"allocation": str(output), "neighbours": [asdict(neighbour) for neighbour in neighbours]})
-        return
-    stdout.print(neighbour_table(neighbours))
+        print_json({"output": str(output), "allocation": made.manifest.strategy, **made.manifest.as_json()})
+    else:
+        say(made.summary)
 
 
 def neighbour_table(neighbours: list["Neighbour"]) -> Any:

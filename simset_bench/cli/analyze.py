@@ -4,14 +4,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
-from simset_bench.cli.allocate import NEIGHBOURS, neighbour_table
+from simset_bench.api.allocations import analyze as figures_of
+from simset_bench.api.allocations import shown_figure
+from simset_bench.cli.allocate import neighbour_table
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import say, stdout
-from simset_bench.errors import check_plots
-from simset_bench.imports import quick_imports
 
 
 def command(
@@ -28,43 +27,18 @@ def command(
 
     Of clusters of invented people it also reports how pure they are, by family.
     """
-    if plots is not None:
-        check_plots("--plots")
-    with quick_imports():
-        from simset_bench.simset.analysis import analyze, compare_pairs, sample_pairs
-        from simset_bench.simset.find_documents import documents_by_number
-        from simset_bench.simset.lookup import open_lookup
-        from simset_bench.simset.neighbours import nearest_to_document
-        from simset_bench.simset.purity import families_of, purity_of
-
-    path = allocation / "allocation.parquet" if allocation.is_dir() else allocation
-    lookup = open_lookup(path)
-    neighbours = nearest_to_document(path, nearest, NEIGHBOURS) if nearest is not None else []
-    opened = lookup.allocation()
-    sampled = np.unique(sample_pairs(lookup.manifest.documents)).tolist() or [0]
-    pairs = compare_pairs(opened, documents_by_number(lookup, sampled))
-    figures = asdict(analyze(opened, pairs))
-    families = families_of(lookup) if opened.num_clusters < lookup.manifest.documents else None
-    if families is not None:
-        figures |= asdict(purity_of(opened.clusters, families))
+    analysis = figures_of(allocation, plots=plots, nearest=nearest)
+    figures = dict(analysis.figures)
     if nearest is not None:
-        figures["nearest"] = [asdict(neighbour) for neighbour in neighbours]
-    if plots:
-        from simset_bench.simset.plots import save_plots
-
-        figures["plots"] = [str(path) for path in save_plots(opened, pairs, plots)]
+        figures["nearest"] = [asdict(neighbour) for neighbour in analysis.nearest]
+    if plots is not None:
+        figures["plots"] = analysis.plots
     if json_output:
-        print_json({"allocation": str(allocation), "strategy": opened.strategy, **figures})
+        print_json({"allocation": str(allocation), "strategy": analysis.strategy, **figures})
         return
-    _print_tables(figures, opened.strategy)
-    if neighbours:
-        stdout.print(neighbour_table(neighbours))
-
-
-def _shown(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:,.0f}"
+    _print_tables(figures, analysis.strategy)
+    if analysis.nearest:
+        stdout.print(neighbour_table(analysis.nearest))
 
 
 def _print_tables(report: dict[str, Any], strategy: str) -> None:
@@ -73,7 +47,7 @@ def _print_tables(report: dict[str, Any], strategy: str) -> None:
     figures = Table(box=None, pad_edge=False, show_header=False)
     for name, value in report.items():
         if not isinstance(value, list | tuple):
-            figures.add_row(name.replace("_", " "), _shown(value))
+            figures.add_row(name.replace("_", " "), shown_figure(value))
     say(f"allocation {strategy}", wrap=True)
     stdout.print(figures)
     table = Table(box=None, pad_edge=False, title="overlap by similarity", title_justify="left")

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from simset_bench.api.comparing import compare
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import say, stdout
-from simset_bench.errors import unknown_name
-from simset_bench.imports import quick_imports
 
 if TYPE_CHECKING:
     from simset_bench.results.compare_runs import Change, MeasurePair
@@ -27,32 +26,16 @@ def command(
     debug: Debug = False,
 ) -> None:
     """Compare two runs on every measure they share, paired by document, and list the samples that changed."""
-    with quick_imports():
-        from simset_bench.evaluation.measures import best_known
-        from simset_bench.results.compare_runs import changed_samples, compare_runs
-        from simset_bench.results.differences import sentence
-
-    pairs = compare_runs(first, second)
-    names = [pair.measure for pair in pairs]
-    if measure is not None and measure not in names:
-        raise unknown_name("--measure", measure, names)
-    # The best known measures come first.
-    first_shown = best_known(names)
-    ordered = sorted(pairs, key=lambda pair: first_shown.index(pair.measure) if pair.measure in first_shown else 99)
-    known = [pair for pair in ordered if pair.better is not None and pair.difference.documents]
-    chosen = measure or next((pair.measure for pair in known if pair.corrected_p < 0.05), None)
-    chosen = chosen or (known or pairs)[0].measure
-    pair = pairs[names.index(chosen)]
-    changes = changed_samples(first, second, chosen)
-    said = sentence("A", "B", chosen, pair.difference, "one run each")
+    both = compare(first, second, measure=measure)
     if json_output:
-        whole = {"a": str(first), "b": str(second), "measures": [asdict(pair) for pair in pairs]}
-        print_json(whole | {"measure": chosen, "sentence": said, "changed": [asdict(each) for each in changes]})
+        whole = {"a": str(first), "b": str(second), "measures": [asdict(pair) for pair in both.pairs]}
+        changed = [asdict(each) for each in both.changes]
+        print_json(whole | {"measure": both.measure, "sentence": both.sentence, "changed": changed})
         return
     say(f"A {first}", f"B {second}")
-    _print_measures(pairs)
-    say("", said, wrap=True)
-    _print_changes(changes, chosen, samples)
+    _print_measures(both.pairs)
+    say("", both.sentence, wrap=True)
+    _print_changes(both.changes, both.measure, samples)
 
 
 def _print_measures(pairs: "list[MeasurePair]") -> None:

@@ -1,21 +1,16 @@
 """`simset-bench eval`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from simset_bench.api.evaluation import evaluate, figure_rows, heading
 from simset_bench.cli.options import FAILED_WORK, Debug, Json, Quiet, print_json
 from simset_bench.console import say, stdout
-from simset_bench.errors import RequestError, said_when_interrupted, unknown_name
 from simset_bench.evaluation.probes.table import PROBES
-from simset_bench.evaluation.task_options import GROUPS, SUBJECTS
+from simset_bench.evaluation.task_options import GROUPS
 from simset_bench.evaluation.tasks.table import OUR_TASKS
-from simset_bench.files import check_writable_folder
-from simset_bench.imports import quick_imports
-
-if TYPE_CHECKING:
-    from simset_bench.evaluation.request import EvalRequest
 
 
 def command(
@@ -89,103 +84,32 @@ def command(
     debug: Debug = False,
 ) -> None:
     """Ask trained runs, or an untouched base, through lm-evaluation-harness; results go into each folder's eval/."""
-    of_base = {"model": model, "corpus": corpus, "num_docs": num_docs, "group_by": group_by}
-    of_base |= {"match_subjects": match_subjects, "max_tokens": max_tokens}
-    named = [name for name, value in of_base.items() if value is not None]
-    if every and baseline:
-        raise RequestError("--all asks trained runs and --baseline their bases: use one at a time")
-    if not runs and not baseline and not every:
-        raise RequestError("name at least one run folder, or ask an untouched model with --baseline --model NAME")
-    if named and (runs or not baseline):
-        raise RequestError(f"--{named[0].replace('_', '-')} goes with --baseline and no run folder")
-    if qa_finetune and not task:
-        raise RequestError("--qa-finetune needs --task, such as --task counterfact")
-    if qa_disjoint is not None and not qa_finetune:
-        raise RequestError("--qa-disjoint goes with --qa-finetune")
-    if router is not None and recall != "routed":
-        raise RequestError("--router goes with --recall routed")
-
-    from simset_bench.evaluation.request import EvalRequest, check_request, check_runs, check_sources
-    from simset_bench.training.config import make_config
-    from simset_bench.training.prechecks import check_base, check_config
-    from simset_bench.training.recall_modes import routed_by
-
-    recall = routed_by(router) if router is not None else recall
-    tasks = tuple(dict.fromkeys(name.strip() for given in task or () for name in given.split(",")))
-    if by is not None and by not in GROUPS:
-        raise unknown_name("--by", by, GROUPS)
-    source, task_data = _sources(data or [])
-    request = EvalRequest(
-        tasks,
-        recall,
-        limit,
-        source,
-        qa_finetune,
-        dtype,
-        device,
-        task_data,
-        control,
-        qa_disjoint or SUBJECTS,
-        None if include_path is None else str(include_path),
-    )
-    # What is wrong is said before the libraries of models are imported, which takes seconds.
-    check_request(request, baseline=baseline)
-    check_sources(request)
-    check_base(device, dtype)
-    check_runs([] if every else runs or [], request, baseline=baseline)
-    if baseline and not runs:
-        check_config(make_config(None, **of_base, device=device, dtype=dtype), save_dir)
-    elif baseline:
-        check_writable_folder(save_dir, ", use another --save-dir")
-    with quick_imports():
-        from simset_bench.evaluation.baseline import evaluate_baseline, evaluate_baselines_of
-        from simset_bench.evaluation.run import evaluate_runs
-
-    with said_when_interrupted(lambda: "results of finished tasks are kept, and --all asks the others"):
-        if every:
-            _evaluate_all(runs or [Path("outputs")], request, json_output)
-            return
-        if not baseline:
-            results = evaluate_runs(runs or [], request)
-        elif runs:
-            results = evaluate_baselines_of(runs, request, save_dir)
-        else:
-            results = evaluate_baseline(of_base, request, save_dir)
+    options: dict[str, Any] = {
+        "task": task,
+        "recall": recall,
+        "include_path": include_path,
+        "router": router,
+        "limit": limit,
+    }
+    options |= {"data": data, "qa_finetune": qa_finetune, "qa_disjoint": qa_disjoint, "control": control, "by": by}
+    options |= {"all": every, "baseline": baseline, "model": model, "corpus": corpus, "num_docs": num_docs}
+    options |= {"group_by": group_by, "match_subjects": match_subjects, "max_tokens": max_tokens, "dtype": dtype}
+    asked = evaluate(runs, **options, device=device, save_dir=save_dir)
     if json_output:
-        print_json({"results": results})
+        whole = {"results": asked.kept + asked.results}
+        print_json(whole | {"left_out": asked.left_out} if every else whole)
+    elif every:
+        # The figures of many runs are for the leaderboard.
+        say(f"{len(asked.results)} results made, {len(asked.kept)} were there before")
+        for run, reason in asked.left_out.items():
+            say(f"left out: {run}: {reason}")
     else:
-        for run in dict.fromkeys(result["run"] for result in results):
+        for run in dict.fromkeys(result["run"] for result in asked.results):
             say(run)
-            for result in results:
+            for result in asked.results:
                 if result["run"] == run:
                     _print_result(result, by)
-
-
-def _sources(given: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """The source for every task that reads one, and pairs of a task and its own source."""
-    from simset_bench.evaluation.request import EvalRequest
-
-    known = {*OUR_TASKS, *PROBES}
-    parted = [(entry.partition("="), entry) for entry in given]
-    named = [(task, source) for (task, equals, source), _ in parted if equals and task in known]
-    others = [entry for (task, equals, _), entry in parted if not (equals and task in known)]
-    if len(others) > 1:
-        raise RequestError(f"--data: {others[0]} and {others[1]} are both for every task; write TASK=SOURCE")
-    return others[0] if others else EvalRequest.data, tuple(named)
-
-
-def _evaluate_all(roots: list[Path], request: "EvalRequest", json_output: bool) -> None:
-    """Ask all runs and print how much was done; the figures of many runs are for the leaderboard."""
-    from simset_bench.evaluation.all_runs import evaluate_all
-
-    outcome = evaluate_all(roots, request)
-    if json_output:
-        print_json({"results": outcome.kept + outcome.made, "left_out": outcome.left_out})
-    else:
-        say(f"{len(outcome.made)} results made, {len(outcome.kept)} were there before")
-        for run, reason in outcome.left_out.items():
-            say(f"left out: {run}: {reason}")
-    if outcome.left_out:
+    if asked.left_out:
         raise typer.Exit(FAILED_WORK)
 
 
@@ -193,25 +117,14 @@ def _print_result(result: dict[str, Any], by: str | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    limited = f", limit {result['limit']}" if result["limit"] else ""
-    after = ", after question-answer fine-tuning" if result["qa_finetuned"] else ""
-    after += " on targets of its own" if result.get("qa_disjoint") == "targets" else ""
     # Not as the table's title, which would be wrapped to the table's width.
-    say(f"{result['label']}, recall {result['recall']}{limited}{after}", wrap=True, style="italic")
-    groups = result.get("groups", {}).get(by, {}) if by else {}
+    say(heading(result), wrap=True, style="italic")
+    rows = figure_rows(result, by)
+    groups = any(group for group, *_ in rows)
     names = ("measure", "value", "standard error", "n")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in (by, *names) if groups and by else names:
         table.add_column(name, justify="left" if name in ("measure", by) else "right")
-    rows = [
-        ("", name, result["measures"][name], result["standard_errors"][name], result["n"][name])
-        for name in result["measures"]
-    ]
-    rows += [
-        (value, name, estimate["value"], estimate["standard_error"], estimate["n"])
-        for value, part in groups.items()
-        for name, estimate in part.items()
-    ]
     for value, name, score, error, count in rows:
         shown = (name, f"{score:.4f}", "–" if error is None else f"{error:.4f}", str(count))
         table.add_row(*map(Text, (value, *shown) if groups else shown))

@@ -5,11 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from simset_bench.api.training import forget
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import say, stdout
-from simset_bench.errors import said_when_interrupted
-from simset_bench.files import check_writable_folder
-from simset_bench.imports import quick_imports
 
 _GROUPS = {"forgotten": "forgotten", "sharing": "that share entries", "others": "others"}
 
@@ -30,16 +28,9 @@ def command(
 
     The document's entries are emptied, and those that others share are refitted on these. RUN stays as it is.
     """
-    check_writable_folder(save_dir, ", use another --save-dir")
-    with quick_imports():
-        from simset_bench.evaluation.forgetting import forget
-        from simset_bench.training.chain import FORGOT
-        from simset_bench.training.run_folder import open_finished, read_manifest
-
-    open_finished(run)
-    with said_when_interrupted(lambda: "the same command begins anew"):
-        folder = forget(run, doc, save_dir, steps, overwrite=overwrite)
-    record = read_manifest(folder)[FORGOT][-1]
+    run_without = forget(run, doc=doc, steps=steps, save_dir=save_dir, overwrite=overwrite)
+    folder, record = run_without.folder, run_without.forgotten
+    assert record is not None
     if json_output:
         print_json({"run": str(folder)} | record)
         return

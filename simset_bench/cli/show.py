@@ -1,14 +1,13 @@
 """`simset-bench show`."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
-from simset_bench.console import note, say, stdout
+from simset_bench.console import say, stdout
 from simset_bench.imports import quick_imports
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -28,58 +27,33 @@ def command(
     """Show a run: its configuration, training curves, scores with intervals, and samples."""
     with quick_imports():
         from simset_bench.leaderboard.columns import headline
-        from simset_bench.leaderboard.entry_folder import entry_folder
-        from simset_bench.leaderboard.table import make_leaderboard
-        from simset_bench.results.compare_runs import one_run
-        from simset_bench.results.curves import read_epochs
-        from simset_bench.results.forms import checked_manifest
-        from simset_bench.results.retention import a_few, retention
-        from simset_bench.results.samples import read_samples
-        from simset_bench.results.search import SEARCH
-        from simset_bench.strict_json import read_object
-        from simset_bench.training.config import read_config
-        from simset_bench.training.run_folder import MANIFEST, METRICS
+        from simset_bench.leaderboard.shown import read_shown
+        from simset_bench.results.retention import a_few
 
-    with entry_folder(run) as folder:
-        table = one_run(folder)
-        board = make_leaderboard(table)
-        (row,) = board.rows
-        config = read_config(folder / "config.yaml")
-        search = checked_manifest(read_object(folder / MANIFEST)).get(SEARCH)
-        epochs = _read_or_note(folder / METRICS, read_epochs)
-        left = retention(folder)
-        files = dict.fromkeys(zip(table.values["task"], table.values["samples"], strict=True))
-        records = {task: _read_or_note(Path(file), read_samples) for task, file in files if Path(file).is_file()}
+    shown = read_shown(run)
+    row, left = shown.row, shown.first_stage
     if json_output:
         scores = {
             name: {"value": score.value, "standard_error": score.standard_error, "interval": row.intervals[name]}
             for name, score in row.scores.items()
         }
-        shown = {"config": config, "search": search, "curves": epochs, "scores": scores, "samples": records}
+        whole = {"config": shown.config, "search": shown.search, "curves": shown.epochs, "scores": scores}
+        whole["samples"] = shown.samples
         if left:
-            shown["first_stage"] = [dataclasses.asdict(point) for point in left]
-        print_json({"run": str(run), **shown})
+            whole["first_stage"] = [dataclasses.asdict(point) for point in left]
+        print_json({"run": str(run), **whole})
         return
     say(str(run), style="bold")
-    say(", ".join(f"{name} {value}" for name, value in config.items() if value is not None), wrap=True)
-    if search:
-        _print_search(search)
-    _print_curves(epochs)
+    say(", ".join(f"{name} {value}" for name, value in shown.config.items() if value is not None), wrap=True)
+    if shown.search:
+        _print_search(shown.search)
+    _print_curves(shown.epochs)
     _print_scores(row)
     if left:
-        names = dict.fromkeys([*_OF_FIRST_STAGE, *headline(board)])
+        names = dict.fromkeys([*_OF_FIRST_STAGE, *headline(shown.board)])
         _print_first_stage(a_few(left), [name for name in names if name in left[-1].scores][:_STAGE_MEASURES])
-    for task, of_task in records.items():
+    for task, of_task in shown.samples.items():
         _print_samples(task, of_task, samples)
-
-
-def _read_or_note(path: Path, read: Callable[[Path], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """What a file holds; nothing, and a note, where it is damaged."""
-    try:
-        return read(path)
-    except (OSError, ValueError) as error:
-        note(f"{path}: left out, damaged ({error})")
-        return []
 
 
 def _print_search(search: dict[str, Any]) -> None:
@@ -163,7 +137,7 @@ def _with_error(score: Any) -> str:
 
 
 def _print_samples(task: str, records: list[dict[str, Any]], most: int) -> None:
-    from simset_bench.results.compare_runs import answer_of, prompt_of, target_of, whole_text_of
+    from simset_bench.results.compare_runs import texts_of
 
     if not most:
         return
@@ -172,9 +146,5 @@ def _print_samples(task: str, records: list[dict[str, Any]], most: int) -> None:
     for record in records[:most]:
         values = ", ".join(f"{name} {value:.4g}" for name, value in record["measures"].items())
         say(f"  {record['sample']}: {values}", wrap=True)
-        texts = {"asked": prompt_of(record), "target": target_of(record), "answer": answer_of(record)}
-        if whole := whole_text_of(record):
-            texts = {"text": whole}
-        for name, text in texts.items():
-            if text:
-                say(f"    {name}: {text if len(text) < 80 else text[:79] + '…'}", wrap=True)
+        for name, text in texts_of(record).items():
+            say(f"    {name}: {text if len(text) < 80 else text[:79] + '…'}", wrap=True)

@@ -1,22 +1,17 @@
 """`simset-bench sweep`."""
 
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from simset_bench.api.sweeps import sweep as run_grid
 from simset_bench.cli.options import Debug, Json, LogTo, Quiet, print_json
 from simset_bench.console import duration, say, stdout
-from simset_bench.errors import RequestError
-from simset_bench.imports import quick_imports
 from simset_bench.package import shipped_grids
 
 if TYPE_CHECKING:
-    from simset_bench.training.sweep.grid import Grid
     from simset_bench.training.sweep.run import Sweep
-    from simset_bench.training.sweep.slurm_options import SlurmRequest
 
 
 def command(
@@ -47,76 +42,32 @@ def command(
     debug: Debug = False,
 ) -> None:
     """Train every run of a grid. Interrupted or killed, the same command goes on where it was."""
-    if fleet_size is not None and fleet_size < 1:
-        raise RequestError(f"--fleet-size {fleet_size}: must be at least 1")
-    if gpus_per_worker is not None and ray is None:
-        raise RequestError("--gpus-per-worker goes with --ray")
-    if slurm is not None and ray is not None:
-        raise RequestError("--slurm and --ray are two ways to spread a sweep: choose one")
-    from simset_bench.training.logs import check_log
-    from simset_bench.training.sweep.grid import read_parts
-    from simset_bench.training.sweep.slurm_options import check_slurm, read_slurm
+    swept = run_grid(
+        grid,
+        save_dir=save_dir,
+        dry_run=dry_run,
+        retry_failed=retry_failed,
+        fail_fast=fail_fast,
+        fleet_size=fleet_size,
+        ray=ray,
+        gpus_per_worker=gpus_per_worker,
+        slurm=slurm,
+        log_to=log_to,
+    )
+    if json_output:
+        print_json(swept.counts)
+    elif dry_run:
+        from simset_bench.training.sweep.grid import read_parts
 
-    request = read_slurm(slurm) if slurm is not None else None
-    if request and not dry_run:
-        check_slurm()
-    check_log(log_to)
-    cells = checked_grid(grid, save_dir)
-    if "tune" in read_parts(cells.path).get("study", {}):
-        raise RequestError(
-            f"{grid}: its part study.tune has settings tried before the runs are trained: `simset-bench study {grid}`"
-        )
-    with quick_imports():
-        from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_locally, run_sweep
-        from simset_bench.training.sweep.table import showing_progress
-
-    options = SweepOptions(retry_failed, fail_fast, fleet_size, log_to=log_to)
-    sweep = plan_sweep(cells, save_dir, options, write=not dry_run and request is None)
-    if dry_run:
-        plan = plan_of(sweep)
-        if json_output:
-            print_json(plan)
-            return
-        print_plan(sweep, plan)
-        if "study" in read_parts(sweep.grid.path):
+        print_plan(swept.sweep, swept.counts)
+        if "study" in read_parts(swept.sweep.grid.path):
             say(f"training alone; `simset-bench study {grid} --dry-run` counts what its part `study` asks too")
-        return
-    if request is not None and sweep.fleets:
-        _send_to_slurm(sweep, request, json_output)
-        return
-    execute: Callable[[Any, threading.Event], None] = run_locally
-    if ray is not None:
-        from simset_bench.training.sweep.ray_cluster import on_ray
-
-        execute = on_ray(ray, gpus_per_worker)
-    with showing_progress(sweep):
-        result = run_sweep(sweep, execute)
-    _show_summary(result, json_output)
-    if result["failed"]:
+    elif "job" in swept.counts:
+        _print_job(swept.counts, swept.sweep)
+    else:
+        _print_summary(swept.counts)
+    if swept.counts["failed"] and not dry_run and "job" not in swept.counts:
         raise typer.Exit(1)
-
-
-def checked_grid(name: str, save_dir: Path) -> "Grid":
-    """A grid whose runs are sound, as far as that shows before the libraries of models are imported.
-
-    Raises RequestError for a wrong grid or option, and where `save_dir` cannot be written."""
-    from simset_bench.training.prechecks import check_config
-    from simset_bench.training.sweep.grid import read_grid
-
-    grid = read_grid(name)
-    for cell in grid.cells:
-        check_config(cell, save_dir)
-    return grid
-
-
-def plan_of(sweep: "Sweep") -> dict[str, Any]:
-    """The counts of a planned sweep, its fleets, and the estimate of their cost, None where nothing is left to do."""
-    from simset_bench.training.sweep.estimate import estimate
-    from simset_bench.training.sweep.run import summary
-
-    cost = estimate(sweep)
-    fleets = [{"id": fleet.id, "runs": len(fleet.configs)} for fleet in sweep.fleets]
-    return summary(sweep) | {"fleets": fleets, "estimate": cost.as_json() if cost else None}
 
 
 def print_plan(sweep: "Sweep", counts: dict[str, Any]) -> None:
@@ -150,34 +101,23 @@ def _print_left_out(counts: dict[str, Any]) -> None:
         )
 
 
-def _send_to_slurm(sweep: "Sweep", request: "SlurmRequest", json_output: bool) -> None:
-    from simset_bench.training.sweep.run import summary
-    from simset_bench.training.sweep.slurm import logs_of, send_to_slurm
-
-    job, counts = send_to_slurm(sweep, request), summary(sweep)
-    logs = f"{logs_of(sweep)}/{job}_*_log.out"
-    if json_output:
-        print_json(counts | {"job": job, "tasks": request.tasks, "logs": logs})
-        return
+def _print_job(counts: dict[str, Any], sweep: "Sweep") -> None:
     left = sum(len(fleet.configs) for fleet in sweep.fleets)
-    say(f"job {job}: {request.tasks} tasks for {left} of {counts['cells']} runs")
+    say(f"job {counts['job']}: {counts['tasks']} tasks for {left} of {counts['cells']} runs")
     _print_left_out(counts)
-    if request.tasks > len(sweep.fleets):
+    if counts["tasks"] > len(sweep.fleets):
         say(
             f"runs that share a model and documents train together, here in {len(sweep.fleets)} fleets: tasks beyond "
             "that end with nothing to do, and a smaller --fleet-size makes more fleets"
         )
     say(
-        f"watch: simset-bench watch {sweep.place.root}, once a task has begun; squeue --job {job}",
-        f"logs: {logs}",
+        f"watch: simset-bench watch {sweep.place.root}, once a task has begun; squeue --job {counts['job']}",
+        f"logs: {counts['logs']}",
         "after a failure the same command sends tasks for what is left",
     )
 
 
-def _show_summary(counts: dict[str, Any], json_output: bool) -> None:
-    if json_output:
-        print_json(counts)
-        return
+def _print_summary(counts: dict[str, Any]) -> None:
     say(f"{counts['done']} of {counts['cells']} runs done in {counts['seconds']:.0f} s, {len(counts['failed'])} failed")
     _print_left_out(counts)
     for failure in counts["failed"]:

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from simset_bench.api.training import train
 from simset_bench.cli.allocate import CLUSTER_BY_HELP, MIN_SIMILARITY_HELP, PARTITION_HELP
 from simset_bench.cli.options import Debug, Json, LogTo, Quiet, print_json
 from simset_bench.console import say
 from simset_bench.imports import quick_imports
 from simset_bench.simset.strategies import STRATEGIES
 from simset_bench.training.method_options import INDUCTIVE_FORMS, METHODS
+from simset_bench.training.processes import launched
 
 _SHOWN = ("cross_entropy", "negative_cross_entropy", "on_share", "quiet_loss")
 
@@ -173,24 +175,14 @@ def command(
     Defaults stand in brackets; with --continue they are the options of that run.
     """
     options = dict(locals())
-    options["continued_from"] = options.pop("continue_from")
-    for name in ("save_dir", "config", "resume", "overwrite", "log_to", "json_output", "quiet", "debug"):
+    for name in ("json_output", "quiet", "debug"):
         del options[name]
-    from simset_bench.training.continued import make_training
-    from simset_bench.training.logs import check_log
-
-    check_log(log_to)
-    chosen = make_training(config, **options)
-    from simset_bench.training.prechecks import check_config
-
-    check_config(chosen, save_dir)
-    with quick_imports():
-        from simset_bench.training.processes import launched
-        from simset_bench.training.run import summary, train_run
-
-    folder = train_run(chosen, save_dir, resume=resume, overwrite=overwrite, log_to=log_to)
+    folder = train(**options).folder
     if not launched().is_first:
         return
+    with quick_imports():
+        from simset_bench.training.run import summary
+
     manifest = summary(folder)
     if json_output:
         print_json(manifest)

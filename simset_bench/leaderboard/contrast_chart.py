@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 
 from simset_bench.leaderboard.contrast import Contrast, Verdict, as_records, telling
-from simset_bench.simset.plots import save_chart
+from simset_bench.simset.plots import Chart, save_chart
 
 _COLOURS: dict[Verdict, str] = {
     "more": "#3a80d2",
@@ -22,10 +22,11 @@ def save_contrasts(found: Sequence[Contrast], title: str, margin: float, path: P
 
     The file is SVG or PNG, by the name of `path`.
     """
-    save_chart(_chart(found, title, margin), path)
+    save_chart(contrast_chart(found, title, margin), path)
 
 
-def _chart(found: Sequence[Contrast], title: str, margin: float) -> alt.LayerChart | alt.FacetChart:
+def contrast_chart(found: Sequence[Contrast], title: str, margin: float) -> Chart:
+    """The plot that `save_contrasts` writes."""
     frame = pd.DataFrame(as_records(found))
     names = telling(found)
     frame["row"] = [", ".join(f"{name} {each.labels[name]}" for name in names) or "all" for each in found]

@@ -44,7 +44,7 @@ def terminal_table(board: Leaderboard, width: int = 100) -> Group:
     while len(measures) > 1 and Console(width=10_000).measure(table).maximum > width:
         measures = measures[:-1]
         table = _table(board, measures)
-    told = ", ".join(f"{printable(name)} {_text(value)}" for name, value in _agreed(board).items() if value is not None)
+    told = _agreement(board)
     unseen = len(board.measures) - len(measures)
     more = f"{unseen} more measures: --format csv or json" if unseen else ""
     lines = [Text(line) for line in alpha_lines(board, width)]
@@ -52,8 +52,7 @@ def terminal_table(board: Leaderboard, width: int = 100) -> Group:
 
 
 def _table(board: Leaderboard, measures: list[str]) -> Table:
-    agreed = _agreed(board)
-    columns = [name for name in board.shown_columns if name not in agreed]
+    columns = _differing(board)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("run rank" if board.ranks_of_runs else "rank", justify="right")
     table.add_column("range", justify="right", no_wrap=True)
@@ -70,16 +69,43 @@ def _table(board: Leaderboard, measures: list[str]) -> Table:
         if measure == spread:
             table.add_column(_spread_heading(board), justify="right", no_wrap=True)
     for row in board.rows:
-        cells = [_rank(board, row), _range(board, row), *[_label(row, name) for name in columns], str(row.runs)]
-        for measure in measures:
-            score = row.scores.get(measure)
-            cells.append(_score(score))
-            if measure == spread:
-                cells.append(_spread(score))
-        standing = _standing(board, row)
-        is_first = standing is not None and standing.rank == 1 and not board.ranks_of_runs
-        table.add_row(*[Text(cell) for cell in cells], style="green" if is_first else None)
+        cells = _row_cells(board, row, columns, measures, spread)
+        table.add_row(*[Text(cell) for cell in cells], style="green" if is_first(board, row) else None)
     return table
+
+
+def is_first(board: Leaderboard, row: Row) -> bool:
+    """Whether a row ties with the first one, and both stand for settings and not for single runs."""
+    standing = _standing(board, row)
+    return standing is not None and standing.rank == 1 and not board.ranks_of_runs
+
+
+def board_cells(board: Leaderboard) -> tuple[list[str], list[list[str]], str]:
+    """Heads and rows of the terminal's table with all that it shows of measures, and what stands above it."""
+    columns, measures, spread = _differing(board), shown_measures(board), _spread_measure(board)
+    heads = ["run rank" if board.ranks_of_runs else "rank", "range"]
+    heads += [column_heading(board, name) for name in columns] + [board.averaged]
+    for measure in measures:
+        heads += [_heading(board, measure)] + ([_spread_heading(board)] if measure == spread else [])
+    rows = [_row_cells(board, row, columns, measures, spread) for row in board.rows]
+    return heads, rows, _agreement(board)
+
+
+def _differing(board: Leaderboard) -> list[str]:
+    agreed = _agreed(board)
+    return [name for name in board.shown_columns if name not in agreed]
+
+
+def _agreement(board: Leaderboard) -> str:
+    return ", ".join(f"{printable(name)} {_text(value)}" for name, value in _agreed(board).items() if value is not None)
+
+
+def _row_cells(board: Leaderboard, row: Row, columns: list[str], measures: list[str], spread: str | None) -> list[str]:
+    cells = [_rank(board, row), _range(board, row), *[_label(row, name) for name in columns], str(row.runs)]
+    for measure in measures:
+        score = row.scores.get(measure)
+        cells += [_score(score)] + ([_spread(score)] if measure == spread else [])
+    return cells
 
 
 def markdown(board: Leaderboard) -> str:
@@ -104,11 +130,19 @@ def markdown(board: Leaderboard) -> str:
 def comma_separated(board: Leaderboard) -> str:
     """Every measure in full precision, with standard error, interval and spread over seeds, as CSV."""
     file = io.StringIO()
-    kinds = ("", " standard_error", " low", " high", " spread")
     writer = csv.writer(file, lineterminator="\n")
+    head, rows = full_cells(board)
+    for cells in (head, *rows):
+        writer.writerow([_csv_cell(cell) for cell in cells])
+    return file.getvalue()
+
+
+def full_cells(board: Leaderboard) -> tuple[list[str], list[list[Any]]]:
+    """Names of columns and values of rows, with every measure in full precision; None where there is no value."""
+    kinds = ("", " standard_error", " low", " high", " spread")
     names = [f"{measure}{kind}" for measure in board.measures for kind in kinds]
     head = ["rank", "rank low", "rank high", "ranks of", *board.columns, board.averaged, *names]
-    writer.writerow([_csv_cell(name) for name in head])
+    rows = []
     for row in board.rows:
         standing = _standing(board, row)
         cells: list[Any] = [standing.rank, standing.lowest, standing.highest] if standing else [None] * 3
@@ -117,8 +151,8 @@ def comma_separated(board: Leaderboard) -> str:
             score = row.scores.get(measure)
             low, high = row.intervals.get(measure) or (None, None)
             cells += [score.value, score.standard_error, low, high, score.spread] if score else [None] * len(kinds)
-        writer.writerow([_csv_cell(cell) for cell in cells])
-    return file.getvalue()
+        rows.append(cells)
+    return head, rows
 
 
 def _csv_cell(value: Any) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import altair as alt
 import pandas as pd
 
 from simset_bench.console import note
@@ -99,11 +100,15 @@ def save_retention(board: Leaderboard, table: RunTable, path: Path) -> None:
 
     Raises RequestError where no row on the board was continued and asked it.
     """
+    save_chart(retention_plot(board, table, f"--retention {path}"), path)
+
+
+def retention_plot(board: Leaderboard, table: RunTable, wanted: str) -> alt.LayerChart:
+    """The plot that `save_retention` writes; errors begin with `wanted`."""
     points = [asdict(point) for point in retention_points(board, table) if point.measure == board.sort]
     if not points:
         raise RequestError(
-            f"--retention {path}: none of these runs was continued and asked {board.sort} (train --continue, eval)"
+            f"{wanted}: none of these runs was continued and asked {board.sort} (train --continue, eval)"
         )
     frame = pd.DataFrame(points)
-    chart = retention_chart(frame, str(board.sort), sorted(set(frame["later"].tolist()))).properties(width=460)
-    save_chart(chart, path)
+    return retention_chart(frame, str(board.sort), sorted(set(frame["later"].tolist()))).properties(width=460)

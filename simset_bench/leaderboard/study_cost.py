@@ -1,13 +1,12 @@
 """What asking the runs of a study takes, measured on a small run of each of its models."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from simset_bench.console import be_quiet, note, stderr
+from simset_bench.console import note, quietly
 from simset_bench.corpora.facts.counterfact import read_facts
 from simset_bench.evaluation.lm.memory_lm import MemoryLM
 from simset_bench.evaluation.probes.table import PROBES
@@ -68,7 +67,7 @@ def asking_seconds(
             continue
         if config.model not in costs:
             note(f"{config.model}: training a small run and asking it, to measure what asking takes")
-            with _silent():
+            with quietly():
                 costs[config.model] = _measured(config, requests)
         of_run = [costs[config.model][number].seconds(_sizes(config, asked[number])) for number in missing]
         seconds += sum(of_run)
@@ -130,14 +129,3 @@ def _timed(subject: Subject, request: EvalRequest) -> tuple[dict[str, float], fl
     for result in evaluate_subject(subject, request):
         tasks[result["task"]] += result["seconds"]
     return tasks, max(0.0, time.monotonic() - began - sum(tasks.values()))
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Without the notes and bars of runs that are made to be measured."""
-    was_quiet = stderr.quiet
-    be_quiet()
-    try:
-        yield
-    finally:
-        be_quiet(was_quiet)

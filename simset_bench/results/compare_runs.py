@@ -153,3 +153,13 @@ def answer_of(record: dict[str, Any]) -> str:
     while isinstance(answers, list) and answers:
         answers = answers[0]
     return answers if isinstance(answers, str) else ""
+
+
+def texts_of(record: dict[str, Any]) -> dict[str, str]:
+    """The texts of a sample by what they are, without empty ones: the whole text where one was scored, else `asked`,
+    `target` and `answer`."""
+    whole = whole_text_of(record)
+    texts = {"text": whole}
+    if not whole:
+        texts = {"asked": prompt_of(record), "target": target_of(record), "answer": answer_of(record)}
+    return {name: text for name, text in texts.items() if text}

@@ -11,7 +11,7 @@ from simset_bench.training.prepare import load_documents
 from simset_bench.training.sweep.capacity import memory_bytes, pass_bytes, runs_a_pass
 from simset_bench.training.sweep.cost import calibrate, plain_flops, prefix_flops
 from simset_bench.training.sweep.plan import FleetPlan
-from simset_bench.training.sweep.run import Sweep, sizes_of
+from simset_bench.training.sweep.run import Sweep, sizes_of, summary
 
 # What English costs the tokenizers of the presets; a document's own count needs its model's tokenizer.
 _TOKENS_A_WORD = 1.4
@@ -98,3 +98,10 @@ def _peak(fleet: FleetPlan) -> int:
     base *= training_cost(config, sizes).base_copies
     at_once = runs_a_pass(config, sizes, len(fleet.trainings))
     return base + len(fleet.trainings) * memory_bytes(config, sizes.width) + at_once * pass_bytes(config, sizes)
+
+
+def plan_of(sweep: Sweep) -> dict[str, Any]:
+    """The counts of a planned sweep, its fleets, and the estimate of their cost, None where nothing is left to do."""
+    cost = estimate(sweep)
+    fleets = [{"id": fleet.id, "runs": len(fleet.configs)} for fleet in sweep.fleets]
+    return summary(sweep) | {"fleets": fleets, "estimate": cost.as_json() if cost else None}
