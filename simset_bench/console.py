@@ -6,6 +6,7 @@ import re
 import select
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, TypeVar
@@ -58,10 +59,20 @@ class _Terminal(Console, RenderHook):
         raise BrokenPipeError
 
 
-# In a notebook too, where rich would write HTML of its own instead.
-stderr = _Terminal(stderr=True, force_jupyter=False)
+def in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this process: its streams say that they are terminals, and are none."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+# In a notebook, rich would write HTML of its own instead of text, and bars that stay.
+_PLAIN: dict[str, Any] = {"force_jupyter": False, "force_terminal": False} if in_notebook() else {}
+if in_notebook():
+    # Said by tqdm when the libraries of models are imported, whose bars nobody needs.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+stderr = _Terminal(stderr=True, **_PLAIN)
 # Where nobody's window sets the width, tables are as wide as they are made to be.
-stdout = _Terminal(width=None if sys.stdout and sys.stdout.isatty() else 100, force_jupyter=False)
+stdout = _Terminal(width=None if sys.stdout and sys.stdout.isatty() else 100, **_PLAIN)
 
 
 def say(*lines: str, wrap: bool = False, style: str | None = None) -> None:

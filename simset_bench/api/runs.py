@@ -43,6 +43,9 @@ class Run:
     def __fspath__(self) -> str:
         return str(self.folder)
 
+    def __str__(self) -> str:
+        return str(self.folder)
+
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
 

@@ -7,12 +7,14 @@ The interface that lm-eval documents is little more than `HFLM`, `TaskManager` a
 import logging
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from typing import Any
 
 from lm_eval import evaluator
 from lm_eval.__main__ import cli_evaluate
+from lm_eval.api import task as task_module
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
@@ -112,10 +114,21 @@ def load_tasks(manager: TaskManager, names: Sequence[str], fewshot_seed: int) ->
 
 def evaluate(lm: HFLM, tasks: Any, limit: int | None, bootstrap_draws: int) -> dict[str, Any]:
     """lm-eval's results of loaded tasks; what it prints goes to standard error."""
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), _no_bar_of_requests():
         results = evaluator.evaluate(lm, tasks, limit=limit, bootstrap_iters=bootstrap_draws)
     assert results is not None
     return dict(results)
+
+
+@contextmanager
+def _no_bar_of_requests() -> Iterator[None]:
+    """Without lm-eval's bar for making requests, which takes no time and would stay in logs and notebooks."""
+    former = vars(task_module)["tqdm"]
+    vars(task_module)["tqdm"] = partial(former, disable=True)
+    try:
+        yield
+    finally:
+        vars(task_module)["tqdm"] = former
 
 
 def requests_for_answers(tasks: Any, limit: int | None) -> list[Instance]:
@@ -123,7 +136,7 @@ def requests_for_answers(tasks: Any, limit: int | None) -> list[Instance]:
     requests: list[Instance] = []
     for task in tasks["tasks"].values():
         if task.OUTPUT_TYPE == "generate_until":
-            with redirect_stdout(sys.stderr):
+            with redirect_stdout(sys.stderr), _no_bar_of_requests():
                 task.build_all_requests(limit=limit)
             requests += [instance for instance in task.instances for _ in range(instance.repeats)]
     return requests

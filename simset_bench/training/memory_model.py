@@ -1,5 +1,6 @@
 """A trained run as a model: `forward` and `generate` as in transformers, with the run's memory at work."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -48,14 +49,14 @@ class MemoryModel(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, run: str | Path, dtype: str | None = None, device: str = "auto", *, revision: str | None = None
+        cls, run: str | os.PathLike[str], dtype: str | None = None, device: str = "auto", *, revision: str | None = None
     ) -> Self:
         """Load a finished run from its folder, or from a repository of the hub that `push_to_hub` made.
 
         The base is loaded by its name in the run's configuration, in the dtype of the training unless `dtype` is given.
         Raises RequestError for a missing or damaged file, and where the base is no longer the one of the training.
         """
-        folder = _local_folder(str(run), revision)
+        folder = _local_folder(os.fspath(run), revision)
         opened = folders.open_anywhere(folder)
         folders.check_hashes(folder)
         trained_on = folders.read_manifest(folder)["hashes"]["model"]
@@ -90,6 +91,12 @@ class MemoryModel(nn.Module):
                 raise RequestError(f"recall {mode!r} needs the id of a document, such as {self._some_id()!r}")
             multiplier = self._multipliers(ids, mode)[:, None, :].to(self.base_model.device)
         with self._active.recalling(multiplier):
+            yield
+
+    @contextmanager
+    def without_memory(self) -> Iterator[None]:
+        """Answer as the untouched base does within the context."""
+        with self._active.aside():
             yield
 
     def save_pretrained(self, folder: str | Path, tags: Sequence[str] = (), **_: Any) -> None:
