@@ -153,8 +153,8 @@ def allocate(
         RequestError: A value is unknown or out of range, the corpus cannot be read, or the file is there already.
 
     Example:
-        >>> made = allocate("a.parquet", corpus="people:count=100", overwrite=True)  # doctest: +SKIP
-        >>> made.to_frame().head()  # doctest: +SKIP
+        >>> made = allocate("a.parquet", corpus="people:count=100", overwrite=True)
+        >>> made.to_frame().head()
     """
     from simset_bench.corpora.load import CorpusOptions
     from simset_bench.training.config import make_config
@@ -288,7 +288,7 @@ def analyze(allocation: PathLike, *, plots: PathLike | None = None, nearest: str
         RequestError: There is no such allocation, or no such document.
 
     Example:
-        >>> analyze(run).plot("overlap")  # doctest: +SKIP
+        >>> analyze(run).plot("overlap")
     """
     if plots is not None:
         check_plots("--plots")

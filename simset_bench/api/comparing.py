@@ -111,7 +111,8 @@ def compare(first: PathLike, second: PathLike, *, measure: str | None = None) ->
         RequestError: One is not a finished run, or they share no measure, or not this one.
 
     Example:
-        >>> compare(run, without).to_frame()[["a", "b", "p_value"]]  # doctest: +SKIP
+        >>> asked = evaluate(without, task="docmem")
+        >>> compare(run, without).to_frame()[["a", "b", "p_value"]]
     """
     with quick_imports():
         from simset_bench.evaluation.measures import best_known

@@ -163,8 +163,8 @@ def evaluate(
             asked any task.
 
     Example:
-        >>> figures = evaluate(run, task=["docmem", "location"])  # doctest: +SKIP
-        >>> figures.to_frame().pivot(index="run", columns="measure", values="value")  # doctest: +SKIP
+        >>> figures = evaluate(run, task=["docmem", "location"])
+        >>> figures.to_frame().pivot(index="run", columns="measure", values="value")
     """
     folders = [Path(run) for run in paths(runs)]
     of_base = {"model": model, "corpus": corpus, "num_docs": num_docs, "group_by": group_by}

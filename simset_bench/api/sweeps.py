@@ -150,8 +150,8 @@ def sweep(
         RequestError: The grid or one of its cells is wrong, or a value is out of range.
 
     Example:
-        >>> swept = sweep("grid.yaml", save_dir="outputs/grid")  # doctest: +SKIP
-        >>> evaluate(swept.runs, task="docmem")  # doctest: +SKIP
+        >>> swept = sweep("grid.yaml", save_dir="outputs/grid")
+        >>> evaluate(swept.runs, task="docmem")
     """
     if fleet_size is not None and fleet_size < 1:
         raise RequestError(f"--fleet-size {fleet_size}: must be at least 1")
@@ -232,7 +232,7 @@ def study(
         RuntimeError: A training or an evaluation failed.
 
     Example:
-        >>> study("quick", to="leaderboards/mine", dry_run=True).seconds  # doctest: +SKIP
+        >>> study("grid.yaml", to="leaderboards/mine", dry_run=True).seconds
     """
     from simset_bench.training.logs import check_log
 

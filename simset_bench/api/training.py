@@ -142,8 +142,8 @@ def train(
             another run, or an unfinished one without `resume`.
 
     Example:
-        >>> run = train(corpus="people:count=32", allocation="simset2", alpha=1.0)  # doctest: +SKIP
-        >>> run.curves["cross_entropy"].iloc[-1]  # doctest: +SKIP
+        >>> run = train(corpus="people:count=32", allocation="simset2", alpha=1.0)
+        >>> run.curves["cross_entropy"].iloc[-1]
     """
     options = {name: _plain(value) for name, value in locals().items() if name not in _NOT_OF_THE_RUN}
     options["layer"] = None if layer is None else str(layer)
@@ -196,8 +196,8 @@ def forget(
         RequestError: The run has no entries of its documents, an id is unknown, or nothing would be left.
 
     Example:
-        >>> without = forget(run, doc="person-3")  # doctest: +SKIP
-        >>> without.forgotten["measures"]["forgotten"]  # doctest: +SKIP
+        >>> without = forget(run, doc="person-0-3")
+        >>> without.forgotten["measures"]["forgotten"]
     """
     check_writable_folder(Path(save_dir), ", use another --save-dir")
     with quick_imports():

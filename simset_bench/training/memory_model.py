@@ -32,6 +32,12 @@ class MemoryModel(nn.Module):
 
     `base_model` is the transformers model (a PreTrainedModel), whose own `forward` and `generate` are used; `memory` is
     the memory, whose parameters get gradients while the base's do not. `recall` masks its entries.
+
+    Example:
+        >>> model = MemoryModel.from_pretrained(run)
+        >>> inputs = model.tokenizer("Josen Gordoward works as a", return_tensors="pt").to(model.device)
+        >>> with model.recall("erased", doc=model.documents[0]):
+        ...     answer = model.generate(**inputs, max_new_tokens=4)
     """
 
     def __init__(self, run: folders.FinishedRun, base: Base, memory: BlockMemory) -> None:
