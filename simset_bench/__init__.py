@@ -67,6 +67,8 @@ del globals()["leaderboard"]
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # First, since it quiets what other libraries say in a notebook while they are imported.
+    import_module(f"{__name__}.console")
     value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = value
     return value

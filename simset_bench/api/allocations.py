@@ -46,6 +46,9 @@ class AllocationFile:
     def __fspath__(self) -> str:
         return str(self.path)
 
+    def __str__(self) -> str:
+        return str(self.path)
+
     def __repr__(self) -> str:
         return f"AllocationFile({str(self.path)!r})"
 
@@ -152,7 +155,7 @@ def allocate(
     Raises:
         RequestError: A value is unknown or out of range, the corpus cannot be read, or the file is there already.
 
-    Example:
+    Examples:
         >>> made = allocate("a.parquet", corpus="people:count=100", overwrite=True)
         >>> made.to_frame().head()
     """
@@ -287,7 +290,7 @@ def analyze(allocation: PathLike, *, plots: PathLike | None = None, nearest: str
     Raises:
         RequestError: There is no such allocation, or no such document.
 
-    Example:
+    Examples:
         >>> analyze(run).plot("overlap")
     """
     if plots is not None:

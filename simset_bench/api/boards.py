@@ -212,7 +212,7 @@ def leaderboard(
     Raises:
         RequestError: There is no finished run, no run is left, or a column or measure is unknown.
 
-    Example:
+    Examples:
         >>> board = leaderboard("outputs", sort="docmem/nll", where="alpha>=1")
         >>> board.to_frame()[["rank", "allocation", "docmem/nll"]]
     """
@@ -274,7 +274,7 @@ def contrast(
     Raises:
         RequestError: No two rows are equal in all else, or an option, value or measure is unknown.
 
-    Example:
+    Examples:
         >>> found = contrast("outputs", between="allocation=simset2,random", sort="docmem/nll")
         >>> found.to_frame()[["difference", "low", "high", "verdict"]]
     """

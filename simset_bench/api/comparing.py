@@ -110,7 +110,7 @@ def compare(first: PathLike, second: PathLike, *, measure: str | None = None) ->
     Raises:
         RequestError: One is not a finished run, or they share no measure, or not this one.
 
-    Example:
+    Examples:
         >>> asked = evaluate(without, task="docmem")
         >>> compare(run, without).to_frame()[["a", "b", "p_value"]]
     """

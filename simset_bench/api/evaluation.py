@@ -162,7 +162,7 @@ def evaluate(
         RequestError: A task, recall mode or other value is unknown, a run is missing or damaged, or no run can be
             asked any task.
 
-    Example:
+    Examples:
         >>> figures = evaluate(run, task=["docmem", "location"])
         >>> figures.to_frame().pivot(index="run", columns="measure", values="value")
     """

@@ -211,7 +211,7 @@ def show(run: PathLike, *, samples: int = 3) -> Run:
     Raises:
         RequestError: There is no finished run or entry.
 
-    Example:
+    Examples:
         >>> shown = show(run, samples=1)
         >>> shown.figures.loc["docmem/nll", ["value", "low", "high"]]
     """
@@ -237,7 +237,7 @@ def read_runs(folders: Paths | None = None, *, quiet: bool = False) -> "RunTable
     Raises:
         RequestError: A folder does not exist, or holds no finished run.
 
-    Example:
+    Examples:
         >>> table = read_runs("outputs")
         >>> table.values.groupby("measure")["value"].mean()
     """
@@ -279,7 +279,7 @@ def read_samples(run: PathLike, task: str) -> "pd.DataFrame":
     Raises:
         RequestError: There is no such run, it was not asked the task, or its file is damaged.
 
-    Example:
+    Examples:
         >>> samples = read_samples(run, "docmem")
         >>> samples.sort_values("nll")[["document", "nll"]].head()
     """

@@ -149,7 +149,7 @@ def sweep(
     Raises:
         RequestError: The grid or one of its cells is wrong, or a value is out of range.
 
-    Example:
+    Examples:
         >>> swept = sweep("grid.yaml", save_dir="outputs/grid")
         >>> evaluate(swept.runs, task="docmem")
     """
@@ -231,7 +231,7 @@ def study(
         RequestError: A grid is wrong, or a folder cannot be written; before anything runs.
         RuntimeError: A training or an evaluation failed.
 
-    Example:
+    Examples:
         >>> study("grid.yaml", to="leaderboards/mine", dry_run=True).seconds
     """
     from simset_bench.training.logs import check_log

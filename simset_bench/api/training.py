@@ -141,7 +141,7 @@ def train(
         RequestError: A setting is unknown, of a wrong type or out of range, a file is missing, or the folder holds
             another run, or an unfinished one without `resume`.
 
-    Example:
+    Examples:
         >>> run = train(corpus="people:count=32", allocation="simset2", alpha=1.0)
         >>> run.curves["cross_entropy"].iloc[-1]
     """
@@ -195,7 +195,7 @@ def forget(
     Raises:
         RequestError: The run has no entries of its documents, an id is unknown, or nothing would be left.
 
-    Example:
+    Examples:
         >>> without = forget(run, doc="person-0-3")
         >>> without.forgotten["measures"]["forgotten"]
     """

@@ -20,7 +20,8 @@ def curves_chart(epochs: Sequence[Epoch]) -> alt.Chart:
 
     Raises RequestError where nothing was trained.
     """
-    names = [name for name in _LOSSES if any(name in epoch for epoch in epochs)]
+    # The quiet loss is 0 throughout where it is off.
+    names = [name for name in _LOSSES if any(epoch.get(name) for epoch in epochs)]
     if not names:
         raise RequestError("nothing was trained, so there are no curves")
     points = [

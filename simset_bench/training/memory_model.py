@@ -33,7 +33,7 @@ class MemoryModel(nn.Module):
     `base_model` is the transformers model (a PreTrainedModel), whose own `forward` and `generate` are used; `memory` is
     the memory, whose parameters get gradients while the base's do not. `recall` masks its entries.
 
-    Example:
+    Examples:
         >>> model = MemoryModel.from_pretrained(run)
         >>> inputs = model.tokenizer("Josen Gordoward works as a", return_tensors="pt").to(model.device)
         >>> with model.recall("erased", doc=model.documents[0]):

@@ -53,7 +53,7 @@ def test_every_argument_is_typed_and_described(name: str) -> None:
     function = getattr(simset_bench, name)
     signature, text = inspect.signature(function), str(inspect.getdoc(function))
     assert signature.return_annotation is not inspect.Signature.empty
-    assert all(part in text for part in ("Args:", "Returns:", "Raises:", "Example:"))
+    assert all(part in text for part in ("Args:", "Returns:", "Raises:", "Examples:"))
     described = text.partition("Args:")[2].partition("Returns:")[0]
     for parameter in signature.parameters.values():
         assert parameter.annotation is not inspect.Parameter.empty
