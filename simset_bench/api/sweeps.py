@@ -232,7 +232,7 @@ def study(
         RuntimeError: A training or an evaluation failed.
 
     Examples:
-        >>> study("grid.yaml", to="leaderboards/mine", dry_run=True).seconds
+        >>> study("grid.yaml", save_dir="outputs/grid", to="leaderboards/mine", dry_run=True).seconds
     """
     from simset_bench.training.logs import check_log
 
