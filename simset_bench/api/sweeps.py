@@ -31,8 +31,8 @@ class Swept:
 
     Attributes:
         counts: `cells` of the grid, `distinct` trainings, runs `done`, cells `left_out`, those that `failed` with their
-            error, the `seconds` it took; of a dry run also `fleets` and the `estimate` of their cost; of one that was sent
-            to Slurm the `job`, its `tasks` and the pattern of its `logs`.
+            error, the `seconds` it took; of a dry run also `fleets` and the `estimate` of their cost; of a sweep that
+            was sent to Slurm the `job`, its `tasks` and the pattern of its `logs`.
         sweep: The plan.
     """
 
