@@ -49,10 +49,12 @@ test-all: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # No result may rest on one machine's instructions: those of 2013 with two threads, and none but the oldest with one.
-# Their files are named, since to collect all others takes longer than some of them run.
+# Threads that wait passively leave the cores to other workers. Files are named, since to collect all the others takes
+# longer than some of these run.
 NUMERICAL = -m "numerical and not slow" $$(grep --recursive --files-with-matches --include='test_*.py' mark.numerical tests)
 test-numerical: $(READY)
-	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NUMERICAL)
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE \
+	    $(BIN)/python -m pytest -n auto $(NUMERICAL)
 	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(NUMERICAL)
 
 # A seed of its own each time, which is printed: the same seed gives the same cases.
