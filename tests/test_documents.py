@@ -13,10 +13,16 @@ from simset_bench.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 HOW_TO = [ROOT / "README.md", *sorted((ROOT / "docs").glob("how-to*.md"))]
+# Those that take more than about ten seconds.
+SLOW = ("how-to", "how-to-baselines", "how-to-leaderboard", "how-to-people")
 PAGES = {ROOT / "CONTRIBUTING.md", *HOW_TO, *(ROOT / "docs").glob("*.md"), *(ROOT / "tasks").glob("*/README.md")}
 
 
-@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+def _case(page: Path) -> object:
+    return pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.stem in SLOW else [])
+
+
+@pytest.mark.parametrize("page", [_case(page) for page in HOW_TO])
 def test_the_commands_of_a_page_run_as_they_are_written(page: Path, page_folder: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for block, stand_in in BLOCKS.items():
@@ -25,14 +31,15 @@ def test_the_commands_of_a_page_run_as_they_are_written(page: Path, page_folder:
 
 
 def commands() -> set[tuple[str, str]]:
-    """Every command in a block of a page, those that no test runs among them."""
-    found = set()
+    """Every command of a page, in blocks and in sentences, those that no test runs among them."""
+    calls = set()
     for page in PAGES:
-        for block in read_blocks(COMMENT.sub("", page.read_text(encoding="utf-8"))):
-            lines = [] if block.is_python else block.text.replace("\\\n", " ").splitlines()
-            calls = [call for line in lines for call in line.split(" && ") if call.startswith("simset-bench ")]
-            found |= {(page.relative_to(ROOT).as_posix(), call) for call in calls}
-    return found
+        text = COMMENT.sub("", page.read_text(encoding="utf-8"))
+        blocks = [block.text.replace("\\\n", " ") for block in read_blocks(text) if not block.is_python]
+        lines = [call for block in blocks for line in block.splitlines() for call in line.split(" && ")]
+        lines += [" ".join(call.split()) for call in re.findall(r"`(simset-bench (?!-)[^`]+)`", text)]
+        calls |= {(page.relative_to(ROOT).as_posix(), call) for call in lines if call.startswith("simset-bench ")}
+    return calls
 
 
 @pytest.mark.parametrize(("page", "line"), sorted(commands()))
