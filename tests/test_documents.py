@@ -65,6 +65,7 @@ TRAIN = "    simset-bench train --num-docs 4\n"
         (f"<!-- not run by tests -->\n\n{TRAIN}", "cannot be read: not run by tests"),
         (f"<!-- tests add to train: --epochs 1 -->\n\nText between.\n\n{TRAIN}", "no block right after it"),
     ],
+    ids=["add", "read", "leave out", "no reason", "no block"],
 )
 def test_a_comment_on_tests_that_changes_nothing_is_an_error(page: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
@@ -91,6 +92,7 @@ def test_comments_on_tests_change_the_block_that_follows_alone() -> None:
         ("    simset-bench eval RUN --task docmem\n", "RUN"),
         ("    assert not 'a snippet'\n", "AssertionError"),
     ],
+    ids=["command", "another program", "no run yet", "Python"],
 )
 def test_what_fails_on_a_page_fails_its_test(page: str, why: str, page_folder: Path) -> None:
     with pytest.raises(AssertionError, match=why):
