@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 
 pytest_plugins = [
+    "fixtures.board_pages",
     "fixtures.chains",
     "fixtures.data",
     "fixtures.grids",

@@ -1,154 +1,22 @@
 """The page in a real browser: sorted, filtered, opened to the sample, with nothing said by it that was not asked."""
 
-import base64
-import gzip
-import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import yaml
+from fixtures.board_pages import HOSTILE, Page, Write, column, data_of, needs_browser, render, visit
 
-from simset_bench.evaluation.measures import best_known
-from simset_bench.leaderboard.page import render_page
-from simset_bench.leaderboard.page_data import GROUPS, page_data
+from simset_bench.leaderboard.page_data import GROUPS
 from simset_bench.leaderboard.table import make_leaderboard
 from simset_bench.results.read import read_runs
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install -e '.[dev]')")
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs a browser: apt-get install chromium")
-Write = Callable[..., Path]
-HOSTILE = [
-    "<img src=x onerror=\"document.title='owned'\">",
-    "</script><script>document.title='owned'</script>",
-    "<!--<script>",
-    '=HYPERLINK("http://x")',
-    "javascript:document.title='owned'",
-    "${document.title='owned'}",
-    "\u202eabc\u0000 \u2028\ud800",
-]
-
-
-def measures(level: float, number: int) -> dict[str, dict[str, list[float]]]:
-    """Of eight documents, alike hard for every run; `number` is that of the run's own luck."""
-    hardness = np.random.default_rng(0).gamma(4, 0.1, 8)
-    nll = (level + hardness + np.random.default_rng(number).normal(0, 0.08, 8)).clip(0.01).round(4).tolist()
-    share = [0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, float(number % 2)]
-    return {
-        "docmem": {"nll": nll, "exact_match": share},
-        "location": {"on_share": [value / 10 for value in nll], "specificity": nll, "attribution_at_1": share},
-        "docqa": {"f1": share},
-        "counterfact": {"f1": [value / 4 for value in share]},
-        "counterfact+qa": {"f1": share},
-        "damage": {"nll_rise": [value / 5 for value in nll]},
-    }
-
-
-def dress(folder: Path) -> None:
-    """Give a written run what training leaves beside its scores."""
-    epochs = [{"epoch": epoch, "cross_entropy": 3.0 / (1 + epoch)} for epoch in range(6)]
-    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(epoch)}\n" for epoch in epochs))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"num_blocks": 30}))
-    bands = [
-        {"jaccard": 0.1, "overlap": 0.12, "pairs": 20, "overlap_due": 0.15},
-        {"jaccard": 0.9, "overlap": 0.9, "pairs": 2},
-    ]
-    (folder / "overlap.json").write_text(json.dumps(bands))
-
-
-def render(root: Path, to: Path, **options: int) -> Path:
-    table = read_runs([root])
-    to.write_text(
-        render_page(page_data(make_leaderboard(table, ranked=best_known(table.values["measure"])), table), **options)
-    )
-    return to
-
-
-def data_of(page: Path) -> dict:
-    packed = re.search(r'id="data">([^<]*)<', page.read_text())
-    assert packed is not None
-    return json.loads(gzip.decompress(base64.b64decode(packed.group(1))))
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, write_runs_below: Callable[[Path], Write]) -> Path:
-    """Runs of twelve rows, as a study has them: a grid at one setting, another layer, more documents, and a LoRA."""
-    root = tmp_path_factory.mktemp("board")
-    write = write_runs_below(root)
-    places = [(a, alpha, 22, 4) for a in ("none", "random", "simset2") for alpha in (0.0, 1.0, 5.0)]
-    places += [("simset2", 1.0, 12, 4), ("simset2", 1.0, 22, 50)]
-    for number, (allocation, alpha, layer, documents) in enumerate(places):
-        level = 0.2 * ("none", "random", "simset2").index(allocation) + 0.02 * alpha + 0.3 * (documents > 4)
-        options = {"allocation": allocation, "alpha": alpha, "layer": layer, "num_docs": documents}
-        dress(write(measures(level, number), num_clusters=documents, **options))
-    unused = dict.fromkeys(("allocation", "alpha", "layer", "num_clusters", "location", "inductive_form"))
-    asked = {task: found for task, found in measures(0.1, 99).items() if task != "location"}
-    dress(write(asked, num_docs=4, method="lora", **unused))
-    (root / "outputs" / "broken").mkdir()
-    (root / "outputs" / "broken" / "manifest.json").write_text("{")
-    return root
-
-
-@pytest.fixture(scope="module")
-def page_file(root: Path) -> Path:
-    return render(root / "outputs", root / "page.html")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
-@pytest.fixture(scope="module")
-def complaints() -> list[str]:
-    return []
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_complained_of_or_asked_for(complaints: list[str]) -> Iterator[None]:
-    """At the end of each test no page may have written to the console, failed, or asked the network for anything."""
-    yield
-    assert complaints == []
-
-
-@pytest.fixture(scope="module")
-def opened(browser: "playwright.Browser", complaints: list[str]) -> Iterator[Callable[..., "playwright.Page"]]:
-    """Open a page file without a network."""
-    contexts = []
-
-    def open_page(file: Path, **options: object) -> "playwright.Page":
-        context = browser.new_context(offline=True, accept_downloads=True, **options)
-        # A busy machine is no failure.
-        context.set_default_timeout(180_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.append(request.url) if request.url.startswith("http") else None)
-        visit(page, file.as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-@pytest.fixture(scope="module")
-def wide(opened: Callable, page_file: Path) -> "playwright.Page":
-    """The page in a wide, light window, opened once for all tests of what a user does on it."""
-    return opened(page_file, viewport={"width": 1280, "height": 900})
+pytestmark = pytest.mark.usefixtures("no_complaints")
 
 
 @pytest.fixture
-def page(wide: "playwright.Page") -> "playwright.Page":
+def page(wide: Page) -> Page:
     """`wide` with all rows, sorted as at first."""
     wide.get_by_role("button", name="Show all").click()
     if not wide.locator("#table th[aria-sort=ascending]", has_text="NLL").count():
@@ -156,27 +24,14 @@ def page(wide: "playwright.Page") -> "playwright.Page":
     return wide
 
 
-def visit(page: "playwright.Page", address: str) -> None:
-    page.goto(address)
-    page.wait_for_function("document.body.dataset.ready === 'yes'")
-
-
-def column(page: "playwright.Page", name: str) -> list[str]:
-    heads = [text.strip() for text in page.locator("#table thead tr.heads th").all_inner_texts()]
-    place = next(number for number, text in enumerate(heads) if text.startswith(name))
-    return [
-        cell.split("\n")[0] for cell in page.locator(f"#table tbody tr > :nth-child({place + 1})").all_inner_texts()
-    ]
-
-
-def ranks(page: "playwright.Page") -> list[tuple[int, str]]:
+def ranks(page: Page) -> list[tuple[int, str]]:
     cells = page.locator("#table td.rank")
     shown = zip(cells.locator("b").all_inner_texts(), cells.locator("small").all_inner_texts(), strict=True)
     return [(int(rank.removeprefix("=")), interval) for rank, interval in shown]
 
 
 @needs_browser
-def test_rows_are_sorted_by_mouse_and_by_keyboard(page: "playwright.Page") -> None:
+def test_rows_are_sorted_by_mouse_and_by_keyboard(page: Page) -> None:
     nll = [float(text) for text in column(page, "NLL")]
     assert len(nll) == 12 and nll == sorted(nll)
     page.get_by_role("button", name="NLL").click()
@@ -191,7 +46,7 @@ def test_rows_are_sorted_by_mouse_and_by_keyboard(page: "playwright.Page") -> No
 
 
 @needs_browser
-def test_filters_leave_rows_and_redraw_every_plot(page: "playwright.Page") -> None:
+def test_filters_leave_rows_and_redraw_every_plot(page: Page) -> None:
     assert page.locator("#plot-tradeoff .foot p").inner_text().startswith("n = 8 rows"), (
         "of none and of a LoRA there is no specificity"
     )
@@ -205,8 +60,8 @@ def test_filters_leave_rows_and_redraw_every_plot(page: "playwright.Page") -> No
 
 
 @needs_browser
-def test_ranks_are_those_among_the_rows_that_filters_leave(page: "playwright.Page", root: Path) -> None:
-    table = read_runs([root / "outputs"])
+def test_ranks_are_those_among_the_rows_that_filters_leave(page: Page, page_root: Path) -> None:
+    table = read_runs([page_root / "outputs"])
 
     def due(where: str | None = None) -> list[tuple[int, str]]:
         stands = [row.standings["docmem/nll"] for row in make_leaderboard(table, where).rows]
@@ -228,7 +83,7 @@ def test_ranks_are_those_among_the_rows_that_filters_leave(page: "playwright.Pag
 
 
 @needs_browser
-def test_rows_of_another_method_are_called_by_it(page: "playwright.Page") -> None:
+def test_rows_of_another_method_are_called_by_it(page: Page) -> None:
     assert sorted(set(column(page, "allocation or method"))) == ["lora", "none", "random", "simset2"]
     page.locator("#filters").get_by_label("lora").check()
     assert [column(page, name) for name in ("allocation", "layer", "alpha", "attrib.@1")] == [["lora"]] + [["–"]] * 3
@@ -236,7 +91,7 @@ def test_rows_of_another_method_are_called_by_it(page: "playwright.Page") -> Non
 
 
 @needs_browser
-def test_answers_after_question_answer_finetuning_have_columns_of_their_own(page: "playwright.Page") -> None:
+def test_answers_after_question_answer_finetuning_have_columns_of_their_own(page: Page) -> None:
     groups = [text.lower() for text in page.locator("#table th.group").all_inner_texts()]
     assert groups == ["memorisation", "recall", "recall after q-a", "location", "damage"]
     assert column(page, "CF F1 ↑") == ["0.094" if text == "0.375" else "0.125" for text in column(page, "CF F1 +QA")]
@@ -246,7 +101,7 @@ def test_answers_after_question_answer_finetuning_have_columns_of_their_own(page
 
 
 @needs_browser
-def test_a_heat_map_is_of_one_setting_and_says_which(page: "playwright.Page") -> None:
+def test_a_heat_map_is_of_one_setting_and_says_which(page: Page) -> None:
     heat = page.locator("#plot-heat")
     assert heat.locator(".foot p").inner_text() == "n = 9 cells; docmem/nll (nats a token); layer 22, 4 documents"
     lowest = column(page, "NLL")[0]
@@ -257,14 +112,14 @@ def test_a_heat_map_is_of_one_setting_and_says_which(page: "playwright.Page") ->
 
 
 @needs_browser
-def test_lines_join_rows_that_differ_in_their_place_alone(page: "playwright.Page") -> None:
+def test_lines_join_rows_that_differ_in_their_place_alone(page: Page) -> None:
     for name, left_out in (("depth", "layer"), ("documents", "number of documents")):
         said = page.locator(f"#plot-{name} .foot p").inner_text()
         assert said.startswith("n = 2 rows") and f"no like at another {left_out} are left out" in said
 
 
 @needs_browser
-def test_every_plot_is_drawn_with_n_and_comes_down_as_svg_and_csv(page: "playwright.Page") -> None:
+def test_every_plot_is_drawn_with_n_and_comes_down_as_svg_and_csv(page: Page) -> None:
     for name in ("heat", "tradeoff", "depth", "documents", "overlap", "curves"):
         part = page.locator(f"#plot-{name}")
         assert part.locator("svg").count() == 1, name
@@ -278,8 +133,8 @@ def test_every_plot_is_drawn_with_n_and_comes_down_as_svg_and_csv(page: "playwri
 
 @needs_browser
 def test_what_is_left_of_a_first_stage_is_drawn_where_runs_were_continued(
-    opened: Callable[..., "playwright.Page"],
-    page: "playwright.Page",
+    opened: Callable[..., Page],
+    page: Page,
     write_chain: Callable[..., list[Path]],
     tmp_path: Path,
 ) -> None:
@@ -293,7 +148,7 @@ def test_what_is_left_of_a_first_stage_is_drawn_where_runs_were_continued(
 
 
 @needs_browser
-def test_a_row_opens_to_its_samples_and_its_address_does_too(page: "playwright.Page", page_file: Path) -> None:
+def test_a_row_opens_to_its_samples_and_its_address_does_too(page: Page, page_file: Path) -> None:
     page.locator("#table tbody a.open", has_text="none").first.click()
     dialog = page.get_by_role("dialog")
     assert "none alpha 0, layer 22, 4 documents" in dialog.locator("h2").inner_text()
@@ -301,13 +156,12 @@ def test_a_row_opens_to_its_samples_and_its_address_does_too(page: "playwright.P
     dialog.locator(".view svg").wait_for()
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
-    page.goto("about:blank")
     visit(page, f"{page_file.as_uri()}#row-0")
     assert page.get_by_role("dialog").is_visible()
     page.keyboard.press("Escape")
 
 
-def downloaded(page: "playwright.Page", button: "playwright.Locator") -> str:
+def downloaded(page: Page, button: "playwright.Locator") -> str:
     """What a button's click saves. Of three hundred saves Chromium tells Playwright nothing about one or two."""
     for seconds in (20, 60, 120):
         try:
@@ -320,22 +174,11 @@ def downloaded(page: "playwright.Page", button: "playwright.Locator") -> str:
 
 
 @needs_browser
-def test_hostile_texts_are_shown_and_do_nothing(opened: Callable, write_run: Write, tmp_path: Path) -> None:
-    for number, text in enumerate(HOSTILE):
-        name = text.replace("\u0000", "").replace("\ud800", "")
-        folder = write_run(
-            measures(number, number) | {"x": {name: [1.0] * 8}}, allocation=name, alpha=float(number % 3)
-        )
-        config = yaml.safe_load((folder / "config.yaml").read_text()) | {"corpus": name}
-        (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        path = folder / "eval" / "docmem.free.samples.jsonl"
-        records = [json.loads(line) for line in path.read_text().splitlines()]
-        dressed = {"sample": text, "responses": [text], "arguments": [[text, text]]}
-        lines = [json.dumps(record | dressed) for record in records]
-        path.write_text("".join(f"{line}\n" for line in lines))
-    page = opened(render(tmp_path / "outputs", tmp_path / "page.html"))
+def test_hostile_texts_are_shown_and_do_nothing(hostile: Page) -> None:
+    page = hostile
     page.get_by_label("every measure").check()
     assert page.locator("#table tbody a.open").first.inner_text() in HOSTILE
+    assert page.locator("#table tbody tr").count() == len(HOSTILE)
     for number in range(len(HOSTILE)):
         page.evaluate(f"location.hash = 'row-{number}'")
         assert page.get_by_role("dialog").is_visible()
@@ -362,7 +205,7 @@ def test_the_page_is_accessible_and_never_wider_than_its_window(
 
 
 @needs_browser
-def test_print_shows_the_whole_table_dark_on_white_without_controls(page: "playwright.Page") -> None:
+def test_print_shows_the_whole_table_dark_on_white_without_controls(page: Page) -> None:
     page.emulate_media(media="print", color_scheme="dark")
     page.set_viewport_size({"width": 1047, "height": 740})
     assert not page.locator("#filters").is_visible() and not page.get_by_role("button", name="Show all").is_visible()

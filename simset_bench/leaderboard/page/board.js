@@ -46,6 +46,7 @@ function makeBoard(data) {
       head: data.columns[name],
       title: name,
       byDefault: name === "allocation" || varied(name),
+      isText: rows.some((row) => typeof row.labels[name] === "string"),
     })),
     { id: data.averaged, head: data.averaged, title: `number of ${data.averaged} averaged`, byDefault: runsDiffer },
     ...data.groups.flatMap((group) =>
@@ -89,11 +90,14 @@ function makeBoard(data) {
     return state.groups.has(column.group) && (state.every || column.byDefault || column.measure === state.ranked);
   }
   const shownColumns = (state) => columns.filter((column) => isShown(state, column));
-  const agreed = (state) =>
-    settings
-      .filter((name) => !varied(name) && !state.show.has(name))
-      .map((name) => [name, values(name).find((text) => text !== "–")])
-      .filter(([, text]) => text !== undefined);
+  /** What is the same in every row and has no column, as [name, text]. */
+  const agreed = (state) => {
+    const same = settings
+      .filter((name) => !varied(name))
+      .map((name) => [name, values(name).find((text) => text !== "–")]);
+    if (!runsDiffer) same.push([data.averaged, String(rows[0].runs.length)]);
+    return same.filter(([name, text]) => text !== undefined && !state.show.has(name));
+  };
 
   const sortColumn = (state) => columns.find((column) => column.id === state.sort) ?? columns[0];
   function keyOf(column) {
@@ -107,10 +111,11 @@ function makeBoard(data) {
       key = keyOf(sortColumn(state)),
       sign = state.descending ? -1 : 1;
     const left = rows.filter((row) => chosen.every(([name, texts]) => texts.has(labelText(row.labels[name]))));
-    return left.sort((a, b) => {
-      const [one, other] = [key(a), key(b)];
-      return (isMissing(one) || isMissing(other) ? 1 : sign) * compareValues(one, other);
-    });
+    const order = (a, b) => (isMissing(a.key) || isMissing(b.key) ? 1 : sign) * compareValues(a.key, b.key);
+    return left
+      .map((row) => ({ row, key: key(row) }))
+      .sort(order)
+      .map(({ row }) => row);
   }
 
   function settingText(row, name) {
@@ -159,12 +164,10 @@ function tableOf(board, state) {
   };
   const rankCells = (row) =>
     standing.of.has(row) ? [standing.text(row), standing.of.get(row).slice(1).join("–")] : ["–", "–"];
-  const isNumber = (column) =>
-    column.setting === undefined || rows.every((row) => typeof (row.labels[column.setting] ?? 0) === "number");
   return {
     heads: [standing.head, "range", ...columns.map((column) => column.head)],
     rows: rows.map((row) => [...rankCells(row), ...columns.map((column) => cell(row, column))]),
-    numeric: [true, true, ...columns.map(isNumber)],
+    numeric: [true, true, ...columns.map((column) => !column.isText)],
     notes: board.data.errors,
   };
 }

@@ -95,6 +95,7 @@ function showDetail(board, row, charts) {
 }
 
 function openDialog(id) {
+  $("message").textContent = "";
   if (!$(id).open) $(id).showModal();
   $(id).scrollTop = 0;
 }
@@ -226,7 +227,9 @@ function differenceCommands(board, one, other) {
 
 /** The contrast of two rows of several seeds that differ in one setting alone; none where it takes more than that. */
 function contrastCommand(board, one, other) {
-  const differ = settingsOf(board, [one, other]).filter(([name, a, b]) => a !== b && !name.endsWith("seed"));
+  const differ = settingsOf(board, [one, other]).filter(
+    ([name, a, b]) => a !== b && a !== "–" && b !== "–" && !name.endsWith("seed"),
+  );
   const isPlain =
     differ.length === 1 && /^\w+$/.test(differ[0][0]) && differ[0].slice(1).every((text) => /^[\w.-]+$/.test(text));
   if (!isPlain || one.runs.length < 2 || other.runs.length < 2 || board.data.sort === null) return null;

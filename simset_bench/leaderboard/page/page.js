@@ -99,7 +99,7 @@ async function startPage() {
         column.measure !== undefined && !board.measures[column.measure].differs
           ? el("small", {}, " the same in every row")
           : null;
-      return el("label", {}, input, " ", column.measure === undefined ? column.head : column.title, same);
+      return el("label", {}, input, el("span", {}, column.measure === undefined ? column.head : column.title, same));
     };
     const part = (name, columns) => el("fieldset", { class: "choice" }, el("legend", {}, name), ...columns.map(box));
     const ofGroup = (group) => board.columns.filter((column) => column.group === group);

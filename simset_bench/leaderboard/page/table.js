@@ -1,5 +1,6 @@
 // The table of scores: its heads, its rows a part at a time, and the sentences about it.
-const ROWS_AT_ONCE = 200;
+const SMALL_TABLE = 200;
+const ROWS_AT_ONCE = 60;
 
 function makeTable(board, handlers) {
   const table = $("table"),
@@ -18,9 +19,13 @@ function makeTable(board, handlers) {
     const plain = toAddress(board, { ...state, row: null, compared: [] });
     addRow = (row) => body.append(rowOf(board, state, row, columns, scales, standing, plain, handlers));
     waiting = rows;
-    table.replaceChildren(el("caption", {}, captionOf(board, state)), headOf(board, state, columns, standing), body);
+    table.replaceChildren(
+      el("caption", {}, el("span", {}, captionOf(board, state))),
+      headOf(board, state, columns, standing),
+      body,
+    );
     scroll.scrollTop = 0;
-    more();
+    more(rows.length > SMALL_TABLE ? ROWS_AT_ONCE : SMALL_TABLE);
     $("ranked").textContent = rankedText(board, state, rows);
     const chosen = board.data.filters
       .filter((name) => state.filter[name])
@@ -73,18 +78,16 @@ function headOf(board, state, columns, standing) {
     const order = column.id === board.sortColumn(state).id ? (state.descending ? "descending" : "ascending") : "none";
     const press = el("button", { type: "button", title: `sort by ${column.title}` }, column.head);
     press.dataset.sort = column.id;
-    heads.append(el("th", { class: classOf(board, column, i, starts), scope: "col", "aria-sort": order }, press));
+    heads.append(el("th", { class: classOf(column, i, starts), scope: "col", "aria-sort": order }, press));
   });
   return el("thead", {}, groups, heads);
 }
 
-function classOf(board, column, place, starts) {
+function classOf(column, place, starts) {
   if (!place) return "text sticky";
   if (column.group !== undefined) return starts ? "start" : "";
-  return isTextual(board, column) ? "label text" : "label";
+  return column.isText ? "label text" : "label";
 }
-const isTextual = (board, column) =>
-  column.setting !== undefined && board.rows.some((row) => typeof row.labels[column.setting] === "string");
 
 function rowOf(board, state, row, columns, scales, standing, plain, handlers) {
   const rank = standing.of.get(row),
@@ -111,7 +114,7 @@ function rowOf(board, state, row, columns, scales, standing, plain, handlers) {
       made.append(
         labelCell(
           column.setting === undefined ? String(row.runs.length) : board.settingText(row, column.setting),
-          classOf(board, column, i),
+          classOf(column, i),
         ),
       );
   });
@@ -138,8 +141,9 @@ function linkCell(board, row, column, columns, plain) {
 
 /** A long setting breaks behind its marks, so that what tells two rows apart is never cut off. */
 function labelCell(text, classes) {
-  const parts = text.split(/(?<=[,:/=])/).flatMap((part) => [part, el("wbr")]);
-  return el("td", { class: classes, title: text }, ...parts.slice(0, -1));
+  const isLong = text.length > 20;
+  const parts = isLong ? text.split(/(?<=[,/])/).flatMap((part) => [part, el("wbr")]) : [text];
+  return el("td", { class: isLong ? `${classes} long` : classes, title: text }, ...parts);
 }
 
 function scaleOf(rows, number) {
