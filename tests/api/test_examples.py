@@ -22,6 +22,7 @@ def test_examples_run(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.Monk
     # Scaled down: the examples leave out what is at its default.
     names["train"] = partial(simset_bench.train, model=tiny_llama, **SMALL)
     names["evaluate"] = partial(simset_bench.evaluate, limit=2, quiet=True)
+    names["forget"] = partial(simset_bench.forget, steps=1, quiet=True)
     fixed = {**SMALL, "model": str(tiny_llama), "corpus": "people:count=5"}
     grid = f"axes:\n  allocation: [random, simset2]\nfixed: {fixed}\nstudy: {{tasks: [docmem], limit: 2}}\n"
     Path("grid.yaml").write_text(grid.replace(", 'quiet': True", ""))
@@ -32,4 +33,5 @@ def test_examples_run(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.Monk
         assert examples, name
         for example in examples:
             exec(compile(example.source, name, "exec"), names)
+    assert names["without"].forgotten["documents"] == ["person-0-3"]
     assert names["answer"].shape[1] > names["inputs"]["input_ids"].shape[1]

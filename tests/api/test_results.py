@@ -17,7 +17,6 @@ from simset_bench import (
     compare,
     contrast,
     evaluate,
-    forget,
     leaderboard,
     read_runs,
     read_samples,
@@ -201,7 +200,3 @@ def test_the_main_job_gives_what_the_commands_give(tiny_llama: Path, tiny_corpus
         alone = model(**inputs).logits
     assert not alone.equal(with_memory)
     assert model(**inputs).logits.equal(with_memory)
-
-    without = forget(run, doc=model.documents[0], steps=1, save_dir=tmp_path / "notebook", quiet=True)
-    assert without.forgotten is not None
-    assert without.forgotten["documents"] == [model.documents[0]]
