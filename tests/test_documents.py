@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import typer.main
 from fixtures.page_files import BLOCKS
-from fixtures.pages import COMMENT, read_blocks, run_page
+from fixtures.pages import BLOCK, COMMENT, read_blocks, run_page
 
 from simset_bench.cli.app import app
+from simset_bench.training.sweep.grid import read_grid
 
 ROOT = Path(__file__).parent.parent
 HOW_TO = [ROOT / "README.md", *sorted((ROOT / "docs").glob("how-to*.md"))]
@@ -51,6 +52,22 @@ def test_a_command_of_the_pages_has_the_options_that_they_give_it(page: str, lin
     given = {word.split("=")[0] for word in words[1:] if word.startswith("--")}
     if words[0] != "lm-eval":
         assert given <= options | {"--help"}, page
+
+
+GRIDS = [
+    pytest.param(match["indented"] or match["fenced"], id=f"{page.stem}-{number}")
+    for page in HOW_TO
+    for number, match in enumerate(BLOCK.finditer(page.read_text(encoding="utf-8")))
+    if re.match(" *axes:", match["indented"] or match["fenced"])
+]
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_a_grid_of_the_pages_has_cells(grid: str, tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    # Three dots stand for further options.
+    path.write_text("".join(line for line in grid.splitlines(keepends=True) if line.strip() != "..."))
+    assert read_grid(str(path)).cells
 
 
 TRAIN = "    simset-bench train --num-docs 4\n"
