@@ -1,4 +1,4 @@
-"""`simset-bench` with a strategy more, as somebody would try one: a function, a record, and nothing else changed."""
+"""A strategy more for `simset-bench`, as somebody would try one: a function, a record, and nothing else changed."""
 
 import numpy as np
 
@@ -12,8 +12,3 @@ def every_second(units: Units, options: DrawOptions) -> Drawn:
 
 
 STRATEGIES["every_second"] = Strategy("the first k even entries", every_second)
-
-if __name__ == "__main__":
-    from simset_bench.cli.app import main
-
-    main()

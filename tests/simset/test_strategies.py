@@ -4,13 +4,12 @@ import base64
 import gzip
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.added import Command, commands_with, output_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,24 +24,14 @@ from simset_bench.simset.strategies import derangement
 
 SHUFFLED = [f"shuffled{words}" for words in (1, 2, 3)]
 FIVE_SIGMA = 5.0
-Command = Callable[..., subprocess.CompletedProcess[str]]
 EVERY_SECOND = Path(__file__).with_name("every_second.py")
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
+def command(tmp_path: Path) -> Iterator[Command]:
     """`simset-bench` with the strategy `every_second`, run in a folder of the test's own."""
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, str(EVERY_SECOND), *map(str, arguments)]
-        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
-
-    return run
-
-
-def output_of(finished: subprocess.CompletedProcess[str]) -> str:
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
+    with commands_with(EVERY_SECOND, tmp_path) as run:
+        yield run
 
 
 @pytest.mark.slow

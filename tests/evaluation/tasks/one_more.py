@@ -1,4 +1,4 @@
-"""`simset-bench` with a task and a probe more, as somebody would try them: records, a YAML and functions."""
+"""A task and a probe more for `simset-bench`, as somebody would try them: records, a YAML and functions."""
 
 from pathlib import Path
 
@@ -59,10 +59,6 @@ OUR_TASKS["next_word"] = OurTask(
 MEASURES["letters_a_word"] = Measure("letters_a_word", "lower")
 PROBES["letters"] = Probe("how long a document's words are", 1, letters_a_word)
 
-if __name__ == "__main__":
-    from simset_bench.cli.app import main
-
-    FOLDER.mkdir(exist_ok=True)
-    (FOLDER / "simset_next_word.yaml").write_text(YAML, encoding="utf-8")
-    (FOLDER / "scoring.py").write_text("from simset_bench.evaluation.tasks.scoring import *\n", encoding="utf-8")
-    main()
+FOLDER.mkdir(exist_ok=True)
+(FOLDER / "simset_next_word.yaml").write_text(YAML, encoding="utf-8")
+(FOLDER / "scoring.py").write_text("from simset_bench.evaluation.tasks.scoring import *\n", encoding="utf-8")
