@@ -61,8 +61,9 @@ class _Terminal(Console, RenderHook):
 
 def in_notebook() -> bool:
     """Whether a Jupyter kernel runs this process: its streams say that they are terminals, and are none."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+    # IPython lacks the function while it is being imported itself.
+    shell_of = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return shell_of is not None and hasattr(shell_of(), "kernel")
 
 
 # In a notebook, rich would write HTML of its own instead of text, and bars that stay.

@@ -7,12 +7,13 @@ import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simset_bench.console import printable
+from simset_bench.console import in_notebook, printable
 
 COMMAND = [sys.executable, "-m", "simset_bench"]
 HOSTILE = "\x1b]0;title\x07\x1b[31mred\x9b2J\u202eturned\u2066 [red]mark[/red] :skull: a\rb\nc"
@@ -110,3 +111,12 @@ def test_a_pipe_that_is_not_the_output_is_no_quiet_end(write_run: Callable[..., 
     )
     reader.wait()
     assert done.returncode == 1 and "BrokenPipeError" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_kernel_is_a_notebook_and_a_terminal_of_ipython_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not in_notebook()
+    for shell, answer in ((SimpleNamespace(kernel=object()), True), (SimpleNamespace(), False), (None, False)):
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda shell=shell: shell))
+        assert in_notebook() is answer
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace())
+    assert not in_notebook()
