@@ -43,6 +43,8 @@ def test_fail_fast_stops_at_the_first_failure(write_grid: WriteGrid, tmp_path: P
     [
         (["--fleet-size", "0"], "--fleet-size 0: must be at least 1"),
         (["--gpus-per-worker", "1"], "--gpus-per-worker goes with --ray"),
+        (["--slurm", "time=90", "--ray", "local"], "--slurm and --ray are two ways to spread a sweep: choose one"),
+        (["--slurm", "tasks=2"], "--slurm: has no time, the time limit of a task, such as time=4:00:00"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_code_2(

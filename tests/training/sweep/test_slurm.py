@@ -10,7 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from simset_bench.cli.app import app
 from simset_bench.training.sweep.claims import claimed, holders
 from simset_bench.training.sweep.grid import read_grid
 from simset_bench.training.sweep.run import Sweep, SweepOptions, plan_sweep, run_locally, run_sweep
@@ -155,3 +157,21 @@ def test_a_job_is_sent_with_what_was_asked_for(sweep: Sweep, sbatch: Path) -> No
     assert "srun" in script and "--cpus-per-task 4" in script
     assert not any(line.startswith("wckey") for line in asked)
     assert len(list(logs_of(sweep).glob("4711_*_submitted.pkl"))) == 3
+
+
+def test_the_command_sends_what_is_left_and_returns(
+    write_grid: Callable[..., Path], tmp_path: Path, sbatch: Path
+) -> None:
+    grid, root = write_grid({"alpha": [0.5, 1.0]}), tmp_path / "out"
+    command = ["sweep", str(grid), "--save-dir", str(root), "--fleet-size", "1", "--slurm", "tasks=2,time=90"]
+    sent = CliRunner().invoke(app, command)
+    assert sent.exit_code == 0, sent.output
+    assert "job 4711: 2 tasks for 2 of 2 runs" in sent.stdout
+    assert f"simset-bench watch {root}" in " ".join(sent.stdout.split())
+    # Its fleets are planned by the first task, for the memory of its machine.
+    assert not list(root.rglob("plan.json"))
+    run_sweep(plan_sweep(read_grid(str(grid)), root, SweepOptions()))
+    (sbatch / "sent").unlink()
+    finished = CliRunner().invoke(app, command)
+    assert "2 of 2 runs done" in finished.stdout
+    assert not (sbatch / "sent").exists()
