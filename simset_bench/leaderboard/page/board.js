@@ -38,7 +38,7 @@ function makeBoard(data) {
   const settings = Object.keys(data.columns).sort((a, b) => (b === "allocation") - (a === "allocation"));
   const runsDiffer = new Set(rows.map((row) => row.runs.length)).size > 1;
 
-  /** All columns in the order of the table; `id` names one in addresses, `byDefault` says whether the page starts with it. */
+  /** All columns in the order of the table; `id` names one in addresses, the page starts with those `byDefault`. */
   const columns = [
     ...settings.map((name) => ({
       id: name,
@@ -172,7 +172,7 @@ function tableOf(board, state) {
   };
 }
 
-/** Ranks among `rows` on the ranked measure: by row [rank, lowest, highest], the text that marks shared ones, the heading. */
+/** Ranks among `rows` on the ranked measure: by row [rank, lowest, highest], its text with the mark of shared ones. */
 function ranking(board, state, rows) {
   const of = board.ranksOf(state.ranked, rows),
     shared = new Map();

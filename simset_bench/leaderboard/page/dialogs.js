@@ -139,7 +139,8 @@ function showComparison(board, [one, other]) {
     el(
       "p",
       { class: "hint" },
-      "Two intervals that overlap do not say that the rows are alike. “Told apart” is what the tests of all pairs of rows say, with Holm's correction over the whole table.",
+      "Two intervals that overlap do not say that the rows are alike. “Told apart” is what the tests of all pairs " +
+        "of rows say, with Holm's correction over the whole table.",
     ),
     el("h3", {}, "Paired difference"),
     ...differenceCommands(board, one, other),
@@ -183,7 +184,7 @@ function settingsOf(board, rows) {
   return [...names].map((name) => [name, ...rows.map((row) => valuesOf(row, name))]);
 }
 
-/** The page holds no paired differences; `simset-bench compare` gives them for two runs, here those of the same seed. */
+/** The page holds no paired differences; `simset-bench compare` gives them for two runs, here those of one seed. */
 function differenceCommands(board, one, other) {
   const said = "The page does not hold the samples that a paired difference needs in full. ";
   const pairs = one.runs
@@ -237,5 +238,6 @@ function contrastCommand(board, one, other) {
     folders = [...one.runs, ...other.runs].map((number) => board.runs[number].folder.split("/"));
   const shared = folders[0].findIndex((part, i) => folders.some((folder) => folder[i] !== part));
   const root = folders[0].slice(0, shared).join("/") || ".";
-  return `simset-bench contrast ${shellWord(root)} --between ${name}=${a},${b} --sort ${shellWord(board.measures[board.data.sort].name)}`;
+  const measure = shellWord(board.measures[board.data.sort].name);
+  return `simset-bench contrast ${shellWord(root)} --between ${name}=${a},${b} --sort ${measure}`;
 }

@@ -1,6 +1,6 @@
 // Texts of values, and the forms that a table is copied in.
 
-/** A figure as columns.number_text writes it in Python: three decimals, fewer for large ones, never 0 for what is not. */
+/** A figure as columns.number_text writes it in Python: three decimals, fewer for large ones, 0 for nothing but 0. */
 function numberText(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
@@ -102,7 +102,8 @@ function csv(rows) {
     const text = isFormula ? `'${value}` : String(value ?? "");
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
-  return `${[names, ...rows.map((row) => names.map((name) => row[name]))].map((line) => line.map(cell).join(",")).join("\n")}\n`;
+  const lines = [names, ...rows.map((row) => names.map((name) => row[name]))];
+  return lines.map((line) => `${line.map(cell).join(",")}\n`).join("");
 }
 
 /** A word of a shell's command that is one word whatever is in it. */

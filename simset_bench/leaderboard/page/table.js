@@ -92,8 +92,8 @@ function classOf(column, place, starts) {
 function rowOf(board, state, row, columns, scales, standing, plain, handlers) {
   const rank = standing.of.get(row),
     made = el("tr");
-  if (rank)
-    made.className = `${standing.isOdd(row) ? "tie-odd" : "tie-even"}${rank[0] === 1 && !standing.ofRuns ? " best" : ""}`;
+  if (rank) made.className = standing.isOdd(row) ? "tie-odd" : "tie-even";
+  if (rank?.[0] === 1 && !standing.ofRuns) made.classList.add("best");
   const pick = el("input", {
     type: "checkbox",
     class: "pick",
@@ -200,7 +200,8 @@ function rankedText(board, state, rows) {
       ? " Every row is one run: ranks order these runs and say nothing about their settings."
       : "";
   return (
-    `Ranked on ${titled(measure)}${better}${byChance(measure)}.${ofRuns} “=” marks a shared rank; beside it stands the rank's 95% interval, ${among}. ` +
+    `Ranked on ${titled(measure)}${better}${byChance(measure)}.${ofRuns} “=” marks a shared rank; ` +
+    `beside it stands the rank's 95% interval, ${among}. ` +
     "Bars are 95% intervals. Press a heading to sort, a row's name for its runs and samples, two boxes to compare rows."
   );
 }
