@@ -118,7 +118,9 @@ _ALL = (
     _hit("docmem/exact_match", MEMORISATION, short="verbatim"),
     _share("on_share", LOCATION, undefined_for=_NONE, chance="entry_share", short="on-share"),
     # log2 32 where the model is sure of the truth; without limit below, where it is sure of what is wrong.
-    Measure("bits", "higher", unit=BITS, bounds=(None, 5.0), short="bits", chance=0.0),
+    Measure("bits", "higher", unit=BITS, bounds=(None, 5.0), chance=0.0),
+    # Wordings that no document had: what recall is judged by.
+    Measure("people/bits_paraphrase", "higher", unit=BITS, bounds=(None, 5.0), short="bits", chance=0.0),
     _hit("doccloze/truth_preference", chance=0.5, short="cloze"),
     _share("counterfact/f1", short="CF F1", chance="majority_f1"),
     _rise("nll_rise", DAMAGE, "lower", by_tokens=True, short="damage"),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from simset_bench.errors import RequestError, did_you_mean
-from simset_bench.evaluation.measures import Direction, parts_of_ratio
+from simset_bench.evaluation.measures import Direction, best_known, parts_of_ratio
 from simset_bench.leaderboard.chance import chances
 from simset_bench.leaderboard.ranking import About, Ranking, count_tests, rank
 from simset_bench.leaderboard.where import matching
@@ -24,7 +24,6 @@ from simset_bench.results.standings import Standing
 
 _NAMES = {"num_docs": "documents", "num_clusters": "clusters"}
 _SHOWN = ("model", "layer", "documents", "clusters", "allocation", "alpha")
-FIRST_SORT = "docmem/nll"
 
 
 @dataclass(frozen=True)
@@ -297,7 +296,7 @@ def _plain(label: Any) -> object:
 
 def _sort_measure(measures: Sequence[str], sort: str | None) -> str | None:
     if sort is None:
-        return FIRST_SORT if FIRST_SORT in measures else next(iter(measures), None)
+        return next(iter([*best_known(measures), *measures]), None)
     if sort in measures:
         return sort
     fitting = [measure for measure in measures if measure.split("/", 1)[1] == sort]

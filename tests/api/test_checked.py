@@ -64,7 +64,10 @@ def test_numbers_of_numpy_and_whole_numbers_are_taken() -> None:
     assert type(example("x", alpha=2)[1]) is float
 
 
-def test_quiet_lasts_as_long_as_the_call() -> None:
+def test_quiet_lasts_as_long_as_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A command with --quiet that ran in this process leaves it so.
+    monkeypatch.setattr(stderr, "quiet", False)
+
     @checked
     def noisy(*, quiet: bool = False) -> bool:
         return stderr.quiet

@@ -73,7 +73,7 @@ def test_a_step_that_takes_too_long_is_ended_and_keeps_what_it_measured(
 
     monkeypatch.setitem(gpu.STEPS, "machine", (Slow, 2))
     monkeypatch.setattr(gpu, "GRACE", 0)
-    gpu.run_step("machine", path, torch.device("cpu"), 2.0, True)
+    gpu.run_step("machine", path, torch.device("cpu"), 5.0, True)
     kept = json.loads(path.read_text())
     assert kept["machine"]["quick"]["seconds"] == 0.1
     assert "ended" in kept["steps"]["machine"]["state"]

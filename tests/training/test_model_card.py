@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 import yaml
 from fixtures.runs import load_run
-from huggingface_hub import ModelCard, parse_eval_result_entries
+from huggingface_hub import ModelCard
 from huggingface_hub.errors import EntryNotFoundError
 from typer.testing import CliRunner
 
@@ -63,7 +63,9 @@ def test_the_hubs_library_reads_metadata_and_figures(evaluated: Path, tmp_path: 
 def test_results_on_data_sets_of_the_hub_have_the_hubs_own_form(evaluated: Path, tmp_path: Path) -> None:
     write(evaluated, tmp_path / "card")
     (path,) = (tmp_path / "card" / ".eval_results").iterdir()
-    entries = parse_eval_result_entries(yaml.safe_load(path.read_text(encoding="utf-8")))
+    if not hasattr(huggingface_hub, "parse_eval_result_entries"):
+        pytest.skip("needs a huggingface_hub that reads results of evaluations")
+    entries = huggingface_hub.parse_eval_result_entries(yaml.safe_load(path.read_text(encoding="utf-8")))
     assert [(entry.dataset_id, entry.task_id, entry.value) for entry in entries] == [
         ("akariasai/PopQA", "popqa:PopQA/f1", 0.25),
         ("akariasai/PopQA", "popqa:PopQA/exact_match", 0.125),
