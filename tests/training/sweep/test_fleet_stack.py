@@ -47,7 +47,7 @@ def test_every_kind_of_wait_is_noted() -> None:
     with Waits() as waits:
         numbers = torch.arange(4)
         numbers[numbers > 1]
-        numbers[numbers > 1] = 0
+        numbers[numbers > 1] = torch.tensor([5, 6])
         bool(numbers.any())
         numbers.sum().item()
     assert len(waits.found) == 4

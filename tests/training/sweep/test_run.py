@@ -212,7 +212,8 @@ def test_a_full_disk_stops_a_sweep_and_leaves_its_runs_undone(write_grid: WriteG
     limited = ["bash", "-c", 'ulimit -f 50; exec "$@"', "bash", *command]
     stopped = subprocess.run(limited, capture_output=True, text=True)
     assert stopped.returncode == 1, stopped.stderr
-    assert stopped.stderr.splitlines()[-1].startswith("error: no room left to write (")
+    (error,) = [line for line in stopped.stderr.splitlines() if line.startswith("error: ")]
+    assert error.startswith("error: no room left to write (")
     assert not list((tmp_path / "out").rglob("failed/*"))
     assert not [path for path in (tmp_path / "out").rglob(".*") if path.is_file()]
     assert sweep(grid, tmp_path / "out")["done"] == 2
