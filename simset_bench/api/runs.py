@@ -101,9 +101,8 @@ class Run:
         """The training's epochs: a row for each, `epoch` as index, a column for each loss and share."""
         import pandas as pd
 
-        return pd.DataFrame(self._read().epochs or [], columns=None if self._read().epochs else ["epoch"]).set_index(
-            "epoch"
-        )
+        epochs = self._read().epochs
+        return pd.DataFrame(epochs, columns=None if epochs else ["epoch"]).set_index("epoch")
 
     def samples(self, task: str) -> "pd.DataFrame":
         """`read_samples` of this run."""

@@ -35,7 +35,7 @@ class MemoryModel(nn.Module):
 
     Examples:
         >>> model = MemoryModel.from_pretrained(run)
-        >>> inputs = model.tokenizer("Josen Gordoward works as a", return_tensors="pt").to(model.device)
+        >>> inputs = model.tokenizer("Anarchism is a", return_tensors="pt").to(model.device)
         >>> with model.recall("erased", doc=model.documents[0]):
         ...     answer = model.generate(**inputs, max_new_tokens=4)
     """

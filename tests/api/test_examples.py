@@ -12,7 +12,8 @@ import simset_bench
 # Those that make what others read come first.
 ORDER = ("train", "evaluate", "forget", "sweep", "study", "allocate", "leaderboard", "contrast", "show", "compare")
 ORDER += ("analyze", "read_runs", "read_samples", "MemoryModel")
-SMALL = {"layer": 2, "epochs": 1, "entries": 64, "entries_per_doc": 8, "num_docs": 5, "device": "cpu", "quiet": True}
+SMALL = {"layer": 2, "epochs": 1, "entries": 64, "entries_per_doc": 8, "num_docs": 5, "quiet": True}
+SMALL |= {"device": "cpu", "dtype": "float32"}
 
 
 def test_examples_run(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +26,7 @@ def test_examples_run(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.Monk
     names["forget"] = partial(simset_bench.forget, steps=1, quiet=True)
     fixed = {**SMALL, "model": str(tiny_llama), "corpus": "people:count=5"}
     grid = f"axes:\n  allocation: [random, simset2]\nfixed: {fixed}\nstudy: {{tasks: [docmem], limit: 2}}\n"
-    Path("grid.yaml").write_text(grid.replace(", 'quiet': True", ""))
+    Path("grid.yaml").write_text(grid.replace("'quiet': True, ", ""))
     names["train"](corpus="people:count=32", allocation="random")
     simset_bench.evaluate("outputs", task="docmem", limit=2, all=True, quiet=True)
     for name in ORDER:

@@ -25,6 +25,7 @@ from simset_bench import (
     train,
 )
 from simset_bench.cli.app import app
+from simset_bench.corpora.load import load_corpus
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -149,14 +150,11 @@ def test_an_allocation_is_a_frame_and_its_analysis_a_plot(tmp_path: Path) -> Non
     frame = made.to_frame()
     assert len(frame) == 12
     assert all(len(entries) == 8 for entries in frame["entries"])
-    text = "Josen Gordoward works as a blacksmith."
+    text = load_corpus("people:count=12")[0].text
     assert len(made.nearest(text)) == len(printed("allocate", "--output", made, "--query", text)["neighbours"])
     analysis = analyze(made)
     there = printed("analyze", made)
-    assert (
-        analysis.figures["calibration"] == tuple(there["calibration"])
-        or list(analysis.figures["calibration"]) == there["calibration"]
-    )
+    assert list(analysis.figures["calibration"]) == there["calibration"]
     assert "overlap by similarity" in analysis._repr_html_()
     assert all(analysis.plot(name).to_dict() for name in ("overlap", "load", "clusters"))
     with pytest.raises(RequestError, match=r"unknown chart 'lode' \(did you mean 'load'\?\)"):
@@ -165,7 +163,8 @@ def test_an_allocation_is_a_frame_and_its_analysis_a_plot(tmp_path: Path) -> Non
 
 def test_a_sweep_gives_its_runs(tiny_llama: Path, tiny_corpus: Path, tmp_path: Path) -> None:
     grid = tmp_path / "grid.yaml"
-    fixed = f"{{model: {tiny_llama}, corpus: 'jsonl:{tiny_corpus}', num_docs: 2, layer: 2, epochs: 1, device: cpu}}"
+    fixed = f"{{model: {tiny_llama}, corpus: 'jsonl:{tiny_corpus}', num_docs: 2, layer: 2, epochs: 1, device: cpu, "
+    fixed += "dtype: float32}"
     grid.write_text(f"axes: {{allocation: [random, simset2]}}\nfixed: {fixed}\n")
     planned = sweep(grid, save_dir=tmp_path / "out", dry_run=True, quiet=True)
     assert (planned.counts["cells"], planned.runs, list(tmp_path.glob("out/*"))) == (2, [], [])
