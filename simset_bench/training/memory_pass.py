@@ -21,6 +21,7 @@ from simset_bench.training.data.segments import NO_TARGET, PackedBatch
 from simset_bench.training.frozen_head import FrozenHeadNLL, next_token_nll
 from simset_bench.training.inductive import inductive_loss, segment_on_share
 from simset_bench.training.quiet import quiet_losses
+from simset_bench.training.tiled_memory import can_tile, tiled_memory
 from simset_bench.training.trainer import Member, PassSums
 
 
@@ -50,7 +51,13 @@ def fleet_pass(
     stack = stack_memories([cast(Memory, member.memory) for member in members])
     soft = None if not any(hard) else torch.tensor([not each for each in hard], device=hidden.device)
     most = int(masks.sum(2).max())
-    terms = token_losses(upper, stack, torch.from_numpy(masks).to(hidden.device), soft, batch, hidden, most)
+    sent = torch.from_numpy(masks).to(hidden.device)
+    first = cast(Memory, members[0].memory)
+    # Where a run is measured under further masks, or activations are masked, they must exist all at once.
+    if len(members) == len(members[0].masks) == 1 and soft is None and can_tile(first, hidden):
+        terms = tiled_losses(upper, first, sent[0], batch, hidden, most)
+    else:
+        terms = token_losses(upper, stack, sent, soft, batch, hidden, most)
     # A batch of segments of one token each has nothing to predict, and a mean of nothing would not be a number.
     cross_entropies = terms.nll.sum(1) / max(1, len(whole.wanted))
     share_of_whole = batch.real.sum() / whole.real.sum()
@@ -92,11 +99,11 @@ def _background_tokens(batch: PackedBatch) -> int:
 @dataclass(frozen=True)
 class TokenLosses:
     """`nll` (runs, predicted) in nats and `shares` (runs, tokens) carry gradients; `activations` (runs, tokens,
-    entries) do not."""
+    entries) do not, and are None where they never exist all at once."""
 
     nll: Tensor
     shares: Tensor
-    activations: Tensor
+    activations: Tensor | None
 
 
 def token_losses(
@@ -118,6 +125,15 @@ def token_losses(
     used = activations if soft is None else activations * (masks | soft[:, None, None])[:, batch.segment_of]
     nll = next_token_nll_of_runs(upper, stack.add(hidden, used), batch)
     return TokenLosses(nll, segment_on_share(activations, masks, batch.segment_of, most), activations.detach())
+
+
+def tiled_losses(
+    upper: UpperModel, memory: Memory, masks: Tensor, batch: PackedBatch, hidden: Tensor, most: int | None = None
+) -> TokenLosses:
+    """`token_losses` of one memory whose activations are not multiplied by its masks (segments, entries)."""
+    added, shares = tiled_memory(memory, hidden, masks, batch.segment_of, most)
+    changed = (hidden.float() + added).to(hidden.dtype)
+    return TokenLosses(next_token_nll_of_runs(upper, changed[None], batch), shares[None], None)
 
 
 def next_token_nll_of_runs(upper: UpperModel, changed: Tensor, batch: PackedBatch) -> Tensor:
@@ -146,6 +162,7 @@ def _metrics(terms: TokenLosses, number: int, place: int, member: Member, batch:
     """The metrics of the member with this number in the pass, under the mask at this place among its own."""
     nll, shares = terms.nll[number], terms.shares[number]
     if place or member.active is not None:
+        assert terms.activations is not None
         mask = member.masks[place](batch.documents)[None]
         sent, most = torch.from_numpy(mask).to(shares.device), int(mask.sum(2).max())
         shares = segment_on_share(terms.activations[number, None], sent, batch.segment_of, most)[0]

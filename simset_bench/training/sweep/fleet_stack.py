@@ -133,6 +133,7 @@ def _metrics(
     runs: _Runs, masks: Tensor, batch: PackedBatch, terms: TokenLosses, quiet: Tensor, chosen: slice
 ) -> Tensor:
     """Totals (measured, 4) float64 of the metrics of every run measured on the members `chosen`."""
+    assert terms.activations is not None
     places, shares = [], []
     for place, numbers in enumerate(runs.measured[chosen]):
         own = terms.activations[place, None]

@@ -1,0 +1,111 @@
+"""A memory of very many entries on a CPU, some of its entries at a time.
+
+The activations of a thousand tokens on 65,536 entries fill 290 MB, and a training step as it stands reads or writes
+them some fifteen times. Here they are made for `TILE` entries at a time, which the processor's cache holds, and made
+again in the backward pass. Products have the dtype of the hidden states, so that they are fast in bfloat16.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simset_bench.models.memory import Memory
+
+TILE = 1024
+# Smaller memories gain little, and train as they always did, to the bit.
+FEWEST_ENTRIES = 16_384
+_TINY = 1e-30
+
+
+def can_tile(memory: Memory, hidden: Tensor) -> bool:
+    """Whether `tiled_memory` can run this memory, and would gain by it."""
+    shape = memory.shape
+    is_plain = shape.activation == "relu" and not shape.layer_norm
+    return is_plain and shape.entries >= FEWEST_ENTRIES and hidden.device.type == "cpu"
+
+
+def tiled_memory(
+    memory: Memory, hidden: Tensor, masks: Tensor, segment_of: Tensor, most: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """What a memory adds to hidden states, (tokens, width) float32, and each token's on-share (tokens,) float32.
+
+    hidden: (tokens, width) of any float dtype, without a gradient; masks: (segments, entries) bool, the entries of the
+    segments' documents, at most `most` of them each, None for any number; segment_of: (tokens,) int64, ascending. The
+    formulas are those of `Memory` and `inductive.on_share`.
+    """
+    weights, entries = masks.float().topk(int(masks.sum(1).max()) if most is None else most, sorted=False)
+    added, shares = _Tiled.apply(
+        hidden, memory.up_weight, memory.up_bias, memory.down_weight, entries, weights, segment_of
+    )
+    added = added + memory.down_bias
+    return (added if memory.gate is None else added * memory.gate), shares
+
+
+class _Tiled(torch.autograd.Function):
+    """W_down a (tokens, width) and on-shares (tokens,), where a segment has the few `entries` (segments, few) whose
+    `weights` are 1, not 0."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        up: Tensor,
+        bias: Tensor,
+        down: Tensor,
+        entries: Tensor,
+        weights: Tensor,
+        segment_of: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        added, energy = torch.zeros(hidden.shape), torch.zeros(len(hidden))
+        entries_of_token = entries[segment_of]
+        own = torch.zeros(entries_of_token.shape)
+        for tile in _tiles(len(up)):
+            activations = _activations(hidden, up[tile], bias[tile])
+            added += activations @ down[:, tile].to(hidden.dtype).T
+            energy += torch.linalg.vector_norm(activations, dim=1, dtype=torch.float32).square_()
+            places = entries_of_token - tile.start
+            inside = (places >= 0) & (places < activations.shape[1])
+            own += activations.gather(1, places.clamp_(0, activations.shape[1] - 1)) * inside
+        own *= weights[segment_of]
+        shares = own.square().sum(1) / energy.clamp_min(_TINY)
+        ctx.save_for_backward(hidden, up, bias, down, entries, segment_of, own, energy, shares)
+        return added, shares
+
+    @staticmethod
+    def backward(ctx: Any, to_added: Tensor, to_shares: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, up, bias, down, entries, segment_of, own, energy, shares = ctx.saved_tensors
+        dtype, width = hidden.dtype, hidden.shape[1]
+        # A share's derivative by an activation is factor * a on the document's entries, less factor * share * a on all.
+        factor = (2 * to_shares / energy.clamp_min(_TINY)).masked_fill_(energy < _TINY, 0.0)
+        of_all = (factor * shares).neg_().to(dtype)[:, None]
+        to_output = to_added.to(dtype)
+        # A column of ones gives the gradient of the biases, and operands that are laid out by rows multiply faster.
+        inputs = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1)
+        rows_of_inputs, rows_of_output = inputs.T.contiguous(), to_output.T.contiguous()
+        to_up, to_bias, to_down = torch.empty_like(up), torch.empty_like(bias), torch.empty_like(down)
+        for tile in _tiles(len(up)):
+            activations = _activations(hidden, up[tile], bias[tile])
+            to_down[:, tile] = rows_of_output @ activations
+            to_activations = to_output @ down[:, tile].to(dtype)
+            to_activations = torch.ops.aten.threshold_backward(to_activations, activations, 0)
+            to_both = rows_of_inputs @ to_activations.addcmul_(activations, of_all)
+            to_up[tile], to_bias[tile] = to_both[:width].T, to_both[width]
+        lengths = torch.bincount(segment_of, minlength=len(entries)).tolist()
+        to_own = (own * factor[:, None]).split(lengths)
+        for numbers, of_segment, seen in zip(entries, to_own, inputs.float().split(lengths), strict=True):
+            to_both = of_segment.T @ seen
+            to_up.index_add_(0, numbers, to_both[:, :width])
+            to_bias.index_add_(0, numbers, to_both[:, width])
+        return None, to_up, to_bias, to_down, None, None, None
+
+
+def _tiles(entries: int) -> Iterator[slice]:
+    return (slice(start, min(start + TILE, entries)) for start in range(0, entries, TILE))
+
+
+def _activations(hidden: Tensor, up: Tensor, bias: Tensor) -> Tensor:
+    """relu(W_up h + b_up) in the dtype of `hidden`: (tokens, entries of the tile)."""
+    dtype = hidden.dtype
+    return torch.addmm(bias.to(dtype), hidden, up.to(dtype).T).relu_()
