@@ -78,7 +78,7 @@ class _Tiled(torch.autograd.Function):
         hidden, up, bias, down, entries, segment_of, own, energy, shares = ctx.saved_tensors
         dtype, width = hidden.dtype, hidden.shape[1]
         # A share's derivative by an activation is factor * a on the document's entries, less factor * share * a on all.
-        factor = (2 * to_shares / energy.clamp_min(_TINY)).masked_fill_(energy < _TINY, 0.0)
+        factor = 2 * to_shares / energy.clamp_min(_TINY)
         of_all = (factor * shares).neg_().to(dtype)[:, None]
         to_output = to_added.to(dtype)
         # A column of ones gives the gradient of the biases, and operands that are laid out by rows multiply faster.
@@ -102,7 +102,7 @@ class _Tiled(torch.autograd.Function):
 
 
 def _tiles(entries: int) -> Iterator[slice]:
-    return (slice(start, min(start + TILE, entries)) for start in range(0, entries, TILE))
+    return (slice(start, start + TILE) for start in range(0, entries, TILE))
 
 
 def _activations(hidden: Tensor, up: Tensor, bias: Tensor) -> Tensor:
