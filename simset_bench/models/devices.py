@@ -29,7 +29,12 @@ def find_device(name: str) -> torch.device:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 natively (AVX512-BF16 or AMX); elsewhere it is emulated and slow."""
+    """Whether this CPU multiplies bfloat16 natively (AVX512-BF16 or AMX); elsewhere it is emulated and slow.
+
+    Not where PyTorch is told to do without vector instructions: its attention then fails in bfloat16.
+    """
+    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX"):
+        return False
     if not hasattr(torch.cpu, "get_capabilities"):
         # PyTorch 2.9 asks for each by a name of its own.
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

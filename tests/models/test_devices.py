@@ -37,6 +37,15 @@ def test_the_base_is_bfloat16_just_where_the_processor_has_it() -> None:
     assert find_dtype("auto", CPU) == (torch.bfloat16 if cpu_has_bfloat16() else torch.float32)
 
 
+@pytest.mark.numerical
+def test_attention_runs_in_the_dtype_that_auto_takes() -> None:
+    # Without vector instructions PyTorch's attention in bfloat16 fails on a processor that has it.
+    queries = torch.randn(1, 2, 600, 64).to(find_dtype("auto", CPU)).requires_grad_()
+    attended = torch.nn.functional.scaled_dot_product_attention(queries, queries, queries, is_causal=True)
+    attended.sum().backward()
+    assert attended.isfinite().all()
+
+
 @pytest.mark.parametrize("name", DTYPES)
 def test_a_named_dtype_is_taken_at_its_word(name: str) -> None:
     assert find_dtype(name, CPU) == getattr(torch, name)
