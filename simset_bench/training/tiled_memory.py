@@ -58,18 +58,21 @@ class _Tiled(torch.autograd.Function):
         weights: Tensor,
         segment_of: Tensor,
     ) -> tuple[Tensor, Tensor]:
+        up, bias, down = (each.to(hidden.dtype) for each in (up, bias, down))
         added, energy = torch.zeros(hidden.shape), torch.zeros(len(hidden))
         entries_of_token = entries[segment_of]
         own = torch.zeros(entries_of_token.shape)
+        room = hidden.new_empty(len(hidden) * TILE)
         for tile in _tiles(len(up)):
-            activations = _activations(hidden, up[tile], bias[tile])
-            added += activations @ down[:, tile].to(hidden.dtype).T
-            energy += torch.linalg.vector_norm(activations, dim=1, dtype=torch.float32).square_()
+            activations = _activations(hidden, up[tile], bias[tile], room)
+            added += activations @ down[:, tile].T
+            energy += torch.linalg.vector_norm(activations, dim=1).float().square_()
             places = entries_of_token - tile.start
             inside = (places >= 0) & (places < activations.shape[1])
             own += activations.gather(1, places.clamp_(0, activations.shape[1] - 1)) * inside
         own *= weights[segment_of]
-        shares = own.square().sum(1) / energy.clamp_min(_TINY)
+        # A tile's energy is rounded, and might be a little less than the part of it that is counted above.
+        shares = (own.square().sum(1) / energy.clamp_min(_TINY)).clamp_max(1.0)
         ctx.save_for_backward(hidden, up, bias, down, entries, segment_of, own, energy, shares)
         return added, shares
 
@@ -84,12 +87,14 @@ class _Tiled(torch.autograd.Function):
         # A column of ones gives the gradient of the biases, and operands that are laid out by rows multiply faster.
         inputs = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1)
         rows_of_inputs, rows_of_output = inputs.T.contiguous(), to_output.T.contiguous()
-        to_up, to_bias, to_down = torch.empty_like(up), torch.empty_like(bias), torch.empty_like(down)
+        to_up, to_bias, to_down = (torch.empty(each.shape) for each in (up, bias, down))
+        room, other_room = hidden.new_empty(2, len(hidden) * TILE)
         for tile in _tiles(len(up)):
-            activations = _activations(hidden, up[tile], bias[tile])
+            activations = _activations(hidden, up[tile], bias[tile], room)
             to_down[:, tile] = rows_of_output @ activations
-            to_activations = to_output @ down[:, tile].to(dtype)
-            to_activations = torch.ops.aten.threshold_backward(to_activations, activations, 0)
+            to_activations = other_room[: activations.numel()].view_as(activations)
+            torch.mm(to_output, down[:, tile], out=to_activations)
+            torch.ops.aten.threshold_backward(to_activations, activations, 0, grad_input=to_activations)
             to_both = rows_of_inputs @ to_activations.addcmul_(activations, of_all)
             to_up[tile], to_bias[tile] = to_both[:width].T, to_both[width]
         lengths = torch.bincount(segment_of, minlength=len(entries)).tolist()
@@ -105,7 +110,7 @@ def _tiles(entries: int) -> Iterator[slice]:
     return (slice(start, start + TILE) for start in range(0, entries, TILE))
 
 
-def _activations(hidden: Tensor, up: Tensor, bias: Tensor) -> Tensor:
-    """relu(W_up h + b_up) in the dtype of `hidden`: (tokens, entries of the tile)."""
-    dtype = hidden.dtype
-    return torch.addmm(bias.to(dtype), hidden, up.to(dtype).T).relu_()
+def _activations(hidden: Tensor, up: Tensor, bias: Tensor, room: Tensor) -> Tensor:
+    """relu(W_up h + b_up), (tokens, entries of the tile), laid down in `room`."""
+    out = room[: len(hidden) * len(up)].view(len(hidden), len(up))
+    return torch.addmm(bias, hidden, up.T, out=out).relu_()

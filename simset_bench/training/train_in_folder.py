@@ -22,7 +22,7 @@ from simset_bench.training.trainer import Member, train
 
 _SECONDS_BETWEEN_METRICS = 1.0
 # A checkpoint that takes long to write is written less often, so that it costs at most this share of the time.
-_CHECKPOINT_SHARE = 0.1
+_CHECKPOINT_SHARE = 0.03
 
 # Called after each step with the number of segments; True asks the training to stop once its checkpoint is written.
 Watch = Callable[[Progress, int], bool]
