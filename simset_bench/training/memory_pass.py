@@ -50,11 +50,12 @@ def fleet_pass(
     hard = [member.active is not None or member.config.location == "hard" for member in members]
     stack = stack_memories([cast(Memory, member.memory) for member in members])
     soft = None if not any(hard) else torch.tensor([not each for each in hard], device=hidden.device)
-    most = int(masks.sum(2).max())
+    counts = masks.sum(2)
+    fewest, most = int(counts.min()), int(counts.max())
     sent = torch.from_numpy(masks).to(hidden.device)
     first = cast(Memory, members[0].memory)
     # Where a run is measured under further masks, or activations are masked, they must exist all at once.
-    if len(members) == len(members[0].masks) == 1 and soft is None and can_tile(first, hidden):
+    if len(members) == len(members[0].masks) == 1 and soft is None and can_tile(first, hidden, fewest, most):
         terms = tiled_losses(upper, first, sent[0], batch, hidden, most)
     else:
         terms = token_losses(upper, stack, sent, soft, batch, hidden, most)
@@ -128,7 +129,7 @@ def token_losses(
 
 
 def tiled_losses(
-    upper: UpperModel, memory: Memory, masks: Tensor, batch: PackedBatch, hidden: Tensor, most: int | None = None
+    upper: UpperModel, memory: Memory, masks: Tensor, batch: PackedBatch, hidden: Tensor, most: int
 ) -> TokenLosses:
     """`token_losses` of one memory whose activations are not multiplied by its masks (segments, entries)."""
     added, shares = tiled_memory(memory, hidden, masks, batch.segment_of, most)

@@ -19,25 +19,26 @@ FEWEST_ENTRIES = 16_384
 _TINY = 1e-30
 
 
-def can_tile(memory: Memory, hidden: Tensor) -> bool:
-    """Whether `tiled_memory` can run this memory, and would gain by it."""
+def can_tile(memory: Memory, hidden: Tensor, fewest: int, most: int) -> bool:
+    """Whether `tiled_memory` can run this memory on documents that have from `fewest` to `most` entries, and would gain
+    by it."""
     shape = memory.shape
     is_plain = shape.activation == "relu" and not shape.layer_norm
-    return is_plain and shape.entries >= FEWEST_ENTRIES and hidden.device.type == "cpu"
+    are_few_or_all = most * 4 <= shape.entries or fewest == shape.entries
+    return is_plain and are_few_or_all and shape.entries >= FEWEST_ENTRIES and hidden.device.type == "cpu"
 
 
-def tiled_memory(
-    memory: Memory, hidden: Tensor, masks: Tensor, segment_of: Tensor, most: int | None = None
-) -> tuple[Tensor, Tensor]:
+def tiled_memory(memory: Memory, hidden: Tensor, masks: Tensor, segment_of: Tensor, most: int) -> tuple[Tensor, Tensor]:
     """What a memory adds to hidden states, (tokens, width) float32, and each token's on-share (tokens,) float32.
 
     hidden: (tokens, width) of any float dtype, without a gradient; masks: (segments, entries) bool, the entries of the
-    segments' documents, at most `most` of them each, None for any number; segment_of: (tokens,) int64, ascending. The
-    formulas are those of `Memory` and `inductive.on_share`.
+    segments' documents, which are all entries or at most `most`; segment_of: (tokens,) int64, ascending. The formulas
+    are those of `Memory` and `inductive.on_share`.
     """
-    weights, entries = masks.float().topk(int(masks.sum(1).max()) if most is None else most, sorted=False)
+    are_all = most == masks.shape[1]
+    weights, entries = masks.float().topk(0 if are_all else most, sorted=False)
     added, shares = _Tiled.apply(
-        hidden, memory.up_weight, memory.up_bias, memory.down_weight, entries, weights, segment_of
+        hidden, memory.up_weight, memory.up_bias, memory.down_weight, entries, weights, segment_of, are_all
     )
     added = added + memory.down_bias
     return (added if memory.gate is None else added * memory.gate), shares
@@ -45,7 +46,7 @@ def tiled_memory(
 
 class _Tiled(torch.autograd.Function):
     """W_down a (tokens, width) and on-shares (tokens,), where a segment has the few `entries` (segments, few) whose
-    `weights` are 1, not 0."""
+    `weights` are 1, not 0, or all of them (`are_all`)."""
 
     @staticmethod
     def forward(
@@ -57,6 +58,7 @@ class _Tiled(torch.autograd.Function):
         entries: Tensor,
         weights: Tensor,
         segment_of: Tensor,
+        are_all: bool,
     ) -> tuple[Tensor, Tensor]:
         up, bias, down = (each.to(hidden.dtype) for each in (up, bias, down))
         added, energy = torch.zeros(hidden.shape), torch.zeros(len(hidden))
@@ -71,8 +73,10 @@ class _Tiled(torch.autograd.Function):
             inside = (places >= 0) & (places < activations.shape[1])
             own += activations.gather(1, places.clamp_(0, activations.shape[1] - 1)) * inside
         own *= weights[segment_of]
-        # A tile's energy is rounded, and might be a little less than the part of it that is counted above.
-        shares = (own.square().sum(1) / energy.clamp_min(_TINY)).clamp_max(1.0)
+        energy_of_own = energy if are_all else own.square().sum(1)
+        # A tile's energy is rounded, and might be a little less than the part of it that is the document's.
+        shares = (energy_of_own / energy.clamp_min(_TINY)).clamp_max(1.0)
+        ctx.are_all = are_all
         ctx.save_for_backward(hidden, up, bias, down, entries, segment_of, own, energy, shares)
         return added, shares
 
@@ -81,7 +85,7 @@ class _Tiled(torch.autograd.Function):
         hidden, up, bias, down, entries, segment_of, own, energy, shares = ctx.saved_tensors
         dtype, width = hidden.dtype, hidden.shape[1]
         # A share's derivative by an activation is factor * a on the document's entries, less factor * share * a on all.
-        factor = 2 * to_shares / energy.clamp_min(_TINY)
+        factor = torch.zeros_like(energy) if ctx.are_all else 2 * to_shares / energy.clamp_min(_TINY)
         of_all = (factor * shares).neg_().to(dtype)[:, None]
         to_output = to_added.to(dtype)
         # A column of ones gives the gradient of the biases, and operands that are laid out by rows multiply faster.
@@ -103,7 +107,7 @@ class _Tiled(torch.autograd.Function):
             to_both = of_segment.T @ seen
             to_up.index_add_(0, numbers, to_both[:, :width])
             to_bias.index_add_(0, numbers, to_both[:, width])
-        return None, to_up, to_bias, to_down, None, None, None
+        return None, to_up, to_bias, to_down, None, None, None, None
 
 
 def _tiles(entries: int) -> Iterator[slice]:

@@ -61,6 +61,10 @@ def test_what_it_adds_its_shares_and_all_gradients_are_those_of_the_definition(
 ) -> None:
     memory, generator = _new_memory(entries, 6, seed, gate=gate), torch.Generator().manual_seed(seed)
     masks = torch.rand(len(lengths), entries, generator=generator) < own
+    most = int(masks.sum(1).max())
+    # A document with all entries stands beside none with fewer.
+    if most == entries:
+        masks[:] = True
     segment_of = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     hidden = torch.randn(sum(lengths), 6, generator=generator)
     weights = torch.randn(hidden.shape, generator=generator).double()
@@ -70,7 +74,7 @@ def test_what_it_adds_its_shares_and_all_gradients_are_those_of_the_definition(
     # A share changes the faster the smaller the energy is. Times the energy it is as smooth as the activations.
     ((added * weights).sum() + (shares * energy.detach()).sum()).backward()
     with patch.object(module, "TILE", 7):
-        found, found_shares = tiled_memory(memory, hidden, masks, segment_of)
+        found, found_shares = tiled_memory(memory, hidden, masks, segment_of, most)
         ((found * weights).sum() + (found_shares * energy.detach()).sum()).backward()
     assert_near(found, added)
     # What is rounded is the energy, of which the document's entries may have next to nothing.
@@ -89,7 +93,7 @@ def test_a_pass_over_a_batch_is_that_of_all_entries_at_once(problem: Callable[[s
         memory = _new_memory(config.entries, 64, 0)
         member = Member(memory, make_optimizer(memory, config), [], config=config, masks=[here.data.mask_rows])
         with patch.object(module, "FEWEST_ENTRIES", fewest), patch.object(module, "TILE", 25):
-            assert can_tile(memory, hidden) == (fewest == 1)
+            assert can_tile(memory, hidden, 8, 8) == (fewest == 1)
             sums = memory_pass(UpperModel(here.base, 2), member, batch, hidden)
         metrics = {name: mean.total / mean.count for name, mean in sums.metrics_of_runs[0].items()}
         return metrics | {"loss": sums.loss}, [each.grad for each in memory.parameters() if each.grad is not None]
@@ -106,7 +110,7 @@ def test_in_bfloat16_it_is_as_near_to_the_definition_as_two_roundings_of_its_ope
     masks = torch.rand(4, 3000, generator=generator) < 0.01
     segment_of = torch.arange(4).repeat_interleave(10)
     added, energy, energy_of_own, _ = _definition(memory, hidden, masks[segment_of])
-    found, shares = tiled_memory(memory, hidden, masks, segment_of)
+    found, shares = tiled_memory(memory, hidden, masks, segment_of, int(masks.sum(1).max()))
     assert found.dtype == shares.dtype == torch.float32
     # Weights, activations and sums are rounded once each, in sums of both signs.
     for one, other in ((found, added), (shares, energy_of_own / energy)):
@@ -115,22 +119,25 @@ def test_in_bfloat16_it_is_as_near_to_the_definition_as_two_roundings_of_its_ope
 
 
 @pytest.mark.parametrize(
-    ("options", "activation", "device", "tiled"),
+    ("options", "activation", "device", "counts", "tiled"),
     [
-        ({}, "relu", "cpu", True),
-        ({"gate": True}, "relu", "cpu", True),
-        ({"layer_norm": True}, "relu", "cpu", False),
-        ({}, "gelu", "cpu", False),
-        ({}, "relu", "meta", False),
+        ({}, "relu", "cpu", (32, 64), True),
+        ({}, "relu", "cpu", (module.FEWEST_ENTRIES, module.FEWEST_ENTRIES), True),
+        ({"gate": True}, "relu", "cpu", (32, 32), True),
+        ({}, "relu", "cpu", (32, module.FEWEST_ENTRIES // 2), False),
+        ({}, "relu", "cpu", (32, module.FEWEST_ENTRIES), False),
+        ({"layer_norm": True}, "relu", "cpu", (32, 32), False),
+        ({}, "gelu", "cpu", (32, 32), False),
+        ({}, "relu", "meta", (32, 32), False),
     ],
 )
 def test_it_takes_large_memories_of_plain_form_on_a_cpu(
-    options: dict[str, bool], activation: str, device: str, tiled: bool
+    options: dict[str, bool], activation: str, device: str, counts: tuple[int, int], tiled: bool
 ) -> None:
     large, small = (
         Memory(MemoryShape(entries, 2, activation, **options))
         for entries in (module.FEWEST_ENTRIES, module.FEWEST_ENTRIES - 1)
     )
     hidden = torch.zeros(1, 2, device=device)
-    assert can_tile(large, hidden) == tiled
-    assert not can_tile(small, hidden)
+    assert can_tile(large, hidden, *counts) == tiled
+    assert not can_tile(small, hidden, *counts)
