@@ -76,7 +76,7 @@ def read_slurm(text: str) -> SlurmRequest:
             f"--slurm gpus={gpus}: a task trains on one GPU: gpus=1 or gpus=TYPE:1, and as many tasks as GPUs"
         )
     mem = given.get("mem")
-    if mem is not None and not re.fullmatch(r"\d+[KMGT]?", mem):
+    if mem is not None and not re.fullmatch(r"[0-9]+[KMGT]?", mem):
         raise RequestError(f"--slurm mem={mem}: expected a size such as 32G")
     return SlurmRequest(
         _count("tasks", given.get("tasks", "1"), _MOST_TASKS),

@@ -50,6 +50,7 @@ def test_a_limit_is_never_shorter_than_what_was_written(days: int, hours: int, m
         ("time=90,gpus=2", "gpus=2: a task trains on one GPU"),
         ("time=90,gpus=a100:4", "gpus=a100:4: a task trains on one GPU"),
         ("time=90,mem=lots", "mem=lots: expected a size such as 32G"),
+        ("time=90,mem=٣G", "expected a size such as 32G"),
     ],
 )
 def test_a_wrong_request_says_what_is_wrong(text: str, said: str) -> None:
