@@ -11,35 +11,22 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Annotated
+from unittest.mock import patch
 
 import torch
 import typer
-from training import SAME_LOSS, Setting, Step, engine, new_member
+from training import SAME_LOSS, Step, engine, new_member
+from world_training import world_setting
 
-from simset_bench.corpora.load import stream_corpus
-from simset_bench.models.loading import load_base
 from simset_bench.models.split import UpperModel
 from simset_bench.training import tiled_memory
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.hidden_states import fill_cache
-from simset_bench.training.data.segments import epoch_batches, longest_of, segment_documents
+from simset_bench.training.data.segments import epoch_batches, longest_of
 from simset_bench.training.trainer import set_arithmetic
-
-
-@contextmanager
-def tiled_from(entries: int) -> Iterator[None]:
-    """Memories of so many entries are tiled within the context."""
-    former = tiled_memory.FEWEST_ENTRIES
-    tiled_memory.FEWEST_ENTRIES = entries
-    try:
-        yield
-    finally:
-        tiled_memory.FEWEST_ENTRIES = former
 
 
 @dataclass
@@ -56,7 +43,7 @@ class Way:
     def take(self, rows: Sequence[int]) -> None:
         """One timed step on the segments `rows`."""
         began = time.process_time()
-        with tiled_from(self.fewest_entries):
+        with patch.object(tiled_memory, "FEWEST_ENTRIES", self.fewest_entries):
             self.cross_entropy = self.step(rows)
         self.seconds.append(time.process_time() - began)
 
@@ -77,16 +64,14 @@ def main(
 ) -> None:
     """Measure both ways and print the table; exit code 1 where they come to different losses."""
     torch.set_num_threads(threads)
-    base = load_base(model, dtype, "cpu")
-    set_arithmetic(base)
     people = batch_size * (steps + 1)
-    documents = list(islice(stream_corpus(f"people:count={people}"), people))
     config = TrainConfig(layer=layer, entries=entries, batch_size=batch_size, num_docs=people, lr=0.01)
-    segments = segment_documents(documents, base.tokenizer, config.max_tokens)
-    setting = Setting(model, base, config, segments, threads, 1)
+    setting = world_setting(model, dtype, people, config, 1)
+    base, segments = setting.base, setting.segments
+    set_arithmetic(base)
     upper, cache = UpperModel(base, layer, longest_of(segments)), fill_cache(base, layer, segments)
     batches = epoch_batches(len(segments), batch_size, 0, 0)
-    print(f"{base.name}, block {layer} of {len(base.blocks)}, M {entries:,}, batches of {batch_size}, {dtype}\n")
+    print(f"{setting.name}, batches of {batch_size}\n")
     print("| way | processor s a step | gain | memory that a step takes, GB |\n| --- | --- | --- | --- |")
     ways = [Way(f"{tiled_memory.TILE:,} entries at a time", 1), Way("all entries at once", entries + 1)]
     # The leaner way first, since a process's peak of memory never falls again. These steps only warm up.

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 LOG_FLOOR = 1e-4
-_TINY = 1e-30
+# Less energy than this is none.
+TINY = 1e-30
 
 
 def on_share(activations: Tensor, mask: Tensor) -> Tensor:
@@ -23,7 +24,7 @@ def on_share(activations: Tensor, mask: Tensor) -> Tensor:
 def token_on_share(activations: Tensor, masks: Tensor) -> Tensor:
     """`on_share` of tokens that each have a mask: activations (..., entries), masks broadcast to it; returns (...)."""
     energy = activations.float().square()
-    return (energy * masks).sum(-1) / energy.sum(-1).clamp_min(_TINY)
+    return (energy * masks).sum(-1) / energy.sum(-1).clamp_min(TINY)
 
 
 class _ShareOfFew(torch.autograd.Function):
@@ -36,16 +37,28 @@ class _ShareOfFew(torch.autograd.Function):
     def forward(ctx: Any, activations: Tensor, entries: Tensor, weights: Tensor) -> Tensor:
         chosen = activations.gather(2, entries).mul_(weights)
         energy = torch.linalg.vector_norm(activations, dim=2).square_()
-        share = chosen.square().sum(2) / energy.clamp_min(_TINY)
+        share = chosen.square().sum(2) / energy.clamp_min(TINY)
         ctx.save_for_backward(activations, entries, chosen, energy, share)
         return share
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         activations, entries, chosen, energy, share = ctx.saved_tensors
-        factor = 2 * gradient / energy.clamp_min(_TINY)
-        to_all = activations * (share * factor).masked_fill_(energy < _TINY, 0.0).neg_()[..., None]
+        factor = 2 * gradient / energy.clamp_min(TINY)
+        to_all = activations * (share * factor).masked_fill_(energy < TINY, 0.0).neg_()[..., None]
         return to_all.scatter_add_(2, entries, chosen.mul(factor[..., None])), None, None
+
+
+def are_few(most: int, entries: int) -> bool:
+    """Whether `most` of a memory's entries are so few that they are read faster by their numbers than as a mask."""
+    return most * 4 <= entries
+
+
+def few_entries(masks: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """The numbers of the entries in masks (..., entries) that have up to `most` each: `weights` and `entries`, both
+    (..., most); a weight is 1 for an entry of the mask and 0 for another that fills up."""
+    weights, entries = masks.float().topk(most, sorted=False)
+    return weights, entries
 
 
 def segment_on_share(activations: Tensor, masks: Tensor, segment_of: Tensor, most: int | None = None) -> Tensor:
@@ -54,9 +67,9 @@ def segment_on_share(activations: Tensor, masks: Tensor, segment_of: Tensor, mos
     segment_of: (tokens,) int64, the segment of each token; `most` entries are in a mask, None for any number. Returns
     (runs, tokens).
     """
-    if most is None or most * 4 > masks.shape[2]:
+    if most is None or not are_few(most, masks.shape[2]):
         return token_on_share(activations, masks[:, segment_of])
-    weights, entries = masks.float().topk(most, sorted=False)
+    weights, entries = few_entries(masks, most)
     share: Tensor = _ShareOfFew.apply(activations.float(), entries[:, segment_of], weights[:, segment_of])
     return share
 

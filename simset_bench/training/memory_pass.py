@@ -48,17 +48,16 @@ def fleet_pass(
     whole = whole or batch
     masks = np.stack([(member.active or member.masks[0])(batch.documents) for member in members])
     hard = [member.active is not None or member.config.location == "hard" for member in members]
-    stack = stack_memories([cast(Memory, member.memory) for member in members])
+    memories = [cast(Memory, member.memory) for member in members]
     soft = None if not any(hard) else torch.tensor([not each for each in hard], device=hidden.device)
     counts = masks.sum(2)
     fewest, most = int(counts.min()), int(counts.max())
     sent = torch.from_numpy(masks).to(hidden.device)
-    first = cast(Memory, members[0].memory)
     # Where a run is measured under further masks, or activations are masked, they must exist all at once.
-    if len(members) == len(members[0].masks) == 1 and soft is None and can_tile(first, hidden, fewest, most):
-        terms = tiled_losses(upper, first, sent[0], batch, hidden, most)
+    if len(members) == len(members[0].masks) == 1 and soft is None and can_tile(memories[0], hidden, fewest, most):
+        terms = tiled_losses(upper, memories[0], sent[0], batch, hidden, most)
     else:
-        terms = token_losses(upper, stack, sent, soft, batch, hidden, most)
+        terms = token_losses(upper, stack_memories(memories), sent, soft, batch, hidden, most)
     # A batch of segments of one token each has nothing to predict, and a mean of nothing would not be a number.
     cross_entropies = terms.nll.sum(1) / max(1, len(whole.wanted))
     share_of_whole = batch.real.sum() / whole.real.sum()

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from simset_bench.models.memory import Memory
+from simset_bench.training.inductive import TINY, are_few, few_entries
 
 TILE = 1024
 # Smaller memories gain little, and train as they always did, to the bit.
 FEWEST_ENTRIES = 16_384
-_TINY = 1e-30
 
 
 def can_tile(memory: Memory, hidden: Tensor, fewest: int, most: int) -> bool:
@@ -24,7 +24,7 @@ def can_tile(memory: Memory, hidden: Tensor, fewest: int, most: int) -> bool:
     by it."""
     shape = memory.shape
     is_plain = shape.activation == "relu" and not shape.layer_norm
-    are_few_or_all = most * 4 <= shape.entries or fewest == shape.entries
+    are_few_or_all = are_few(most, shape.entries) or fewest == shape.entries
     return is_plain and are_few_or_all and shape.entries >= FEWEST_ENTRIES and hidden.device.type == "cpu"
 
 
@@ -36,7 +36,7 @@ def tiled_memory(memory: Memory, hidden: Tensor, masks: Tensor, segment_of: Tens
     are those of `Memory` and `inductive.on_share`.
     """
     are_all = most == masks.shape[1]
-    weights, entries = masks.float().topk(0 if are_all else most, sorted=False)
+    weights, entries = few_entries(masks, 0 if are_all else most)
     added, shares = _Tiled.apply(
         hidden, memory.up_weight, memory.up_bias, memory.down_weight, entries, weights, segment_of, are_all
     )
@@ -75,7 +75,7 @@ class _Tiled(torch.autograd.Function):
         own *= weights[segment_of]
         energy_of_own = energy if are_all else own.square().sum(1)
         # A tile's energy is rounded, and might be a little less than the part of it that is the document's.
-        shares = (energy_of_own / energy.clamp_min(_TINY)).clamp_max(1.0)
+        shares = (energy_of_own / energy.clamp_min(TINY)).clamp_max(1.0)
         ctx.are_all = are_all
         ctx.save_for_backward(hidden, up, bias, down, entries, segment_of, own, energy, shares)
         return added, shares
@@ -85,7 +85,7 @@ class _Tiled(torch.autograd.Function):
         hidden, up, bias, down, entries, segment_of, own, energy, shares = ctx.saved_tensors
         dtype, width = hidden.dtype, hidden.shape[1]
         # A share's derivative by an activation is factor * a on the document's entries, less factor * share * a on all.
-        factor = torch.zeros_like(energy) if ctx.are_all else 2 * to_shares / energy.clamp_min(_TINY)
+        factor = torch.zeros_like(energy) if ctx.are_all else 2 * to_shares / energy.clamp_min(TINY)
         of_all = (factor * shares).neg_().to(dtype)[:, None]
         to_output = to_added.to(dtype)
         # A column of ones gives the gradient of the biases, and operands that are laid out by rows multiply faster.

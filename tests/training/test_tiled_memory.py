@@ -104,7 +104,7 @@ def test_a_pass_over_a_batch_is_that_of_all_entries_at_once(problem: Callable[[s
         assert_near(one, other)
 
 
-def test_in_bfloat16_it_is_as_near_to_the_definition_as_two_roundings_of_its_operands() -> None:
+def test_in_bfloat16_it_is_within_four_roundings_of_the_definition() -> None:
     memory, generator = _new_memory(3000, 48, 1), torch.Generator().manual_seed(1)
     hidden = torch.randn(40, 48, generator=generator).bfloat16()
     masks = torch.rand(4, 3000, generator=generator) < 0.01
