@@ -7,7 +7,6 @@ prints a Markdown table. Both ways take the same steps, one after the other on e
 machine does falls on both; that they come to the same losses is checked.
 """
 
-import resource
 import statistics
 import sys
 import time
@@ -26,6 +25,7 @@ from simset_bench.training import tiled_memory
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.data.hidden_states import fill_cache
 from simset_bench.training.data.segments import epoch_batches, longest_of
+from simset_bench.training.manifest import machine
 from simset_bench.training.trainer import set_arithmetic
 
 
@@ -49,8 +49,8 @@ class Way:
 
 
 def peak_gigabytes() -> float:
-    """The most memory that this process has had (Linux counts in kilobytes)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    """The most memory that this process has had."""
+    return float(machine(torch.device("cpu"))["peak_bytes"]) / 1e9
 
 
 def main(
