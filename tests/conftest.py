@@ -14,6 +14,7 @@ pytest_plugins = [
     "fixtures.page_files",
     "fixtures.runs",
     "fixtures.training",
+    "fixtures.warm",
 ]
 
 # The same examples on every machine, however slow: a failure can be seen again, and a busy machine is none.

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
+from fixtures.warm import Warm, WarmProcess
 
 from simset_bench.training.config import TrainConfig
 from simset_bench.training.run import train_run
@@ -27,7 +27,7 @@ def command(tiny_gpt2: Path, tiny_corpus: Path) -> Command:
     def made(save_dir: Path, *more: str) -> list[str]:
         chosen = ["--model", str(tiny_gpt2), "--corpus", f"jsonl:{tiny_corpus}", "--num-docs", "8", "--entries", "256"]
         chosen += ["--epochs", str(EPOCHS), "--device", "cpu", "--save-dir", str(save_dir)]
-        return [sys.executable, "-m", "simset_bench", "train", *chosen, *more]
+        return ["-m", "simset_bench", "train", *chosen, *more]
 
     return made
 
@@ -38,16 +38,14 @@ def contents(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != "manifest.json"}
 
 
-def start_training(command: list[str], root: Path) -> subprocess.Popen[str]:
+def start_training(warm: Warm, command: list[str], root: Path) -> WarmProcess:
     """A process that has just begun to train below `root`: its allocation is written."""
 
     def written() -> list[int]:
         return [path.stat().st_mtime_ns for path in root.rglob("allocation.parquet")]
 
     before = written()
-    # A shell's background jobs ignore SIGINT, and so would the children of a test run that is one.
-    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeding)
+    process = warm.start(*command)
     while written() == before and process.poll() is None:
         time.sleep(0.01)
     return process
@@ -55,22 +53,22 @@ def start_training(command: list[str], root: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_interrupted_and_killed_and_resumed_it_ends_with_the_bytes_of_a_run_that_was_not(
-    command: Command, tiny_gpt2: Path, tiny_corpus: Path, tmp_path: Path
+    command: Command, tiny_gpt2: Path, tiny_corpus: Path, tmp_path: Path, warm: Warm
 ) -> None:
     root = tmp_path / "killed"
-    interrupted = start_training(command(root), root)
+    interrupted = start_training(warm, command(root), root)
     interrupted.send_signal(signal.SIGINT)
     anew = "error: interrupted; there is no checkpoint yet, so the same command begins anew\n"
     assert interrupted.communicate() == ("", anew)
     assert interrupted.returncode == 130
     assert not [path for path in root.rglob(".*") if path.is_file()]
 
-    killed = start_training(command(root, "--resume"), root)
+    killed = start_training(warm, command(root, "--resume"), root)
     time.sleep(random.uniform(0.0, 0.3))
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert not list(root.rglob("manifest.json"))
-    subprocess.run(command(root, "--resume"), check=True, capture_output=True)
+    warm.run(*command(root, "--resume")).check_returncode()
 
     config = TrainConfig(str(tiny_gpt2), f"jsonl:{tiny_corpus}", num_docs=8, entries=256, epochs=EPOCHS, device="cpu")
     train_run(config, tmp_path / "straight")
@@ -94,13 +92,12 @@ def assert_out_of_room(result: subprocess.CompletedProcess[str], root: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_file_size_that_is_used_up_leaves_nothing_half_written(command: Command, tmp_path: Path) -> None:
+def test_a_file_size_that_is_used_up_leaves_nothing_half_written(command: Command, tmp_path: Path, warm: Warm) -> None:
     root = tmp_path / "out"
     few = command(root, "--epochs", "2")
-    # In blocks of 1024 bytes: the memory does not fit, all that comes before it does.
-    limited = ["bash", "-c", 'ulimit -f 100; exec "$@"', "bash", *few]
-    assert_out_of_room(subprocess.run(limited, capture_output=True, text=True), root)
-    subprocess.run([*few, "--resume"], check=True, capture_output=True)
+    # The memory does not fit, all that comes before it does.
+    assert_out_of_room(warm.run(*few, most_bytes=100 << 10), root)
+    warm.run(*few, "--resume").check_returncode()
     assert list(contents(root)) == ["allocation.parquet", "config.yaml", "memory.safetensors", "metrics.jsonl"]
 
 
@@ -115,5 +112,5 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(command: Command, tmp_p
     script = (
         'disk=$1; copy=$2; shift 2; mount -t tmpfs -o size=100k tmpfs "$disk"; "$@"; code=$?; cp -r "$disk" "$copy"'
     )
-    inside = [*own_mounts, "bash", "-c", f"{script}; exit $code", "bash", str(disk), str(copy), *few]
+    inside = [*own_mounts, "bash", "-c", f"{script}; exit $code", "bash", str(disk), str(copy), sys.executable, *few]
     assert_out_of_room(subprocess.run(inside, capture_output=True, text=True, env=os.environ), copy)

@@ -1,17 +1,15 @@
 """`eval --all`: every run once, what was asked before not again, and on after a kill."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fixtures.warm import Warm
 
 from simset_bench.errors import RequestError
 from simset_bench.evaluation.all_runs import evaluate_all
@@ -22,7 +20,6 @@ from simset_bench.evaluation.task_options import TaskOptions
 from simset_bench.evaluation.tasks import table as tasks
 
 ASKED = EvalRequest(("docmem", "location"), limit=2)
-COMMAND = str(Path(sys.executable).parent / "simset-bench")
 
 
 @pytest.fixture
@@ -169,11 +166,11 @@ def test_a_run_that_cannot_be_asked_does_not_stop_the_others(root: Path) -> None
 
 
 @pytest.mark.slow
-def test_killed_and_called_again_it_goes_on(root: Path) -> None:
+def test_killed_and_called_again_it_goes_on(root: Path, warm: Warm) -> None:
     """With SIGKILL after the first result: that one is left as it is, and all come out as of a straight run."""
-    command = [COMMAND, "eval", str(root), "--all", "--task", "docmem,counterfact,location", "--limit", "3", "--quiet"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    worker = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    command = ["-m", "simset_bench", "eval", root, "--all", "--task", "docmem,counterfact,location", "--limit", "3"]
+    command.append("--quiet")
+    worker = warm.start(*command)
     deadline = time.monotonic() + 300
     while not list(root.glob("*/eval/[!.]*.json")):
         assert worker.poll() is None and time.monotonic() < deadline
@@ -182,7 +179,7 @@ def test_killed_and_called_again_it_goes_on(root: Path) -> None:
     worker.wait()
     written = {path: path.stat().st_mtime_ns for path in root.glob("*/eval/[!.]*.json")}
     assert 0 < len(written) < 9
-    again = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True)
+    again = warm.run(*command, "--json")
     assert again.returncode == 0, again.stderr
     assert len(json.loads(again.stdout)["results"]) == 9
     assert all(path.stat().st_mtime_ns == moment for path, moment in written.items())

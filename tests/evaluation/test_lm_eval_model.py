@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from fixtures.closeness import LOG_PROBABILITY, near
+from fixtures.warm import Warm
 
 from simset_bench.cli.app import app
 from simset_bench.errors import RequestError
@@ -21,16 +20,14 @@ from simset_bench.evaluation.run import evaluate_runs
 from simset_bench.evaluation.tasks.lm_eval_dataset import load
 from simset_bench.evaluation.tasks.table import tasks_folder
 
-BIN = Path(sys.executable).parent
 PROBES = "simset_counterfact_probes"
 DOCMEM = ("simset_docmem", "simset_docmem_continuation")
 
 
-def lm_eval(command: list[str], folder: Path, *arguments: str) -> dict[str, dict[str, float]]:
+def lm_eval(warm: Warm, command: list[str], folder: Path, *arguments: str) -> dict[str, dict[str, float]]:
     """Results by task of lm-eval as a process, measures without their filters and standard errors."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
-    whole = [*command, *arguments, "--output_path", str(folder / "result.json"), "--device", "cpu"]
-    done = subprocess.run(whole, capture_output=True, text=True, env=environment)
+    options = ["--output_path", folder / "result.json", "--device", "cpu"]
+    done = warm.run("-m", *command, *arguments, *options, env=os.environ | {"TQDM_DISABLE": "1"})
     assert done.returncode == 0, done.stderr[-3000:]
     (path,) = folder.glob("**/result*.json")
     results = json.loads(path.read_text())["results"]
@@ -53,12 +50,14 @@ def check_theirs_in_ours(theirs: dict[str, float], ours: dict[str, float]) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recall", ["free", "oracle", "routed", "routed-minhash"])
-def test_a_run_scores_in_lm_evals_command_as_in_ours(trained_run: Path, tmp_path: Path, recall: str) -> None:
+def test_a_run_scores_in_lm_evals_command_as_in_ours(
+    trained_run: Path, tmp_path: Path, warm: Warm, recall: str
+) -> None:
     """Through `simset-bench lm-eval`; the rows are found by the run."""
     (ours,) = evaluate_runs([trained_run], EvalRequest(("docmem",), recall=recall, limit=4))
-    command = [str(BIN / "simset-bench"), "lm-eval", "--model", "simset"]
+    command = ["simset_bench", "lm-eval", "--model", "simset"]
     about = ["--model_args", f"run={trained_run},recall={recall}", "--tasks", ",".join(DOCMEM)]
-    theirs = lm_eval(command, tmp_path, *about)
+    theirs = lm_eval(warm, command, tmp_path, *about)
     assert set(theirs) == set(DOCMEM)
     for task in DOCMEM:
         check_theirs_in_ours(theirs[task], ours["measures"])
@@ -96,7 +95,7 @@ def test_caches_that_mix_runs_are_refused(option: str, capsys: pytest.CaptureFix
 
 
 @pytest.mark.slow
-def test_our_tasks_run_in_the_stock_command_on_any_model(tiny_gpt2: Path, tmp_path: Path) -> None:
+def test_our_tasks_run_in_the_stock_command_on_any_model(tiny_gpt2: Path, tmp_path: Path, warm: Warm) -> None:
     """`lm_eval --model hf` builds the rows that `simset-bench eval --baseline` asks, and gives the same scores."""
     data = tmp_path / "facts.json"
     records = [
@@ -120,7 +119,7 @@ def test_our_tasks_run_in_the_stock_command_on_any_model(tiny_gpt2: Path, tmp_pa
     metadata = json.dumps({"data": str(data), "corpus": about["corpus"], "num_docs": 2})
     arguments = ["--model_args", f"pretrained={tiny_gpt2},dtype=float32", "--metadata", metadata, "--batch_size", "16"]
     arguments += ["--include_path", str(tasks_folder()), "--tasks", ",".join([PROBES, *DOCMEM])]
-    theirs = lm_eval([str(BIN / "lm_eval"), "--model", "hf"], tmp_path / "stock", *arguments)
+    theirs = lm_eval(warm, ["lm_eval", "--model", "hf"], tmp_path / "stock", *arguments)
     # Log-probabilities are float32 sums in batches of other shapes; a perplexity has their error relative to itself.
     check_theirs_in_ours(theirs[PROBES], counterfact["measures"])
     for task in DOCMEM:

@@ -3,11 +3,10 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from fixtures.warm import Warm
 from typer.testing import CliRunner
 
 from simset_bench.cli.app import app
@@ -103,7 +102,7 @@ def test_a_damaged_run_leaves_its_former_entry_as_it_was(evaluated_run: Path, tm
 
 @pytest.mark.parametrize("renames", [0, 1])
 def test_a_killed_submit_loses_no_entry_and_is_cleaned_up_after(
-    evaluated_run: Path, tmp_path: Path, renames: int
+    evaluated_run: Path, tmp_path: Path, warm: Warm, renames: int
 ) -> None:
     """Where folders cannot be exchanged: killed before the former entry is moved aside, and right after it."""
     entry = pack_entry(evaluated_run, tmp_path)
@@ -123,7 +122,7 @@ def dying(self, target):
 Path.rename = dying
 pack_entry(Path({str(evaluated_run)!r}), Path({str(tmp_path)!r}))
 """
-    assert subprocess.run([sys.executable, "-c", script]).returncode == 9
+    assert warm.run("-c", script).returncode == 9
     assert any(path.name.startswith(".entry-") for path in tmp_path.iterdir())
     assert pack_entry(evaluated_run, tmp_path) == entry
     assert list(tmp_path.iterdir()) == [entry]

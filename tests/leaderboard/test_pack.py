@@ -3,8 +3,6 @@ written."""
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from fixtures.warm import Warm
 from typer.testing import CliRunner, Result
 
 from simset_bench.cli.app import app
@@ -417,22 +416,22 @@ def test_a_packed_study_is_done_once_and_goes_on(
 
 
 @pytest.mark.slow
-def test_a_pack_killed_before_any_write_loses_no_entry_and_goes_on(singles: Path, study: Path, tmp_path: Path) -> None:
+def test_a_pack_killed_before_any_write_loses_no_entry_and_goes_on(
+    singles: Path, study: Path, tmp_path: Path, warm: Warm
+) -> None:
     script = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[3])
 from fixtures.kills import die_before_call
 from simset_bench.leaderboard.pack import pack_study
 die_before_call(int(sys.argv[2]))
 pack_study(Path(sys.argv[1]))
 """
-    fixtures = Path(__file__).parents[1]
     for number in (0, 15, 18, 20, 400):
         folder = tmp_path / f"killed-{number}"
         shutil.copytree(study, folder)
         shutil.copytree(singles / "entry-0", folder / "entry-9")
-        done = subprocess.run([sys.executable, "-c", script, str(folder), str(number), str(fixtures)])
+        done = warm.run("-c", script, folder, number)
         assert done.returncode in (0, -9)
         names = {Path(run).name for run in read_runs([folder]).runs.index}
         # The added one is a copy of entry-0.

@@ -1,11 +1,8 @@
 """Fair searches: as many tries for every method, on other documents, recorded in the entries."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from fixtures.warm import Warm
 from typer.testing import CliRunner
 
 from simset_bench.cli.app import app
@@ -166,12 +164,13 @@ def test_an_entry_that_took_another_try_than_its_best_is_refused(studied: Path, 
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on_where_it_was(tmp_path: Path, write_study: WriteStudy, studied: Path) -> None:
+def test_a_killed_search_goes_on_where_it_was(
+    tmp_path: Path, write_study: WriteStudy, studied: Path, warm: Warm
+) -> None:
     grid = write_study(tmp_path, {"method": ["memory", "lora"], "mem_seed": [0, 1]})
     tries = tmp_path / "outputs" / "fair" / "tries"
-    command = "import sys; from simset_bench.cli.app import main; sys.argv[0] = 'simset-bench'; main()"
-    options = ["study", grid, "--save-dir", str(tmp_path / "outputs"), "--to", str(tmp_path / "board"), "--quiet"]
-    process = subprocess.Popen([sys.executable, "-c", command, *options], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    options = ["--save-dir", tmp_path / "outputs", "--to", tmp_path / "board", "--quiet"]
+    process = warm.start("-m", "simset_bench", "study", grid, *options)
     until = time.monotonic() + 300
     while not list(tries.rglob("manifest.json")):
         assert time.monotonic() < until and process.poll() is None, "no try was finished"

@@ -1,15 +1,12 @@
 """Running a small grid as a user does: in a process of its own."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
+from fixtures.warm import Warm, WarmProcess
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +15,6 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SIMSET_BENCH_PREFIX_CACHE_GB", raising=False)
 
 
-COMMAND = "from simset_bench.cli.app import main; main()"
 # A checkpoint after every step, so that a kill finds one wherever it strikes.
 OFTEN = """
 import sys; from pathlib import Path
@@ -28,28 +24,16 @@ run_sweep(plan_sweep(read_grid(sys.argv[1]), Path(sys.argv[2]), SweepOptions(fle
 """
 
 
-def _start(arguments: list[str]) -> subprocess.Popen[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    # A shell's background jobs ignore SIGINT, and so would the children of a test run that is one.
-    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    return subprocess.Popen(
-        [sys.executable, "-c", *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heeding,
-    )
-
-
-def start_sweep(grid: Path, root: Path, *options: str) -> subprocess.Popen[str]:
+@pytest.fixture
+def start_sweep(warm: Warm) -> Callable[..., WarmProcess]:
     """`simset-bench sweep`, in the background."""
-    return _start([COMMAND, "sweep", str(grid), "--save-dir", str(root), *options])
+    return lambda grid, root, *options: warm.start("-m", "simset_bench", "sweep", grid, "--save-dir", root, *options)
 
 
-def start_often(grid: Path, root: Path) -> subprocess.Popen[str]:
+@pytest.fixture
+def start_often(warm: Warm) -> Callable[[Path, Path], WarmProcess]:
     """A sweep in fleets of four with a checkpoint after every step, in the background."""
-    return _start([OFTEN, str(grid), str(root)])
+    return lambda grid, root: warm.start("-c", OFTEN, grid, root)
 
 
 def wait_for(found: Callable[[], bool], seconds: float = 90.0) -> None:
@@ -60,7 +44,7 @@ def wait_for(found: Callable[[], bool], seconds: float = 90.0) -> None:
         time.sleep(0.01)
 
 
-def kill(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> tuple[str, str]:
+def kill(process: WarmProcess, number: int = signal.SIGKILL) -> tuple[str, str]:
     """Send a signal, and return what the process said."""
     process.send_signal(number)
     return process.communicate(timeout=90)

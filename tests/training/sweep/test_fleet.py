@@ -1,7 +1,6 @@
 """Fleets: memories that train together end as they would have ended alone."""
 
 import dataclasses
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from fixtures.closeness import LOG_PROBABILITY, assert_same_training, near
+from fixtures.warm import Warm
 
 from simset_bench.corpora.load import load_corpus
 from simset_bench.models.loading import Base, load_base
@@ -193,8 +193,8 @@ print(fleet.members_per_pass, fleet.step, [m.failure for m in fleet.members])
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, which can limit a process's memory")
-def test_out_of_memory_fewer_runs_go_at_once_and_the_fleet_goes_on() -> None:
-    ran = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY], capture_output=True, text=True)
+def test_out_of_memory_fewer_runs_go_at_once_and_the_fleet_goes_on(warm: Warm) -> None:
+    ran = warm.run("-c", SHORT_OF_MEMORY)
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert "out of memory: going on with 8 runs at a time" in " ".join(ran.stderr.split())
     a_pass, step, failures = ran.stdout.split(maxsplit=2)

@@ -3,8 +3,11 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from simset_bench.training.sweep.grid import read_grid
 from simset_bench.training.sweep.ray_cluster import on_ray
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
 
-from .conftest import kill, memories, start_sweep, wait_for
+from .conftest import memories, wait_for
 
 AXES = {"alpha": [0.5, 1.0, 2.0, 3.0]}
 
@@ -63,8 +66,15 @@ def test_a_cluster_of_two_workers_finishes_a_sweep_though_one_is_killed(
 @pytest.mark.slow
 def test_interrupted_the_workers_keep_their_steps(write_grid: Callable[..., Path], tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs Ray: pip install 'simset-bench[scale]'")
-    process = start_sweep(
-        write_grid({"alpha": [0.5, 1.0]}, epochs=20_000), tmp_path, "--ray", "local", "--fleet-size", "1"
+    grid = write_grid({"alpha": [0.5, 1.0]}, epochs=20_000)
+    command = [sys.executable, "-m", "simset_bench", "sweep", str(grid), "--save-dir", str(tmp_path)]
+    process = subprocess.Popen(
+        [*command, "--ray", "local", "--fleet-size", "1"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore SIGINT, and so would the children of a test run that is one.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     folder = tmp_path / "sweeps" / "grid"
 
@@ -73,7 +83,8 @@ def test_interrupted_the_workers_keep_their_steps(write_grid: Callable[..., Path
 
     wait_for(lambda: bool(steps_at_work()) and all(step > 0 for step in steps_at_work().values()))
     reached = steps_at_work()
-    _, errors = kill(process, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=90)
     assert process.returncode == 130
     assert "the same command goes on from there" in errors
     for fleet, step in reached.items():

@@ -3,14 +3,13 @@
 import json
 import math
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fixtures.closeness import LOG_PROBABILITY, assert_same_training, near
+from fixtures.warm import Warm, WarmProcess
 
 from simset_bench.models.memory_file import load_memory
 from simset_bench.results.read import read_runs
@@ -20,7 +19,7 @@ from simset_bench.training.sweep.estimate import estimate
 from simset_bench.training.sweep.grid import read_grid
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
 
-from .conftest import kill, memories, start_often, start_sweep, wait_for
+from .conftest import kill, memories, wait_for
 
 WriteGrid = Callable[..., Path]
 AXES = {"layer": [1, 2], "alpha": [0.0, 1.0], "allocation": ["random", "simset2"]}
@@ -86,7 +85,9 @@ def test_a_run_that_train_made_is_not_made_again(write_grid: WriteGrid, tmp_path
 
 
 @pytest.mark.slow
-def test_killed_at_any_point_a_sweep_ends_with_the_same_bytes(write_grid: WriteGrid, tmp_path: Path) -> None:
+def test_killed_at_any_point_a_sweep_ends_with_the_same_bytes(
+    write_grid: WriteGrid, tmp_path: Path, start_often: Callable[[Path, Path], WarmProcess]
+) -> None:
     grid = write_grid({"alpha": [0.0, 0.5, 1.0, 2.0, 3.0], "allocation": ["random", "simset2"]}, epochs=6)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     _, errors = (process := start_often(grid, straight)).communicate(timeout=120)
@@ -109,7 +110,9 @@ def test_killed_at_any_point_a_sweep_ends_with_the_same_bytes(write_grid: WriteG
 
 
 @pytest.mark.slow
-def test_two_processes_share_a_sweep_without_doing_a_run_twice(write_grid: WriteGrid, tmp_path: Path) -> None:
+def test_two_processes_share_a_sweep_without_doing_a_run_twice(
+    write_grid: WriteGrid, tmp_path: Path, start_sweep: Callable[..., WarmProcess]
+) -> None:
     grid = write_grid({"layer": [0, 1], "alpha": [0.5, 1.0, 2.0]}, epochs=10)
     together = [start_sweep(grid, tmp_path / "shared", "--fleet-size", "1", "--json") for _ in range(2)]
     for process in together:
@@ -123,7 +126,9 @@ def test_two_processes_share_a_sweep_without_doing_a_run_twice(write_grid: Write
 
 
 @pytest.mark.slow
-def test_interrupted_a_sweep_keeps_its_steps_and_says_how_to_go_on(write_grid: WriteGrid, tmp_path: Path) -> None:
+def test_interrupted_a_sweep_keeps_its_steps_and_says_how_to_go_on(
+    write_grid: WriteGrid, tmp_path: Path, start_sweep: Callable[..., WarmProcess]
+) -> None:
     grid = write_grid({"alpha": [0.0, 1.0]}, epochs=2000)
     process = start_sweep(grid, tmp_path)
     claims = tmp_path / "sweeps" / "grid" / "claims"
@@ -205,12 +210,13 @@ def test_a_run_that_another_process_trains_is_waited_for_and_no_failure(
     assert (result["done"], result["failed"]) == (2, [])
 
 
-def test_a_full_disk_stops_a_sweep_and_leaves_its_runs_undone(write_grid: WriteGrid, tmp_path: Path) -> None:
+def test_a_full_disk_stops_a_sweep_and_leaves_its_runs_undone(
+    write_grid: WriteGrid, tmp_path: Path, warm: Warm
+) -> None:
     grid = write_grid({"alpha": [0.0, 1.0]})
-    # 100 blocks of 1024 bytes: the memory's checkpoint is larger.
-    command = [sys.executable, "-m", "simset_bench", "sweep", str(grid), "--save-dir", str(tmp_path / "out")]
-    limited = ["bash", "-c", 'ulimit -f 50; exec "$@"', "bash", *command]
-    stopped = subprocess.run(limited, capture_output=True, text=True)
+    # The memory's checkpoint is larger.
+    command = ["-m", "simset_bench", "sweep", grid, "--save-dir", tmp_path / "out"]
+    stopped = warm.run(*command, most_bytes=50 << 10)
     assert stopped.returncode == 1, stopped.stderr
     (error,) = [line for line in stopped.stderr.splitlines() if line.startswith("error: ")]
     assert error.startswith("error: no room left to write (")
