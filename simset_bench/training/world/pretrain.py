@@ -19,7 +19,7 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerState
 
 from simset_bench.console import note, progress_bar
@@ -33,7 +33,6 @@ from simset_bench.strict_json import read_json
 from simset_bench.training.world.card import model_card
 from simset_bench.training.world.checkpoints import last_whole, seal
 from simset_bench.training.world.checks import Check, checks
-from simset_bench.training.world.loss import LeanTrainer
 from simset_bench.training.world.model import new_model, new_tokenizer
 from simset_bench.training.world.recipe import RECIPES, Recipe
 from simset_bench.training.world.texts import ordinary_texts, texts_about_people, texts_on_strangers
@@ -181,7 +180,7 @@ def _trained(
     )
     # Else Trainer would take a batch for each GPU that it sees, which would make another model.
     options._n_gpu = min(1, options.n_gpu)
-    trainer = LeanTrainer(
+    trainer = Trainer(
         model=model, args=options, train_dataset=_Rows(rows), data_collator=_Padded(tokenizer.pad_token_id)
     )
     trainer.remove_callback(PrinterCallback)
