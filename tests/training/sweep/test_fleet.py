@@ -47,12 +47,21 @@ class Problem:
     base: Base
     batches: SegmentsInMemory
     allocations: dict[str, Allocation]
+    trained_alone: dict[tuple[TrainConfig, str], Member] = dataclasses.field(default_factory=dict)
 
     def member(self, config: TrainConfig, allocation: str) -> Member:
         shape = MemoryShape(config.entries, self.base.width, config.activation, config.layer_norm, config.gate)
         memory = Memory(shape, torch.Generator().manual_seed(config.mem_seed))
         masks = [self.allocations[allocation].mask]
         return Member(memory, make_optimizer(memory, config), [Progress()], config=config, masks=masks)
+
+    def alone(self, config: TrainConfig, allocation: str) -> Member:
+        """A memory that trained by itself, which several tests compare with; none of them changes it."""
+        if (config, allocation) not in self.trained_alone:
+            member = self.member(config, allocation)
+            self.train([member], 1)
+            self.trained_alone[config, allocation] = member
+        return self.trained_alone[config, allocation]
 
     def train(self, members: list[Member], a_pass: int, make_step: MakeStep = separate_step) -> None:
         train_members(self.base, Fleet(members, a_pass), self.batches, lambda _: None, make_step)
@@ -79,9 +88,7 @@ def test_each_run_of_a_fleet_equals_its_training_alone(problem: Problem, a_pass:
     members = [problem.member(*run) for run in RUNS]
     problem.train(members, a_pass, make_step)
     for member, run in zip(members, RUNS, strict=True):
-        alone = problem.member(*run)
-        problem.train([alone], 1)
-        assert_same(member, alone)
+        assert_same(member, problem.alone(*run))
 
 
 @either_step
@@ -93,9 +100,7 @@ def test_memories_with_options_train_together_too(
     members = [problem.member(config, "random") for config in configs]
     problem.train(members, 3, make_step)
     for member, config in zip(members, configs, strict=True):
-        alone = problem.member(config, "random")
-        problem.train([alone], 1)
-        assert_same(member, alone)
+        assert_same(member, problem.alone(config, "random"))
 
 
 def test_members_side_by_side_end_with_the_bytes_that_they_have_one_after_another(problem: Problem) -> None:
@@ -121,9 +126,7 @@ def test_a_diverging_run_does_not_disturb_its_neighbours(problem: Problem, make_
     assert "no longer finite" in (members[1].failure or "")
     for member, run in ((members[0], RUNS[0]), (members[2], RUNS[2])):
         assert member.failure is None
-        alone = problem.member(*run)
-        problem.train([alone], 1)
-        assert_same(member, alone)
+        assert_same(member, problem.alone(*run))
 
 
 @either_step
