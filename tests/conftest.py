@@ -1,9 +1,13 @@
 """What every folder of tests shares; the fixtures themselves are in `fixtures/`."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+# While tests are collected nothing becomes garbage, and what is imported stays until the end.
+gc.disable()
 
 pytest_plugins = [
     "fixtures.board_pages",
@@ -20,6 +24,11 @@ pytest_plugins = [
 # The same examples on every machine, however slow: a failure can be seen again, and a busy machine is none.
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
