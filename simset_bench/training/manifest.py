@@ -5,6 +5,7 @@ import platform
 import resource
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def versions() -> dict[str, str]:
     return installed | {name: version for name in _PACKAGES if (version := _version(name)) is not None}
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
