@@ -125,7 +125,9 @@ def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
 def test_running_out_of_room_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     write_text(path, "old")
-    ran = subprocess.run([sys.executable, "-c", OUT_OF_ROOM, str(path)], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-B", "-c", OUT_OF_ROOM, str(path)], capture_output=True, text=True, check=True
+    )
     assert ran.stdout.startswith("OSError")
     assert path.read_text() == "old"
     assert names(tmp_path) == ["file.txt"]

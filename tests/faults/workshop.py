@@ -125,6 +125,8 @@ def _be_command(
         tempfile.tempdir = None
         if most_bytes is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            # Else a module that it imports would be compiled to a file that is cut short.
+            sys.dont_write_bytecode = True
             resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
         in_child()
         from simset_bench.cli.app import app
