@@ -1,11 +1,10 @@
 """The benchmark of training runs on any model and says whether every way comes to the same loss."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from fixtures.warm import Warm
 
 from simset_bench.models.devices import cpu_has_bfloat16
 
@@ -13,10 +12,12 @@ BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "training.py"
 
 
 @pytest.mark.slow
-def test_every_way_of_training_comes_to_the_same_loss_and_its_time_is_told(tiny_llama: Path, tiny_corpus: Path) -> None:
-    command = [sys.executable, str(BENCHMARK), "--model", str(tiny_llama), "--corpus", f"jsonl:{tiny_corpus}"]
+def test_every_way_of_training_comes_to_the_same_loss_and_its_time_is_told(
+    tiny_llama: Path, tiny_corpus: Path, warm: Warm
+) -> None:
+    command = [BENCHMARK, "--model", str(tiny_llama), "--corpus", f"jsonl:{tiny_corpus}"]
     command += ["--layer", "2", "--max-tokens", "32", "--steps", "3", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = warm.run(*command)
     assert done.returncode == 0, done.stderr
     assert "| plain loop: base frozen |" in done.stderr
     (found,) = json.loads(done.stdout)

@@ -1,22 +1,20 @@
 """The fuzzer and the killer of this folder, for a minute. `make faults` runs them for as long as one likes."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from fixtures.warm import Warm
 
 SECONDS = float(os.environ.get("SIMSET_BENCH_FAULT_SECONDS", "25"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["fuzz", "kill"])
-def test_nothing_that_goes_wrong_is_worse_than_one_line(module: str, tmp_path: Path) -> None:
+def test_nothing_that_goes_wrong_is_worse_than_one_line(module: str, tmp_path: Path, warm: Warm) -> None:
     # A process of its own: it forks, which one with threads cannot do safely.
-    command = [sys.executable, "-m", f"faults.{module}", "--seconds", str(SECONDS), "--keep", str(tmp_path / "rooms")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], env=environment)
+    options = ["--seconds", SECONDS, "--keep", tmp_path / "rooms"]
+    ran = warm.run("-m", f"faults.{module}", *options, timeout=SECONDS + 600)
     print(ran.stdout)
     assert ran.returncode == 0, ran.stdout + ran.stderr[-2000:]
     count = int(ran.stdout.split(": ")[1].split()[0])

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 import torch
 import transformers
 from fixtures.closeness import assert_near
+from fixtures.warm import Warm
 from safetensors.torch import load_file, save_file
 
 from simset_bench.errors import RequestError
@@ -277,20 +276,22 @@ def test_a_conversion_that_was_edited_is_refused(
 
 
 @pytest.mark.slow
-def test_a_gguf_file_is_converted_once_even_by_two_processes_at_a_time(tiny_gguf: Path, tmp_path: Path) -> None:
+def test_a_gguf_file_is_converted_once_even_by_two_processes_at_a_time(
+    tiny_gguf: Path, tmp_path: Path, warm: Warm
+) -> None:
     program = (
         "import sys; from simset_bench.models.loading import load_base; b = load_base(sys.argv[1], 'float32', 'cpu')\n"
         "print(b.name, len(b.blocks), b.width, b.revision)"
     )
     environment = os.environ | {"SIMSET_BENCH_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, "-c", program, str(tiny_gguf)]
-    pair = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    pair = [warm.start("-c", program, tiny_gguf, env=environment) for _ in range(2)]
     first, second = (process.communicate()[0] for process in pair)
     assert [process.returncode for process in pair] == [0, 0]
     assert first == second
     (converted,) = (tmp_path / "cache" / "models").iterdir()
     made = (converted / "model.safetensors").stat().st_mtime_ns
-    third = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    third = warm.run("-c", program, tiny_gguf, env=environment)
+    third.check_returncode()
     assert third.stdout == first
     assert third.stderr == ""
     assert (converted / "model.safetensors").stat().st_mtime_ns == made

@@ -3,12 +3,11 @@
 import ast
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fixtures.warm import Warm
 
 PACKAGE = Path(__file__).resolve().parents[2] / "simset_bench"
 # Methods of transformers' Auto classes that look for code in a repository.
@@ -48,20 +47,14 @@ def with_code(folder: Path, where: str) -> None:
 @pytest.mark.parametrize("where", ["configuration", "tokenizer"])
 @pytest.mark.parametrize("command", ["train", "eval"])
 def test_yes_on_standard_input_is_no_leave_to_run_it(
-    tiny_llama: Path, tiny_corpus: Path, tmp_path: Path, command: str, where: str
+    tiny_llama: Path, tiny_corpus: Path, tmp_path: Path, warm: Warm, command: str, where: str
 ) -> None:
     folder = Path(shutil.copytree(tiny_llama, tmp_path / "model"))
     with_code(folder, where)
     options = ["--baseline", "--task", "docmem"] if command == "eval" else ["--epochs", "1"]
     options += ["--model", str(folder), "--corpus", f"jsonl:{tiny_corpus}", "--num-docs", "2"]
     options += ["--save-dir", str(tmp_path / "out")]
-    done = subprocess.run(
-        [sys.executable, "-m", "simset_bench", command, *options],
-        input="y\n" * 9,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = warm.run("-m", "simset_bench", command, *options, given="y\n" * 9)
     assert done.returncode == 2, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "error" in line]
     assert str(folder) in line

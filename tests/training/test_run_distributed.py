@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 import torch
 import yaml
 from fixtures.closeness import LOG_PROBABILITY, assert_same_training, near
+from fixtures.warm import Warm
 from typer.testing import CliRunner
 
 from simset_bench.cli.app import app
@@ -63,6 +65,21 @@ def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def as_torchrun(warm: Warm, *arguments: object) -> tuple[str, str]:
+    """What two processes print and say that are started as torchrun starts them, and that end well."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    environment = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    pair = [
+        warm.start(*arguments, env=environment | {"RANK": rank, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": "2"})
+        for rank in "01"
+    ]
+    said = [process.communicate() for process in pair]
+    assert [process.returncode for process in pair] == [0, 0], said
+    return "".join(output for output, _ in said), "".join(errors for _, errors in said)
+
+
 @pytest.fixture
 def tiny_config(tiny_model: Callable[[str], Path], tiny_corpus: Path) -> Callable[[str], TrainConfig]:
     """A run on the tiny model of a type."""
@@ -100,6 +117,7 @@ def test_two_processes_make_the_run_of_one_also_where_one_of_them_died(
     written: Callable[[TrainConfig], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    warm: Warm,
 ) -> None:
     monkeypatch.setenv("SIMSET_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SIMSET_BENCH_PREFIX_CACHE_GB", raising=False)
@@ -126,12 +144,11 @@ def test_two_processes_make_the_run_of_one_also_where_one_of_them_died(
         train_run(neox, resumed, resume=True)
 
     another = written(dataclasses.replace(neox, lr=0.5))
-    ran = torchrun(script, resumed, "--live", written(neox), another, written(llama))
-    assert ran.returncode == 0, ran.stderr
+    output, errors = as_torchrun(warm, script, resumed, "--live", written(neox), another, written(llama))
     # The first process alone looks at the folder.
-    assert all(f"process {rank} refused: {resumed}" in ran.stdout for rank in (0, 1))
-    assert ran.stdout.count("lr 0.002 there, 0.5 asked") == 2
-    assert ran.stderr.count("resuming at step") == 1
+    assert all(f"process {rank} refused: {resumed}" in output for rank in (0, 1))
+    assert output.count("lr 0.002 there, 0.5 asked") == 2
+    assert errors.count("resuming at step") == 1
     again, other = (next(resumed.rglob(f"lm_tiny-{kind}/**/manifest.json")).parent for kind in ("gpt_neox", "llama"))
     assert (again / "memory.safetensors").read_bytes() == (folder / "memory.safetensors").read_bytes()
     assert (again / "metrics.jsonl").read_bytes() == (folder / "metrics.jsonl").read_bytes()

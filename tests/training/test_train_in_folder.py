@@ -1,23 +1,23 @@
 """Killed at any moment and started again, a run ends as if never interrupted."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from fixtures.warm import Warm
 
 FILES = ["allocation.parquet", "config.yaml", "manifest.json", "memory.safetensors", "metrics.jsonl"]
 
 
 @pytest.fixture(scope="module")
-def crashed(tiny_llama: Path, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def crashed(
+    tiny_llama: Path, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory, warm: Warm
+) -> tuple[Path, str]:
     """Folder of runs that `crashes.py` made, and what it printed."""
     root = tmp_path_factory.mktemp("crashes")
-    command = [sys.executable, str(Path(__file__).with_name("crashes.py")), tiny_llama, tiny_corpus, root]
-    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": os.pathsep.join(paths)}
-    made = subprocess.run(command, capture_output=True, text=True, env=environment)
+    environment = os.environ | {"TOKENIZERS_PARALLELISM": "false"}
+    command = [Path(__file__).with_name("crashes.py"), tiny_llama, tiny_corpus, root]
+    made = warm.run(*command, env=environment, timeout=1200)
     assert made.returncode == 0, made.stderr
     return root, made.stdout
 
