@@ -13,6 +13,8 @@ LEVEL = 0.95
 # The share of experiments in which a difference of the smallest detectable size would be seen.
 POWER = 0.8
 _SMALLEST_LOG_P = -60.0
+# Standard errors up to which the noncentral t is summed, which takes a term for each of them or more.
+_MOST_SUMMED = 100.0
 
 
 def weighted_quantile(variances: np.ndarray, freedom: np.ndarray, tail: ArrayLike) -> np.ndarray:
@@ -62,9 +64,12 @@ def detectable_ratio(variances: np.ndarray, freedom: np.ndarray, tests: int) -> 
 
     variances, freedom: (sources,). The test is one of `tests` under Holm's correction, whose first step asks most: a
     p value below 0.05 / tests. Power is that of the noncentral t with the degrees of freedom whose quantile at 95% is
-    the weighted one.
+    the weighted one. Beyond 100 standard errors, where the noncentral t is its shift over the error that was estimated
+    (its own spread of 1 is nothing beside it), it is that of the estimate, a chi-squared.
     """
     critical = float(weighted_quantile(variances, freedom, (1 - LEVEL) / tests))
     equivalent = float(special.stdtridf((1 + LEVEL) / 2, weighted_quantile(variances, freedom, 1 - LEVEL)))
+    if critical > _MOST_SUMMED:
+        return critical * float(np.sqrt(special.chdtri(equivalent, 1 - POWER) / equivalent))
     shift = float(special.nctdtrinc(equivalent, 1 - POWER, critical))
     return shift if np.isfinite(shift) and shift > 0 else critical - float(special.stdtrit(equivalent, 1 - POWER))

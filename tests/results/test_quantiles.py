@@ -1,10 +1,12 @@
 """Quantiles where an error has several sources, against SciPy and by simulation."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import integrate, stats
 
 from simset_bench.results.quantiles import detectable_ratio, p_values, weighted_quantile
 
@@ -52,3 +54,18 @@ def test_more_tests_and_fewer_seeds_ask_for_larger_differences() -> None:
     one = np.array([1.0, 1.0]), np.array([9.0, 4.0])
     assert detectable_ratio(*one, 45) > detectable_ratio(*one, 1)
     assert detectable_ratio(one[0], np.array([9.0, 1.0]), 1) > detectable_ratio(*one, 1)
+
+
+# Few degrees of freedom and many tests ask for millions of standard errors, where SciPy's noncentral t has no end.
+@given(st.floats(1, 60), st.sampled_from([1, 10, 1000, 500_000, 10**9]))
+def test_power_is_that_of_a_shift_and_an_estimated_error(freedom: float, tests: int) -> None:
+    ratio = detectable_ratio(np.array([1.0]), np.array([freedom]), tests)
+    critical = stats.t.isf(0.025 / tests, freedom)
+
+    def seen(quantile: float) -> float:
+        return stats.norm.cdf(ratio - critical * np.sqrt(stats.chi2.ppf(quantile, freedom) / freedom))
+
+    # The error's own distribution, in parts whose bounds lie close together where the step is steepest.
+    bounds = np.unique(np.clip(0.8 + np.geomspace(1e-9, 1, 40) * np.array([[-0.8], [0.2]]), 0, 1))
+    power = sum(integrate.fixed_quad(np.vectorize(seen), *part, n=4)[0] for part in pairwise(bounds))
+    assert power == pytest.approx(0.8, abs=1e-3)
