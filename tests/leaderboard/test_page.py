@@ -163,7 +163,7 @@ def test_a_row_opens_to_its_samples_and_its_address_does_too(page: Page, page_fi
 
 def downloaded(page: Page, button: "playwright.Locator") -> str:
     """What a button's click saves. Of three hundred saves Chromium tells Playwright nothing about one or two."""
-    for seconds in (20, 60, 120):
+    for seconds in (5, 20, 60, 120):
         try:
             with page.expect_download(timeout=1000 * seconds) as download:
                 button.click()
