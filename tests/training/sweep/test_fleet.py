@@ -30,7 +30,7 @@ pytestmark = pytest.mark.numerical
 MakeStep = Callable[[UpperModel, Fleet], Step]
 # On a CPU fleets take the one, on a GPU the other; both ways must train what a memory alone would learn.
 either_step = pytest.mark.parametrize("make_step", [separate_step, stacked_step])
-CONFIG = TrainConfig(layer=1, entries=64, entries_per_doc=8, max_tokens=24, epochs=3, batch_size=4)
+CONFIG = TrainConfig(layer=1, entries=64, entries_per_doc=8, max_tokens=24, epochs=2, batch_size=4)
 RUNS = [
     (CONFIG, "none"),
     (dataclasses.replace(CONFIG, alpha=0.0), "random"),
