@@ -16,7 +16,8 @@ from simset_bench.results.scores import Score
 
 # `more` and `less` after Holm's correction; `no difference` where the whole interval is within the margin.
 Verdict = Literal["more", "less", "no difference", "cannot tell"]
-_HOW_TRAINED = frozenset({"epochs", "batch_size", "lr", "weight_decay", "warmup", "grad_clip", "dtype"})
+# What other options often settle: how runs were trained, and a cluster for every document.
+_OFTEN_SETTLED = frozenset({"clusters", "epochs", "batch_size", "lr", "weight_decay", "warmup", "grad_clip", "dtype"})
 
 
 @dataclass(frozen=True)
@@ -185,13 +186,13 @@ def _order(label: object) -> tuple[bool, float, str]:
 
 
 def telling(found: Sequence[Contrast]) -> list[str]:
-    """The columns that tell contrasts apart, without those of how runs were trained that follow from the others."""
+    """The columns that tell contrasts apart, without clusters and how runs were trained where the others settle it."""
     names = list(found[0].labels)
     for name in reversed(names):
         rest = [other for other in names if other != name]
         values = {tuple(each.labels[other] for other in rest): each.labels[name] for each in found}
         follows = all(values[tuple(each.labels[other] for other in rest)] == each.labels[name] for each in found)
-        if name in _HOW_TRAINED and rest and follows:
+        if name in _OFTEN_SETTLED and rest and follows:
             names = rest
     return names
 

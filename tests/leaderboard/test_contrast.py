@@ -114,6 +114,18 @@ def test_a_rate_that_follows_from_the_entries_is_no_column_of_its_own(
     assert telling(found(tmp_path)) == ["entries", "lr"]
 
 
+def test_a_cluster_for_every_document_is_no_column_of_its_own(write_run: Write, tmp_path: Path) -> None:
+    def write(documents: int, clusters: int) -> None:
+        for allocation in ("random", "simset2"):
+            write_run({"docmem": {"nll": [0.1, 0.2]}}, allocation=allocation, num_docs=documents, num_clusters=clusters)
+
+    write(50, 50)
+    write(100, 100)
+    assert telling(found(tmp_path)) == ["documents"]
+    write(100, 20)
+    assert telling(found(tmp_path)) == ["documents", "clusters"]
+
+
 def test_how_partitions_are_cut_is_no_difference_from_random_entries(write_run: Write, tmp_path: Path) -> None:
     for allocation, cut in (("partitioned", "size"), ("random", None)):
         write_run({"docmem": {"nll": [0.1, 0.2]}}, allocation=allocation, partition_by=cut)
