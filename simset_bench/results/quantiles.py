@@ -13,7 +13,7 @@ LEVEL = 0.95
 # The share of experiments in which a difference of the smallest detectable size would be seen.
 POWER = 0.8
 _SMALLEST_LOG_P = -60.0
-# Standard errors up to which the noncentral t is summed, which takes a term for each of them or more.
+# SciPy's noncentral t adds up a term or more for each standard error, which takes a second where they are millions.
 _MOST_SUMMED = 100.0
 
 
@@ -64,8 +64,8 @@ def detectable_ratio(variances: np.ndarray, freedom: np.ndarray, tests: int) -> 
 
     variances, freedom: (sources,). The test is one of `tests` under Holm's correction, whose first step asks most: a
     p value below 0.05 / tests. Power is that of the noncentral t with the degrees of freedom whose quantile at 95% is
-    the weighted one. Beyond 100 standard errors, where the noncentral t is its shift over the error that was estimated
-    (its own spread of 1 is nothing beside it), it is that of the estimate, a chi-squared.
+    the weighted one. Above 100 standard errors the spread of the difference itself no longer matters: a difference is
+    seen where its error, of a chi-squared distribution, happens to be estimated small enough.
     """
     critical = float(weighted_quantile(variances, freedom, (1 - LEVEL) / tests))
     equivalent = float(special.stdtridf((1 + LEVEL) / 2, weighted_quantile(variances, freedom, 1 - LEVEL)))
