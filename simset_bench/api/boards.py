@@ -111,30 +111,30 @@ def _is_number(cell: str) -> bool:
 
 @dataclass(frozen=True, repr=False)
 class Contrasts:
-    """One value of an option against another: what `contrast` returns. In a notebook it shows a row for each pair.
+    """Values of options against others: what `contrast` returns. In a notebook it shows a row for each pair.
 
     Attributes:
         measure: The measure that is compared, as `docmem/nll`.
-        between: The option and its two values, as given.
+        between: Each option with its two values, as given.
         margin: Differences up to this count as none, in the measure's unit.
         contrasts: Each pair of rows with its difference, interval, corrected p value and verdict.
     """
 
     measure: str
-    between: str
+    between: tuple[str, ...]
     margin: float
     contrasts: list["Contrast"]
 
     def __repr__(self) -> str:
-        return f"<{len(self.contrasts)} contrasts of {self.between} on {self.measure}>"
+        return f"<{len(self.contrasts)} contrasts of {' and '.join(self.between)} on {self.measure}>"
 
     @property
     def title(self) -> str:
         """The measure, and what is subtracted from what."""
-        from simset_bench.leaderboard.contrast import parse_between
+        from simset_bench.leaderboard.contrast import described, parse_between
 
-        column, first, second = parse_between(self.between)
-        return f"{self.measure}: {column} {first} less {second}"
+        sides = parse_between(self.between)
+        return f"{self.measure}: {described(sides.columns, sides.first)} less {', '.join(sides.second)}"
 
     @property
     def remarks(self) -> list[str]:
@@ -148,9 +148,9 @@ class Contrasts:
         from simset_bench.leaderboard.contrast import parse_between, telling
         from simset_bench.leaderboard.contrast_table import contrast_cells
 
-        _, first, second = parse_between(self.between)
+        sides = parse_between(self.between)
         labels = list(self.contrasts[0].labels) if every_label else telling(self.contrasts)
-        return contrast_cells(self.contrasts, labels, first, second)
+        return contrast_cells(self.contrasts, labels, ", ".join(sides.first), ", ".join(sides.second))
 
     def to_frame(self) -> "pd.DataFrame":
         """A row for each pair: the options that tell pairs apart; `first`, `second` and their `difference` with `low`
@@ -248,20 +248,21 @@ def leaderboard(
 def contrast(
     folders: Paths | None = None,
     *,
-    between: str,
+    between: str | Sequence[str],
     sort: str | None = None,
     where: str | None = None,
     margin: float = 0.0,
     plot: PathLike | None = None,
     quiet: bool = False,
 ) -> Contrasts:
-    """Set one value of an option against another wherever all else is equal.
+    """Set one value of an option, or of several, against another wherever all else is equal.
 
     Differences are paired by document and seed, and p values are corrected by Holm over all pairs of rows.
 
     Args:
         folders: A folder or several to search for runs; `outputs` and `leaderboards` unless given.
-        between: The option and its two values, as `"allocation=simset2,shuffled2"`.
+        between: The option and its two values, as `"allocation=simset2,shuffled2"`; a list of these where rows differ
+            in several options, as allocations that have each a rate of their own do.
         sort: Measure to compare: `task/measure`, or its name alone; `docmem/nll` unless given.
         where: Only rows that fulfil this, as `"alpha>=1 and layer==4"`.
         margin: Differences up to this count as none, in the measure's unit, 0 or more.
@@ -283,9 +284,10 @@ def contrast(
         check_plots("--plot")
     from simset_bench.leaderboard.contrast import contrasts, parse_between
 
-    parse_between(between)
-    measure, pairs = contrasts(read_runs(folders), between, sort, where, margin)
-    result = Contrasts(measure, between, margin, pairs)
+    options = tuple(texts(between))
+    parse_between(options)
+    measure, pairs = contrasts(read_runs(folders), options, sort, where, margin)
+    result = Contrasts(measure, options, margin, pairs)
     if plot is not None:
         from simset_bench.leaderboard.contrast_chart import save_contrasts
 

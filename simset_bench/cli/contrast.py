@@ -15,7 +15,12 @@ _WIDEST = 400
 
 
 def command(
-    between: Annotated[str, typer.Option(help="Option and its two values: allocation=simset2,shuffled2.")],
+    between: Annotated[
+        list[str],
+        typer.Option(
+            help="Option and its two values: allocation=simset2,shuffled2. Repeatable: rows differ in them all."
+        ),
+    ],
     folders: Annotated[
         list[Path] | None, typer.Argument(help="Folders to search for runs [outputs/ and leaderboards/].")
     ] = None,
@@ -28,7 +33,7 @@ def command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Set one value of an option against another wherever all else is equal: differences, intervals, verdicts.
+    """Set one value of an option, or of several, against another wherever all else is equal: differences, verdicts.
 
     Differences are paired by document and seed, and p values corrected by Holm over all that are printed.
     """
@@ -40,7 +45,7 @@ def command(
         from simset_bench.leaderboard.contrast import as_records
 
         records = as_records(found.contrasts)
-        print_json({"measure": found.measure, "between": between, "margin": margin, "contrasts": records})
+        print_json({"measure": found.measure, "between": list(found.between), "margin": margin, "contrasts": records})
         return
     heads, rows = found.cells(every_label=form == "markdown")
     if form == "markdown":

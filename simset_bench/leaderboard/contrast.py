@@ -1,4 +1,4 @@
-"""A contrast: one value of an option against another wherever all else is equal, and what may be said of each."""
+"""A contrast: values of options against others wherever all else is equal, and what may be said of each."""
 
 import math
 from collections.abc import Sequence
@@ -16,13 +16,24 @@ from simset_bench.results.scores import Score
 
 # `more` and `less` after Holm's correction; `no difference` where the whole interval is within the margin.
 Verdict = Literal["more", "less", "no difference", "cannot tell"]
-# What other options often settle: how runs were trained, and a cluster for every document.
-_OFTEN_SETTLED = frozenset({"clusters", "epochs", "batch_size", "lr", "weight_decay", "warmup", "grad_clip", "dtype"})
+# What other options often settle: how runs were trained, a cluster for every document, and the people there are.
+_OFTEN_SETTLED = frozenset(
+    {"count", "clusters", "epochs", "batch_size", "lr", "weight_decay", "warmup", "grad_clip", "dtype"}
+)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is set against what: on either side each of `columns` has the value at its place."""
+
+    columns: tuple[str, ...]
+    first: tuple[str, ...]
+    second: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """`first` less `second`, scores on one measure of rows that are equal but for the option in question.
+    """`first` less `second`, scores on one measure of rows that are equal but for the options in question.
 
     `labels` has the columns in which the pairs of a contrast differ, where invented people have a column for each key
     in which their corpora differ. `p_value` is corrected by Holm over all of them.
@@ -37,21 +48,23 @@ class Contrast:
 
 
 def contrasts(
-    table: RunTable, between: str, sort: str | None = None, where: str | None = None, margin: float = 0.0
+    table: RunTable, between: Sequence[str], sort: str | None = None, where: str | None = None, margin: float = 0.0
 ) -> tuple[str, list[Contrast]]:
-    """The measure, and every pair of rows of a leaderboard that differ in one option alone, in the order of the labels.
+    """The measure, and every pair of rows of a leaderboard that differ as asked and in nothing else, in the order of
+    the labels.
 
-    `between` is `COLUMN=FIRST,SECOND`, as in `allocation=simset2,shuffled2`. Differences of at most `margin` (0 or
-    more, in the measure's unit) count as none. Raises RequestError for a column or value that no row has, a margin
-    below 0 or not finite, rows without the measure, and where no two rows are equal in all else.
+    `between` are one or more of `COLUMN=FIRST,SECOND`, as in `allocation=simset2,shuffled2`. Differences of at most
+    `margin` (0 or more, in the measure's unit) count as none. Raises RequestError for a column or value that no row
+    has, a margin below 0 or not finite, rows without the measure, and where no two rows are equal in all else.
     """
     if not (math.isfinite(margin) and margin >= 0):
         raise RequestError(f"--margin {margin}: must be a finite number, 0 or more")
     board = make_leaderboard(table, where, sort)
-    column, first, second = parse_between(between)
-    _check_known(board, column, (first, second))
-    pairs = _pairs(board, column, first, second)
-    names = _differing(board, column, pairs)
+    sides = parse_between(between)
+    for column, *values in zip(sides.columns, sides.first, sides.second, strict=True):
+        _check_known(board, column, values)
+    pairs = _pairs(board, sides)
+    names = _differing(board, sides.columns, pairs)
     pairs.sort(key=lambda pair: [_order(pair[0].labels[name]) for name in names])
     labels = _by_key_of_people([{name: row.labels[name] for name in names} for row, _ in pairs])
     measure = board.sort
@@ -101,13 +114,25 @@ def chosen_for(row: Row, other: Row) -> frozenset[str]:
     return row.searched & other.searched
 
 
-def parse_between(between: str) -> tuple[str, str, str]:
-    """A column and its two values, of `COLUMN=FIRST,SECOND`. Raises RequestError for anything else."""
-    column, _, rest = between.partition("=")
-    values = [value.strip() for value in rest.split(",")]
-    if len(values) != 2 or not all(values) or values[0] == values[1]:
-        raise RequestError(f"--between {between!r}: write COLUMN=FIRST,SECOND, as in allocation=simset2,shuffled2")
-    return column, values[0], values[1]
+def parse_between(between: Sequence[str]) -> Sides:
+    """The columns and their values on both sides, of one or more of `COLUMN=FIRST,SECOND`.
+
+    Raises RequestError for anything else, and for a column that is named twice.
+    """
+    columns, firsts, seconds = [], [], []
+    for text in between:
+        column, _, rest = text.partition("=")
+        values = [value.strip() for value in rest.split(",")]
+        if len(values) != 2 or not all(values) or values[0] == values[1]:
+            raise RequestError(f"--between {text!r}: write COLUMN=FIRST,SECOND, as in allocation=simset2,shuffled2")
+        if column in columns:
+            raise RequestError(f"--between {text!r}: {column} is named twice")
+        columns.append(column)
+        firsts.append(values[0])
+        seconds.append(values[1])
+    if not columns:
+        raise RequestError("--between: write COLUMN=FIRST,SECOND, as in allocation=simset2,shuffled2")
+    return Sides(tuple(columns), tuple(firsts), tuple(seconds))
 
 
 def _check_known(board: Leaderboard, column: str, values: Sequence[str]) -> None:
@@ -132,31 +157,41 @@ def _is(row: Row, column: str, value: str) -> bool:
         return False
 
 
-def _pairs(board: Leaderboard, column: str, first: str, second: str) -> list[tuple[Row, Row]]:
+def _pairs(board: Leaderboard, sides: Sides) -> list[tuple[Row, Row]]:
     measured = [row for row in board.rows if board.sort in row.scores]
     if not measured:
         raise RequestError(f"no row was asked {board.sort or 'anything'}")
+
+    def having(values: Sequence[str]) -> list[Row]:
+        named = list(zip(sides.columns, values, strict=True))
+        return [row for row in measured if all(_is(row, column, value) for column, value in named)]
+
     pairs = [
         (row, other)
-        for row in measured
-        if _is(row, column, first)
-        for other in measured
-        if _is(other, column, second) and alike(row, other, {column})
+        for row in having(sides.first)
+        for other in having(sides.second)
+        if alike(row, other, set(sides.columns))
     ]
     if not pairs:
+        first, second = (described(sides.columns, values) for values in (sides.first, sides.second))
         raise RequestError(
-            f"--between: no row with {column} {first} is equal in all else to one with {second} and asked {board.sort}"
+            f"--between: no row with {first} is equal in all else to one with {second} and asked {board.sort}"
         )
     return pairs
 
 
-def _differing(board: Leaderboard, column: str, pairs: Sequence[tuple[Row, Row]]) -> list[str]:
+def described(columns: Sequence[str], values: Sequence[str]) -> str:
+    """Settings in words: `allocation random and lr 0.05`."""
+    return " and ".join(f"{column} {value}" for column, value in zip(columns, values, strict=True))
+
+
+def _differing(board: Leaderboard, columns: Sequence[str], pairs: Sequence[tuple[Row, Row]]) -> list[str]:
     """The columns in which pairs differ from each other, and rows of a pair do not."""
     chosen = frozenset().union(*(chosen_for(row, other) for row, other in pairs))
     return [
         name
         for name in board.columns
-        if name not in {column, *chosen} and len({(row.labels[name], other.labels[name]) for row, other in pairs}) > 1
+        if name not in {*columns, *chosen} and len({(row.labels[name], other.labels[name]) for row, other in pairs}) > 1
     ]
 
 

@@ -30,7 +30,7 @@ _NEEDED = ("config", "manifest")
 _MOST_VALUES, _MOST_RUN_VALUES = 1 << 27, 1 << 24
 _MOST_BYTES, _MOST_RUN_BYTES = 2 << 30, 1 << 30
 # One page a column, so that what runs have in common is written once.
-_PAGE_BYTES, _LEVEL = 64 << 20, 15
+_PAGE_BYTES, _LEVEL = 64 << 20, 22
 _STEM = re.compile(RESULT_NAME)
 _MOST_NAME_BYTES = 200
 _COLUMN = pa.struct(

@@ -35,8 +35,9 @@ def study(write_run: Write, tmp_path: Path) -> dict[str, np.ndarray]:
     return values
 
 
-def found(tmp_path: Path, between: str = "allocation=random,simset2", **options: object) -> list[Contrast]:
-    return contrasts(read_runs([tmp_path]), between, "docmem/nll", **options)[1]  # type: ignore[arg-type]
+def found(tmp_path: Path, *between: str, **options: object) -> list[Contrast]:
+    asked = between or ("allocation=random,simset2",)
+    return contrasts(read_runs([tmp_path]), asked, "docmem/nll", **options)[1]  # type: ignore[arg-type]
 
 
 def test_rows_are_set_against_each_other_where_all_else_is_equal(study: dict[str, np.ndarray], tmp_path: Path) -> None:
@@ -114,6 +115,25 @@ def test_a_rate_that_follows_from_the_entries_is_no_column_of_its_own(
     assert telling(found(tmp_path)) == ["entries", "lr"]
 
 
+def test_rows_may_differ_in_several_options(write_run: Write, command: Callable[..., Result], tmp_path: Path) -> None:
+    """Allocations that have each a rate of their own: the pairs are of those two rates alone."""
+    for allocation, lr, value in (
+        ("random", 0.03, 3.0),
+        ("random", 0.01, 5.0),
+        ("none", 0.01, 1.0),
+        ("none", 0.03, 7.0),
+    ):
+        for layer in (2, 12):
+            write_run({"docmem": {"nll": [value, value + 0.5]}}, allocation=allocation, lr=lr, layer=layer)
+    both = ("allocation=random,none", "lr=0.03,0.01")
+    contrasted = found(tmp_path, *both)
+    assert [(each.labels, each.difference.value) for each in contrasted] == [({"layer": 2}, 2.0), ({"layer": 12}, 2.0)]
+    assert [each.difference for each in found(tmp_path, *reversed(both))] == [each.difference for each in contrasted]
+    asked = [part for option in both for part in ("--between", option)]
+    assert "random, 0.03" in command(*asked).stdout
+    assert json.loads(command(*asked, "--json").stdout)["between"] == list(both)
+
+
 def test_a_cluster_for_every_document_is_no_column_of_its_own(write_run: Write, tmp_path: Path) -> None:
     def write(documents: int, clusters: int) -> None:
         for allocation in ("random", "simset2"):
@@ -186,6 +206,8 @@ def test_the_formats_and_the_plot(study: dict[str, np.ndarray], command: Callabl
         (["--between", "allocation=random,simset3"], "no row has allocation simset3 (did you mean 'simset2'?)"),
         (["--between", "layer=2,2.0"], "2 and 2.0 are one value of layer, name two"),
         (["--between", "layer=2,12", "--where", "allocation=='random' and layer==2"], "no row has layer 12"),
+        (["--between", "layer=2,12", "--between", "layer=12,2"], "--between 'layer=12,2': layer is named twice"),
+        (["--between", "layer=2,12", "--between", "alpha=2,1"], "no row has alpha 2"),
         (["--between", "layer=2,12", "--margin", "-1"], "--margin -1.0: must be a finite number, 0 or more"),
         (["--between", "layer=2,12", "--plot", "plot.gif"], "--plot plot.gif: the name must end in .svg or .png"),
         (["--between", "layer=2,12", "--format", "tabel"], "did you mean 'table'?"),

@@ -101,7 +101,7 @@ def test_the_board_has_tries_beside_the_runs_and_no_row_for_a_try(studied: Path)
     assert len(read_runs([studied / "outputs" / "fair" / "tries"]).runs) in (5, 6)
     # What each method's search chose is part of the method, and nothing is tried where nothing is trained.
     for between in ("method=memory,lora", "method=memory,in-context"):
-        _, (contrast,) = contrasts(table, between, "docmem/nll")
+        _, (contrast,) = contrasts(table, [between], "docmem/nll")
         assert contrast.labels == {}
 
 
@@ -306,10 +306,10 @@ def test_a_search_on_both_sides_is_no_difference_and_one_on_one_side_is(write_ru
         return folder
 
     tuned = [run("memory", 0.1, 3), run("lora", 0.2, 3)]
-    _, (contrast,) = contrasts(read_runs(tuned), "method=memory,lora", "docmem/nll")
+    _, (contrast,) = contrasts(read_runs(tuned), ["method=memory,lora"], "docmem/nll")
     assert contrast.difference.value == 0
     for other in (run("lora", 0.2, 0), run("lora", 0.2, 2)):
         with pytest.raises(RequestError, match="equal in all else"):
-            contrasts(read_runs([tuned[0], other]), "method=memory,lora", "docmem/nll")
+            contrasts(read_runs([tuned[0], other]), ["method=memory,lora"], "docmem/nll")
     # Without any search there is no column of tries.
     assert "tries" not in make_leaderboard(read_runs([run("memory", 0.1, 0)])).columns

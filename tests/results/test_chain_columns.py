@@ -42,7 +42,7 @@ def test_a_chain_is_no_row_of_a_run_trained_at_once(write_run: Callable[..., Pat
     earlier = [row.labels["earlier_stages"] for row in board.rows]
     assert earlier == [None, None, "people:count=4 (4 documents)"]
     # Of alpha 1 and 0, the runs trained at once are alike, and the chain is like neither.
-    _, pairs = contrasts(read_runs([tmp_path / "outputs"]), "alpha=1.0,0.0")
+    _, pairs = contrasts(read_runs([tmp_path / "outputs"]), ["alpha=1.0,0.0"])
     assert [(pair.first.runs, pair.second.runs) for pair in pairs] == [(1, 1)]
 
 
