@@ -119,20 +119,19 @@ def parse_between(between: Sequence[str]) -> Sides:
 
     Raises RequestError for anything else, and for a column that is named twice.
     """
-    columns, firsts, seconds = [], [], []
-    for text in between:
-        column, _, rest = text.partition("=")
-        values = [value.strip() for value in rest.split(",")]
-        if len(values) != 2 or not all(values) or values[0] == values[1]:
-            raise RequestError(f"--between {text!r}: write COLUMN=FIRST,SECOND, as in allocation=simset2,shuffled2")
-        if column in columns:
-            raise RequestError(f"--between {text!r}: {column} is named twice")
-        columns.append(column)
-        firsts.append(values[0])
-        seconds.append(values[1])
-    if not columns:
-        raise RequestError("--between: write COLUMN=FIRST,SECOND, as in allocation=simset2,shuffled2")
-    return Sides(tuple(columns), tuple(firsts), tuple(seconds))
+    columns, first, second = zip(*(_parse_option(text) for text in between or [""]), strict=True)
+    for number, column in enumerate(columns):
+        if column in columns[:number]:
+            raise RequestError(f"--between {between[number]!r}: {column} is named twice")
+    return Sides(columns, first, second)
+
+
+def _parse_option(text: str) -> tuple[str, str, str]:
+    column, _, rest = text.partition("=")
+    values = [value.strip() for value in rest.split(",")]
+    if len(values) != 2 or not all(values) or values[0] == values[1]:
+        raise RequestError(f"--between {text!r}: write COLUMN=FIRST,SECOND, as in allocation=simset2,shuffled2")
+    return column, values[0], values[1]
 
 
 def _check_known(board: Leaderboard, column: str, values: Sequence[str]) -> None:
