@@ -67,7 +67,7 @@ OUR_TASKS: dict[str, OurTask] = {
     ),
     "people": OurTask(
         "facts about invented people, among 32 candidates and freely (people corpora)",
-        1,
+        2,
         {"simset_people": "people", "simset_people_answer": "people"},
         late("tasks.people", "people_rows"),
         direct=late("tasks.people", "people_direct"),

@@ -125,6 +125,13 @@ def test_every_tasks_folder_has_the_readme_that_lm_eval_asks_for() -> None:
     }
 
 
+def test_a_task_has_the_version_of_its_newest_part() -> None:
+    paths = {path.stem: path for path in tasks_folder().glob("*/*.yaml")}
+    for name, task in OUR_TASKS.items():
+        versions = [re.findall(r"^  version: (\d+)$", paths[part].read_text(), re.MULTILINE) for part in task.parts]
+        assert task.version == max(int(version) for (version,) in versions), name
+
+
 ONE_MORE = Path(__file__).with_name("one_more.py")
 
 
