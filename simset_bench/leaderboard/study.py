@@ -35,7 +35,7 @@ from simset_bench.results.search import SEARCH
 from simset_bench.strict_json import read_object
 from simset_bench.training.recall_modes import RECALLS, needs_document
 from simset_bench.training.run_folder import EVALUATIONS, MANIFEST
-from simset_bench.training.sweep.grid import Grid, read_grid, read_parts
+from simset_bench.training.sweep.grid import Grid, read_grid, read_parts, varied_by
 from simset_bench.training.sweep.run import SweepOptions, plan_sweep, run_sweep
 from simset_bench.training.sweep.table import showing_progress
 from simset_bench.training.sweep.tune import Tune, read_tune
@@ -81,7 +81,7 @@ def read_study(path: Path) -> StudyPlan:
         if name not in fields:
             raise RequestError(f"{path}: study.{name}: unknown option{did_you_mean(str(name), fields)}")
         if name == "tune":
-            chosen[name] = read_tune(path, value, parts.get("axes", {}))
+            chosen[name] = read_tune(path, value, varied_by(parts))
             continue
         kinds: tuple[type, ...] = {"data": (str,), "limit": (int,), "baselines": (bool,)}.get(name, (list,))
         if type(value) not in kinds or (name in ("tasks", "recalls") and not value):

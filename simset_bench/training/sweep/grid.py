@@ -1,4 +1,4 @@
-"""A grid of runs, read from YAML: axes to cross, options fixed for all, and cells to leave out."""
+"""A grid of runs, read from YAML: axes to cross, rows of options that go together, and cells to leave out."""
 
 import dataclasses
 import itertools
@@ -16,7 +16,8 @@ from simset_bench.training.method_options import only_own, with_method_defaults
 from simset_bench.training.strict_yaml import read_mapping
 
 # The same file says what `study` measures; a sweep only trains the runs.
-PARTS = ("axes", "fixed", "exclude", "study")
+PARTS = ("axes", "together", "fixed", "exclude", "study")
+_LISTS = ("together", "exclude")
 # A day of the shortest trainings; each cell takes microseconds and a kilobyte before anything is trained.
 _MOST_CELLS = 100_000
 OPTIONS = tuple(field.name for field in dataclasses.fields(TrainConfig))
@@ -24,7 +25,8 @@ OPTIONS = tuple(field.name for field in dataclasses.fields(TrainConfig))
 
 @dataclass(frozen=True)
 class Grid:
-    """`cells` are the configurations in the order of the axes, the last axis running fastest.
+    """`axes` has all options that vary, with their values, those that go together first. `cells` are the
+    configurations in the order of the axes, the last axis running fastest.
 
     `left_out` counts the cells that cannot exist: `partitioned`, with fewer entries than documents and blocks need.
     """
@@ -53,19 +55,24 @@ def read_grid(given: str) -> Grid:
             f"{given}: there is no such grid file{did_you_mean(given, names)}; shipped are {', '.join(sorted(names))}"
         )
     content = read_parts(path)
-    axes = {name: values_of(path, f"axes.{name}", name, values) for name, values in content.get("axes", {}).items()}
+    crossed = {name: values_of(path, f"axes.{name}", name, values) for name, values in content.get("axes", {}).items()}
+    rows = _rows_of(path, content.get("together") or [{}])
     fixed = {name: _checked(path, f"fixed.{name}", name, value) for name, value in content.get("fixed", {}).items()}
+    together = {name: tuple(dict.fromkeys(value for row in rows for value in row[name])) for name in rows[0]}
+    if both := sorted(together.keys() & crossed.keys()):
+        raise RequestError(f"{path}: {both[0]} is both an axis and in together")
+    axes = together | crossed
     if both := sorted(axes.keys() & fixed.keys()):
         raise RequestError(f"{path}: {both[0]} is both an axis and fixed")
     if not axes:
         raise RequestError(f"{path}: axes: name at least one option with a list of values")
-    crossed = math.prod(len(values) for values in axes.values())
-    if crossed > _MOST_CELLS:
-        raise RequestError(f"{path}: axes: make {crossed:,} cells, more than {_MOST_CELLS:,}")
+    products = [(row | crossed).values() for row in rows]
+    if (count := sum(math.prod(map(len, values)) for values in products)) > _MOST_CELLS:
+        raise RequestError(f"{path}: axes: make {count:,} cells, more than {_MOST_CELLS:,}")
     known = axes.keys() | fixed.keys()
     rules = [rule_of(path, f"exclude[{n}]", rule, known) for n, rule in enumerate(content.get("exclude") or [])]
     cells, left_out = [], 0
-    for values in itertools.product(*axes.values()):
+    for values in itertools.chain.from_iterable(itertools.product(*each) for each in products):
         chosen = fixed | dict(zip(axes, values, strict=True))
         if not any(_matches(rule, chosen) for rule in rules):
             # A method is crossed with all axes, and those that it does not use make no further cells of it.
@@ -86,10 +93,15 @@ def read_parts(path: Path) -> dict[str, Any]:
     for name, value in content.items():
         if name not in PARTS:
             raise RequestError(f"{path}: unknown part {name!r}{did_you_mean(str(name), PARTS)}: {', '.join(PARTS)}")
-        kind = list if name == "exclude" else dict
+        kind = list if name in _LISTS else dict
         if value is not None and not isinstance(value, kind):
             raise RequestError(f"{path}: {name}: expected a {'list' if kind is list else 'mapping'}, found {value!r}")
     return {name: value for name, value in content.items() if value is not None}
+
+
+def varied_by(parts: Mapping[str, Any]) -> list[str]:
+    """The names of the options that vary in a grid of these parts, which `read_grid` has read without an error."""
+    return [*(parts.get("together") or [{}])[0], *parts.get("axes", {})]
 
 
 def _checked(path: Path, field: str, name: Any, value: Any) -> Any:
@@ -110,6 +122,24 @@ def values_of(path: Path, field: str, name: Any, values: Any) -> tuple[Any, ...]
         if value in checked[:place]:
             raise RequestError(f"{path}: {field}: {value!r} stands there twice")
     return checked
+
+
+def _rows_of(path: Path, rows: Sequence[Any]) -> list[dict[str, tuple[Any, ...]]]:
+    """What each row of `together` says of the options that all of them name. Raises RequestError naming the row."""
+    read = []
+    for n, row in enumerate(rows):
+        field = f"together[{n}]"
+        if not isinstance(row, Mapping):
+            raise RequestError(f"{path}: {field}: expected options with values, found {row!r}")
+        if row.keys() != rows[0].keys():
+            raise RequestError(f"{path}: {field}: names {_named(row)}, and together[0] {_named(rows[0])}")
+        # In the first row's order, in which the values are crossed.
+        read.append({name: values_of(path, f"{field}.{name}", name, _listed(row[name])) for name in rows[0]})
+    return read
+
+
+def _named(row: Mapping[Any, Any]) -> str:
+    return ", ".join(map(str, row)) or "nothing"
 
 
 def rule_of(path: Path, field: str, rule: Any, known: Collection[str]) -> dict[str, list[Any]]:

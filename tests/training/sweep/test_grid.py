@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from simset_bench.errors import RequestError
+from simset_bench.leaderboard.study import read_study
 from simset_bench.package import shipped_grids
 from simset_bench.training.sweep.grid import read_grid
+from simset_bench.training.sweep.tune import groups_of
 
 WriteGrid = Callable[..., Path]
 
@@ -27,6 +29,35 @@ def test_cells_are_the_product_of_the_axes_less_what_is_excluded(tmp_path: Path)
         (1.0, "random"),
         (2.0, "random"),
     ]
+
+
+def test_rows_of_options_that_go_together_are_crossed_with_the_axes(tmp_path: Path) -> None:
+    rows = "together:\n  - {mem_seed: 0, corpus: ['people:from=0', 'people:from=0,values=0.8']}"
+    rows += "\n  - {corpus: 'people:from=200', mem_seed: 1}"
+    grid = read_grid(written(tmp_path, f"{rows}\naxes: {{allocation: [none, random]}}"))
+    assert [(cell.mem_seed, cell.corpus, cell.allocation) for cell in grid.cells] == [
+        (0, "people:from=0", "none"),
+        (0, "people:from=0", "random"),
+        (0, "people:from=0,values=0.8", "none"),
+        (0, "people:from=0,values=0.8", "random"),
+        (1, "people:from=200", "none"),
+        (1, "people:from=200", "random"),
+    ]
+    assert grid.axes["mem_seed"] == (0, 1)
+
+
+def test_rows_are_the_product_less_the_pairs_that_do_not_go_together(tmp_path: Path) -> None:
+    rows = "together: [{seed: 0, alpha: 1}, {seed: 1, alpha: 2}]\naxes: {layer: [1, 2]}"
+    product = "axes: {seed: [0, 1], alpha: [1, 2], layer: [1, 2]}\nexclude: [{seed: 0, alpha: 2}, {seed: 1, alpha: 1}]"
+    assert read_grid(written(tmp_path, rows)).cells == read_grid(written(tmp_path, product)).cells
+
+
+def test_a_search_goes_over_options_that_go_together(tmp_path: Path) -> None:
+    study = "study: {tune: {corpus: vital, for_each: [alpha], searches: [{try: {lr: [0.01]}, best_by: docmem/nll}]}}"
+    path = Path(written(tmp_path, f"together: [{{seed: 0, alpha: 1}}, {{seed: 1, alpha: 2}}]\n{study}"))
+    tune = read_study(path).tune
+    assert tune is not None
+    assert [group.labels for group in groups_of(read_grid(str(path)), tune)] == [{"alpha": 1.0}, {"alpha": 2.0}]
 
 
 def test_the_full_grid_has_the_designs_1920_runs_less_partitions_that_do_not_fit() -> None:
@@ -81,6 +112,14 @@ def test_shipped_grids_can_be_named_or_given_by_path(name: str) -> None:
         ("axes: {allocation: [random, simset9]}", "unknown allocation 'simset9'.*did you mean 'simset1'"),
         ("axes: {alpha: [1]}\nfixed: {allocation_file: a.parquet}", "allocation_file a.parquet: a sweep draws entries"),
         ("axes: {}", "name at least one option"),
+        ("together: {alpha: [1]}", "together: expected a list"),
+        ("together: [alpha]", r"together\[0\]: expected options with values, found 'alpha'"),
+        ("together: [{alpha: 1}, {alpah: 2}]", r"together\[1\]: names alpah, and together\[0\] alpha"),
+        ("together: [{alpha: 1}, {alpha: []}]", r"together\[1\].alpha: expected a list"),
+        ("together: [{alpha: 1}, {alpha: big}]", "alpha must be float"),
+        ("together: [{alhpa: 1}]", r"together\[0\].alhpa: unknown option.*did you mean 'alpha'"),
+        ("together: [{alpha: 1}]\naxes: {alpha: [1]}", "alpha is both an axis and in together"),
+        ("together: [{alpha: 1}]\nfixed: {alpha: 1}", "alpha is both an axis and fixed"),
         ("axis: {alpha: [1]}", "unknown part 'axis'.*did you mean 'axes'"),
         ("- alpha", "expected a mapping"),
         ("axes: {alpha: [1", "not YAML"),
