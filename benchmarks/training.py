@@ -32,7 +32,7 @@ import typer
 from torch import Tensor
 
 from simset_bench.models.blocks import resolve_layer
-from simset_bench.models.devices import cpu_has_bfloat16
+from simset_bench.models.devices import bfloat16_is_faster_on_cpu
 from simset_bench.models.loading import Base, load_base
 from simset_bench.models.malloc import keep_freed_memory
 from simset_bench.models.memory import Memory, MemoryShape, attached
@@ -369,7 +369,7 @@ def cpu_setting(model: str, corpus: str, layer: str, max_tokens: int) -> Setting
     config = TrainConfig(layer=block, batch_size=4, max_tokens=max_tokens, num_docs=len(documents), epochs=10)
     segments = segment_documents(documents, base.tokenizer, max_tokens)
     name = f"{base.name}, block {block} of {len(base.blocks)}, batch 4 x {max_tokens}, CPU float32"
-    lower = load_base(model, "bfloat16", "cpu") if cpu_has_bfloat16() else None
+    lower = load_base(model, "bfloat16", "cpu") if bfloat16_is_faster_on_cpu() else None
     return Setting(name, base, config, segments, 3, 8, lower)
 
 

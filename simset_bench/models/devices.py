@@ -28,25 +28,27 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def cpu_has_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 natively (AVX512-BF16 or AMX); elsewhere it is emulated and slow.
+def bfloat16_is_faster_on_cpu() -> bool:
+    """Whether this CPU is faster in bfloat16 than in float32: with AMX, or with AVX512-BF16 of another maker than Intel.
 
-    Not where PyTorch is told to do without vector instructions: its attention then fails in bfloat16.
+    Intel's AVX512-BF16 is half as fast as float32 (docs/decisions/0113-bfloat16-where-it-is-faster.md), and elsewhere
+    bfloat16 is emulated. Not where PyTorch is told to do without vector instructions: its attention then fails in it.
     """
     if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX"):
         return False
     if not hasattr(torch.cpu, "get_capabilities"):
-        # PyTorch 2.9 asks for each by a name of its own.
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        # PyTorch 2.9 asks for each by a name of its own, and does not say whose the processor is.
+        return bool(torch.cpu._is_amx_tile_supported())
     features = torch.cpu.get_capabilities()
-    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+    is_intel = "intel" in str(features.get("cpu_name")).lower()
+    return bool(features.get("amx_bf16") or (features.get("avx512_bf16") and not is_intel))
 
 
 def find_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Dtype of the frozen base; `auto` is bfloat16 where the device multiplies it natively, else float32."""
+    """Dtype of the frozen base; `auto` is bfloat16 where the device is faster in it, else float32."""
     if name == "auto":
-        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bfloat16()
-        return torch.bfloat16 if native else torch.float32
+        faster = torch.cuda.is_bf16_supported() if device.type == "cuda" else bfloat16_is_faster_on_cpu()
+        return torch.bfloat16 if faster else torch.float32
     if name not in DTYPES:
         raise unknown_name("dtype", name, ["auto", *DTYPES])
     return DTYPES[name]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from simset_bench.errors import RequestError
-from simset_bench.models.devices import DTYPES, cpu_has_bfloat16, find_device, find_dtype
+from simset_bench.models.devices import DTYPES, bfloat16_is_faster_on_cpu, find_device, find_dtype
 
 CPU = torch.device("cpu")
 
@@ -33,8 +33,27 @@ def test_mps_that_is_not_there_is_told_so() -> None:
         find_device("mps")
 
 
-def test_the_base_is_bfloat16_just_where_the_processor_has_it() -> None:
-    assert find_dtype("auto", CPU) == (torch.bfloat16 if cpu_has_bfloat16() else torch.float32)
+def test_the_base_is_bfloat16_just_where_the_processor_is_faster_in_it() -> None:
+    assert find_dtype("auto", CPU) == (torch.bfloat16 if bfloat16_is_faster_on_cpu() else torch.float32)
+
+
+@pytest.mark.skipif(not hasattr(torch.cpu, "get_capabilities"), reason="needs PyTorch 2.10 or newer")
+@pytest.mark.parametrize(
+    ("features", "faster"),
+    [
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "AMD EPYC 9R14", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"cpu_name": "AMD EPYC 7R13", "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"cpu_name": "Neoverse-V2"}, False),
+    ],
+)
+def test_which_processors_are_faster_in_bfloat16(
+    features: dict[str, object], faster: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
+    assert bfloat16_is_faster_on_cpu() is faster
 
 
 @pytest.mark.numerical
