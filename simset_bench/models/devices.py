@@ -29,7 +29,7 @@ def find_device(name: str) -> torch.device:
 
 
 def bfloat16_is_faster_on_cpu() -> bool:
-    """Whether this CPU is faster in bfloat16 than in float32: with AMX, or with AVX512-BF16 of another maker than Intel.
+    """Whether a CPU is faster in bfloat16 than in float32: with AMX, or with AVX512-BF16 of another maker than Intel.
 
     Intel's AVX512-BF16 is half as fast as float32 (docs/decisions/0113-bfloat16-where-it-is-faster.md), and elsewhere
     bfloat16 is emulated. Not where PyTorch is told to do without vector instructions: its attention then fails in it.
