@@ -58,7 +58,7 @@ GRIDS = [
     pytest.param(match["indented"] or match["fenced"], id=f"{page.stem}-{number}")
     for page in HOW_TO
     for number, match in enumerate(BLOCK.finditer(page.read_text(encoding="utf-8")))
-    if re.match(" *axes:", match["indented"] or match["fenced"])
+    if re.match(r" *(axes|together):", match["indented"] or match["fenced"])
 ]
 
 
