@@ -125,7 +125,7 @@ def values_of(path: Path, field: str, name: Any, values: Any) -> tuple[Any, ...]
 
 
 def _rows_of(path: Path, rows: Sequence[Any]) -> list[dict[str, tuple[Any, ...]]]:
-    """What each row of `together` says of the options that all of them name. Raises RequestError naming the row."""
+    """The values of each row of `together`. Raises RequestError that names a row with other options than the first."""
     read = []
     for n, row in enumerate(rows):
         field = f"together[{n}]"
