@@ -17,11 +17,11 @@ from simset_bench.results.packed import (
     SAMPLES,
     STUDY,
     PackedRun,
+    as_packed,
     check_entry_name,
     is_packed,
     packed_runs,
     same_run,
-    with_shared_columns,
     write_packed,
 )
 from simset_bench.results.packed_columns import Block, columns_of
@@ -75,17 +75,18 @@ def _gathered(
 ) -> dict[str, PackedRun]:
     """All entries by name. Columns that several have are held once, also while they are gathered."""
     known: dict[bytes, Block] = {}
-    kept = {name: with_shared_columns(run, known) for name, run in before.items()}
+    kept = {name: as_packed(run, known) for name, run in before.items()}
     for entry in track(singles, "packing entries"):
-        kept[entry.name] = with_shared_columns(packed_entry(entry), known)
+        kept[entry.name] = as_packed(packed_entry(entry), known)
     for run in track(runs, "packing entries"):
         packed = _of_run(run, kept)
-        kept[packed.name] = with_shared_columns(packed, known)
+        kept[packed.name] = as_packed(packed, known)
     for other in others:
-        for name, packed in _entries(other):
+        for name, added in _entries(other):
+            packed = as_packed(added, known)
             if name in kept and not same_run(kept[name], packed):
                 raise RequestError(f"{other}: has another entry by the name {name} than {folder}")
-            kept.setdefault(name, with_shared_columns(packed, known))
+            kept.setdefault(name, packed)
     return kept
 
 

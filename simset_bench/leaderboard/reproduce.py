@@ -24,7 +24,7 @@ from simset_bench.leaderboard.entry_folder import entry_folder
 from simset_bench.models.loading import load_base
 from simset_bench.models.revision import changed_since
 from simset_bench.results.forms import BASELINE, checked_manifest
-from simset_bench.results.samples import PARQUET, read_samples, samples_file
+from simset_bench.results.samples import PARQUET, question_of, read_samples, samples_file
 from simset_bench.results.scores import interval, score_of, with_evidence
 from simset_bench.strict_json import read_object
 from simset_bench.training.chain import FORGOT, chain_of
@@ -126,11 +126,11 @@ def _compare_result(entry: Path, stem: str, again: Path, dtype: str) -> int:
     be within `_ROUNDED` on average, but for what flips in either direction add up to.
     """
     room = _SAME_SAMPLE if dtype == "float32" else _COARSE_SAMPLE
-    kept = {_key(r): r for r in read_samples(entry / EVALUATIONS / f"{stem}{PARQUET}")}
+    kept = {question_of(r): r for r in read_samples(entry / EVALUATIONS / f"{stem}{PARQUET}")}
     records = read_samples(again / EVALUATIONS / f"{stem}.samples.jsonl")
     pairs: dict[str, list[tuple[float, float]]] = {}
     for record in records:
-        for name, *pair in _figures(entry, stem, kept.get(_key(record)), record):
+        for name, *pair in _figures(entry, stem, kept.get(question_of(record)), record):
             told, value = pair
             if dtype != "float32" and not _is_likelihood(name):
                 pairs.setdefault(name, []).append((told, value))
@@ -146,10 +146,6 @@ def _compare_result(entry: Path, stem: str, again: Path, dtype: str) -> int:
                 f"{value:.6g}, which rounding in {dtype} does not explain"
             )
     return len(records)
-
-
-def _key(record: dict[str, Any]) -> tuple[str, ...]:
-    return (str(record["sample"]), record["prompt_hash"], record["target_hash"])
 
 
 def _figures(

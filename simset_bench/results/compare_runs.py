@@ -11,7 +11,7 @@ from simset_bench.evaluation.measures import Direction, bare_name
 from simset_bench.results.differences import Difference, corrected, difference_of
 from simset_bench.results.read import RunTable, defined_values, read_runs, seed_of
 from simset_bench.results.run_files import check_packed
-from simset_bench.results.samples import read_samples
+from simset_bench.results.samples import question_of, read_samples
 from simset_bench.results.scores import Score, score_of, with_evidence
 
 
@@ -89,7 +89,7 @@ def changed_samples(first: Path, second: Path, measure: str) -> list[Change]:
     for folder, table in zip((first, second), tables, strict=True):
         if measure not in table:
             raise RequestError(f"{folder} has no measure {measure}: it has {', '.join(table)}")
-    one, other = ({_key(record): record for record in _records(table[measure])} for table in tables)
+    one, other = ({question_of(record): record for record in _records(table[measure])} for table in tables)
     name = bare_name(measure)
     changes = [
         Change(
@@ -111,10 +111,6 @@ def _records(row: pd.Series) -> list[dict[str, Any]]:
         return read_samples(Path(row["samples"]))
     except (OSError, ValueError) as error:
         raise RequestError(f"{row['samples']}: missing or damaged ({error})") from error
-
-
-def _key(record: dict[str, Any]) -> tuple[str, str, str]:
-    return (str(record["sample"]), record["prompt_hash"], record["target_hash"])
 
 
 def prompt_of(record: dict[str, Any]) -> str:

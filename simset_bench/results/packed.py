@@ -15,7 +15,16 @@ import pyarrow.parquet as pq
 from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES
 from simset_bench.files import sha256_of_file, whole_folder, write_json
 from simset_bench.results.forms import RESULT_NAME, read_listing
-from simset_bench.results.packed_columns import KINDS, TEXTS, Block, Column, Columns, check_columns, shared
+from simset_bench.results.packed_columns import (
+    KINDS,
+    TEXTS,
+    Block,
+    Column,
+    Columns,
+    check_columns,
+    shared,
+    with_short_hashes,
+)
 from simset_bench.results.parquet_pages import chunk_sizes
 from simset_bench.strict_json import MOST_BYTES, brief, check_file
 
@@ -85,9 +94,10 @@ def same_run(one: PackedRun, other: PackedRun) -> bool:
     return one.texts == other.texts and _keys(one) == _keys(other)
 
 
-def with_shared_columns(run: PackedRun, known: dict[bytes, Block]) -> PackedRun:
-    """The same entry, its columns those of `known` where that has equal ones; it gets the others."""
-    return replace(run, samples={stem: shared(columns, known) for stem, columns in run.samples.items()})
+def as_packed(run: PackedRun, known: dict[bytes, Block]) -> PackedRun:
+    """The same entry with short hashes, its columns those of `known` where that has equal ones; it gets the others."""
+    samples = {stem: shared(with_short_hashes(columns), known) for stem, columns in run.samples.items()}
+    return replace(run, samples=samples)
 
 
 def _keys(run: PackedRun) -> dict[str, Any]:

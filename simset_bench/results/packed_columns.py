@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,9 @@ FLAGS, STEPS, SINGLES, DOUBLES, TEXTS = "flags", "steps", "singles", "doubles", 
 KINDS = (FLAGS, STEPS, SINGLES, DOUBLES, TEXTS)
 # The finest step is 2 ** -_FINEST; values of a finer one are floats.
 _FINEST = 12
+# These fields are hashes. An entry keeps this many of their hexadecimal digits, which is 64 bits, so that readers compare
+# no more of the longer ones that runs have.
+HASHES, HASH_DIGITS = ("doc_hash", "prompt_hash", "target_hash"), 16
 # These fields end a record, in this order; its other fields stand before them by name.
 _LAST = ("cluster", "tokens", "measures", "prompt_hash", "target_hash")
 
@@ -202,6 +205,21 @@ def shared(columns: Columns, known: dict[bytes, Block]) -> Columns:
 
     parts = ({name: column(each) for name, each in part.items()} for part in (columns.measures, columns.fields))
     return Columns(columns.count, *parts)
+
+
+def with_short_hashes(columns: Columns) -> Columns:
+    """The same columns, with the first `HASH_DIGITS` digits of every hash."""
+    shortened = {
+        name: replace(column, block=Block(TEXTS, tuple(map(_short_hash, column.block.values))))
+        for name, column in columns.fields.items()
+        if name in HASHES
+    }
+    return replace(columns, fields={**columns.fields, **shortened})
+
+
+def _short_hash(text: str) -> str:
+    value = parse_json(text)
+    return json.dumps(value[:HASH_DIGITS], ensure_ascii=False) if isinstance(value, str) else text
 
 
 def check_columns(columns: Columns) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from simset_bench.console import note
 from simset_bench.evaluation.measures import summed_over_tokens
 from simset_bench.evaluation.result_form import MOST_SAMPLE_BYTES, checked_sample
 from simset_bench.files import whole_file
-from simset_bench.results.packed_columns import Columns, records_of
+from simset_bench.results.packed_columns import HASH_DIGITS, HASHES, Columns, records_of
 from simset_bench.results.parquet_pages import chunk_sizes
 from simset_bench.results.run_files import is_there, packed_run
 from simset_bench.strict_json import (
@@ -60,11 +60,12 @@ _BROKEN_QUERY = """
        OR len(list_filter(map_values(measures),
                           lambda value: value IS NOT NULL AND (isnan(value) OR abs(value) > $largest))) > 0
 """
-_TOTALS_QUERY = """
+_TOTALS_QUERY = f"""
     WITH entries AS (SELECT *, list_concat(map_entries(measures), [
-                            {'key': 'gain', 'value': gain}, {'key': 'is_member', 'value': is_member::DOUBLE}
+                            {{'key': 'gain', 'value': gain}}, {{'key': 'is_member', 'value': is_member::DOUBLE}}
                             ]) AS entry FROM records),
-    flat AS (SELECT file, cluster, tokens, hash(prompt_hash, target_hash) AS question, unnest(entry) AS part
+    flat AS (SELECT file, cluster, tokens, unnest(entry) AS part,
+                    hash(left(prompt_hash, {HASH_DIGITS}), left(target_hash, {HASH_DIGITS})) AS question
              FROM entries),
     weighed AS (SELECT file, cluster, question, part.key AS measure, part.value AS value,
                        CASE WHEN list_contains($by_tokens, part.key) THEN coalesce(tokens, 1) ELSE 1 END AS weight
@@ -73,6 +74,12 @@ _TOTALS_QUERY = """
            sum(question::HUGEINT)::VARCHAR AS asked
     FROM weighed GROUP BY ALL ORDER BY file, measure, cluster
 """
+
+
+def question_of(record: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Equal of two records just where these are of the same sample, asked with the same prompt for the same answer."""
+    prompt, target = (record[name][:HASH_DIGITS] for name in ("prompt_hash", "target_hash"))
+    return str(record["sample"]), prompt, target
 
 
 def samples_file(result: Path) -> Path:
@@ -212,9 +219,10 @@ def _bytes_of_texts(file: Path) -> int:
 
 
 def write_samples(file: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Write records as compressed Parquet; `read_samples` gives the same ones back."""
+    """Write records as compressed Parquet; `read_samples` gives the same ones back, with `HASH_DIGITS` digits a hash."""
     rows = []
-    for record in records:
+    for whole in records:
+        record = whole | {name: whole[name][:HASH_DIGITS] for name in HASHES if name in whole}
         rest = {name: value for name, value in record.items() if name not in _COLUMNS}
         kept: dict[str, Any] = {name: record.get(name) for name in _COLUMNS}
         kept["measures"] = list(record["measures"].items())

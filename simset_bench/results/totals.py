@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from simset_bench.evaluation.measures import summed_over_tokens
-from simset_bench.results.packed_columns import Column, Columns, parsed
+from simset_bench.results.packed_columns import HASH_DIGITS, Column, Columns, parsed
 from simset_bench.results.samples import BESIDE, document_totals, packed_samples
 from simset_bench.strict_json import parse_json
 
@@ -90,7 +90,8 @@ class _Grouping:
         if key not in self._asked:
             prompts, targets = (pa.array([parse_json(text) for text in column]) for column in texts)
             pairs = pa.table({"prompt": prompts, "target": targets, "place": np.arange(len(prompts))})
-            query = "SELECT hash(prompt, target) AS question FROM pairs ORDER BY place"
+            parts = ", ".join(f"left({name}::VARCHAR, {HASH_DIGITS})" for name in ("prompt", "target"))
+            query = f"SELECT hash({parts}) AS question FROM pairs ORDER BY place"
             self._database.register("pairs", pairs)
             self._asked[key] = self._database.execute(query).fetchnumpy()["question"].astype(np.uint64)
         return self._asked[key]

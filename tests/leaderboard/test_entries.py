@@ -32,10 +32,12 @@ def test_an_entry_holds_scores_and_samples_and_no_weights(evaluated_run: Path, p
     assert set(found.not_checked) == {"damage.free/nll_base", "damage.free/perplexity_base"}
 
 
-def test_samples_come_back_from_an_entry_as_they_were(evaluated_run: Path, packed: Path) -> None:
+def test_samples_come_back_from_an_entry_with_short_hashes(evaluated_run: Path, packed: Path) -> None:
     for path in (evaluated_run / "eval").glob("*.samples.jsonl"):
         kept = packed / "eval" / path.name.replace(".jsonl", ".parquet")
-        assert read_samples(kept) == read_samples(path)
+        hashes = ("doc_hash", "prompt_hash", "target_hash")
+        due = [record | {name: record[name][:16] for name in hashes if name in record} for record in read_samples(path)]
+        assert read_samples(kept) == due
 
 
 def test_an_entry_ranks_as_its_run_and_both_count_once(evaluated_run: Path, packed: Path) -> None:

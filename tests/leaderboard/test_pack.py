@@ -4,6 +4,7 @@ written."""
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,10 @@ from simset_bench.leaderboard.pack import pack_study
 from simset_bench.leaderboard.reproduce import recompute_samples, reproduce
 from simset_bench.leaderboard.study import run_study
 from simset_bench.leaderboard.verify import verify_entry, verify_packed
+from simset_bench.results.compare_runs import compare_runs
 from simset_bench.results.entry_files import files_of
-from simset_bench.results.packed import RUNS, SAMPLES, STUDY
+from simset_bench.results.packed import RUNS, SAMPLES, STUDY, PackedRun, packed_runs, write_packed
+from simset_bench.results.packed_columns import columns_of, records_of
 from simset_bench.results.read import read_runs
 from simset_bench.results.samples import read_samples, samples_file
 
@@ -145,6 +148,39 @@ def test_samples_of_a_packed_entry_are_asked_again_and_it_is_trained_again(
         recompute_samples(study / "entry-0", evaluated_run, 2)
     again = reproduce(entry, tmp_path / "again")
     assert len(again) > 10 and all(each.within for each in again)
+
+
+def test_an_entry_has_a_quarter_of_each_hash_and_is_asked_the_same_as_its_run(
+    evaluated_run: Path, packed: Path, study: Path
+) -> None:
+    whole = read_samples(evaluated_run / "eval" / "docmem.free.samples.jsonl")
+    kept = read_samples(packed / "eval" / "docmem.free.samples.parquet")
+    for name in ("doc_hash", "prompt_hash", "target_hash"):
+        assert [len(record[name]) for record in whole] == [64] * len(whole)
+        assert [record[name] for record in kept] == [record[name][:16] for record in whole]
+    for entry in (packed, study / "entry-0"):
+        pairs = {pair.measure: pair.difference for pair in compare_runs(evaluated_run, entry)}
+        assert pairs["docmem/nll"].documents == 4
+
+
+def with_whole_hashes(run: PackedRun) -> PackedRun:
+    """A packed run with 64 digits a hash, as earlier versions kept them."""
+    samples = {}
+    for stem, columns in run.samples.items():
+        records = records_of(columns)
+        for record in records:
+            record |= {name: text + "0" * 48 for name, text in record.items() if name.endswith("_hash") and text}
+        samples[stem] = columns_of(records)
+    return replace(run, samples=samples)
+
+
+def test_a_study_packed_with_whole_hashes_is_written_anew_without(study: Path) -> None:
+    due, runs = bytes_of(study), packed_runs(study)
+    write_packed(study, [with_whole_hashes(run) for run in runs.values()])
+    assert len(bytes_of(study)[SAMPLES]) > len(due[SAMPLES])
+    assert pack_study(study).added == 3
+    assert bytes_of(study) == due
+    assert pack_study(study).added == 0
 
 
 def test_adding_entries_gives_the_bytes_of_packing_all_at_once(singles: Path, study: Path, tmp_path: Path) -> None:

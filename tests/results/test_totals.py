@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simset_bench.results.packed import PackedRun, write_packed
-from simset_bench.results.packed_columns import columns_of
+from simset_bench.results.packed_columns import columns_of, with_short_hashes
 from simset_bench.results.samples import write_samples
 from simset_bench.results.totals import totals_of
 
@@ -18,7 +18,8 @@ RECORD = st.fixed_dictionaries(
         "cluster": st.sampled_from(["a", "b", "ü", "\U0001f600", "Z"]),
         # `nll` is a mean over tokens, and `gain` and `is_member` are summed beside the measures.
         "measures": st.dictionaries(st.sampled_from(["nll", "f1", "bits_stated"]), st.floats(-1e6, 1e6), max_size=3),
-        "prompt_hash": st.sampled_from(["p", "q", "r"]),
+        # The last two are alike but for their last digit.
+        "prompt_hash": st.sampled_from(["p", "q", "0123456789abcdef" * 4, "0123456789abcdef" * 3 + "0123456789abcdee"]),
         "target_hash": st.sampled_from(["", "t"]),
         "sample": st.integers(0, 3).map(str),
     },
@@ -36,7 +37,7 @@ def test_packed_samples_have_the_totals_of_a_file(
     file.parent.mkdir(parents=True)
     write_samples(file, records)
     texts = {"config.yaml": "", "manifest.json": "", "eval/x.free.json": json.dumps({})}
-    write_packed(folder, [PackedRun("run", "0", texts, {"x.free": columns_of(records)})])
+    write_packed(folder, [PackedRun("run", "0", texts, {"x.free": with_short_hashes(columns_of(records))})])
     packed = str(folder / "run" / "eval" / "x.free.samples.parquet")
     due, found = totals_of([str(file)]), totals_of([packed])
     assert {measure for _, measure in found} == {measure for _, measure in due}
