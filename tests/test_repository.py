@@ -1,4 +1,4 @@
-"""Files that hosts of code read: how to cite the project, and the forms of its issues."""
+"""Files that hosts of code read: how to cite the project and the forms of its issues; and how large what it ships is."""
 
 import tomllib
 from pathlib import Path
@@ -37,3 +37,8 @@ def test_there_are_forms_and_free_issues() -> None:
     assert {path.stem for path in FORMS} == {"bug", "wrong_figure", "request", "config"}
     config = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / "config.yml").read_text(encoding="utf-8"))
     assert config == {"blank_issues_enabled": True}
+
+
+def test_all_boards_together_take_no_more_than_25_megabytes() -> None:
+    files = [path for path in (ROOT / "leaderboards").rglob("*") if path.is_file()]
+    assert files and sum(path.stat().st_size for path in files) <= 25_000_000

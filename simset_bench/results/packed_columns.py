@@ -15,8 +15,8 @@ FLAGS, STEPS, SINGLES, DOUBLES, TEXTS = "flags", "steps", "singles", "doubles", 
 KINDS = (FLAGS, STEPS, SINGLES, DOUBLES, TEXTS)
 # The finest step is 2 ** -_FINEST; values of a finer one are floats.
 _FINEST = 12
-# These fields are hashes. An entry keeps this many of their hexadecimal digits, which is 64 bits, so that readers compare
-# no more of the longer ones that runs have.
+# These fields are hashes. An entry keeps this many of their hexadecimal digits, which is 64 bits, so that readers
+# compare no more of the longer ones that runs have.
 HASHES, HASH_DIGITS = ("doc_hash", "prompt_hash", "target_hash"), 16
 # These fields end a record, in this order; its other fields stand before them by name.
 _LAST = ("cluster", "tokens", "measures", "prompt_hash", "target_hash")

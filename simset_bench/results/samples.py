@@ -219,7 +219,7 @@ def _bytes_of_texts(file: Path) -> int:
 
 
 def write_samples(file: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Write records as compressed Parquet; `read_samples` gives the same ones back, with `HASH_DIGITS` digits a hash."""
+    """Write records as compressed Parquet; `read_samples` gives them back with `HASH_DIGITS` digits a hash."""
     rows = []
     for whole in records:
         record = whole | {name: whole[name][:HASH_DIGITS] for name in HASHES if name in whole}
