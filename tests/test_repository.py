@@ -1,4 +1,4 @@
-"""Files that hosts of code read: how to cite the project and the forms of its issues; and how large what it ships is."""
+"""Files that hosts of code read: how to cite the project and the forms of its issues. And how large the boards are."""
 
 import tomllib
 from pathlib import Path

@@ -1,7 +1,6 @@
 """The tables of contrasts in the study are those that the packed boards give today."""
 
 import re
-import shlex
 from functools import cache
 from pathlib import Path
 
@@ -19,8 +18,9 @@ VERDICTS = {
     "no difference": {"no"},
     "cannot tell": {"cannot tell"},
 }
-# The commands of a table stand before it in a comment, a line each, and are asked for each of its models.
-TABLE = re.compile(r"<!-- contrast\n(?P<commands>(?:[^-\n].*\n)+)-->\n\n(?P<table>(?:\|.*\n)+)")
+# The commands of a table stand before it, a line each. Those that have $MODEL are asked for each of its models.
+TABLE = re.compile(r"(?P<commands>(?: {4}simset-bench contrast .*\n)+)\n(?P<table>\|.*\| verdict \|\n(?:\|.*\n)+)")
+COMMAND = re.compile(r' +simset-bench contrast (\S+) ((?:--between \S+ )+)\$OPTIONS --where "(.+)"')
 TABLES = list(TABLE.finditer((ROOT / "docs" / "study.md").read_text(encoding="utf-8")))
 
 
@@ -31,10 +31,11 @@ def board(folder: str) -> RunTable:
 
 @cache
 def found(command: str, model: str) -> list[Contrast]:
-    folder, between, where = re.fullmatch(r"(\S+) ((?:--between \S+ ?)+)(?:--where (.+))?", command).groups()
-    pairs = shlex.split(between.replace("--between", ""))
-    only = f"model=='{model}'" + (f" and {shlex.split(where)[0]}" if where else "")
-    return contrasts(board(folder), pairs, "people/bits_paraphrase", only, margin=0.1)[1]
+    folder, between, where = COMMAND.fullmatch(command).groups()
+    only = where.replace("$MODEL", model)
+    if f"model=='{model}'" not in only:
+        return []
+    return contrasts(board(folder), between.split()[1::2], "people/bits_paraphrase", only, margin=0.1)[1]
 
 
 def printed(contrast: Contrast) -> tuple[object, ...]:
@@ -56,10 +57,7 @@ def test_every_row_of_a_table_is_a_contrast_of_its_board(number: int) -> None:
         cells = dict(zip(names, row, strict=True))
         kind = cells["model"] or kind
         of_model = [
-            contrast
-            for command in TABLES[number]["commands"].splitlines()
-            if not command.startswith(tuple(f"{other}: " for other in MODELS.keys() - {kind}))
-            for contrast in found(command.removeprefix(f"{kind}: "), MODELS[kind])
+            contrast for command in TABLES[number]["commands"].splitlines() for contrast in found(command, MODELS[kind])
         ]
         *figures, verdict = row[-6:]
         stated = (*figures[:3], *map(float, figures[3:]))
