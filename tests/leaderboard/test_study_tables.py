@@ -20,22 +20,22 @@ VERDICTS = {
 }
 # The commands of a table stand before it, a line each. Those that have $MODEL are asked for each of its models.
 TABLE = re.compile(r"(?P<commands>(?: {4}simset-bench contrast .*\n)+)\n(?P<table>\|.*\| verdict \|\n(?:\|.*\n)+)")
-COMMAND = re.compile(r' +simset-bench contrast (\S+) ((?:--between \S+ )+)\$OPTIONS --where "(.+)"')
+COMMAND = re.compile(r' +simset-bench contrast ((?:leaderboards/\S+ )+)((?:--between \S+ )+)\$OPTIONS --where "(.+)"')
 TABLES = list(TABLE.finditer((ROOT / "docs" / "study.md").read_text(encoding="utf-8")))
 
 
 @cache
-def board(folder: str) -> RunTable:
-    return read_runs([ROOT / folder])
+def board(folders: str) -> RunTable:
+    return read_runs([ROOT / folder for folder in folders.split()])
 
 
 @cache
 def found(command: str, model: str) -> list[Contrast]:
-    folder, between, where = COMMAND.fullmatch(command).groups()
+    folders, between, where = COMMAND.fullmatch(command).groups()
     only = where.replace("$MODEL", model)
     if f"model=='{model}'" not in only:
         return []
-    return contrasts(board(folder), between.split()[1::2], "people/bits_paraphrase", only, margin=0.1)[1]
+    return contrasts(board(folders), between.split()[1::2], "people/bits_paraphrase", only, margin=0.1)[1]
 
 
 def printed(contrast: Contrast) -> tuple[object, ...]:
