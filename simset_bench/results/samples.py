@@ -222,7 +222,7 @@ def write_samples(file: Path, records: Sequence[dict[str, Any]]) -> None:
     """Write records as compressed Parquet; `read_samples` gives them back with `HASH_DIGITS` digits a hash."""
     rows = []
     for whole in records:
-        record = whole | {name: whole[name][:HASH_DIGITS] for name in HASHES if name in whole}
+        record = whole | {name: whole[name][:HASH_DIGITS] for name in HASHES if isinstance(whole.get(name), str)}
         rest = {name: value for name, value in record.items() if name not in _COLUMNS}
         kept: dict[str, Any] = {name: record.get(name) for name in _COLUMNS}
         kept["measures"] = list(record["measures"].items())

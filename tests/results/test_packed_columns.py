@@ -17,6 +17,7 @@ from simset_bench.results.packed_columns import (
     check_columns,
     columns_of,
     records_of,
+    with_short_hashes,
 )
 
 # Numbers of every form: flags, multiples of 2 ** -12, float32, float64, and zeros of either sign.
@@ -51,6 +52,24 @@ def test_every_record_comes_back_to_the_last_bit(records: list[dict]) -> None:
     assert [repr(sorted(each["measures"].items())) for each in again] == [
         repr(sorted(each["measures"].items())) for each in records
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "due"),
+    [
+        (f'"{"0123456789abcdef" * 4}"', '"0123456789abcdef"'),
+        ('"0123456789abcdef"', '"0123456789abcdef"'),
+        ('""', '""'),
+        ("null", "null"),
+        # What is no JSON is refused where it is read, and not here.
+        ("0123456789abcdef" * 4, "0123456789abcdef" * 4),
+    ],
+)
+def test_hashes_keep_16_digits_and_other_texts_stay(text: str, due: str) -> None:
+    kept = with_short_hashes(
+        Columns(1, {}, {name: Column(Block(TEXTS, (text,))) for name in ("prompt_hash", "sample")})
+    )
+    assert (kept.fields["prompt_hash"].block.values, kept.fields["sample"].block.values) == ((due,), (text,))
 
 
 @pytest.mark.parametrize(
