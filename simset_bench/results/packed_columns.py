@@ -49,6 +49,12 @@ class Block:
         return {text: parse_json(text) for text in dict.fromkeys(self.values) if text[:1] not in ("[", "{")}
 
     @cached_property
+    def short(self) -> "Block":
+        """This column of hashes with the first `HASH_DIGITS` digits of each; this very one where none is longer."""
+        values = tuple(map(_short_hash, self.values))
+        return self if values == self.values else Block(TEXTS, values)
+
+    @cached_property
     def numbers(self) -> np.ndarray:
         """The values (values,) float64 of a column of numbers."""
         values = np.asarray(self.values, dtype=np.float64)
@@ -209,11 +215,8 @@ def shared(columns: Columns, known: dict[bytes, Block]) -> Columns:
 
 def with_short_hashes(columns: Columns) -> Columns:
     """The same columns, with the first `HASH_DIGITS` digits of every hash."""
-    shortened = {
-        name: replace(column, block=Block(TEXTS, tuple(map(_short_hash, column.block.values))))
-        for name, column in columns.fields.items()
-        if name in HASHES
-    }
+    fields = columns.fields.items()
+    shortened = {name: replace(column, block=column.block.short) for name, column in fields if name in HASHES}
     return replace(columns, fields={**columns.fields, **shortened})
 
 

@@ -39,10 +39,14 @@ def test_packed_samples_have_the_totals_of_a_file(
     texts = {"config.yaml": "", "manifest.json": "", "eval/x.free.json": json.dumps({})}
     write_packed(folder, [PackedRun("run", "0", texts, {"x.free": with_short_hashes(columns_of(records))})])
     packed = str(folder / "run" / "eval" / "x.free.samples.parquet")
-    due, found = totals_of([str(file)]), totals_of([packed])
+    # A run has whole hashes, an entry the first digits of them.
+    run = folder / "run.samples.jsonl"
+    run.write_text("".join(f"{json.dumps(record)}\n" for record in records), encoding="utf-8")
+    due, found, of_run = totals_of([str(file)]), totals_of([packed]), totals_of([str(run)])
     assert {measure for _, measure in found} == {measure for _, measure in due}
     for (_, measure), part in due.items():
         same = found[packed, measure]
+        assert of_run[str(run), measure].asked.tolist() == part.asked.tolist()
         assert part.clusters.tolist() == same.clusters.tolist() and part.asked.tolist() == same.asked.tolist()
         assert same.weights.tolist() == part.weights.tolist()
         # Sums of up to twelve float64 in another order.
