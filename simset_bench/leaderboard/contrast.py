@@ -12,7 +12,7 @@ from simset_bench.results.differences import Difference, corrected, difference_o
 from simset_bench.results.quantiles import LEVEL
 from simset_bench.results.read import RunTable
 from simset_bench.results.run_options import TRIES_COLUMN
-from simset_bench.results.scores import Score
+from simset_bench.results.scores import Score, on_shared_seeds
 
 # `more` and `less` after Holm's correction; `no difference` where the whole interval is within the margin.
 Verdict = Literal["more", "less", "no difference", "cannot tell"]
@@ -36,7 +36,8 @@ class Contrast:
     """`first` less `second`, scores on one measure of rows that are equal but for the options in question.
 
     `labels` has the columns in which the pairs of a contrast differ, where invented people have a column for each key
-    in which their corpora differ. `p_value` is corrected by Holm over all of them.
+    in which their corpora differ. Scores are of the seeds that both rows have, of all where those are fewer than two.
+    `p_value` is corrected by Holm over all contrasts.
     """
 
     labels: dict[str, object]
@@ -69,17 +70,11 @@ def contrasts(
     labels = _by_key_of_people([{name: row.labels[name] for name in names} for row, _ in pairs])
     measure = board.sort
     assert measure is not None
-    differences = [difference_of(row.scores[measure], other.scores[measure], len(pairs)) for row, other in pairs]
+    scores = [on_shared_seeds(row.scores[measure], other.scores[measure]) for row, other in pairs]
+    differences = [difference_of(first, second, len(pairs)) for first, second in scores]
     return measure, [
-        Contrast(
-            named,
-            row.scores[measure],
-            other.scores[measure],
-            each,
-            p,
-            verdict_of(each, p, margin),
-        )
-        for named, (row, other), each, p in zip(labels, pairs, differences, corrected(differences), strict=True)
+        Contrast(named, first, second, each, p, verdict_of(each, p, margin))
+        for named, (first, second), each, p in zip(labels, scores, differences, corrected(differences), strict=True)
     ]
 
 

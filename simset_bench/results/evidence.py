@@ -71,6 +71,14 @@ class Evidence:
         totals, weights = self.totals[:, asked][..., kept], self.weights[:, asked][..., kept]
         return replace(self, documents=tuple(documents), totals=totals, weights=weights)
 
+    def of_seeds(self, places: Sequence[int]) -> "Evidence":
+        """The evidence of the seeds at `places`, on the documents that any of them was asked about."""
+        seeds = list(places)
+        totals, weights = self.totals[:, seeds], self.weights[:, seeds]
+        asked = (weights > 0).any((0, 1)) if self.form != "auc" else np.ones(len(self.documents), dtype=bool)
+        kept = tuple(name for name, was in zip(self.documents, asked, strict=True) if was)
+        return replace(self, documents=kept, totals=totals[..., asked], weights=weights[..., asked])
+
 
 def _combined(form: Form, means: np.ndarray) -> np.ndarray:
     """Scores (seeds, resamples) of the parts' means (parts, seeds, resamples)."""

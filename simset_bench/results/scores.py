@@ -183,6 +183,30 @@ def _stacked(runs: Sequence[tuple[tuple[str, ...], np.ndarray, np.ndarray]], rec
     return Evidence(keys, totals, weights, record.form)
 
 
+def on_shared_seeds(first: Score, second: Score) -> tuple[Score, Score]:
+    """Both scores from the runs of the seeds that both have, in one order; as they are where those are fewer than two.
+
+    The mean of 15 seeds beside that of eight is not what a difference that is paired by seed says.
+    """
+    if first.seeds is None or second.seeds is None or set(first.seeds) == set(second.seeds):
+        return first, second
+    shared = [seed for seed in first.seeds if seed in second.seeds]
+    return (_of_seeds(first, shared), _of_seeds(second, shared)) if len(shared) > 1 else (first, second)
+
+
+def _of_seeds(score: Score, seeds: Sequence[str]) -> Score:
+    places = [(score.seeds or ()).index(seed) for seed in seeds]
+    evidence = None if score.evidence is None else score.evidence.of_seeds(places)
+    return replace(
+        score,
+        by_run=tuple(score.by_run[place] for place in places),
+        samples=tuple(score.samples[place] for place in places),
+        seeds=tuple(seeds),
+        documents=score.documents if evidence is None else len(evidence.documents),
+        evidence=evidence,
+    )
+
+
 def document_variance(evidence: Evidence) -> float:
     """Variance over documents of the mean over seeds; not-a-number of one document, or where a score needs them all."""
     count = len(evidence.documents)

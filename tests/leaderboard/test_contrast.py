@@ -81,6 +81,35 @@ def test_people_of_each_seed_are_one_row(write_run: Write, tmp_path: Path) -> No
     assert only.difference.value == pytest.approx(0.2) and only.verdict == "more"
 
 
+@pytest.mark.parametrize("own_people", [True, False])
+def test_seeds_that_one_side_lacks_are_left_out(write_run: Write, tmp_path: Path, own_people: bool) -> None:
+    """The means, the difference and its error are all of the seeds that both sides have."""
+
+    def write(allocation: str, seeds: range, more: float) -> None:
+        for seed in seeds:
+            values = (np.arange(8.0) % 3 + more + 0.1 * seed**2).tolist()
+            people = f"people:count=8,from={8 * seed if own_people else 0},wording=0.8"
+            write_run({"docmem": {"nll": values}}, allocation=allocation, corpus=people, mem_seed=seed)
+
+    write("random", range(5), 0.2)
+    write("simset2", range(3), 0.0)
+    (some,) = found(tmp_path)
+    assert (some.first.runs, some.second.runs) == (3, 3)
+    assert some.first.value - some.second.value == pytest.approx(some.difference.value) == pytest.approx(0.2)
+    assert some.verdict == "more"
+    write("simset2", range(3, 5), 0.0)
+    (every,) = found(tmp_path)
+    assert (every.first.runs, every.first.value > some.first.value) == (5, True)
+
+
+def test_rows_that_share_one_seed_are_not_paired_by_seed(write_run: Write, tmp_path: Path) -> None:
+    for allocation, seeds in (("random", range(3)), ("simset2", range(2, 5))):
+        for seed in seeds:
+            write_run({"docmem": {"nll": [0.1, 0.2 + seed]}}, allocation=allocation, mem_seed=seed)
+    (only,) = found(tmp_path)
+    assert (only.first.runs, only.second.runs) == (3, 3)
+
+
 def test_invented_people_have_a_column_for_each_key_that_differs(write_run: Write, tmp_path: Path) -> None:
     def write(corpus: str) -> None:
         for allocation in ("random", "simset2"):
