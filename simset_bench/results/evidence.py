@@ -75,9 +75,11 @@ class Evidence:
         """The evidence of the seeds at `places`, on the documents that any of them was asked about."""
         seeds = list(places)
         totals, weights = self.totals[:, seeds], self.weights[:, seeds]
-        asked = (weights > 0).any((0, 1)) if self.form != "auc" else np.ones(len(self.documents), dtype=bool)
-        kept = tuple(name for name, was in zip(self.documents, asked, strict=True) if was)
-        return replace(self, documents=kept, totals=totals[..., asked], weights=weights[..., asked])
+        if self.form == "auc":
+            return replace(self, totals=totals, weights=weights)
+        asked = np.flatnonzero((weights > 0).any((0, 1)))
+        documents = tuple(self.documents[place] for place in asked)
+        return replace(self, documents=documents, totals=totals[..., asked], weights=weights[..., asked])
 
 
 def _combined(form: Form, means: np.ndarray) -> np.ndarray:

@@ -100,6 +100,17 @@ def test_samples_have_what_was_asked_answered_and_right(people_run: Path, tmp_pa
     assert not by_result["docmem/nll"]["evaluation"]["is_correct"], "of a likelihood nothing is correct"
 
 
+def test_a_run_and_its_entry_name_a_question_by_the_same_digits(
+    evaluated_run: Path, packed: Path, tmp_path: Path
+) -> None:
+    hashes = []
+    for number, source in enumerate((evaluated_run, packed)):
+        export_run(source, tmp_path / str(number), "my lab", NOW)
+        _, lines = read(tmp_path / str(number))
+        hashes.append([(line["metadata"]["prompt_hash"], line["metadata"]["target_hash"]) for line in lines])
+    assert hashes[0] and sorted(hashes[0]) == sorted(hashes[1])
+
+
 def test_a_second_export_replaces_the_first(people_run: Path, tmp_path: Path) -> None:
     first, second = (export_run(people_run, tmp_path, "my lab", now) for now in (NOW, NOW + 1))
     assert first == second and len(list(tmp_path.rglob("*.json*"))) == 2
