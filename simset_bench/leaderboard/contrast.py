@@ -60,7 +60,7 @@ def contrasts(
     """
     if not (math.isfinite(margin) and margin >= 0):
         raise RequestError(f"--margin {margin}: must be a finite number, 0 or more")
-    board = make_leaderboard(table, where, sort)
+    board = make_leaderboard(table, where, sort, only_sorted=True)
     sides = parse_between(between)
     for column, *values in zip(sides.columns, sides.first, sides.second, strict=True):
         _check_known(board, column, values)

@@ -122,13 +122,15 @@ def make_leaderboard(
     group_by: Sequence[str] = (),
     ranked: Sequence[str] = (),
     pool_seeds: bool = False,
+    only_sorted: bool = False,
 ) -> Leaderboard:
     """Rank the runs of a table on measure `sort`, and stand them on those of `ranked` too.
 
     Runs that differ only in seeds are one row. `group_by` names columns whose equal values are one row instead,
     averaged over everything else. With `pool_seeds` all rows have one variance over seeds on a measure, that of the
-    rows with several seeds together. Raises RequestError for an unknown column or measure, where no run is left, or
-    where no row has a second seed to pool.
+    rows with several seeds together. With `only_sorted` rows have no scores but on `sort`, and on the two measures whose
+    ratio that is: a contrast needs no others. Raises RequestError for an unknown column or measure, where no run is
+    left, or where no row has a second seed to pool.
     """
     runs = table.runs.rename(columns=_NAMES)
     visible = runs.drop(columns=["cell", SEARCHED])
@@ -144,6 +146,8 @@ def make_leaderboard(
     values = table.values[table.values["run"].isin(runs.index)]
     directions: dict[str, Direction | None] = values.set_index("measure")["better"].to_dict()
     chosen = _sort_measure(tuple(directions), sort)
+    if only_sorted and chosen:
+        values = values[values["measure"].isin([chosen, *(parts_of_ratio(chosen) or ())])]
     defined = defined_values(values, runs)
     groups = _groups(runs, defined, list(columns) if group_by else ["cell"], by_seed=not group_by)
     sign = -1 if directions.get(chosen or "") == "higher" else 1
