@@ -1,10 +1,13 @@
 """What every folder of tests shares; the fixtures themselves are in `fixtures/`."""
 
 import gc
+import time
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+from simset_bench import console
 
 # While tests are collected nothing becomes garbage, and what is imported stays until the end.
 gc.disable()
@@ -29,6 +32,11 @@ settings.load_profile("suite")
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+
+
+def pytest_runtest_setup() -> None:
+    # A log has a line a minute. Else now and then a test would find the line that was due after the tests before it.
+    console._last_line = time.monotonic()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,7 +26,8 @@ def command(tiny_gpt2: Path, tiny_corpus: Path) -> Command:
 
     def made(save_dir: Path, *more: str) -> list[str]:
         chosen = ["--model", str(tiny_gpt2), "--corpus", f"jsonl:{tiny_corpus}", "--num-docs", "8", "--entries", "256"]
-        chosen += ["--epochs", str(EPOCHS), "--device", "cpu", "--save-dir", str(save_dir)]
+        # Else a machine that takes minutes says how far it is.
+        chosen += ["--epochs", str(EPOCHS), "--device", "cpu", "--save-dir", str(save_dir), "--quiet"]
         return ["-m", "simset_bench", "train", *chosen, *more]
 
     return made
