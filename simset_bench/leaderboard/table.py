@@ -128,9 +128,9 @@ def make_leaderboard(
 
     Runs that differ only in seeds are one row. `group_by` names columns whose equal values are one row instead,
     averaged over everything else. With `pool_seeds` all rows have one variance over seeds on a measure, that of the
-    rows with several seeds together. With `only_sorted` rows have no scores but on `sort`, and on the two measures whose
-    ratio that is: a contrast needs no others. Raises RequestError for an unknown column or measure, where no run is
-    left, or where no row has a second seed to pool.
+    rows with several seeds together. With `only_sorted` rows have scores on `sort` alone, and on the two measures of
+    which that may be a ratio: a contrast needs no others. Raises RequestError for an unknown column or measure, where
+    no run is left, or where no row has a second seed to pool.
     """
     runs = table.runs.rename(columns=_NAMES)
     visible = runs.drop(columns=["cell", SEARCHED])
