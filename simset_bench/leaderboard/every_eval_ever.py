@@ -22,9 +22,8 @@ from simset_bench.leaderboard.entries import entry_name
 from simset_bench.package import VERSION
 from simset_bench.results.compare_runs import answer_of, arguments_of, one_run, prompt_of, target_of, whole_text_of
 from simset_bench.results.forms import checked_manifest
-from simset_bench.results.packed_columns import HASH_DIGITS, HASHES
 from simset_bench.results.run_options import read_options
-from simset_bench.results.samples import read_samples, samples_file
+from simset_bench.results.samples import read_samples, samples_file, short_record
 from simset_bench.strict_json import read_json_lines, read_object
 from simset_bench.training.chain import all_corpora
 from simset_bench.training.run_folder import CONFIG, EVALUATIONS, MANIFEST
@@ -234,9 +233,9 @@ def _attribution(answer: str) -> Record:
 
 def _about(record: Record) -> dict[str, str]:
     kept = ("document", "cluster", "relation", "popularity", "label", "tokens", "prompt_hash", "target_hash", "routed")
-    known = {name: str(record[name]) for name in kept if record.get(name) is not None}
-    # As many digits as an entry keeps, so that a run and its entry say the same.
-    return {name: text[:HASH_DIGITS] if name in HASHES else text for name, text in known.items()}
+    # A run and its entry are to say the same.
+    short = short_record(record)
+    return {name: str(short[name]) for name in kept if short.get(name) is not None}
 
 
 def _is_correct(measure: Measure, value: float) -> bool:

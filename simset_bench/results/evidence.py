@@ -74,12 +74,10 @@ class Evidence:
     def of_seeds(self, places: Sequence[int]) -> "Evidence":
         """The evidence of the seeds at `places`, on the documents that any of them was asked about."""
         seeds = list(places)
-        totals, weights = self.totals[:, seeds], self.weights[:, seeds]
+        kept = replace(self, totals=self.totals[:, seeds], weights=self.weights[:, seeds])
         if self.form == "auc":
-            return replace(self, totals=totals, weights=weights)
-        asked = np.flatnonzero((weights > 0).any((0, 1)))
-        documents = tuple(self.documents[place] for place in asked)
-        return replace(self, documents=documents, totals=totals[..., asked], weights=weights[..., asked])
+            return kept
+        return kept.of([self.documents[place] for place in np.flatnonzero((kept.weights > 0).any((0, 1)))])
 
 
 def _combined(form: Form, means: np.ndarray) -> np.ndarray:

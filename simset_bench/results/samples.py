@@ -218,11 +218,16 @@ def _bytes_of_texts(file: Path) -> int:
     return int(total)
 
 
+def short_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A sample with the first `HASH_DIGITS` digits of its hashes, which is what an entry keeps of them."""
+    return {**record, **{name: record[name][:HASH_DIGITS] for name in HASHES if isinstance(record.get(name), str)}}
+
+
 def write_samples(file: Path, records: Sequence[dict[str, Any]]) -> None:
     """Write records as compressed Parquet; `read_samples` gives them back with `HASH_DIGITS` digits a hash."""
     rows = []
     for whole in records:
-        record = whole | {name: whole[name][:HASH_DIGITS] for name in HASHES if isinstance(whole.get(name), str)}
+        record = short_record(whole)
         rest = {name: value for name, value in record.items() if name not in _COLUMNS}
         kept: dict[str, Any] = {name: record.get(name) for name in _COLUMNS}
         kept["measures"] = list(record["measures"].items())
