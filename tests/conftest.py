@@ -37,8 +37,6 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_setup() -> None:
     # A log has a line a minute. Else now and then a test would find the line that was due after the tests before it.
     console._last_line = time.monotonic()
-    # A command that was told --quiet silences its whole process.
-    console.be_quiet(False)
 
 
 @pytest.fixture(scope="session", autouse=True)

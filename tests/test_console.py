@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simset_bench.console import in_notebook, printable
+from simset_bench.cli.options import one_line_errors
+from simset_bench.console import in_notebook, note, printable
 
 COMMAND = [sys.executable, "-m", "simset_bench"]
 HOSTILE = "\x1b]0;title\x07\x1b[31mred\x9b2J\u202eturned\u2066 [red]mark[/red] :skull: a\rb\nc"
@@ -90,6 +91,15 @@ def test_what_an_encoding_lacks_is_replaced(write_run: Callable[..., Path], enco
         assert (done.returncode, done.stderr) == (0, b"")
         text = done.stdout.decode(encoding)
         assert json.loads(text)["config"]["corpus"] == "漢字 ↓" if "--json" in arguments else "?" in text
+
+
+def test_a_quiet_command_silences_nothing_after_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def command(quiet: bool) -> None:
+        note("within")
+
+    one_line_errors(command)(quiet=True)
+    note("after")
+    assert capsys.readouterr().err == "after\n"
 
 
 @pytest.mark.parametrize("arguments", [["models"], ["corpora", "--json"], ["--help"]])

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from simset_bench.console import be_quiet, end_output, printable
+from simset_bench.console import end_output, printable, quietly
 from simset_bench.errors import RequestError
 from simset_bench.files import is_out_of_room
 from simset_bench.strict_json import is_utf8
@@ -71,11 +71,11 @@ def one_line_errors(command: Callable[..., None], in_several_processes: bool = F
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> None:
         debug = bool(options.get("debug"))
-        be_quiet(bool(options.get("quiet")))
         try:
             if (processes := launched()).count > 1 and not in_several_processes:
                 raise RequestError(f"torchrun started {processes.count} processes: only `train` works in several")
-            command(*args, **options)
+            with quietly(bool(options.get("quiet"))):
+                command(*args, **options)
         except RequestError as error:
             raise _fail(error, str(error), WRONG_REQUEST, debug) from error
         except KeyboardInterrupt as error:
