@@ -118,12 +118,14 @@ class Contrasts:
         between: Each option with its two values, as given.
         margin: Differences up to this count as none, in the measure's unit.
         contrasts: Each pair of rows with its difference, interval, corrected p value and verdict.
+        over_seeds: Whether the tests are over seeds alone.
     """
 
     measure: str
     between: tuple[str, ...]
     margin: float
     contrasts: list["Contrast"]
+    over_seeds: bool = False
 
     def __repr__(self) -> str:
         return f"<{len(self.contrasts)} contrasts of {' and '.join(self.between)} on {self.measure}>"
@@ -141,7 +143,7 @@ class Contrasts:
         """What values are means of, what was corrected, and what the verdicts do not say."""
         from simset_bench.leaderboard.contrast_table import contrast_remarks
 
-        return contrast_remarks(self.contrasts, self.margin)
+        return contrast_remarks(self.contrasts, self.margin, self.over_seeds)
 
     def cells(self, every_label: bool = False) -> tuple[list[str], list[list[str]]]:
         """Heads and rows of the table; unless `every_label`, without columns that follow from the others."""
@@ -252,6 +254,7 @@ def contrast(
     sort: str | None = None,
     where: str | None = None,
     margin: float = 0.0,
+    over_seeds: bool = False,
     plot: PathLike | None = None,
     quiet: bool = False,
 ) -> Contrasts:
@@ -266,6 +269,7 @@ def contrast(
         sort: Measure to compare: `task/measure`, or its name alone; `docmem/nll` unless given.
         where: Only rows that fulfil this, as `"alpha>=1 and layer==4"`.
         margin: Differences up to this count as none, in the measure's unit, 0 or more.
+        over_seeds: Test the means of runs over seeds alone, by a paired t test, in place of documents and seeds.
         plot: Also write a plot to this file, .svg or .png.
         quiet: No notes.
 
@@ -286,8 +290,8 @@ def contrast(
 
     options = tuple(texts(between))
     parse_between(options)
-    measure, pairs = contrasts(read_runs(folders), options, sort, where, margin)
-    result = Contrasts(measure, options, margin, pairs)
+    measure, pairs = contrasts(read_runs(folders), options, sort, where, margin, over_seeds)
+    result = Contrasts(measure, options, margin, pairs, over_seeds)
     if plot is not None:
         from simset_bench.leaderboard.contrast_chart import save_contrasts
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from simset_bench.api.boards import Contrasts
 from simset_bench.api.boards import contrast as set_against
 from simset_bench.cli.options import Debug, Json, Quiet, print_json
 from simset_bench.console import say, stdout, write
@@ -27,6 +28,9 @@ def command(
     sort: Annotated[str | None, typer.Option(help="Measure to compare: task/measure, or its name alone.")] = None,
     where: Annotated[str | None, typer.Option(help='Only rows that fulfil this: "alpha>=1 and layer==4".')] = None,
     margin: Annotated[float, typer.Option(help="Differences up to this count as none.")] = 0.0,
+    over_seeds: Annotated[
+        bool, typer.Option("--over-seeds", help="Paired t test of the means of runs, over seeds alone.")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(help="Write a plot to this file, .svg or .png.")] = None,
     form: Annotated[str, typer.Option("--format", help="Format: table, markdown or json.")] = "table",
     json_output: Json = False,
@@ -40,12 +44,11 @@ def command(
     form = "json" if json_output else form
     if form not in FORMATS:
         raise unknown_name("--format", form, FORMATS)
-    found = set_against(folders, between=between, sort=sort, where=where, margin=margin, plot=plot)
+    found = set_against(
+        folders, between=between, sort=sort, where=where, margin=margin, over_seeds=over_seeds, plot=plot
+    )
     if form == "json":
-        from simset_bench.leaderboard.contrast import as_records
-
-        records = as_records(found.contrasts)
-        print_json({"measure": found.measure, "between": list(found.between), "margin": margin, "contrasts": records})
+        print_json(_record(found))
         return
     heads, rows = found.cells(every_label=form == "markdown")
     if form == "markdown":
@@ -69,6 +72,18 @@ def command(
                 f"left out, since the other columns settle it: {', '.join(following)} (--format json has it)", wrap=True
             )
         say(*found.remarks, wrap=True)
+
+
+def _record(found: Contrasts) -> dict[str, Any]:
+    from simset_bench.leaderboard.contrast import as_records, together
+
+    record = {"measure": found.measure, "between": list(found.between), "margin": found.margin}
+    record |= {"over_seeds": found.over_seeds, "contrasts": as_records(found.contrasts)}
+    if found.over_seeds:
+        number, every = together(found.contrasts)
+        limits = {"low": every.low, "high": every.high, "p_value": every.p_value}
+        record["together"] = {"differences": number, "difference": every.value, **limits}
+    return record
 
 
 def _table(title: str, heads: list[str], rows: list[list[str]]) -> Any:

@@ -5,10 +5,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from simset_bench.corpora.people.options import PREFIX, parse_people
 from simset_bench.errors import RequestError, did_you_mean
 from simset_bench.leaderboard.table import Leaderboard, Row, make_leaderboard
-from simset_bench.results.differences import Difference, corrected, difference_of
+from simset_bench.results.differences import (
+    Difference,
+    corrected,
+    difference_of,
+    difference_over_seeds,
+    seed_differences,
+)
 from simset_bench.results.quantiles import LEVEL
 from simset_bench.results.read import RunTable
 from simset_bench.results.run_options import TRIES_COLUMN
@@ -49,14 +57,20 @@ class Contrast:
 
 
 def contrasts(
-    table: RunTable, between: Sequence[str], sort: str | None = None, where: str | None = None, margin: float = 0.0
+    table: RunTable,
+    between: Sequence[str],
+    sort: str | None = None,
+    where: str | None = None,
+    margin: float = 0.0,
+    over_seeds: bool = False,
 ) -> tuple[str, list[Contrast]]:
     """The measure, and every pair of rows of a leaderboard that differ as asked and in nothing else, in the order of
     the labels.
 
     `between` are one or more of `COLUMN=FIRST,SECOND`, as in `allocation=simset2,shuffled2`. Differences of at most
-    `margin` (0 or more, in the measure's unit) count as none. Raises RequestError for a column or value that no row
-    has, a margin below 0 or not finite, rows without the measure, and where no two rows are equal in all else.
+    `margin` (0 or more, in the measure's unit) count as none. With `over_seeds` each is tested by a paired t test of
+    the means of runs, over seeds alone. Raises RequestError for a column or value that no row has, a margin below 0 or
+    not finite, rows without the measure, and where no two rows are equal in all else.
     """
     if not (math.isfinite(margin) and margin >= 0):
         raise RequestError(f"--margin {margin}: must be a finite number, 0 or more")
@@ -71,11 +85,23 @@ def contrasts(
     measure = board.sort
     assert measure is not None
     scores = [on_shared_seeds(row.scores[measure], other.scores[measure]) for row, other in pairs]
-    differences = [difference_of(first, second, len(pairs)) for first, second in scores]
+    test = _over_seeds if over_seeds else difference_of
+    differences = [test(first, second, len(pairs)) for first, second in scores]
     return measure, [
         Contrast(named, first, second, each, p, verdict_of(each, p, margin))
         for named, (first, second), each, p in zip(labels, scores, differences, corrected(differences), strict=True)
     ]
+
+
+def _over_seeds(first: Score, second: Score, tests: int) -> Difference:
+    return difference_over_seeds(seed_differences(first, second), first.value - second.value, first, tests)
+
+
+def together(found: Sequence[Contrast]) -> tuple[int, Difference]:
+    """How many differences by seed contrasts have, and their mean by one t test, which takes all for draws of one."""
+    apart = np.concatenate([seed_differences(each.first, each.second) for each in found])
+    mean = float(np.mean([each.difference.value for each in found]))
+    return len(apart), difference_over_seeds(apart, mean, found[0].first)
 
 
 def verdict_of(difference: Difference, p_value: float, margin: float) -> Verdict:

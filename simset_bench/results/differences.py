@@ -7,9 +7,9 @@ from itertools import product
 
 import numpy as np
 
-from simset_bench.results.intervals import constant_interval, within
+from simset_bench.results.intervals import ROUNDING, constant_interval, within
 from simset_bench.results.pair_tests import EXACT_DOCUMENTS, compare_all, holm, paired_differences
-from simset_bench.results.quantiles import LEVEL, detectable_ratio, weighted_quantile
+from simset_bench.results.quantiles import LEVEL, detectable_ratio, p_values, weighted_quantile
 from simset_bench.results.scores import Score, SeedVariance
 
 
@@ -69,6 +69,34 @@ def difference_of(first: Score, second: Score, tests: int = 1, pooled: SeedVaria
         bool(pairs.about_settings[0, 1]),
         floor,
     )
+
+
+def seed_differences(first: Score, second: Score) -> np.ndarray:
+    """The value of `first` less that of `second` for each seed that both have, (seeds,) float64."""
+    if first.seeds is None or second.seeds is None:
+        return np.zeros(0)
+    other = dict(zip(second.seeds, second.by_run, strict=True))
+    return np.array(
+        [value - other[seed] for seed, value in zip(first.seeds, first.by_run, strict=True) if seed in other]
+    )
+
+
+def difference_over_seeds(apart: np.ndarray, value: float, score: Score, tests: int = 1) -> Difference:
+    """The mean of differences by seed (seeds,) by Student's t test, one of `tests` that are made.
+
+    With fewer than two the difference is `value`, and no test is made. `score` says what bounds the measure has.
+    """
+    size = len(apart)
+    if size < 2:
+        return Difference(value, None, None, None, about_settings=False)
+    mean, spread = float(apart.mean()), float(np.std(apart, ddof=1))
+    error = spread / math.sqrt(size)
+    if error <= ROUNDING * float(np.abs(apart).max()):
+        return Difference(mean, None, None, None)
+    variances, freedom = np.array([error**2]), np.array([size - 1.0])
+    low, high = _limits(mean, error, variances, freedom, None, score)
+    p = float(p_values(np.array(mean / error), variances, freedom))
+    return Difference(mean, low, high, None, p, mean / spread, detectable_ratio(variances, freedom, tests) * error)
 
 
 def _limits(

@@ -144,6 +144,59 @@ def test_a_rate_that_follows_from_the_entries_is_no_column_of_its_own(
     assert telling(found(tmp_path)) == ["entries", "lr"]
 
 
+def test_over_seeds_alone_it_is_the_paired_t_test_of_the_means_of_runs(
+    study: dict[str, np.ndarray], command: Callable[..., Result], tmp_path: Path
+) -> None:
+    means = {name: values.mean(1) for name, values in study.items()}
+    tests = [stats.ttest_rel(means[f"random {layer}"], means[f"simset2 {layer}"]) for layer in (2, 12)]
+    each = found(tmp_path, margin=0.1, over_seeds=True)
+    for contrast, test in zip(each, tests, strict=True):
+        interval = test.confidence_interval()
+        assert contrast.difference.p_value == pytest.approx(test.pvalue)
+        assert (contrast.difference.low, contrast.difference.high) == pytest.approx((interval.low, interval.high))
+    assert [contrast.verdict for contrast in each] == ["more", "no difference"]
+    apart = np.concatenate([means[f"random {layer}"] - means[f"simset2 {layer}"] for layer in (2, 12)])
+    asked = ["--between", "allocation=random,simset2", "--over-seeds"]
+    every = json.loads(command(*asked, "--json").stdout)["together"]
+    test = stats.ttest_1samp(apart, 0)
+    interval = test.confidence_interval()
+    assert every == pytest.approx(
+        {
+            "differences": 8,
+            "difference": apart.mean(),
+            "low": interval.low,
+            "high": interval.high,
+            "p_value": test.pvalue,
+        }
+    )
+    text = " ".join(command(*asked).stdout.split())
+    assert (
+        "paired over seeds alone" in text and f"all 8 differences by seed as draws of one: {apart.mean():+.3f}" in text
+    )
+
+
+def test_over_seeds_alone_pairs_by_seed_and_takes_two(write_run: Write, tmp_path: Path) -> None:
+    """Runs are found in the order of their folders, and a seed that one side lacks is no pair."""
+    values = {"random": {0: 1.0, 1: 2.0, 2: 4.0}, "none": {2: 3.0, 0: 0.5, 9: 50.0}, "simset2": {2: 1.0}}
+    for allocation, by_seed in values.items():
+        for seed, value in by_seed.items():
+            write_run({"docmem": {"nll": [value] * 8}}, allocation=allocation, mem_seed=seed)
+    (paired,) = found(tmp_path, "allocation=random,none", over_seeds=True)
+    test = stats.ttest_rel([1.0, 4.0], [0.5, 3.0])
+    assert (paired.difference.value, paired.difference.p_value) == pytest.approx((0.75, test.pvalue))
+    (single,) = found(tmp_path, "allocation=random,simset2", over_seeds=True)
+    assert single.difference.p_value is None and not single.difference.about_settings
+    assert single.verdict == "cannot tell"
+
+
+def test_over_seeds_alone_equal_differences_are_no_evidence(write_run: Write, tmp_path: Path) -> None:
+    for allocation, more in (("random", 0.1), ("none", 0.0)):
+        for seed in range(3):
+            write_run({"docmem": {"nll": [1.0 + seed + more] * 8}}, allocation=allocation, mem_seed=seed)
+    (alike,) = found(tmp_path, "allocation=random,none", over_seeds=True, margin=1.0)
+    assert (alike.difference.p_value, alike.difference.low, alike.verdict) == (None, None, "cannot tell")
+
+
 def test_rows_may_differ_in_several_options(write_run: Write, command: Callable[..., Result], tmp_path: Path) -> None:
     """Allocations that have each a rate of their own: the pairs are of those two rates alone."""
     for allocation, lr, value in (
