@@ -46,5 +46,7 @@ def contrast_remarks(found: Sequence[Contrast], margin: float, over_seeds: bool 
         p = "no test" if every.p_value is None else f"p {every.p_value:.2g}"
         lines.append(f"all {number} differences by seed as draws of one: {_with_interval(every)}, {p}")
     if any(not each.difference.about_settings for each in found):
-        lines.append("rows of one run say nothing about their settings, which takes two seeds or more (mem_seed)")
+        untested = "rows that share fewer than two seeds have no test over seeds (mem_seed)"
+        single = "rows of one run say nothing about their settings, which takes two seeds or more (mem_seed)"
+        lines.append(untested if over_seeds else single)
     return lines

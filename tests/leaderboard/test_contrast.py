@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from simset_bench.cli.app import app
 from simset_bench.leaderboard.contrast import Contrast, contrasts, telling, verdict_of
+from simset_bench.leaderboard.contrast_table import contrast_remarks
 from simset_bench.results.differences import Difference
 from simset_bench.results.read import read_runs
 
@@ -187,6 +188,9 @@ def test_over_seeds_alone_pairs_by_seed_and_takes_two(write_run: Write, tmp_path
     (single,) = found(tmp_path, "allocation=random,simset2", over_seeds=True)
     assert single.difference.p_value is None and not single.difference.about_settings
     assert single.verdict == "cannot tell"
+    assert "rows that share fewer than two seeds have no test over seeds (mem_seed)" in contrast_remarks(
+        [single], 0.0, over_seeds=True
+    )
 
 
 def test_over_seeds_alone_equal_differences_are_no_evidence(write_run: Write, tmp_path: Path) -> None:
